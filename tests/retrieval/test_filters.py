@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from unimoer_rag.errors import InputError
+from unimoer_rag.retrieval.store.filters import (
+    Condition,
+    parse_filters,
+    to_client_filter,
+    to_edge_filter,
+)
+
+
+def test_one_form_for_all() -> None:
+    assert parse_filters(None) == parse_filters({}) == ()
+    assert parse_filters({"source": "a.md"}) == (Condition("source", ("a.md",)),)
+    assert parse_filters({"tag": ["a", True]}) == (Condition("metadata.tag", ("a", True)),)
+    assert parse_filters({"year": 2020, "not": {"a.b": {"lt": 3}}}) == (
+        Condition("metadata.year", ranges=({"gte": 2020.0, "lte": 2020.0},)),
+        Condition('metadata."a.b"', ranges=({"lt": 3.0},), negated=True),
+    )
+
+
+def test_nothing_to_filter_is_no_filter() -> None:
+    assert to_edge_filter(()) is None
+    assert to_client_filter(()) is None
+
+
+@pytest.mark.parametrize(
+    ("filters", "message"),
+    [
+        ([], None),
+        (["source"], "expected a mapping"),
+        ("source", "expected a mapping"),
+        ({"": "x"}, "filter key ''.*source, title"),
+        ({3: "x"}, "filter key 3"),
+        ({'a"b': "x"}, "filter key"),
+        ({"\ud800": "x"}, "surrogate"),
+        ({"tag": "\ud800"}, "surrogate"),
+        ({"tag": []}, "'tag' is an empty list"),
+        ({"tag": None}, "'tag' has the value None"),
+        ({"tag": [None]}, "'tag' has the value None"),
+        ({"tag": object()}, "'tag' has the value"),
+        ({"year": math.nan}, "'year' has the value nan"),
+        ({"year": 10**400}, "'year' has the value"),
+        ({"year": {}}, "'year' has no operator; choose from gt, gte, lt, lte"),
+        ({"year": {"from": 3}}, "'year' has unknown operator 'from'; choose from gt"),
+        ({"year": {"gte": "2020"}}, "'year' has the value '2020'"),
+        ({"year": {"gte": True}}, "'year' has the value True"),
+        ({"year": {"lt": math.inf}}, "'year' has the value inf"),
+        ({"not": "draft"}, "expected a mapping"),
+        ({"not": {"not": {"a": 1}}}, "inside another 'not'"),
+    ],
+)
+def test_what_cannot_be_used_is_named(filters, message) -> None:
+    if message is None:
+        assert parse_filters(filters) == ()
+        return
+    with pytest.raises(InputError, match=message):
+        parse_filters(filters)

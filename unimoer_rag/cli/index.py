@@ -1,0 +1,132 @@
+"""`unimoer-rag index`: documents into an index."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from unimoer_rag.cli.output import (
+    CheckpointOption,
+    Collection,
+    JsonFlag,
+    KeyOption,
+    UrlOption,
+    console,
+    errors,
+    print_json,
+    progress_bar,
+    quiet,
+)
+from unimoer_rag.errors import InputError
+
+if TYPE_CHECKING:
+    from unimoer_rag.retrieval.ingest import AddReport
+    from unimoer_rag.retrieval.retriever import UnifiedRetriever
+
+__all__ = ["INCOMPLETE", "add_paths", "index", "open_retriever"]
+
+INCOMPLETE = 3
+"""Exit code of a run that indexed what it could, but not everything."""
+
+
+def open_retriever(
+    checkpoint: str,
+    index: Path | None,
+    url: str | None,
+    api_key: str | None,
+    collection: str,
+    **options: Any,
+) -> UnifiedRetriever:
+    """The retriever of a command's options."""
+    quiet()
+    from unimoer_rag.retrieval.retriever import UnifiedRetriever
+
+    return UnifiedRetriever(
+        checkpoint, index=index, url=url, api_key=api_key, collection=collection, **options
+    )
+
+
+def add_paths(retriever: UnifiedRetriever, paths: list[Path]) -> AddReport:
+    """Index paths under a progress bar, printing what could not be read."""
+    from unimoer_rag.retrieval.ingest import AddReport
+    from unimoer_rag.retrieval.sources import scan
+
+    whole = AddReport()
+    corpora = [(path, scan(path)) for path in paths]
+    with progress_bar() as bar:
+        for path, corpus in corpora:
+            task = bar.add_task(f"indexing {path}", total=len(corpus))
+
+            def show(report: AddReport, task: Any = task) -> None:
+                bar.update(task, completed=report.documents + len(report.problems))
+
+            part = retriever.add_path(path, on_progress=show)
+            for name in ("documents", "added", "unchanged", "removed", "truncated"):
+                setattr(whole, name, getattr(whole, name) + getattr(part, name))
+            whole.problems += part.problems
+            for kind, n in part.skipped.items():
+                whole.skipped[kind] = whole.skipped.get(kind, 0) + n
+    for problem in whole.problems:
+        errors.print(f"[yellow]not indexed:[/] {problem}", markup=True, soft_wrap=True)
+    return whole
+
+
+def index(
+    paths: Annotated[
+        list[Path], typer.Argument(help="Files, folders, JSONL files or BEIR folders.")
+    ],
+    index: Annotated[
+        Path | None, typer.Option("--index", help="Folder of the index; made if absent.")
+    ] = None,
+    checkpoint: CheckpointOption = "unimoer-minilm",
+    url: UrlOption = None,
+    api_key: KeyOption = None,
+    collection: Collection = "unimoer",
+    chunk_size: Annotated[
+        int | None, typer.Option(help="Tokens a passage has at most (a new index: 160).")
+    ] = None,
+    chunk_overlap: Annotated[
+        int | None, typer.Option(help="Tokens repeated from the passage before (32).")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Index documents: read, cut into passages, embed, store.
+
+    Files that cannot be read are reported and the rest is indexed; the exit code is then 3. Run
+    again after an interruption, or after files changed: only what is new is embedded.
+    """
+    if index is None and url is None:
+        raise InputError("say where the index is: --index DIR, or --url of a Qdrant server")
+    chunking = _chunking(chunk_size, chunk_overlap)
+    with open_retriever(
+        checkpoint, index, url, api_key, collection, chunking=chunking
+    ) as retriever:
+        report = add_paths(retriever, paths)
+        total = retriever.count()
+    if as_json:
+        print_json({**asdict(report), "total": total})
+    else:
+        console.print(
+            f"{report.documents} documents: {report.added} passages added, {report.unchanged} "
+            f"unchanged, {report.removed} removed; the index holds {total}"
+        )
+        if report.truncated:
+            console.print(f"{report.truncated} passages were too long and lost their end")
+        if report.skipped:
+            skipped = ", ".join(f"{n} {kind}" for kind, n in report.skipped.items())
+            console.print(f"passed over: {skipped}")
+    if report.problems:
+        raise typer.Exit(INCOMPLETE)
+
+
+def _chunking(size: int | None, overlap: int | None) -> Any:
+    if size is None and overlap is None:
+        return None
+    from unimoer_rag.retrieval.chunking import Chunking
+
+    default = Chunking()
+    chosen = default.size if size is None else size
+    return Chunking(chosen, min(default.overlap, chosen // 5) if overlap is None else overlap)

@@ -1,0 +1,92 @@
+"""What the commands share: consoles, progress bars, JSON, quiet dependencies."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from unimoer_rag.errors import StoreError
+
+__all__ = [
+    "CheckpointOption",
+    "Collection",
+    "JsonFlag",
+    "KeyOption",
+    "UrlOption",
+    "console",
+    "errors",
+    "print_json",
+    "progress_bar",
+    "quiet",
+    "write_json",
+]
+
+console = Console()
+errors = Console(stderr=True)
+
+CheckpointOption = Annotated[
+    str,
+    typer.Option("--checkpoint", help="A shipped checkpoint, a folder, or a backbone's name."),
+]
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON in place of text.")]
+UrlOption = Annotated[
+    str | None, typer.Option("--url", help="A Qdrant server, in place of a folder.")
+]
+KeyOption = Annotated[
+    str | None,
+    typer.Option("--api-key", envvar="QDRANT_API_KEY", help="The server's API key."),
+]
+Collection = Annotated[str, typer.Option("--collection", help="Collection on the server.")]
+
+
+def quiet() -> None:
+    """Keep the loading chatter of dependencies off the terminal."""
+    logging.getLogger("transformers").setLevel(logging.ERROR)
+    try:
+        from transformers.utils import logging as transformers_logging
+
+        transformers_logging.disable_progress_bar()
+    except ImportError:  # pragma: no cover - transformers is a dependency
+        return
+
+
+@contextmanager
+def progress_bar() -> Iterator[Progress]:
+    """A progress bar on standard error: standard output stays clean for results."""
+    with Progress(
+        TextColumn("[progress.description]{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=errors,
+        transient=True,
+    ) as progress:
+        yield progress
+
+
+def print_json(value: Any) -> None:
+    """One JSON value on standard output."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_json(value: Any, path: Path) -> None:
+    """One JSON value to a file, or to standard output for "-"."""
+    if str(path) == "-":
+        print_json(value)
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f".{path.name}.part")
+        part.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        raise StoreError(f"could not write {path}: {error.strerror}") from error

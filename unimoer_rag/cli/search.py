@@ -1,0 +1,96 @@
+"""`unimoer-rag search`: passages for a query."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from unimoer_rag.cli.index import open_retriever
+from unimoer_rag.cli.output import (
+    CheckpointOption,
+    Collection,
+    JsonFlag,
+    KeyOption,
+    UrlOption,
+    console,
+    print_json,
+)
+from unimoer_rag.errors import InputError
+
+__all__ = ["FiltersOption", "ModeOption", "parse_filters", "require_index", "search"]
+
+FiltersOption = Annotated[
+    str | None,
+    typer.Option("--filters", help='Conditions as JSON, such as {"source": "a.md"}.'),
+]
+ModeOption = Annotated[str, typer.Option("--mode", help="First stage: dense, sparse or hybrid.")]
+
+
+def parse_filters(text: str | None) -> dict[str, Any] | None:
+    """The `--filters` option as a mapping."""
+    if text is None:
+        return None
+    try:
+        filters = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(f"--filters is not JSON ({error}): {text}") from error
+    if not isinstance(filters, dict):
+        raise InputError(f"--filters is a {type(filters).__name__}: expected a JSON object")
+    return filters
+
+
+def require_index(index: Path | None, url: str | None) -> None:
+    """Refuse a folder that holds no index, before a model is loaded or a folder made."""
+    from unimoer_rag.retrieval.store import is_index
+
+    if url is not None:
+        return
+    if index is None:
+        raise InputError("say where the index is: --index DIR, or --url of a Qdrant server")
+    if not is_index(index):
+        raise InputError(
+            f"there is no index at {index}: make one with unimoer-rag index PATH --index {index}"
+        )
+
+
+def search(
+    query: Annotated[str, typer.Argument(help="What to look for.")],
+    index: Annotated[Path | None, typer.Option("--index", help="Folder of the index.")] = None,
+    k: Annotated[int, typer.Option("-k", help="Hits to print.")] = 5,
+    rerank: Annotated[int, typer.Option(help="First-stage results to rerank; 0 for none.")] = 50,
+    mode: ModeOption = "dense",
+    filters: FiltersOption = None,
+    checkpoint: CheckpointOption = "unimoer-minilm",
+    url: UrlOption = None,
+    api_key: KeyOption = None,
+    collection: Collection = "unimoer",
+    as_json: JsonFlag = False,
+) -> None:
+    """Find the passages that answer a query, reranked."""
+    conditions = parse_filters(filters)
+    require_index(index, url)
+    with open_retriever(checkpoint, index, url, api_key, collection) as retriever:
+        hits = retriever.search(
+            query,
+            k=k,
+            rerank=rerank,
+            mode=mode,
+            filters=conditions,  # type: ignore[arg-type]
+        )
+    if as_json:
+        print_json([hit.to_dict() for hit in hits])
+        return
+    if not hits:
+        console.print("nothing found")
+    for rank, hit in enumerate(hits, start=1):
+        p = hit.passage
+        title = f" {escape(p.title)}" if p.title else ""
+        console.print(
+            f"[bold]{rank}.[/] [cyan]{hit.score:.3f}[/] {escape(p.source)}:{p.start}-{p.end}"
+            f"[dim]{title}[/]"
+        )
+        console.print(f"   {escape(' '.join(p.text.split()))}\n", highlight=False)

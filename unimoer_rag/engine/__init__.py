@@ -1,0 +1,7 @@
+"""How the model runs fast: one queue, token-budget batches, a cache of token states."""
+
+from __future__ import annotations
+
+from unimoer_rag.engine.engine import Engine, EngineStats
+
+__all__ = ["Engine", "EngineStats"]

@@ -1,0 +1,22 @@
+"""Judging what the library does: data sets, ranking measures, answer scores.
+
+Nothing here loads a model. `ranking` needs the extra `eval`, and says so when it is missing.
+"""
+
+from unimoer_rag.evaluation.answers import AnswerScores, exact_match, f1, score_answers
+from unimoer_rag.evaluation.datasets import BeirDataset, Question, load_beir, load_run
+from unimoer_rag.evaluation.ranking import MEASURES, evaluate_run, per_query
+
+__all__ = [
+    "MEASURES",
+    "AnswerScores",
+    "BeirDataset",
+    "Question",
+    "evaluate_run",
+    "exact_match",
+    "f1",
+    "load_beir",
+    "load_run",
+    "per_query",
+    "score_answers",
+]

@@ -1,0 +1,130 @@
+"""Exact match and F1 of short answers, by the rules of SQuAD 1.1 and 2.0.
+
+Rajpurkar et al., "SQuAD: 100,000+ Questions for Machine Comprehension of Text" (2016), and
+"Know What You Don't Know: Unanswerable Questions for SQuAD" (2018), whose scripts define the
+normalisation: lower case, no ASCII punctuation, no English articles, single spaces.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from unimoer_rag.errors import InputError
+
+__all__ = ["AnswerScores", "exact_match", "f1", "normalize_answer", "score_answers"]
+
+_NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
+# By word boundary, not by token: "the—end" loses its article too, as in the official script.
+_ARTICLE = re.compile(r"\b(?:an?|the)\b")
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerScores:
+    """Scores of a set of answers, in percent.
+
+    Attributes:
+        em: exact match, over all questions.
+        f1: token F1, over all questions.
+        n: questions.
+        n_has_answer: questions with an answer.
+        has_answer_em: exact match over those, or None when there are none.
+        has_answer_f1: F1 over those, or None.
+        n_no_answer: questions without an answer.
+        no_answer_f1: share of those where the prediction abstained (EM is the same), or None.
+    """
+
+    em: float
+    f1: float
+    n: int
+    n_has_answer: int
+    has_answer_em: float | None
+    has_answer_f1: float | None
+    n_no_answer: int
+    no_answer_f1: float | None
+
+    def to_dict(self) -> dict[str, float | int | None]:
+        """Everything as JSON-ready values."""
+        return asdict(self)
+
+
+def score_answers(
+    predictions: Mapping[str, str], golds: Mapping[str, Sequence[str]]
+) -> AnswerScores:
+    """Score predicted answers against accepted ones.
+
+    Args:
+        predictions: question id -> answer, "" to abstain. Ids that `golds` lacks are ignored.
+        golds: question id -> accepted answers; none at all for a question without an answer.
+
+    Raises:
+        InputError: there are no questions, or some have no prediction. (Counting a gap as an
+            abstention would reward it on questions without an answer.)
+
+    Example:
+        >>> score_answers({"q": "the red tent"}, {"q": ["red tent", "a tent"]}).em
+        100.0
+    """
+    if not golds:
+        raise InputError("there are no questions with known answers to score")
+    gaps = [qid for qid in golds if qid not in predictions]
+    if gaps:
+        raise InputError(
+            f"{len(gaps)} of {len(golds)} questions have no prediction, for example {gaps[0]!r}: "
+            'predict "" to abstain'
+        )
+    answered: list[tuple[float, float]] = []
+    unanswerable: list[float] = []
+    for qid, accepted in golds.items():
+        pair = exact_match(predictions[qid], accepted), f1(predictions[qid], accepted)
+        if _normalized(accepted) == [""]:
+            unanswerable.append(pair[1])
+        else:
+            answered.append(pair)
+    has_em, has_f1 = [em for em, _ in answered], [f for _, f in answered]
+    return AnswerScores(
+        em=_percent(has_em + unanswerable),
+        f1=_percent(has_f1 + unanswerable),
+        n=len(golds),
+        n_has_answer=len(answered),
+        has_answer_em=_percent(has_em) if answered else None,
+        has_answer_f1=_percent(has_f1) if answered else None,
+        n_no_answer=len(unanswerable),
+        no_answer_f1=_percent(unanswerable) if unanswerable else None,
+    )
+
+
+def exact_match(prediction: str, golds: Sequence[str]) -> float:
+    """1.0 if the prediction equals an accepted answer once both are normalised, else 0.0."""
+    return float(normalize_answer(prediction) in _normalized(golds))
+
+
+def f1(prediction: str, golds: Sequence[str]) -> float:
+    """Harmonic mean of token precision and recall, against the accepted answer it fits best."""
+    predicted = normalize_answer(prediction).split()
+    return max(_token_f1(predicted, gold.split()) for gold in _normalized(golds))
+
+
+def normalize_answer(text: str) -> str:
+    """Lower case, without punctuation and articles, words parted by single spaces."""
+    return " ".join(_ARTICLE.sub(" ", text.lower().translate(_NO_PUNCTUATION)).split())
+
+
+def _normalized(golds: Sequence[str]) -> list[str]:
+    # An accepted answer of nothing but articles and punctuation is no answer (SQuAD 2.0).
+    return [text for gold in golds if (text := normalize_answer(gold))] or [""]
+
+
+def _token_f1(predicted: list[str], gold: list[str]) -> float:
+    if not predicted or not gold:
+        return float(predicted == gold)
+    shared = (Counter(predicted) & Counter(gold)).total()
+    return 2 * shared / (len(predicted) + len(gold))
+
+
+def _percent(values: Iterable[float]) -> float:
+    values = list(values)
+    return 100 * sum(values) / len(values)

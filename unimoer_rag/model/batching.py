@@ -1,0 +1,74 @@
+"""Batches: which rows run together, and how they become tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from unimoer_rag.model.rows import Row
+
+__all__ = ["Batch", "pad_rows", "plan_batches"]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows padded to one length, on one device.
+
+    Attributes:
+        rows: the rows, which may be of different tasks.
+        ids: int64 `[rows, tokens]`, padded at the end.
+        mask: bool `[rows, tokens]`: real tokens.
+        types: int64 `[rows, tokens]`, 1 from the document of a pair on; None where the backbone
+            knows no segments.
+    """
+
+    rows: Sequence[Row]
+    ids: Tensor
+    mask: Tensor
+    types: Tensor | None
+
+
+def pad_rows(rows: Sequence[Row], *, filler: int, typed: bool, device: torch.device) -> Batch:
+    """Pad rows to the longest of them.
+
+    Args:
+        rows: at least one.
+        filler: the id behind a row's end; masked, so its value matters only to backbones that
+            number positions by it.
+        typed: give segment ids.
+        device: where the tensors go.
+    """
+    length = max(len(row.ids) for row in rows)
+    ids = torch.tensor([row.ids + [filler] * (length - len(row.ids)) for row in rows])
+    lengths = torch.tensor([len(row.ids) for row in rows])
+    position = torch.arange(length)
+    mask = position < lengths.unsqueeze(1)
+    types = None
+    if typed:
+        second = torch.tensor([row.second[0] or length for row in rows])
+        types = ((position >= second.unsqueeze(1)) & mask).long().to(device)
+    return Batch(rows, ids.to(device), mask.to(device), types)
+
+
+def plan_batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
+    """Split positions into batches of at most `budget` padded tokens, longest first.
+
+    Args:
+        lengths: tokens of each row.
+        budget: rows times longest row of a batch; a single longer row gets a batch of its own.
+
+    Returns:
+        Positions into `lengths`; each appears exactly once.
+    """
+    batches: list[list[int]] = []
+    # Longest first: memory peaks at once rather than at the end, and a batch's first row is
+    # its longest.
+    for at in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+        if batches and (len(batches[-1]) + 1) * lengths[batches[-1][0]] <= budget:
+            batches[-1].append(at)
+        else:
+            batches.append([at])
+    return batches

@@ -1,0 +1,63 @@
+"""The checkpoint's `adapter_config.json`, validated."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from unimoer_rag.model.experts import ExpertSpec
+from unimoer_rag.model.tasks import MIN_TOKENS, Head, Task
+
+__all__ = ["CheckpointConfig", "ExpertConfig", "TaskConfig"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ExpertConfig(_Frozen):
+    """Size of one expert, in PEFT's words."""
+
+    r: int = Field(ge=1)
+    lora_alpha: float = Field(gt=0, allow_inf_nan=False)
+
+    def spec(self) -> ExpertSpec:
+        """As the model wants it."""
+        return ExpertSpec(rank=self.r, alpha=self.lora_alpha)
+
+
+class TaskConfig(_Frozen):
+    """One task of the model; the fields are `Task`'s."""
+
+    name: str
+    head: Head
+    experts: tuple[str, ...]
+    strength: float = Field(default=1.0, ge=0, allow_inf_nan=False)
+    max_tokens: int = Field(default=256, ge=MIN_TOKENS)
+
+    def task(self) -> Task:
+        """As the model wants it."""
+        return Task(**self.model_dump())
+
+
+class CheckpointConfig(_Frozen):
+    """Everything about a checkpoint but its tensors.
+
+    `base_model_name_or_path`, `target_modules`, `r` and `lora_alpha` are PEFT's names.
+    """
+
+    peft_type: Literal["UNIMOER"] = "UNIMOER"
+    format_version: Literal[1] = 1
+    base_model_name_or_path: str
+    base_model_revision: str | None = None
+    base_model_sha256: str | None = None
+    hidden_size: int
+    num_hidden_layers: int
+    experts: dict[str, ExpertConfig]
+    router: str
+    gate: str
+    target_modules: tuple[str, ...] = ()
+    query_instruction: str = ""
+    tasks: tuple[TaskConfig, ...]
+    weights_sha256: str

@@ -1,0 +1,90 @@
+"""What a model is made of and how it routes, as JSON-ready values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from unimoer_rag.model.rows import Row
+from unimoer_rag.model.tasks import Task
+from unimoer_rag.model.unimoer import UniMoER
+
+__all__ = ["describe", "routing_weights"]
+
+# Texts to look at the routing with: short questions, and passages of other subjects.
+_QUERIES = ("how long do refunds take?", "who wrote the first dictionary?", "symptoms of asthma")
+_PASSAGES = (
+    "Refunds are paid within fourteen days of the returned item reaching the warehouse.",
+    "Samuel Johnson published A Dictionary of the English Language in London in 1755.",
+    "Asthma makes the airways swell; wheezing and a tight chest are its common symptoms.",
+)
+
+
+def describe(model: UniMoER) -> dict[str, Any]:
+    """Backbone, experts, parameters, bytes, and mean routing weights by task, expert and layer."""
+    layers = model.routed_layers().values()
+    experts = {
+        name: {
+            "rank": spec.rank,
+            "alpha": spec.alpha,
+            "parameters": sum(
+                layer.lora_A[name].numel() + layer.lora_B[name].numel() for layer in layers
+            ),
+        }
+        for name, spec in model.experts.items()
+    }
+    n_experts = sum(expert["parameters"] for expert in experts.values())
+    n_router = sum(p.numel() for p in model.router.parameters())
+    n_heads = sum(p.numel() for p in model.heads.parameters())
+    total = sum(p.numel() for p in model.parameters())
+    return {
+        "checkpoint": model.checkpoint,
+        "checkpoint_digest": model.checkpoint_digest,
+        "backbone": model.backbone_name,
+        "family": "decoder" if model.causal else "encoder",
+        "layers": model.n_layers,
+        "width": model.width,
+        "dimension": model.dimension,
+        "router": model.router_kind,
+        "gate": model.gate_kind,
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "device": str(model.device),
+        "parameters": {
+            "backbone": total - n_experts - n_router - n_heads,
+            "experts": n_experts,
+            "router": n_router,
+            "heads": n_heads,
+        },
+        "bytes": sum(p.numel() * p.element_size() for p in model.parameters()),
+        "experts": experts,
+        "tasks": {
+            name: {"head": task.head, "experts": list(task.experts), "strength": task.strength}
+            for name, task in model.tasks.items()
+        },
+        "routing": {
+            name: routing_weights(model, _probe(model, task)) for name, task in model.tasks.items()
+        },
+    }
+
+
+def _probe(model: UniMoER, task: Task) -> list[Row]:
+    if task.joint:
+        return model.rows.pairs(list(zip(_QUERIES, _PASSAGES, strict=True)), task)
+    return [
+        *model.rows.single(_QUERIES, task, "query"),
+        *model.rows.single(_PASSAGES, task, "document"),
+    ]
+
+
+@torch.inference_mode()
+def routing_weights(model: UniMoER, rows: Sequence[Row]) -> dict[str, list[float]]:
+    """Mean weight of each expert the rows may use, one number a layer; empty where none is on."""
+    states = model(model.collate(rows))
+    allowed = {expert for row in rows for expert in row.task.experts}
+    return {
+        expert: [round(float(w[..., at].mean()), 4) for w in states.weights]
+        for at, expert in enumerate(states.experts)
+        if expert in allowed
+    }

@@ -1,0 +1,55 @@
+"""Where a model runs and in which precision: names to torch values, "auto" to what is there."""
+
+from __future__ import annotations
+
+import torch
+
+from unimoer_rag.errors import InputError
+
+__all__ = ["choose_device", "choose_dtype"]
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def choose_device(device: str) -> torch.device:
+    """The torch device of a name, with its index; "auto" takes CUDA, then MPS, then the CPU.
+
+    Raises:
+        InputError: there is no such device here.
+    """
+    if device == "auto":
+        if torch.cuda.is_available():
+            device = "cuda"
+        else:
+            device = "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        # An allocation is the only test that covers every backend; it also fills in the index.
+        return torch.empty(0, device=torch.device(device)).device
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(
+            f"device {device!r} cannot be used here ({error}): expected 'auto', 'cpu', 'cuda', "
+            "'cuda:<n>' or 'mps'"
+        ) from error
+
+
+def choose_dtype(dtype: str, device: torch.device) -> torch.dtype:
+    """The torch dtype of a name; "auto" takes bfloat16 where the hardware multiplies in it.
+
+    Raises:
+        InputError: the name is none of "auto", "float32", "bfloat16", "float16".
+    """
+    if dtype == "auto":
+        return torch.bfloat16 if _has_bfloat16(device) else torch.float32
+    if dtype not in _DTYPES:
+        choices = ", ".join(map(repr, _DTYPES))
+        raise InputError(f"unknown dtype {dtype!r}: expected 'auto', {choices}")
+    return _DTYPES[dtype]
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    if device.type != "cpu" or not hasattr(torch.cpu, "get_capabilities"):
+        return False
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))

@@ -1,0 +1,170 @@
+"""Jobs: what a user asks for, as rows to run and a way to finish from their outputs.
+
+The model runs a job at once; the engine merges the rows of many callers' jobs into its batches.
+Both get the same answer from the same three functions.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from unimoer_rag.errors import InputError
+from unimoer_rag.model.heads import LateHead, SpanScores, span_logits
+from unimoer_rag.model.rows import Row, Side, check_list
+
+if TYPE_CHECKING:
+    from unimoer_rag.model.unimoer import UniMoER
+
+__all__ = ["Job", "Reading", "decode_span", "embedding", "reading", "scoring"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Job(Generic[T]):
+    """Rows, and how their outputs (in row order) become the result."""
+
+    rows: list[Row]
+    finish: Callable[[list[Any]], T]
+
+    @property
+    def n_truncated(self) -> int:
+        """How many rows were too long and lost tokens at the end of a text."""
+        return sum(row.truncated for row in self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The best answer span of one passage.
+
+    Where the passage has no token left (a question as long as the row, a text of zero-width
+    characters), it is the empty span with `no_answer` 1 and a margin of minus infinity.
+
+    Attributes:
+        text: the answer, exactly `passage[start:end]`, without whitespace around it.
+        start: character offset in the passage.
+        end: offset behind the last character.
+        probability: of this span, among all spans and "no answer".
+        no_answer: probability that the passage does not answer.
+        margin: logit of the span minus that of "no answer"; compares passages.
+    """
+
+    text: str
+    start: int
+    end: int
+    probability: float
+    no_answer: float
+    margin: float
+
+
+def embedding(model: UniMoER, texts: Sequence[str], side: Side) -> Job[NDArray[np.float32]]:
+    """Embeddings of texts, float32 `[n, dimension]`, L2-normalised.
+
+    Raises:
+        InputError: a text is no string or is empty, or the side is unknown.
+    """
+    if side not in ("query", "document"):
+        raise InputError(f"unknown side {side!r}: expected 'query' or 'document'")
+    rows = model.rows.single(texts, model.task("embed"), side)
+
+    def finish(outputs: list[Any]) -> NDArray[np.float32]:
+        if not outputs:
+            return np.zeros((0, model.dimension), dtype=np.float32)
+        vectors: NDArray[np.float32] = torch.stack(outputs).float().cpu().numpy()
+        return vectors
+
+    return Job(rows, finish)
+
+
+def scoring(
+    model: UniMoER, query: str, documents: Sequence[str], task: str, *, logits: bool
+) -> Job[NDArray[np.float32]]:
+    """Relevance of documents for a query, float32 `[n]`.
+
+    Raises:
+        InputError: a text is no string or is empty, or the task does not score pairs.
+    """
+    chosen = model.task(task)
+    if chosen.head not in ("late", "cross"):
+        raise InputError(f"task {task!r} does not score pairs: its head is {chosen.head!r}")
+    check_list(documents, "documents")
+    n = len(documents)
+    if chosen.head == "late":
+        rows = model.rows.single([query], chosen, "query")
+        rows += model.rows.single(documents, chosen, "document")
+    else:
+        rows = model.rows.pairs([(query, document) for document in documents], chosen)
+
+    def finish(outputs: list[Any]) -> NDArray[np.float32]:
+        if not n:
+            return np.zeros(0, dtype=np.float32)
+        with torch.inference_mode():
+            if chosen.head == "late":
+                head: LateHead = model.heads[chosen.name]  # type: ignore[assignment]
+                raw = head.compare(outputs[0], outputs[1:])
+            else:
+                raw = torch.stack(outputs)
+            scores: NDArray[np.float32] = (raw if logits else raw.sigmoid()).float().cpu().numpy()
+        return scores
+
+    return Job(rows, finish)
+
+
+def reading(model: UniMoER, question: str, passages: Sequence[str]) -> Job[list[Reading]]:
+    """The best answer span of each passage.
+
+    Raises:
+        InputError: a text is no string or is empty, or the model does not read.
+    """
+    check_list(passages, "passages")
+    kept = list(passages)
+    rows = model.rows.pairs([(question, passage) for passage in kept], model.task("read"))
+
+    def finish(outputs: list[Any]) -> list[Reading]:
+        return [
+            decode_span(scores, row, passage)
+            for scores, row, passage in zip(outputs, rows, kept, strict=True)
+        ]
+
+    return Job(rows, finish)
+
+
+def decode_span(scores: SpanScores, row: Row, passage: str) -> Reading:
+    """The most probable span, its probability normalised over all spans and "no answer".
+
+    Args:
+        scores: the span head's, of the row's document tokens.
+        row: the pair; its offsets lead from tokens to characters.
+        passage: the document's text.
+    """
+    if not row.offsets:
+        return Reading("", 0, 0, probability=0.0, no_answer=1.0, margin=-math.inf)
+    with torch.inference_mode():
+        joint = span_logits(scores)
+        total = torch.logaddexp(joint.flatten().logsumexp(0), scores.null)
+        flat = int(joint.argmax())
+        i, j = divmod(flat, joint.shape[1])
+        best = joint[i, j]
+        start, end = _trim(passage, row.offsets[i][0], row.offsets[j][1])
+        return Reading(
+            text=passage[start:end],
+            start=start,
+            end=end,
+            probability=float((best - total).exp()),
+            no_answer=float((scores.null - total).exp()),
+            margin=float(best - scores.null),
+        )
+
+
+def _trim(passage: str, start: int, end: int) -> tuple[int, int]:
+    """The span without whitespace at its ends: byte-level tokens begin with their space."""
+    text = passage[start:end]
+    start += len(text) - len(text.lstrip())
+    return start, start + len(text.strip())

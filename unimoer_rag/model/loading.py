@@ -1,0 +1,221 @@
+"""Loading: from a name to a live model, shared while anyone holds it.
+
+| name | gives |
+|---|---|
+| a shipped checkpoint ("unimoer-minilm") | that checkpoint |
+| a key of `BACKBONES` ("minilm") | the frozen backbone, untrained |
+| a folder with `adapter_config.json` | that checkpoint |
+| a folder with `config.json` | that backbone, untrained |
+| `owner/name` with a revision | the Hub's checkpoint |
+| `owner/name@<commit>` | the Hub's backbone, untrained |
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import weakref
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from unimoer_rag.errors import CheckpointError, DigestMismatchError, InputError
+from unimoer_rag.model.backbone import BACKBONES, load_backbone, resolve_backbone
+from unimoer_rag.model.checkpoint import (
+    CONFIG,
+    config_digest,
+    read_config,
+    read_tensors,
+    set_tensors,
+)
+from unimoer_rag.model.config import CheckpointConfig
+from unimoer_rag.model.device import choose_device, choose_dtype
+from unimoer_rag.model.files import file_digest
+from unimoer_rag.model.unimoer import UniMoER
+
+__all__ = ["build", "load", "shipped_checkpoints"]
+
+_SHIPPED = Path(__file__).parent.parent / "checkpoints"
+_live: weakref.WeakValueDictionary[tuple[str, ...], UniMoER] = weakref.WeakValueDictionary()
+_loading = threading.Lock()
+
+
+def build(
+    name: str,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    attention: str = "sdpa",
+    **options: Any,
+) -> UniMoER:
+    """See `UniMoER.from_backbone`."""
+    where = choose_device(device)
+    path = resolve_backbone(name)
+    backbone = load_backbone(
+        path, dtype=choose_dtype(dtype, where), device=where, attention=attention
+    )
+    spec = BACKBONES.get(name)
+    if spec is not None:
+        options.setdefault("query_instruction", spec.query_instruction)
+    model = UniMoER(backbone, name=_kept_name(name, path), **options)
+    model.checkpoint_digest = hashlib.sha256(
+        f"{_weights_digest(path)}|{model.query_instruction}".encode()
+    ).hexdigest()
+    return model.eval()
+
+
+def load(name: str | Path, *, revision: str | None, device: str, dtype: str) -> UniMoER:
+    """See `UniMoER.from_pretrained`."""
+    where = choose_device(device)
+    kind = choose_dtype(dtype, where)
+    # One at a time: two callers asking for the same model at once must get the same one.
+    with _loading:
+        folder = _locate(str(name), revision)
+        # By content: a folder that was written anew is another checkpoint.
+        identity = str(name) if folder is None else f"{folder.resolve()}|{config_digest(folder)}"
+        key = (identity, str(where), str(kind))
+        model = _live.get(key)
+        if model is None:
+            if folder is None:
+                dtype_name = str(kind).removeprefix("torch.")
+                model = build(str(name), device=str(where), dtype=dtype_name)
+            else:
+                model = _load(folder, where, kind)
+                model.checkpoint = str(name)
+            _live[key] = model
+        return model
+
+
+def shipped_checkpoints() -> list[str]:
+    """Names of the checkpoints inside the package."""
+    return sorted(path.name for path in _SHIPPED.glob("*") if (path / CONFIG).is_file())
+
+
+def _load(folder: Path, device: torch.device, dtype: torch.dtype) -> UniMoER:
+    """The model of a checkpoint folder, everything checked."""
+    config = read_config(folder)
+    tensors = read_tensors(folder, config)
+    path = resolve_backbone(_backbone_name(config, folder))
+    _check_digest(path, config, folder)
+    backbone = load_backbone(path, dtype=dtype, device=device)
+    shape = (backbone.width, len(backbone.layers))
+    if shape != (config.hidden_size, config.num_hidden_layers):
+        raise CheckpointError(
+            f"{folder} belongs to a backbone of {config.num_hidden_layers} layers of width "
+            f"{config.hidden_size}; {path} has {shape[1]} of {shape[0]}: give the backbone it was "
+            f"trained on in {CONFIG} (base_model_name_or_path)"
+        )
+    try:
+        model = UniMoER(
+            backbone,
+            name=config.base_model_name_or_path,
+            experts={expert: size.spec() for expert, size in config.experts.items()},
+            tasks=[task.task() for task in config.tasks],
+            router=config.router,
+            gate=config.gate,
+            targets=config.target_modules,
+            query_instruction=config.query_instruction,
+        )
+    except InputError as error:
+        raise CheckpointError(
+            f"{folder / CONFIG} asks for what this version does not have ({error}): update "
+            "unimoer-rag, or get the checkpoint again if it was edited"
+        ) from error
+    set_tensors(model, tensors, folder)
+    model.checkpoint_digest = config_digest(folder)
+    return model.eval()
+
+
+def _backbone_name(config: CheckpointConfig, folder: Path) -> str:
+    """What to resolve: the backbone's name, with its revision where the name alone has none."""
+    base, revision = config.base_model_name_or_path, config.base_model_revision
+    spec = BACKBONES.get(base)
+    if spec is not None:
+        if revision not in (None, spec.revision):
+            raise CheckpointError(
+                f"{folder} belongs to {base!r} at revision {revision}; this version of "
+                f"unimoer-rag pins {spec.revision}: use the version that made the checkpoint"
+            )
+        return base
+    if revision and "@" not in base and not Path(base).is_dir():
+        return f"{base}@{revision}"
+    return base
+
+
+def _check_digest(path: Path, config: CheckpointConfig, folder: Path) -> None:
+    """Raise unless the backbone in `path` has the weights the checkpoint was trained on."""
+    expected = config.base_model_sha256
+    spec = BACKBONES.get(config.base_model_name_or_path)
+    if expected is None or (spec is not None and spec.sha256 == expected):
+        return  # nothing to compare, or compared by `resolve_backbone`
+    file = path / "model.safetensors"
+    actual = file_digest(file) if file.is_file() else "no such file"
+    if actual != expected:
+        raise DigestMismatchError(
+            f"{folder} was trained on a backbone whose model.safetensors has SHA-256 {expected}; "
+            f"{file}: {actual}. Put the original backbone there"
+        )
+
+
+def _locate(name: str, revision: str | None) -> Path | None:
+    """The checkpoint's folder, or None where the name is a backbone's."""
+    if name in shipped_checkpoints():
+        return _SHIPPED / name
+    if name in BACKBONES:
+        return None
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if (folder / CONFIG).is_file():
+            return folder
+        if (folder / "config.json").is_file():
+            return None
+        raise CheckpointError(
+            f"{folder} holds neither a checkpoint ({CONFIG}) nor a backbone (config.json): give "
+            "the folder that save_pretrained wrote"
+        )
+    if name.count("/") == 1 and not name.startswith((".", "/", "~")):
+        return None if "@" in name else _download(name, revision)
+    raise CheckpointError(
+        f"no checkpoint {name!r}: expected one of "
+        f"{', '.join([*shipped_checkpoints(), *BACKBONES])}, an existing folder, or a Hub "
+        "repository owner/name"
+    )
+
+
+def _download(repo: str, revision: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+
+    if revision is None:
+        raise CheckpointError(
+            f"{repo!r} is no folder here, and as a Hub checkpoint it needs revision=<commit>: "
+            "downloads are pinned"
+        )
+    try:
+        folder = Path(
+            snapshot_download(repo, revision=revision, allow_patterns=["*.json", "*.safetensors"])
+        )
+    except Exception as error:  # the Hub client raises many kinds, all meaning the same here
+        raise CheckpointError(
+            f"could not download {repo} at {revision} ({type(error).__name__}: {error}): check "
+            "the network and the names, or pass the path of a local copy"
+        ) from error
+    if not (folder / CONFIG).is_file():
+        raise CheckpointError(
+            f"the Hub repository {repo} has no {CONFIG}: it is no checkpoint; a backbone is named "
+            f"{repo}@<40-digit commit>"
+        )
+    return folder
+
+
+def _kept_name(name: str, path: Path) -> str:
+    """The name to save: a folder's in full, so that another working directory finds it."""
+    return str(path) if name not in BACKBONES and Path(name).expanduser().is_dir() else name
+
+
+def _weights_digest(folder: Path) -> str:
+    """SHA-256 over the weight files of a backbone folder, in name order."""
+    whole = hashlib.sha256()
+    for file in sorted(folder.glob("*.safetensors")):
+        whole.update(file_digest(file).encode())
+    return whole.hexdigest()

@@ -1,0 +1,24 @@
+"""Token-level router: every token chooses for itself, so a prefix never depends on its suffix."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from unimoer_rag.model.routers.base import RoutingInput
+from unimoer_rag.model.routers.per_layer import PerLayerRouter
+
+__all__ = ["TokenRouter"]
+
+
+class TokenRouter(PerLayerRouter):
+    """The per-layer maps, applied to each token's state in place of the pooled one.
+
+    Safe for prefix caching on decoders: a token's weights depend on its own state alone, and no
+    later token reaches that.
+    """
+
+    def forward(self, layer: int, hidden: Tensor, routing: RoutingInput) -> Tensor:
+        """See `Router.forward`; the answer is `[rows, tokens, len(active)]`."""
+        features = self.norm(hidden.float())
+        logits = self.linear(self.weight[layer], self.bias[layer], features, routing.active)
+        return self.mix(logits, features, routing)

@@ -1,0 +1,205 @@
+"""Rows: texts turned into token ids, with the frame a backbone expects around them.
+
+Special tokens are learned from the tokenizer itself by encoding a probe, so any encoder's or
+decoder's layout serves: `[CLS] a [SEP]`, `<s> a </s></s> b </s>`, `a <|endoftext|>`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from tokenizers import Tokenizer
+
+from unimoer_rag.errors import BackboneError, InputError
+from unimoer_rag.model.tasks import Task
+
+__all__ = ["Row", "RowMaker", "Side", "check_list", "check_text"]
+
+Side = Literal["query", "document"]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One sequence for the backbone.
+
+    Attributes:
+        task: what it is for.
+        ids: token ids with special tokens.
+        first: token span `[start, end)` of the text, or of the query in a pair.
+        second: token span of the document in a pair, else `(0, 0)`.
+        offsets: character offsets `[start, end)` of the document's tokens (pairs only).
+        truncated: tokens were cut off.
+
+    A text of characters that the tokenizer drops (zero-width ones, say) leaves its span empty: it
+    is encoded by the special tokens around it.
+    """
+
+    task: Task
+    ids: list[int]
+    first: tuple[int, int]
+    second: tuple[int, int] = (0, 0)
+    offsets: Sequence[tuple[int, int]] = ()
+    truncated: bool = False
+
+
+def _affixes(whole: Sequence[int], parts: Sequence[Sequence[int]]) -> list[list[int]]:
+    """The ids before, between and behind known parts of a sequence.
+
+    Raises:
+        BackboneError: a part is not in the sequence, so the tokenizer frames texts unusually.
+    """
+    affixes, at = [], 0
+    for part in parts:
+        places = range(at, len(whole) - len(part) + 1)
+        start = next((i for i in places if list(whole[i : i + len(part)]) == list(part)), None)
+        if start is None:
+            raise BackboneError(
+                "the tokenizer encodes a text differently between its special tokens: expected "
+                f"{list(part)} in {list(whole)}; use a backbone whose tokenizer only frames texts"
+            )
+        affixes.append(list(whole[at:start]))
+        at = start + len(part)
+    return [*affixes, list(whole[at:])]
+
+
+class RowMaker:
+    """Makes rows for one backbone.
+
+    Args:
+        tokenizer: the backbone's fast Hugging Face tokenizer.
+        causal: decoder: the pair is marked in words and closed by the end-of-text token.
+        max_positions: what the backbone can take at most.
+        query_instruction: goes before a query that is embedded.
+
+    Raises:
+        BackboneError: the tokenizer's special tokens do not frame a text, or a decoder's has no
+            end-of-text token.
+    """
+
+    def __init__(
+        self, tokenizer: Any, *, causal: bool, max_positions: int, query_instruction: str = ""
+    ) -> None:
+        # A copy: the tokenizer's own truncation and padding settings stay as they are.
+        self._tokenizer = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        self.max_positions = max_positions
+        a, b = self._ids("alpha"), self._ids("beta")
+        self._prefix, self._suffix = _affixes(self._tokenizer.encode("alpha").ids, [a])
+        self._pair = _affixes(self._tokenizer.encode("alpha", "beta").ids, [a, b])
+        self._instruction = self._ids(query_instruction) if query_instruction else []
+        if causal:
+            end = tokenizer.eos_token_id
+            if end is None:
+                raise BackboneError(
+                    "the decoder's tokenizer has no end-of-text token (eos_token), whose state "
+                    "stands for the text: set one in tokenizer_config.json"
+                )
+            if end not in self._suffix:
+                self._suffix = [*self._suffix, end]
+            self._pair = [
+                [*self._prefix, *self._ids("<Query>: ")],
+                self._ids("\n<Document>: "),
+                self._suffix,
+            ]
+
+    def _ids(self, text: str) -> list[int]:
+        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def _encode(self, texts: Sequence[str], what: str) -> list[Any]:
+        check_list(texts, "texts")
+        cleaned = [check_text(text, what, at) for at, text in enumerate(texts)]
+        return list(self._tokenizer.encode_batch(cleaned, add_special_tokens=False))
+
+    def _room(self, task: Task, frame: int) -> int:
+        """Tokens of text that fit into a row beside its frame of special tokens and words."""
+        limit = min(task.max_tokens, self.max_positions)
+        if limit <= frame:
+            raise InputError(
+                f"task {task.name!r} keeps {limit} tokens, all taken by the {frame} around the "
+                f"text: raise its max_tokens (the backbone takes {self.max_positions})"
+            )
+        return limit - frame
+
+    def count(self, text: str) -> int:
+        """Number of tokens of a text, special tokens not counted."""
+        return len(self._ids(text))
+
+    def single(self, texts: Sequence[str], task: Task, side: Side = "document") -> list[Row]:
+        """Rows of one text each; the end is what is cut off if a text is too long.
+
+        Raises:
+            InputError: a text is no string, or is empty; names its position. Or the task's
+                `max_tokens` leave no room for text.
+        """
+        prefix = self._prefix
+        if task.head == "vector" and side == "query":
+            prefix = [*prefix, *self._instruction]
+        room = self._room(task, len(prefix) + len(self._suffix))
+        rows = []
+        for encoding in self._encode(texts, side):
+            ids = encoding.ids[:room]
+            start = len(prefix)
+            rows.append(
+                Row(
+                    task=task,
+                    ids=[*prefix, *ids, *self._suffix],
+                    first=(start, start + len(ids)),
+                    truncated=len(encoding.ids) > room,
+                )
+            )
+        return rows
+
+    def pairs(self, pairs: Sequence[tuple[str, str]], task: Task) -> list[Row]:
+        """Rows of a query and a document; the document's end is cut off if they are too long.
+
+        A query may take half of the row at most.
+
+        Raises:
+            InputError: a text is no string, or is empty; names its position. Or the task's
+                `max_tokens` leave no room for text.
+        """
+        prefix, infix, suffix = self._pair
+        both = self._room(task, len(prefix) + len(infix) + len(suffix))
+        queries = self._encode([query for query, _ in pairs], "query")
+        documents = self._encode([document for _, document in pairs], "document")
+        rows = []
+        for query, document in zip(queries, documents, strict=True):
+            left = query.ids[: both // 2]
+            room = both - len(left)
+            right = document.ids[:room]
+            start = len(prefix) + len(left) + len(infix)
+            rows.append(
+                Row(
+                    task=task,
+                    ids=[*prefix, *left, *infix, *right, *suffix],
+                    first=(len(prefix), len(prefix) + len(left)),
+                    second=(start, start + len(right)),
+                    offsets=document.offsets[:room],
+                    truncated=len(left) < len(query.ids) or len(right) < len(document.ids),
+                )
+            )
+        return rows
+
+
+def check_text(text: object, what: str, position: int) -> str:
+    """The text, fit for a tokenizer: lone surrogates become U+FFFD, empty text is refused."""
+    if not isinstance(text, str):
+        raise InputError(f"{what} {position} is a {type(text).__name__}, expected a string")
+    if not text.strip():
+        raise InputError(
+            f"{what} {position} is empty: give text with at least one visible character"
+        )
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "".join("\ufffd" if "\ud800" <= c <= "\udfff" else c for c in text)
+    return text
+
+
+def check_list(texts: object, what: str) -> None:
+    """Refuse a string in the place of a list, which would be taken letter by letter."""
+    if isinstance(texts, str):
+        raise InputError(f"{what} is one string, expected a list of them: [{texts[:40]!r}]")

@@ -1,0 +1,104 @@
+"""Tasks as values: what a row of a batch is for, which experts it may use, how it is read out.
+
+A task is an argument of the forward, never a state of the model: rows of different tasks may
+share one batch.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+from torch import nn
+
+from unimoer_rag.errors import InputError
+
+__all__ = [
+    "DEFAULT_TASKS",
+    "EMBED",
+    "MIN_TOKENS",
+    "READ",
+    "RERANK",
+    "RERANK_CROSS",
+    "Head",
+    "Task",
+    "check_name",
+]
+
+Head = Literal["vector", "late", "cross", "span"]
+
+# Fewest tokens a row may be cut to: the frame around a pair, and some words of both.
+MIN_TOKENS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One use of the backbone.
+
+    Attributes:
+        name: how the checkpoint and the command line call it.
+        head: how token states become the answer. "vector": pooled and L2-normalised; "late":
+            token states for late interaction; "cross": a relevance logit of a joint encoding;
+            "span": start, end and no-answer scores of a joint encoding.
+        experts: the experts its rows may use; adding others later changes nothing here.
+        strength: factor on the experts' output, chosen on development sets; 0 is the frozen
+            backbone.
+        max_tokens: rows are truncated to this length, special tokens included; at least 16.
+
+    Raises:
+        InputError: a field has a value that cannot be used.
+    """
+
+    name: str
+    head: Head
+    experts: tuple[str, ...]
+    strength: float = 1.0
+    max_tokens: int = 256
+
+    def __post_init__(self) -> None:
+        if self.head not in get_args(Head):
+            raise InputError(
+                f"task {self.name!r} has the head {self.head!r}: expected one of "
+                f"{', '.join(get_args(Head))}"
+            )
+        if not 0 <= self.strength < float("inf"):  # NaN fails this too
+            raise InputError(
+                f"task {self.name!r} has the strength {self.strength}: expected a number from 0 up"
+            )
+        if self.max_tokens < MIN_TOKENS:
+            raise InputError(
+                f"task {self.name!r} keeps {self.max_tokens} tokens: expected at least {MIN_TOKENS}"
+            )
+
+    @property
+    def joint(self) -> bool:
+        """Query and document are encoded together."""
+        return self.head in ("cross", "span")
+
+    def with_strength(self, strength: float) -> Task:
+        """The same task with its experts scaled."""
+        return replace(self, strength=strength)
+
+
+EMBED = Task("embed", "vector", ("embed", "shared"))
+RERANK = Task("rerank", "late", ("rerank", "shared"))
+RERANK_CROSS = Task("rerank-cross", "cross", ("rerank", "shared"), max_tokens=512)
+READ = Task("read", "span", ("read", "shared"), max_tokens=512)
+
+DEFAULT_TASKS: tuple[Task, ...] = (EMBED, RERANK, RERANK_CROSS, READ)
+
+
+def check_name(name: str, what: str) -> None:
+    """Refuse a name of a task or an expert that tensors could not be stored under.
+
+    Raises:
+        InputError: it has other characters than letters, digits, `-` and `_`, or is a method of
+            the module that holds the tensors.
+    """
+    taken = hasattr(nn.ModuleDict, name) or hasattr(nn.ParameterDict, name)
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name) or taken:
+        raise InputError(
+            f"{name!r} cannot be the name of {what}: expected letters, digits, '-' and '_', and no "
+            "method of torch modules (such as 'update' or 'type')"
+        )

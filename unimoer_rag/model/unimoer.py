@@ -1,0 +1,408 @@
+"""UniMoER: one frozen backbone, routed experts on its linear layers, a head for each task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from unimoer_rag.errors import InputError
+from unimoer_rag.model.backbone import Backbone
+from unimoer_rag.model.batching import Batch, pad_rows, plan_batches
+from unimoer_rag.model.experts import (
+    ExpertSpec,
+    RoutedLinear,
+    attach_experts,
+    attach_router,
+    make_scope,
+    routing_scope,
+)
+from unimoer_rag.model.heads import (
+    CrossHead,
+    LateHead,
+    LateState,
+    SpanHead,
+    SpanScores,
+    pool,
+    punctuation_ids,
+)
+from unimoer_rag.model.jobs import Job, Reading, embedding, reading, scoring
+from unimoer_rag.model.routers import GATES, ROUTERS
+from unimoer_rag.model.rows import Row, RowMaker, Side
+from unimoer_rag.model.tasks import DEFAULT_TASKS, Task, check_name
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["DEFAULT_EXPERTS", "Batch", "States", "UniMoER"]
+
+Output = Tensor | LateState | SpanScores
+
+DEFAULT_EXPERTS: Mapping[str, ExpertSpec] = {
+    "shared": ExpertSpec(rank=8, alpha=16),
+    "embed": ExpertSpec(rank=8, alpha=16),
+    "rerank": ExpertSpec(rank=8, alpha=16),
+    "read": ExpertSpec(rank=8, alpha=16),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class States:
+    """What a forward gives.
+
+    Attributes:
+        hidden: last hidden states `[rows, tokens, width]` in the backbone's dtype.
+        experts: the experts the batch could use.
+        weights: float32 routing weights of each layer, `[rows, 1 or tokens, experts]`.
+    """
+
+    hidden: Tensor
+    experts: tuple[str, ...]
+    weights: Sequence[Tensor]
+
+
+class UniMoER(nn.Module):
+    """One model that embeds texts, scores query-document pairs and reads answers.
+
+    Usually made by `UniMoER.from_pretrained("unimoer-minilm")`.
+
+    Args:
+        backbone: a loaded backbone; its linear layers are wrapped in place.
+        name: how the backbone is resolved (see `resolve_backbone`), kept for saving.
+        experts: size of each expert, by name.
+        tasks: what the model can do.
+        router: a key of `ROUTERS`.
+        gate: a key of `GATES`.
+        targets: names of the linear layers that get experts ("query", "dense"); all when empty.
+        query_instruction: goes before a query that is embedded.
+
+    Attributes:
+        tasks: what it can do, by name.
+        experts: its experts' sizes, by name, in order.
+        checkpoint: where it came from, in words.
+        checkpoint_digest: identity of the checkpoint it was loaded from.
+
+    Raises:
+        InputError: an unknown router, gate or target, a name that cannot be one, or a task with an
+            expert that does not exist.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        *,
+        name: str,
+        experts: Mapping[str, ExpertSpec] = DEFAULT_EXPERTS,
+        tasks: Iterable[Task] = DEFAULT_TASKS,
+        router: str = "per-layer",
+        gate: str = "sparsegen",
+        targets: Sequence[str] = (),
+        query_instruction: str = "",
+    ) -> None:
+        super().__init__()
+        self.experts = dict(experts)
+        for expert in self.experts:
+            check_name(expert, "an expert")
+        self.tasks: dict[str, Task] = {}
+        for task in tasks:
+            self._check_task(task)
+            self.tasks[task.name] = task
+        if router not in ROUTERS:
+            raise InputError(f"unknown router {router!r}: expected one of {', '.join(ROUTERS)}")
+        if gate not in GATES:
+            raise InputError(f"unknown gate {gate!r}: expected one of {', '.join(GATES)}")
+        self.backbone_name, self.router_kind, self.gate_kind = name, router, gate
+        self.targets, self.query_instruction = tuple(targets), query_instruction
+        self.causal = backbone.family == "decoder"
+        self.path: Path = backbone.path
+        self.backbone = backbone.model
+        self.width = backbone.width
+        self.tokenizer = backbone.tokenizer
+        self.rows = RowMaker(
+            backbone.tokenizer,
+            causal=self.causal,
+            max_positions=backbone.max_positions,
+            query_instruction=query_instruction,
+        )
+        self.n_layers = len(backbone.layers)
+        attach_experts(backbone.layers, self.experts, self.targets)
+        self.router = ROUTERS[router](
+            width=self.width,
+            n_layers=self.n_layers,
+            n_experts=len(self.experts),
+            tasks=tuple(self.tasks),
+            gate=gate,
+        ).to(self.device)
+        attach_router(backbone.layers, self.router)
+        self.heads = nn.ModuleDict(
+            {
+                name: self.new_head(task)
+                for name, task in self.tasks.items()
+                if task.head != "vector"
+            }
+        )
+        config: Any = backbone.model.config
+        self._typed = getattr(config, "type_vocab_size", 0) > 1
+        self.checkpoint = f"{name} (frozen backbone)"
+        self.checkpoint_digest = ""
+
+    def _check_task(self, task: Task) -> None:
+        check_name(task.name, "a task")
+        if task.name in self.tasks:
+            raise InputError(f"the task {task.name!r} exists already: choose another name")
+        for expert in task.experts:
+            if expert not in self.experts:
+                raise InputError(
+                    f"task {task.name!r} names the expert {expert!r}, which does not exist: "
+                    f"expected one of {', '.join(self.experts)}"
+                )
+
+    def new_head(self, task: Task) -> nn.Module:
+        """A head for a task, as it is before training; not for "vector", which has none."""
+        if task.head == "late":
+            return LateHead(punctuation_ids(self.tokenizer)).to(self.device)
+        kind = CrossHead if task.head == "cross" else SpanHead
+        return kind(self.width, causal=self.causal).to(self.device)
+
+    # -- what it grows by -------------------------------------------------------------------
+
+    def add_expert(self, name: str, spec: ExpertSpec) -> None:
+        """Add a silent expert to every routed layer and to the router.
+
+        Tasks that do not name it give bit for bit what they gave.
+
+        Args:
+            name: letters, digits, `-` and `_`.
+            spec: its size.
+
+        Raises:
+            InputError: the name is taken or cannot be one.
+        """
+        check_name(name, "an expert")
+        if name in self.experts:
+            raise InputError(f"the expert {name!r} exists already: choose another name")
+        for routed in self.routed_layers().values():
+            routed.add_expert(name, spec)
+        self.router.add_expert()
+        self.experts[name] = spec
+
+    def add_task(self, task: Task) -> None:
+        """Add a task, with an untrained head where it needs one.
+
+        Raises:
+            InputError: the name is taken, or the task names an expert that does not exist.
+        """
+        self._check_task(task)
+        self.router.add_task(task.name)
+        if task.head != "vector":
+            self.heads[task.name] = self.new_head(task).train(self.training)
+        self.tasks[task.name] = task
+
+    # -- where and what it is ---------------------------------------------------------------
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.backbone.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The backbone's dtype; router and heads are always float32."""
+        return next(self.backbone.parameters()).dtype
+
+    @property
+    def dimension(self) -> int:
+        """Size of an embedding."""
+        return self.width
+
+    def task(self, name: str) -> Task:
+        """The task of that name.
+
+        Raises:
+            InputError: the model has no such task; names those it has.
+        """
+        try:
+            return self.tasks[name]
+        except KeyError:
+            raise InputError(
+                f"this model has no task {name!r}: it has {', '.join(self.tasks)}"
+            ) from None
+
+    def routed_layers(self) -> dict[str, RoutedLinear]:
+        """Every routed linear layer, by its name in the backbone."""
+        return {
+            name: module
+            for name, module in self.backbone.named_modules()
+            if isinstance(module, RoutedLinear)
+        }
+
+    # -- forward ----------------------------------------------------------------------------
+
+    def collate(self, rows: Sequence[Row]) -> Batch:
+        """Pad rows (at least one) to the longest of them, on the model's device."""
+        pad = self.tokenizer.pad_token_id
+        filler = pad if pad is not None else 0
+        return pad_rows(rows, filler=filler, typed=self._typed, device=self.device)
+
+    def forward(self, batch: Batch) -> States:
+        """Run the backbone over one batch whose rows may be of different tasks."""
+        tasks = [row.task for row in batch.rows]
+        scope = make_scope(tasks, self.experts, mask=batch.mask, causal=self.causal)
+        inputs: dict[str, Any] = {"input_ids": batch.ids, "attention_mask": batch.mask.long()}
+        if batch.types is not None:
+            inputs["token_type_ids"] = batch.types
+        if self.causal:
+            inputs["use_cache"] = False
+        with routing_scope(scope):
+            hidden = self.backbone(**inputs).last_hidden_state
+        if scope is None:
+            return States(hidden, (), ())
+        return States(hidden, scope.experts, scope.trace)
+
+    def read_out(self, batch: Batch, hidden: Tensor) -> list[Output]:
+        """Each row's answer by its task's head, in row order."""
+        outputs: dict[int, Output] = {}
+        for name in {row.task.name for row in batch.rows}:
+            at = [i for i, row in enumerate(batch.rows) if row.task.name == name]
+            rows = [batch.rows[i] for i in at]
+            states = hidden if len(at) == len(batch.rows) else hidden[at]
+            mask = batch.mask if len(at) == len(batch.rows) else batch.mask[at]
+            head = rows[0].task.head
+            if head == "vector":
+                answers: Sequence[Output] = list(pool(states, mask, causal=self.causal))
+            elif head == "late":
+                late: LateHead = self.heads[name]  # type: ignore[assignment]
+                pooled = pool(states, mask, causal=self.causal)
+                answers = [
+                    late.state(s, r, p) for s, r, p in zip(states, rows, pooled, strict=True)
+                ]
+            else:
+                answers = list(self.heads[name](states, rows))
+            outputs.update(zip(at, answers, strict=True))
+        return [outputs[i] for i in range(len(batch.rows))]
+
+    @torch.inference_mode()
+    def run(self, rows: Sequence[Row]) -> list[Output]:
+        """One batch of rows through backbone and heads, in inference mode."""
+        batch = self.collate(rows)
+        return self.read_out(batch, self(batch).hidden)
+
+    def execute(self, job: Job[Any], *, token_budget: int = 4096) -> Any:
+        """Run a job's rows in batches by token budget, here and now."""
+        outputs: dict[int, Output] = {}
+        for batch in plan_batches([len(row.ids) for row in job.rows], token_budget):
+            done = self.run([job.rows[i] for i in batch])
+            outputs.update(zip(batch, done, strict=True))
+        return job.finish([outputs[i] for i in range(len(job.rows))])
+
+    # -- what users call --------------------------------------------------------------------
+
+    def embed(self, texts: Sequence[str], side: Side = "document") -> NDArray[np.float32]:
+        """L2-normalised embeddings, float32 `[n, dimension]`, in input order."""
+        result: NDArray[np.float32] = self.execute(embedding(self, texts, side))
+        return result
+
+    def score(
+        self, query: str, documents: Sequence[str], *, task: str = "rerank", logits: bool = False
+    ) -> NDArray[np.float32]:
+        """Relevance of each document for the query, float32 `[n]`.
+
+        Args:
+            query: the query.
+            documents: the documents.
+            task: "rerank" (the checkpoint's default form) or another scoring task it has.
+            logits: give raw logits in place of probabilities in [0, 1].
+        """
+        result: NDArray[np.float32] = self.execute(
+            scoring(self, query, documents, task, logits=logits)
+        )
+        return result
+
+    def read(self, question: str, passages: Sequence[str]) -> list[Reading]:
+        """The best answer span of each passage, with its probability and that of none."""
+        result: list[Reading] = self.execute(reading(self, question, passages))
+        return result
+
+    # -- disk -------------------------------------------------------------------------------
+
+    @classmethod
+    def from_backbone(
+        cls,
+        name: str,
+        *,
+        device: str = "auto",
+        dtype: str = "auto",
+        attention: str = "sdpa",
+        **options: Any,
+    ) -> UniMoER:
+        """A new, untrained model on a backbone, which it equals exactly; never a shared instance.
+
+        Args:
+            name: see `resolve_backbone`.
+            device: as for `from_pretrained`.
+            dtype: as for `from_pretrained`.
+            attention: an attention implementation of transformers (see `load_backbone`).
+            options: experts, tasks, router, gate, targets, query_instruction of `UniMoER`.
+
+        Raises:
+            BackboneError: the backbone cannot be had.
+            InputError: an option has a value that cannot be used.
+        """
+        from unimoer_rag.model.loading import build
+
+        return build(name, device=device, dtype=dtype, attention=attention, **options)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | Path,
+        *,
+        revision: str | None = None,
+        device: str = "auto",
+        dtype: str = "auto",
+    ) -> UniMoER:
+        """The model of a checkpoint; the live instance where someone holds it already.
+
+        Whoever changes the instance (its weights, experts or tasks) changes it for all holders.
+
+        Args:
+            name: a shipped checkpoint ("unimoer-minilm"), a folder, a Hub repository, or a
+                backbone's name for the frozen backbone itself.
+            revision: commit to pin a Hub repository to.
+            device: "cpu", "cuda", "cuda:1", "mps" or "auto".
+            dtype: "float32", "bfloat16", "float16" or "auto".
+
+        Raises:
+            CheckpointError: no checkpoint there, or a damaged one.
+            BackboneError: its backbone cannot be had.
+        """
+        from unimoer_rag.model.loading import load
+
+        return load(name, revision=revision, device=device, dtype=dtype)
+
+    def save_pretrained(self, folder: str | Path) -> Path:
+        """Write experts, router and heads (never the backbone) to a folder, and return it.
+
+        Expert matrices are kept in float16, router and heads in float32.
+
+        Raises:
+            CheckpointError: the folder cannot be written, or a weight is not finite.
+        """
+        from unimoer_rag.model.checkpoint import save
+
+        return save(self, folder)
+
+    def push_to_hub(self, repo: str, *, private: bool = True, token: str | None = None) -> str:
+        """Upload the checkpoint to the Hub; returns its URL.
+
+        Raises:
+            CheckpointError: the upload failed.
+        """
+        from unimoer_rag.model.checkpoint import push
+
+        return push(self, repo, private=private, token=token)

@@ -1,0 +1,1 @@
+"""Pipelines: a question in, an answer with its sources out."""

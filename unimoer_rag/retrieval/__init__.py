@@ -1,0 +1,1 @@
+"""Documents in, ranked passages out: readers, chunking, stores, and `UnifiedRetriever`."""

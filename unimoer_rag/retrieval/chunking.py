@@ -1,0 +1,139 @@
+"""Documents into passages: by tokens, along sentence boundaries, with overlap."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from unimoer_rag.errors import InputError
+from unimoer_rag.retrieval.text import clean_text
+from unimoer_rag.retrieval.types import Document, Passage
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+__all__ = ["Chunker", "Chunking", "whole"]
+
+# A passage holds at most this many characters a token. English has about 4.5, so prose never
+# meets it. What does is a run that the vocabulary cannot see into (WordPiece makes one [UNK] of a
+# base64 blob of any length), which would else be a single passage of a megabyte. It also spares
+# tokenising candidates that are far too long.
+_CHARACTERS_PER_TOKEN = 8
+
+# A newline inside a hard-wrapped sentence: behind a line of some length that ends without a full
+# stop, before one that begins like prose (no bullet, number, heading or table row).
+_SOFT_NEWLINE = re.compile(r"""(?<=[^\n]{40})(?<![.!?:;|。！？])\n(?=[("'“‘]?[^\W_])(?!\d+[.)])""")
+# Stands for it while splitting: the splitter ends a section at every newline, whereas a vertical
+# tab is plain space to it. `clean_text` leaves none in a text, so it maps back without loss.
+_SOFT = "\v"
+
+
+@dataclass(frozen=True, slots=True)
+class Chunking:
+    """How documents are cut; part of an index's identity.
+
+    The default leaves a passage and its title inside the 256 tokens that MiniLM was trained on.
+
+    Attributes:
+        size: most tokens a passage may have, special tokens not counted.
+        overlap: most tokens that a passage may repeat from the one before it.
+
+    Raises:
+        InputError: `size` is below 8, or `overlap` is negative or not below half of `size`.
+    """
+
+    size: int = 160
+    overlap: int = 32
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if not isinstance(value, int) or isinstance(value, bool):
+                raise InputError(f"chunking {name} must be a whole number of tokens, got {value!r}")
+        # A character may take four byte-level tokens, so far smaller sizes could not be kept.
+        if self.size < 8:
+            raise InputError(
+                f"chunking size must be at least 8 tokens, got {self.size}: 160 is the default; "
+                "for documents that are passages already, use chunking=None"
+            )
+        if not 0 <= 2 * self.overlap < self.size:
+            raise InputError(
+                f"chunking overlap must be at least 0 and below half of size={self.size}, "
+                f"got {self.overlap}: a fifth of the size is a good choice"
+            )
+
+    def to_dict(self) -> dict[str, int]:
+        """JSON-ready form; `Chunking(**stored)` reads it back."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        return f"{self.size} tokens with {self.overlap} overlapping"
+
+
+class Chunker:
+    """Cuts documents into passages.
+
+    Safe to share between threads.
+
+    >>> chunker = Chunker(tokenizer.backend_tokenizer)           # doctest: +SKIP
+    >>> chunker.split(Document("A text. Its end.", "a.txt"))     # doctest: +SKIP
+
+    Args:
+        tokenizer: the backbone's fast tokenizer; a copy is taken, without truncation or padding.
+        chunking: sizes, or None to make one passage of each document.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, chunking: Chunking | None = Chunking()) -> None:
+        self.chunking = chunking
+        if chunking is None:
+            return
+        from semantic_text_splitter import TextSplitter
+
+        # Truncation would hide the length of what is counted, and padding would inflate it.
+        self._tokenizer = type(tokenizer).from_str(tokenizer.to_str())
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        self._splitter = TextSplitter.from_callback(
+            self._measure, chunking.size, overlap=chunking.overlap
+        )
+
+    @property
+    def identity(self) -> Mapping[str, int] | None:
+        """What an index records and compares: the sizes, or None for whole documents."""
+        return None if self.chunking is None else self.chunking.to_dict()
+
+    def split(self, document: Document) -> list[Passage]:
+        """Return the document's passages in order; none for a text without words.
+
+        Each holds at most `size` tokens and is exactly `clean_text(document.text)[start:end]`;
+        together they hold every character that is not white space. A sentence (or, without
+        sentences, a word) is cut only where it alone is too long for a passage.
+        """
+        if self.chunking is None:
+            return whole(document)
+        text = clean_text(document.text)
+        shadow = _SOFT_NEWLINE.sub(_SOFT, text)  # one character for one: offsets stay
+        return [
+            _passage(document, text, start, start + len(piece))
+            for start, piece in self._splitter.chunk_indices(shadow)
+        ]
+
+    def _measure(self, piece: str) -> int:
+        """Tokens of a piece, or its share by characters where that is more."""
+        by_characters = -(-len(piece) // _CHARACTERS_PER_TOKEN)
+        if self.chunking is not None and by_characters > self.chunking.size:
+            return by_characters
+        encoding = self._tokenizer.encode(piece.replace(_SOFT, "\n"), add_special_tokens=False)
+        return max(by_characters, len(encoding))
+
+
+def whole(document: Document) -> list[Passage]:
+    """Return one passage with all of the document's text, less outer white space; or none."""
+    text = clean_text(document.text)
+    start, end = len(text) - len(text.lstrip()), len(text.rstrip())
+    return [_passage(document, text, start, end)] if start < end else []
+
+
+def _passage(document: Document, text: str, start: int, end: int) -> Passage:
+    return Passage(text[start:end], document.source, document.title, start, end, document.metadata)

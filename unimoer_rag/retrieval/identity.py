@@ -1,0 +1,87 @@
+"""What an index was built with, checked whenever it is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from unimoer_rag.errors import IndexMismatchError
+from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.retrieval.chunking import Chunking
+from unimoer_rag.retrieval.sparse import BM25Encoder
+from unimoer_rag.retrieval.store import Store
+
+__all__ = ["WHOLE", "ChunkingChoice", "agree", "identity_of"]
+
+WHOLE = "whole"
+"""Chunking of documents that are passages already: each is kept as it is."""
+
+ChunkingChoice = Chunking | str | None
+
+
+def identity_of(model: UniMoER, chunking: Chunking | str, encoder: BM25Encoder) -> dict[str, Any]:
+    """The identity an index built with these gets."""
+    return {
+        "model": model.checkpoint,
+        "checkpoint": model.checkpoint_digest,
+        "dimension": model.dimension,
+        "chunking": chunking.to_dict() if isinstance(chunking, Chunking) else WHOLE,
+        "bm25": asdict(encoder),
+    }
+
+
+def agree(
+    store: Store, model: UniMoER, chunking: ChunkingChoice, encoder: BM25Encoder, *, where: str
+) -> Chunking | str:
+    """Record a new index's identity, or check that of an existing one.
+
+    Args:
+        store: the index.
+        model: the model that will embed into it and search it.
+        chunking: how documents will be cut; None takes what the index has, or the default.
+        encoder: of the sparse vectors.
+        where: the index, for messages.
+
+    Returns:
+        The chunking in force.
+
+    Raises:
+        IndexMismatchError: the index was built with something else; says with what, and what to
+            do.
+    """
+    kept = store.identity()
+    if kept is None:
+        chosen = Chunking() if chunking is None else chunking
+        store.set_identity(identity_of(model, chosen, encoder))
+        return chosen
+    kept_chunking = _chunking(kept)
+    chosen = kept_chunking if chunking is None else chunking
+    wanted = identity_of(model, chosen, encoder)
+    if kept.get("checkpoint") != wanted["checkpoint"]:
+        raise IndexMismatchError(
+            f"the index at {where} was built with the model {kept.get('model')!r}, not with "
+            f"{wanted['model']!r} as it is now: open it with that model, or index the documents "
+            "again into a new index"
+        )
+    if kept_chunking != chosen:
+        raise IndexMismatchError(
+            f"the index at {where} was cut with chunking {_show(kept_chunking)}, not "
+            f"{_show(chosen)}: leave chunking out to use the index's, or index the documents "
+            "again into a new index"
+        )
+    if kept.get("bm25") != wanted["bm25"]:
+        raise IndexMismatchError(
+            f"the index at {where} was built with BM25 settings {kept.get('bm25')}, not "
+            f"{wanted['bm25']}: index the documents again into a new index"
+        )
+    return chosen
+
+
+def _chunking(identity: Mapping[str, Any]) -> Chunking | str:
+    kept = identity.get("chunking")
+    return Chunking(**kept) if isinstance(kept, Mapping) else WHOLE
+
+
+def _show(chunking: Chunking | str) -> str:
+    return str(chunking) if isinstance(chunking, Chunking) else "off (whole documents)"

@@ -1,0 +1,170 @@
+"""Ingestion: documents to stored passages, resumable at any point.
+
+A passage's id is a hash of its content, so a passage that is stored already costs a look-up and
+nothing else: indexing twice changes nothing, and a killed run goes on where its last flush was.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+from unimoer_rag.engine import Engine
+from unimoer_rag.model.jobs import embedding
+from unimoer_rag.retrieval.sources import Problem
+from unimoer_rag.retrieval.sparse import BM25Encoder
+from unimoer_rag.retrieval.store import Record, Store
+from unimoer_rag.retrieval.text import clean_text
+from unimoer_rag.retrieval.types import Document, Passage, Scalar
+
+__all__ = ["AddReport", "Progress", "ingest"]
+
+Progress = Callable[["AddReport"], None]
+
+# Passages embedded and stored together: enough to fill batches of one length, few enough that a
+# killed run loses seconds of work.
+_BATCH = 256
+
+
+@dataclass(slots=True)
+class AddReport:
+    """What adding documents did.
+
+    Attributes:
+        documents: documents read.
+        added: passages embedded and stored.
+        unchanged: passages that were stored already.
+        removed: passages of changed documents that no longer exist.
+        truncated: passages too long for the model, indexed by their beginning.
+        problems: what could not be read, and why.
+        skipped: entries of a folder passed over, by kind.
+    """
+
+    documents: int = 0
+    added: int = 0
+    unchanged: int = 0
+    removed: int = 0
+    truncated: int = 0
+    problems: list[Problem] = field(default_factory=list)
+    skipped: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def passages(self) -> int:
+        """Passages of these documents that the index holds now."""
+        return self.added + self.unchanged
+
+
+def ingest(
+    documents: Iterable[Document],
+    split: Callable[[Document], Sequence[Passage]],
+    *,
+    engine: Engine,
+    store: Store,
+    encoder: BM25Encoder,
+    report: AddReport,
+    on_progress: Progress = lambda report: None,
+) -> AddReport:
+    """Cut, embed and store documents; drop what changed documents no longer say.
+
+    Args:
+        documents: what to add.
+        split: cuts a document into passages.
+        engine: embeds.
+        store: keeps.
+        encoder: weighs the terms of the sparse vectors.
+        report: updated as it goes, so that an interrupted run has told what it did.
+        on_progress: called with the report after every batch.
+
+    Raises:
+        StoreError: the store failed; what was flushed before is kept.
+    """
+    known = store.sources()
+    seen: dict[str, set[str]] = defaultdict(set)
+    try:
+        for batch in _batches(_passages(documents, split, report)):
+            # Only a source that was there before can have stale passages.
+            for passage in batch:
+                if passage.source in known:
+                    seen[passage.source].add(passage.id)
+            _store(batch, engine, store, encoder, report)
+            on_progress(report)
+    finally:
+        store.flush()
+    report.removed += _remove_stale(store, seen)
+    store.optimize()
+    store.flush()
+    on_progress(report)
+    return report
+
+
+def _passages(
+    documents: Iterable[Document],
+    split: Callable[[Document], Sequence[Passage]],
+    report: AddReport,
+) -> Iterator[Passage]:
+    for document in documents:
+        passages = split(_clean(document))
+        report.documents += 1
+        if not passages:
+            report.problems.append(
+                Problem(
+                    document.source,
+                    f"{document.source} holds no words, so nothing of it was indexed",
+                )
+            )
+        yield from passages
+
+
+def _clean(document: Document) -> Document:
+    """The document with every string storable (no lone surrogates)."""
+    return Document(
+        text=clean_text(document.text),
+        source=clean_text(document.source),
+        title=clean_text(document.title),
+        metadata={clean_text(k): _clean_value(v) for k, v in document.metadata.items()},
+    )
+
+
+def _clean_value(value: Scalar | list[str]) -> Scalar | list[str]:
+    if isinstance(value, str):
+        return clean_text(value)
+    return [clean_text(item) for item in value] if isinstance(value, list) else value
+
+
+def _batches(passages: Iterator[Passage]) -> Iterator[list[Passage]]:
+    while batch := list(islice(passages, _BATCH)):
+        yield batch
+
+
+def _store(
+    batch: Sequence[Passage],
+    engine: Engine,
+    store: Store,
+    encoder: BM25Encoder,
+    report: AddReport,
+) -> None:
+    unique = {passage.id: passage for passage in batch}
+    present = store.existing(unique)
+    new = [passage for key, passage in unique.items() if key not in present]
+    report.unchanged += len(present)
+    if new:
+        job = embedding(engine.model, [passage.content for passage in new], "document")
+        report.truncated += job.n_truncated
+        vectors = engine.submit(job).result()
+        store.upsert(
+            Record(passage, vector, encoder.document(passage.content))
+            for passage, vector in zip(new, vectors, strict=True)
+        )
+        store.flush()
+        report.added += len(new)
+
+
+def _remove_stale(store: Store, seen: dict[str, set[str]]) -> int:
+    removed = 0
+    for source, ids in seen.items():
+        stale = [p.id for p in store.scroll({"source": source}) if p.id not in ids]
+        if stale:
+            removed += store.delete(stale)
+    return removed

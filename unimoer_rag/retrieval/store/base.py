@@ -1,0 +1,294 @@
+"""What every home of an index can do, and the checks they share.
+
+A store holds passages, each with one dense vector (cosine) and one sparse one (BM25, IDF applied
+by the engine). The homes are `EdgeStore` (a folder), `ServerStore.memory()` and
+`ServerStore.connect(url)`; code that uses a store sees only `Store`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import uuid
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unimoer_rag.errors import InputError
+from unimoer_rag.retrieval.sparse import SparseVector
+from unimoer_rag.retrieval.store.filters import Filters
+from unimoer_rag.retrieval.types import Passage
+
+__all__ = ["Found", "Record", "Store"]
+
+# Names of the two vectors in a shard or collection.
+DENSE, SPARSE = "dense", "sparse"
+
+_MAX_INDEX = 2**32 - 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Record:
+    """A passage with its vectors, ready to store.
+
+    Attributes:
+        passage: what is stored; its id is the record's key.
+        dense: float array [dimension]; its length does not matter, scores are cosines.
+        sparse: the passage's BM25 weights.
+    """
+
+    passage: Passage
+    dense: NDArray[np.float32]
+    sparse: SparseVector
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A passage a search found.
+
+    Attributes:
+        passage: what was found.
+        score: its cosine (dense) or BM25 score (sparse).
+    """
+
+    passage: Passage
+    score: float
+
+
+class Store(Protocol):
+    """A home of an index. Every method may be called from any thread.
+
+    Methods raise `InputError` for values that cannot be used, before anything is written, and
+    `StoreError` (or a subclass) when the engine fails.
+    """
+
+    @property
+    def dimension(self) -> int:
+        """Length of the dense vectors."""
+        ...
+
+    def upsert(self, records: Iterable[Record]) -> None:
+        """Store records; one whose id is present replaces what is there.
+
+        All records are checked before the first is written.
+        """
+        ...
+
+    def search_dense(
+        self, vectors: NDArray[np.float32], *, limit: int, filters: Filters | None = None
+    ) -> list[list[Found]]:
+        """Find the passages nearest to each query by cosine.
+
+        Args:
+            vectors: float array [queries, dimension].
+            limit: the most passages to return for a query, at least 1.
+            filters: conditions passages must meet (see `filters`).
+
+        Returns:
+            For each query, passages by falling cosine; ties by id.
+        """
+        ...
+
+    def search_sparse(
+        self, queries: Sequence[SparseVector], *, limit: int, filters: Filters | None = None
+    ) -> list[list[Found]]:
+        """Find the passages with the highest BM25 score for each query.
+
+        IDF is that of the whole index, also under filters. Passages that share no term with
+        the query are not returned.
+        """
+        ...
+
+    def get(self, ids: Sequence[str]) -> list[Passage]:
+        """The passages with these ids, in this order; absent ones are left out."""
+        ...
+
+    def existing(self, ids: Iterable[str]) -> set[str]:
+        """Those of the ids that are present."""
+        ...
+
+    def scroll(self, filters: Filters | None = None) -> Iterator[Passage]:
+        """Every passage that meets the filters, in order of id, read in pages."""
+        ...
+
+    def sources(self) -> dict[str, int]:
+        """How many passages each source has."""
+        ...
+
+    def delete(self, ids: Iterable[str] | None = None, *, filters: Filters | None = None) -> int:
+        """Remove passages by id or by filters (exactly one of them); returns how many."""
+        ...
+
+    def count(self, filters: Filters | None = None) -> int:
+        """How many passages meet the filters."""
+        ...
+
+    def identity(self) -> Mapping[str, Any] | None:
+        """What the index was built with, as `set_identity` recorded it; None if it never did."""
+        ...
+
+    def set_identity(self, identity: Mapping[str, Any]) -> None:
+        """Record what the index is built with: JSON values, replacing what was recorded."""
+        ...
+
+    def flush(self) -> None:
+        """Make everything written so far durable."""
+        ...
+
+    def optimize(self) -> None:
+        """Build what makes a large index fast; call it after bulk loads."""
+        ...
+
+    def close(self) -> None:
+        """Flush and let go of files, locks and connections; closing twice is harmless."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exc: object) -> None: ...
+
+
+def check_dimension(dimension: int) -> int:
+    """Refuse a dimension that no vector can have."""
+    if dimension < 1:
+        raise InputError(f"dimension is {dimension}; it must be at least 1")
+    return dimension
+
+
+def check_limit(limit: int) -> int:
+    """Refuse to look for no passages."""
+    if limit < 1:
+        raise InputError(f"limit is {limit}; it must be at least 1")
+    return limit
+
+
+def check_records(records: Iterable[Record], dimension: int) -> list[Record]:
+    """All records, the last of each id, once every one of them can be stored."""
+    unique: dict[str, Record] = {}
+    for record in records:
+        _check_passage(record.passage)
+        name = f"passage {record.passage.id} of {record.passage.source!r}"
+        if np.shape(record.dense) != (dimension,):
+            raise InputError(
+                f"the vector of {name} has shape {list(np.shape(record.dense))}; this index holds "
+                f"vectors of {dimension}: embed with the model the index was built with"
+            )
+        if not np.isfinite(record.dense).all():
+            raise InputError(
+                f"the vector of {name} holds NaN or infinity; nothing was stored: check the model"
+            )
+        _check_sparse(record.sparse, name)
+        unique[record.passage.id] = record
+    return list(unique.values())
+
+
+def check_vectors(vectors: NDArray[np.float32], dimension: int) -> NDArray[np.float32]:
+    """Query vectors as a finite float32 array [queries, dimension]."""
+    array = np.asarray(vectors, dtype=np.float32)
+    if array.ndim != 2 or (array.shape[1] != dimension and array.size):
+        raise InputError(
+            f"query vectors have shape {list(array.shape)}; expected [queries, {dimension}]"
+        )
+    if not np.isfinite(array).all():
+        raise InputError("a query vector holds NaN or infinity; check the model")
+    return array
+
+
+def check_queries(queries: Sequence[SparseVector]) -> Sequence[SparseVector]:
+    """Sparse query vectors, once each is well formed."""
+    for number, query in enumerate(queries):
+        _check_sparse(query, f"query {number}")
+    return queries
+
+
+def check_ids(ids: Iterable[str]) -> list[str]:
+    """Distinct ids in their canonical form, in the given order."""
+    canonical: dict[str, None] = {}
+    for key in [ids] if isinstance(ids, str) else ids:
+        try:
+            canonical[str(uuid.UUID(key))] = None
+        except (ValueError, AttributeError, TypeError):
+            raise InputError(f"{key!r} is not a passage id; ids are UUIDs (`passage.id`)") from None
+    return list(canonical)
+
+
+def check_identity(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """The identity as JSON would give it back."""
+    try:
+        copy: dict[str, Any] = json.loads(json.dumps(dict(identity), allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"identity {identity!r} is not JSON ({error}); use plain values") from None
+    return copy
+
+
+def check_delete(ids: Iterable[str] | None, filters: Filters | None) -> None:
+    """Refuse a delete that says nothing, or two things."""
+    if (ids is None) == (not filters):
+        raise InputError("delete needs either ids or filters: exactly one of them, not empty")
+
+
+def _check_sparse(vector: SparseVector, name: str) -> None:
+    indices, values = vector.indices, vector.values
+    if len(indices) != len(values) or len(set(indices)) != len(indices):
+        raise InputError(f"the sparse vector of {name} needs one value for each distinct index")
+    if any(not 0 <= index <= _MAX_INDEX for index in indices):
+        raise InputError(f"the sparse vector of {name} has an index outside 0 to {_MAX_INDEX}")
+    if not all(map(math.isfinite, values)):
+        raise InputError(f"the sparse vector of {name} holds NaN or infinity")
+
+
+def _check_passage(passage: Passage) -> None:
+    # Engines keep payloads as JSON in UTF-8, and one of them would fail half-way.
+    try:
+        json.dumps(to_payload(passage), ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"a passage of {passage.source!r} holds the lone surrogate "
+            f"{error.object[error.start]!r}, which is not text; read the source with "
+            "errors='replace'"
+        ) from None
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"the metadata of a passage of {passage.source!r} cannot be stored ({error}); use "
+            "strings, finite numbers, booleans and lists of strings"
+        ) from None
+
+
+def to_payload(passage: Passage) -> dict[str, Any]:
+    """What is stored beside the vectors."""
+    return {
+        "text": passage.text,
+        "source": passage.source,
+        "title": passage.title,
+        "start": passage.start,
+        "end": passage.end,
+        # As JSON gives it back (tuples become lists), so that every home returns the same.
+        "metadata": json.loads(json.dumps(dict(passage.metadata), allow_nan=False)),
+    }
+
+
+def to_passage(payload: Mapping[str, Any] | None) -> Passage:
+    """The passage a payload came from.
+
+    Raises:
+        KeyError: the payload was not written by a store.
+    """
+    p = payload or {}
+    return Passage(
+        p["text"], p["source"], p["title"], int(p["start"]), int(p["end"]), p["metadata"]
+    )
+
+
+def by_score(found: Iterable[Found]) -> list[Found]:
+    """Best first; engines return ties in no fixed order, here they come by id."""
+    return sorted(found, key=lambda item: (-item.score, item.passage.id))
+
+
+def count_sources(payloads: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """How many payloads each source has, in order of source."""
+    counts = Counter(str(payload["source"]) for payload in payloads)
+    return dict(sorted(counts.items()))

@@ -1,0 +1,136 @@
+"""An index folder: telling it from other folders, making it, and opening it only when whole."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import qdrant_edge as edge
+
+from unimoer_rag.errors import IndexCorruptError, IndexMismatchError, InputError, StoreError
+from unimoer_rag.retrieval.store import base
+from unimoer_rag.retrieval.store.engine import check_space, engine_errors, load_errors
+from unimoer_rag.retrieval.store.lock import LOCK_NAME
+from unimoer_rag.retrieval.store.manifest import (
+    MANIFEST_NAME,
+    Manifest,
+    is_index,
+    read_manifest,
+    write_manifest,
+)
+
+__all__ = ["check_folder", "n_bytes_used", "open_shard"]
+
+_SHARD = "shard"
+
+
+def check_folder(path: Path, dimension: int | None) -> None:
+    """Refuse what is not an index before a lock or anything else is put there; make the folder.
+
+    Raises:
+        InputError: there is no index and no dimension to make one, or other files are there.
+        IndexCorruptError: an index has lost its manifest.
+        StoreError: the folder cannot be read or made.
+    """
+    if is_index(path):
+        return
+    if (path / _SHARD).is_dir():
+        read_manifest(path)  # raises: what is left of an index
+    if path.exists() and not path.is_dir():
+        raise InputError(f"index {str(path)!r} is a file; give a folder")
+    try:
+        names = sorted(file.name for file in path.iterdir()) if path.exists() else []
+        others = [n for n in names if n != LOCK_NAME and not n.startswith(MANIFEST_NAME)]
+        if others:
+            raise InputError(
+                f"{str(path)!r} is not an index: it holds other files ({others[0]!r}); give a new "
+                "or empty folder"
+            )
+        if dimension is None:
+            raise InputError(
+                f"there is no index at {str(path)!r}; index some documents into it first"
+            )
+        base.check_dimension(dimension)
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"index {str(path)!r} cannot be made: {error}; choose a folder that can be written"
+        ) from error
+
+
+def open_shard(
+    path: Path, dimension: int | None, hnsw_from: int
+) -> tuple[edge.EdgeShard, Manifest]:
+    """Load the folder's shard, or make it where there is none yet; the lock must be held."""
+    if is_index(path) or dimension is None:
+        manifest = read_manifest(path)
+    else:
+        manifest = Manifest(dimension=dimension)
+    if dimension not in (None, manifest.dimension):
+        raise IndexMismatchError(
+            f"index {str(path)!r} holds vectors of {manifest.dimension}, the model gives "
+            f"{dimension}: use the model it was built with, or index into another folder"
+        )
+    config = _config(manifest.dimension, hnsw_from)
+    return _load(path, config, manifest) if manifest.ready else _create(path, config, manifest)
+
+
+def _create(
+    path: Path, config: edge.EdgeConfig, manifest: Manifest
+) -> tuple[edge.EdgeShard, Manifest]:
+    folder = path / _SHARD
+    check_space(path, 0)
+    with engine_errors(path):
+        # Not ready yet, so nothing was ever stored: what an interrupted start left can go.
+        write_manifest(path, manifest)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        shard = edge.EdgeShard.create(str(folder), config)
+        # Deletes and counts by source are as common as searches.
+        shard.update(
+            edge.UpdateOperation.create_field_index("source", edge.PayloadSchemaType.Keyword)
+        )
+        shard.flush()
+        manifest = replace(manifest, ready=True)
+        write_manifest(path, manifest)
+    return shard, manifest
+
+
+def _load(
+    path: Path, config: edge.EdgeConfig, manifest: Manifest
+) -> tuple[edge.EdgeShard, Manifest]:
+    check_space(path, 0)  # loading applies the log, and maps sparse files that may fill up
+    with load_errors(path):
+        shard = edge.EdgeShard.load(str(path / _SHARD), config)
+        n_passages = shard.count(edge.CountRequest())
+        has_vector = edge.Filter(must=[edge.HasVectorCondition(base.DENSE)])
+        n_vectors = shard.count(edge.CountRequest(filter=has_vector))
+    # The engine opens some damaged segments as empty ones.
+    expected = n_passages if manifest.passages is None else manifest.passages
+    if not n_vectors == n_passages == expected:
+        raise IndexCorruptError(
+            f"index {str(path)!r} holds {n_passages} passages with {n_vectors} vectors where "
+            f"{expected} were stored: files are missing or damaged; restore it from a copy, or "
+            "delete the folder and index the documents again"
+        )
+    return shard, manifest
+
+
+def _config(dimension: int, hnsw_from: int) -> edge.EdgeConfig:
+    threshold_kib = max(1, hnsw_from * dimension * 4 // 1024)
+    return edge.EdgeConfig(
+        vectors={base.DENSE: edge.EdgeVectorParams(dimension, edge.Distance.Cosine)},
+        sparse_vectors={base.SPARSE: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf)},
+        # A filter that leaves less than full_scan_threshold is answered by comparing all.
+        hnsw_config=edge.HnswIndexConfig(
+            m=16, ef_construct=128, full_scan_threshold=min(10_000, threshold_kib)
+        ),
+        optimizers=edge.EdgeOptimizersConfig(indexing_threshold=threshold_kib),
+    )
+
+
+def n_bytes_used(path: Path) -> int:
+    """Bytes the index takes on disk; its files are sparse and look larger than that."""
+    files = (path / _SHARD).rglob("*")
+    return sum(512 * file.stat().st_blocks for file in files if file.is_file())

@@ -1,0 +1,341 @@
+"""Homes behind qdrant-client: a collection on a Qdrant server, or one in memory."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from qdrant_client import QdrantClient, models
+
+from unimoer_rag.errors import IndexMismatchError, InputError, StoreError
+from unimoer_rag.retrieval.sparse import SparseVector
+from unimoer_rag.retrieval.store import base
+from unimoer_rag.retrieval.store.base import Found, Record
+from unimoer_rag.retrieval.store.filters import Filters, parse_filters, to_client_filter
+from unimoer_rag.retrieval.store.wire import client_errors, open_client
+from unimoer_rag.retrieval.types import Passage
+
+__all__ = ["ServerStore"]
+
+_COLLECTION = "unimoer"
+_IDENTITY_KEY = "unimoer"  # in the collection's metadata
+_PAGE = 256
+_BATCH_FLOATS = 250_000  # a request stays near 5 MB of JSON, whatever the dimension
+
+
+class ServerStore:
+    """An index in a Qdrant collection; made by `ServerStore.memory` or `ServerStore.connect`."""
+
+    def __init__(
+        self,
+        client: QdrantClient,
+        *,
+        collection: str,
+        dimension: int | None,
+        where: str,
+        in_memory: bool,
+    ) -> None:
+        self._client, self._collection, self._where = client, collection, where
+        self._in_memory = in_memory
+        self._closed = False
+        # The in-memory engine is plain Python and NumPy; the clients of a server keep their own
+        # locks and may overlap.
+        self._guard: contextlib.AbstractContextManager[Any] = (
+            threading.RLock() if in_memory else contextlib.nullcontext()
+        )
+        self._dimension = self._open(dimension)
+
+    @classmethod
+    def memory(cls, *, dimension: int) -> Self:
+        """An index that lives as long as this object; it compares every vector.
+
+        Args:
+            dimension: length of the dense vectors.
+        """
+        base.check_dimension(dimension)
+        client = QdrantClient(":memory:")
+        return cls(
+            client, collection=_COLLECTION, dimension=dimension, where="memory", in_memory=True
+        )
+
+    @classmethod
+    def connect(
+        cls,
+        url: str,
+        *,
+        api_key: str | None = None,
+        collection: str = _COLLECTION,
+        dimension: int | None = None,
+        prefer_grpc: bool = True,
+        grpc_port: int = 6334,
+        timeout: int = 30,
+    ) -> Self:
+        """A collection on a Qdrant server, made when absent.
+
+        Args:
+            url: such as http://localhost:6333.
+            api_key: sent with every request when given.
+            collection: its name.
+            dimension: length of the dense vectors; None takes what the collection has.
+            prefer_grpc: use gRPC where it answers at `grpc_port`, REST otherwise.
+            grpc_port: the server's gRPC port.
+            timeout: seconds to wait for an answer.
+
+        Raises:
+            InputError: the URL cannot be used, or the collection is absent and no dimension
+                is given.
+            StoreUnavailableError: nothing answers at the URL.
+            StoreAuthError: the server refuses the key.
+            IndexMismatchError: the collection has other vectors.
+            StoreError: the server fails otherwise.
+        """
+        client = open_client(
+            url,
+            api_key=api_key,
+            collection=collection,
+            prefer_grpc=prefer_grpc,
+            grpc_port=grpc_port,
+            timeout=timeout,
+        )
+        try:
+            return cls(
+                client, collection=collection, dimension=dimension, where=url, in_memory=False
+            )
+        except BaseException:
+            client.close()
+            raise
+
+    def _open(self, dimension: int | None) -> int:
+        with self._calls():
+            if not self._client.collection_exists(self._collection):
+                if dimension is None:
+                    raise InputError(
+                        f"there is no collection {self._collection!r} at {self._where}; index "
+                        "some documents into it first"
+                    )
+                self._create(base.check_dimension(dimension))
+            params = self._client.get_collection(self._collection).config.params
+        vectors = params.vectors if isinstance(params.vectors, dict) else {}
+        dense = vectors.get(base.DENSE)
+        if dense is None or base.SPARSE not in (params.sparse_vectors or {}):
+            raise IndexMismatchError(
+                f"collection {self._collection!r} at {self._where} was not made by unimoer-rag: "
+                f"it lacks the vectors {base.DENSE!r} and {base.SPARSE!r}; choose another name"
+            )
+        if dimension not in (None, dense.size):
+            raise IndexMismatchError(
+                f"collection {self._collection!r} at {self._where} holds vectors of {dense.size}, "
+                f"the model gives {dimension}: use the model it was built with, or another name"
+            )
+        return int(dense.size)
+
+    def _create(self, dimension: int) -> None:
+        self._client.create_collection(
+            self._collection,
+            vectors_config={
+                base.DENSE: models.VectorParams(size=dimension, distance=models.Distance.COSINE)
+            },
+            sparse_vectors_config={
+                base.SPARSE: models.SparseVectorParams(modifier=models.Modifier.IDF)
+            },
+        )
+        if not self._in_memory:  # it keeps no payload indexes, and says so in a warning
+            self._client.create_payload_index(
+                self._collection, "source", models.PayloadSchemaType.KEYWORD, wait=True
+            )
+
+    @contextlib.contextmanager
+    def _calls(self) -> Iterator[None]:
+        if self._closed:
+            raise StoreError(f"the store at {self._where} is closed; open it again")
+        with self._guard, client_errors(self._where):
+            yield
+
+    @property
+    def dimension(self) -> int:
+        """Length of the dense vectors."""
+        return self._dimension
+
+    def upsert(self, records: Iterable[Record]) -> None:
+        """Store records (see `Store.upsert`); returns once the server has applied them."""
+        checked = base.check_records(records, self._dimension)
+        n_batch = max(1, min(_PAGE, _BATCH_FLOATS // self._dimension))
+        for start in range(0, len(checked), n_batch):
+            points = [
+                models.PointStruct(
+                    id=record.passage.id,
+                    vector={
+                        base.DENSE: np.asarray(record.dense, dtype=np.float32).tolist(),
+                        base.SPARSE: _sparse(record.sparse),
+                    },
+                    payload=base.to_payload(record.passage),
+                )
+                for record in checked[start : start + n_batch]
+            ]
+            with self._calls(), warnings.catch_warnings():
+                # Said once past 20,000 passages; `memory` documents what it costs.
+                warnings.filterwarnings("ignore", "Local mode is not recommended")
+                self._client.upsert(self._collection, points, wait=True)
+
+    def search_dense(
+        self, vectors: NDArray[np.float32], *, limit: int, filters: Filters | None = None
+    ) -> list[list[Found]]:
+        """Find the nearest passages by cosine (see `Store.search_dense`)."""
+        queries = [vector.tolist() for vector in base.check_vectors(vectors, self._dimension)]
+        return self._search(queries, base.DENSE, limit, filters)
+
+    def search_sparse(
+        self, queries: Sequence[SparseVector], *, limit: int, filters: Filters | None = None
+    ) -> list[list[Found]]:
+        """Find the passages with the highest BM25 scores (see `Store.search_sparse`)."""
+        vectors = [_sparse(query) for query in base.check_queries(queries)]
+        return self._search(vectors, base.SPARSE, limit, filters)
+
+    def _search(
+        self, queries: list[Any], using: str, limit: int, filters: Filters | None
+    ) -> list[list[Found]]:
+        base.check_limit(limit)
+        condition = to_client_filter(parse_filters(filters))
+        if not queries:
+            return []
+        with self._calls():
+            limit = max(1, min(limit, self._count(None)))
+            requests = [
+                models.QueryRequest(
+                    query=query, using=using, limit=limit, filter=condition, with_payload=True
+                )
+                for query in queries
+            ]
+            responses = self._client.query_batch_points(self._collection, requests)
+            return [
+                base.by_score(Found(base.to_passage(p.payload), p.score) for p in response.points)
+                for response in responses
+            ]
+
+    def get(self, ids: Sequence[str]) -> list[Passage]:
+        """The passages with these ids, in this order; absent ones are left out."""
+        wanted = base.check_ids(ids)
+        found = {str(r.id): r.payload for r in self._retrieve(wanted, with_payload=True)}
+        return [base.to_passage(found[key]) for key in wanted if key in found]
+
+    def existing(self, ids: Iterable[str]) -> set[str]:
+        """Those of the ids that are present."""
+        return {str(r.id) for r in self._retrieve(base.check_ids(ids), with_payload=False)}
+
+    def _retrieve(self, ids: list[str], *, with_payload: bool) -> list[models.Record]:
+        records: list[models.Record] = []
+        for start in range(0, len(ids), _PAGE):
+            page = ids[start : start + _PAGE]
+            with self._calls():
+                records += self._client.retrieve(
+                    self._collection, page, with_payload=with_payload, with_vectors=False
+                )
+        return records
+
+    def scroll(self, filters: Filters | None = None) -> Iterator[Passage]:
+        """Every passage that meets the filters, in order of id, read in pages."""
+        return map(base.to_passage, self._payloads(filters, with_payload=True))
+
+    def sources(self) -> dict[str, int]:
+        """How many passages each source has."""
+        return base.count_sources(self._payloads(None, with_payload=["source"]))
+
+    def _payloads(
+        self, filters: Filters | None, *, with_payload: bool | list[str]
+    ) -> Iterator[Mapping[str, Any]]:
+        condition = to_client_filter(parse_filters(filters))
+
+        def pages() -> Iterator[Mapping[str, Any]]:
+            offset: Any = None
+            while True:
+                with self._calls():
+                    records, offset = self._client.scroll(
+                        self._collection, condition, _PAGE, offset=offset, with_payload=with_payload
+                    )
+                yield from (record.payload or {} for record in records)
+                if offset is None:
+                    return
+
+        return pages()
+
+    def delete(self, ids: Iterable[str] | None = None, *, filters: Filters | None = None) -> int:
+        """Remove passages by id or by filters (exactly one of them); returns how many."""
+        base.check_delete(ids, filters)
+        condition = to_client_filter(parse_filters(filters))
+        with self._calls():
+            if condition is not None:
+                n_deleted = self._count(condition)
+                selector: Any = models.FilterSelector(filter=condition)
+            else:
+                present = sorted(self.existing(ids or ()))
+                n_deleted = len(present)
+                selector = models.PointIdsList(points=list(present))
+            if n_deleted:
+                self._client.delete(self._collection, selector, wait=True)
+        return n_deleted
+
+    def count(self, filters: Filters | None = None) -> int:
+        """How many passages meet the filters."""
+        condition = to_client_filter(parse_filters(filters))
+        with self._calls():
+            return self._count(condition)
+
+    def _count(self, condition: models.Filter | None) -> int:
+        return self._client.count(self._collection, condition, exact=True).count
+
+    def identity(self) -> Mapping[str, Any] | None:
+        """What the index was built with, or None if it was never recorded."""
+        with self._calls():
+            metadata = self._client.get_collection(self._collection).config.metadata or {}
+        recorded = metadata.get(_IDENTITY_KEY)
+        return None if recorded is None else dict(json.loads(recorded))
+
+    def set_identity(self, identity: Mapping[str, Any]) -> None:
+        """Record what the index is built with, in the collection's metadata.
+
+        Raises:
+            StoreError: the server is older than 1.16 and keeps no metadata.
+        """
+        checked = base.check_identity(identity)
+        with self._calls():
+            # One string: a server merges metadata, and keys left out would live on.
+            self._client.update_collection(
+                self._collection, metadata={_IDENTITY_KEY: json.dumps(checked)}
+            )
+        if self.identity() != checked:
+            raise StoreError(
+                f"the Qdrant server at {self._where} did not keep the collection's metadata; "
+                "it needs version 1.16 or later: update the server"
+            )
+
+    def flush(self) -> None:
+        """Nothing to do: a server logs a change to disk before it answers."""
+        with self._calls():
+            pass
+
+    def optimize(self) -> None:
+        """Nothing to do: a server builds its graphs by itself."""
+        self.flush()
+
+    def close(self) -> None:
+        """Close the connections, or forget the index in memory; closing twice is harmless."""
+        with self._guard:
+            if not self._closed:
+                self._closed = True
+                self._client.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def _sparse(vector: SparseVector) -> models.SparseVector:
+    return models.SparseVector(indices=list(vector.indices), values=list(vector.values))

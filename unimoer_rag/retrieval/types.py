@@ -1,0 +1,116 @@
+"""The nouns of retrieval: documents come in, passages are stored, hits come out."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["Document", "Hit", "Passage", "Scalar"]
+
+Scalar = str | int | float | bool
+
+# Namespace of passage ids; any fixed UUID serves, this one is ours.
+_PASSAGE_NAMESPACE = uuid.UUID("6f1e2c5a-6a4b-5b1e-9d53-0d8f5c1f7a10")
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One text to index, before chunking.
+
+    Attributes:
+        text: the whole text, as its reader extracted it.
+        source: where it came from: a path, a URL, a data set id.
+        title: shown and encoded with every passage when not empty.
+        metadata: scalars (or lists of strings) to filter by.
+    """
+
+    text: str
+    source: str
+    title: str = ""
+    metadata: Mapping[str, Scalar | list[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A span of a document: the unit that is embedded, stored and found.
+
+    Attributes:
+        text: the span's text, exactly `document.text[start:end]`.
+        source: the document's source.
+        title: the document's title, or "".
+        start: character offset of the first character in the document.
+        end: character offset behind the last one.
+        metadata: the document's metadata.
+    """
+
+    text: str
+    source: str
+    title: str = ""
+    start: int = 0
+    end: int = 0
+    metadata: Mapping[str, Scalar | list[str]] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """UUID derived from source, position, title and text: same content, same id."""
+        name = "\x1f".join((self.source, str(self.start), self.title, self.text))
+        return str(uuid.uuid5(_PASSAGE_NAMESPACE, name))
+
+    @property
+    def content(self) -> str:
+        """What the model sees: the title, where there is one, then the text."""
+        return f"{self.title}. {self.text}" if self.title else self.text
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A passage with the scores each stage gave it.
+
+    Attributes:
+        passage: what was found.
+        dense: cosine of query and passage vector, or None if not computed.
+        sparse: BM25 score, or None.
+        fused: reciprocal-rank fusion score in hybrid mode, or None.
+        rerank: relevance probability in [0, 1] from the reranker, or None.
+    """
+
+    passage: Passage
+    dense: float | None = None
+    sparse: float | None = None
+    fused: float | None = None
+    rerank: float | None = None
+
+    @property
+    def score(self) -> float:
+        """The score of the last stage that ran."""
+        for value in (self.rerank, self.fused, self.dense, self.sparse):
+            if value is not None:
+                return value
+        return 0.0
+
+    @property
+    def id(self) -> str:
+        """The passage's id."""
+        return self.passage.id
+
+    @property
+    def text(self) -> str:
+        """The passage's text."""
+        return self.passage.text
+
+    @property
+    def source(self) -> str:
+        """Where the passage came from."""
+        return self.passage.source
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as JSON-ready values."""
+        p = self.passage
+        return {
+            "id": p.id, "score": self.score, "text": p.text, "source": p.source,
+            "title": p.title, "start": p.start, "end": p.end, "metadata": dict(p.metadata),
+            "dense": self.dense, "sparse": self.sparse, "fused": self.fused,
+            "rerank": self.rerank,
+        }

@@ -1,0 +1,143 @@
+"""Hard negatives: passages that the frozen backbone ranks high and that do not answer."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from unimoer_rag.evaluation.datasets import BeirDataset
+from unimoer_rag.model.rows import Side
+from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.training.data import pairs_of
+from unimoer_rag.training.recipe import Mining
+
+__all__ = ["Mined", "MinedQuestion", "mine"]
+
+_BLOCK = 512  # texts embedded, or queries compared, at a time
+
+
+@dataclass(frozen=True, slots=True)
+class MinedQuestion:
+    """A question with its passages, as positions in `Mined.texts`.
+
+    Attributes:
+        query: the question.
+        positive: the passage that answers.
+        relevant: all passages that answer a question of the same words.
+        negatives: high-ranked passages that do not.
+    """
+
+    query: str
+    positive: int
+    relevant: tuple[int, ...]
+    negatives: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Mined:
+    """One source's searched passages and mined questions."""
+
+    texts: list[str]
+    questions: list[MinedQuestion]
+
+
+def mine(
+    model: UniMoER,
+    dataset: BeirDataset,
+    config: Mining,
+    *,
+    seed: int,
+    cache: Path,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Mined:
+    """Mine a source with the model's embeddings, or take the result from the cache.
+
+    A negative must not answer a question of the same words, and its cosine must stay under
+    `ceiling` times the positive's: what lies above is often an unlabelled positive.
+
+    Args:
+        model: its EMBED task does the searching; frozen backbones have silent experts.
+        dataset: the source.
+        config: how much of it, how deep.
+        seed: which passages and questions, where there are more than asked for.
+        cache: folder of earlier results, by content.
+        progress: called with passages done and their number.
+    """
+    pairs = pairs_of(dataset)
+    random.Random(f"{seed}-{dataset.name}").shuffle(pairs)
+    documents: dict[str, str] = {}
+    for pair in pairs:
+        if len(documents) >= config.passages:
+            break
+        documents.setdefault(pair.document, pair.positive)
+    names = list(documents)
+    place = {name: at for at, name in enumerate(names)}
+    texts = list(documents.values())
+    pairs = [pair for pair in pairs if pair.document in place][: config.questions]
+    key = hashlib.sha256(
+        "\x1f".join(
+            [model.checkpoint_digest, repr(config), *texts, *(p.query for p in pairs)]
+        ).encode()
+    ).hexdigest()[:16]
+    kept = cache / f"{dataset.name}-{key}.json"
+    if kept.is_file():
+        found = json.loads(kept.read_text(encoding="utf-8"))
+        questions = [
+            MinedQuestion(q["query"], q["positive"], tuple(q["relevant"]), tuple(q["negatives"]))
+            for q in found
+        ]
+        return Mined(texts, questions)
+
+    relevant: dict[str, set[int]] = defaultdict(set)
+    for question in dataset.questions:
+        for document, grade in dataset.qrels.get(question.id, {}).items():
+            if grade > 0 and document in place:
+                relevant[question.text.lower()].add(place[document])
+    vectors = np.concatenate(
+        [
+            _embed(model, texts[at : at + _BLOCK], "document", at, len(texts), progress)
+            for at in range(0, len(texts), _BLOCK)
+        ]
+    )
+    questions = []
+    for at in range(0, len(pairs), _BLOCK):
+        block = pairs[at : at + _BLOCK]
+        cosines = model.embed([pair.query for pair in block], "query") @ vectors.T
+        for pair, row in zip(block, cosines, strict=True):
+            answers = relevant[pair.query.lower()] | {place[pair.document]}
+            limit = config.ceiling * row[place[pair.document]]
+            order = np.argsort(-row)[: config.depth + len(answers)]
+            negatives = [int(d) for d in order if int(d) not in answers and row[d] < limit]
+            if negatives:
+                questions.append(
+                    MinedQuestion(
+                        pair.query,
+                        place[pair.document],
+                        tuple(sorted(answers)),
+                        tuple(negatives[: config.depth]),
+                    )
+                )
+    cache.mkdir(parents=True, exist_ok=True)
+    part = kept.with_suffix(".part")
+    part.write_text(json.dumps([asdict(q) for q in questions]), encoding="utf-8")
+    part.replace(kept)
+    return Mined(texts, questions)
+
+
+def _embed(
+    model: UniMoER,
+    texts: list[str],
+    side: Side,
+    done: int,
+    total: int,
+    progress: Callable[[int, int], None],
+) -> np.ndarray:
+    progress(done, total)
+    return model.embed(texts, side)

@@ -1,0 +1,114 @@
+"""A training run from a recipe: model, data, mined negatives, objectives, trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.training.data import ReadSource, load_sources
+from unimoer_rag.training.mining import Mined, mine
+from unimoer_rag.training.objectives import (
+    ContrastiveObjective,
+    Objective,
+    RankingObjective,
+    ReadingObjective,
+)
+from unimoer_rag.training.recipe import Recipe
+from unimoer_rag.training.trainer import StepReport, Trainer, claim
+
+__all__ = ["make_model", "train"]
+
+Progress = Callable[[str, int, int], None]
+
+
+def make_model(recipe: Recipe) -> UniMoER:
+    """The untrained model of a recipe, seeded."""
+    torch.manual_seed(recipe.seed)
+    model = UniMoER.from_backbone(
+        recipe.backbone,
+        dtype=recipe.dtype,
+        attention=recipe.attention,
+        experts={name: expert.spec() for name, expert in recipe.experts.items()},
+        tasks=[task.task() for task in recipe.tasks],
+        router=recipe.router,
+        gate=recipe.gate,
+        targets=recipe.targets,
+    )
+    return model
+
+
+def train(
+    recipe: Recipe,
+    *,
+    data: Path,
+    output: Path,
+    on_progress: Progress = lambda what, done, total: None,
+    on_step: Callable[[StepReport], None] = lambda report: None,
+    validate: Callable[[UniMoER], dict[str, float]] | None = None,
+) -> bool:
+    """Train a model, resuming the run in `output` if there is one.
+
+    Args:
+        recipe: what to do.
+        data: the folder that holds the recipe's data sets.
+        output: the run's folder.
+        on_progress: called with a phase, what is done of it and its size.
+        on_step: called with each step's report.
+        validate: measures the model every `validate_every` steps, given to the log.
+
+    Returns:
+        True when the recipe's last step was reached, False when interrupted.
+
+    Raises:
+        DataError: a data set is missing or malformed.
+        TrainingError: the folder holds another run, or the loss is no longer finite.
+    """
+    claim(output, recipe)
+    names = sorted({*recipe.mining.sources, *recipe.reading.sources})
+    sources = load_sources(data, names)
+    model = make_model(recipe)
+    mined: dict[str, Mined] = {}
+    if recipe.ranking.groups or recipe.embedding.queries:
+        for name in recipe.mining.sources:
+            mined[name] = mine(
+                model,
+                sources[name],
+                recipe.mining,
+                seed=recipe.seed,
+                cache=output / "mined",
+                progress=lambda done, total, name=name: on_progress(  # type: ignore[misc]
+                    f"mining {name}", done, total
+                ),
+            )
+    # After mining: a resumed trainer brings back trained experts, and the frozen backbone mines.
+    trainer = Trainer(model, recipe, folder=output)
+    objectives: list[Objective] = []
+    if recipe.reading.examples:
+        objectives.append(
+            ReadingObjective(
+                model,
+                [
+                    ReadSource(
+                        sources[name],
+                        unanswerable=recipe.reading.unanswerable,
+                        crop=recipe.reading.crop,
+                        crop_words=recipe.reading.crop_words,
+                    )
+                    for name in recipe.reading.sources
+                ],
+                recipe.reading,
+                recipe.seed,
+            )
+        )
+    if recipe.ranking.groups:
+        objectives.append(RankingObjective(model, mined, recipe.ranking, recipe.seed))
+    if recipe.embedding.queries:
+        objectives.append(ContrastiveObjective(model, mined, recipe.embedding, recipe.seed))
+    return trainer.run(
+        objectives,
+        on_step=on_step,
+        on_validate=(lambda step: validate(model)) if validate is not None else None,
+    )
