@@ -8,6 +8,7 @@ from tiny_models import ARCHITECTURES, DECODERS, TEXTS, make_model, randomise
 from torch import Tensor
 from transformers import AutoModel
 
+from unimoer_rag.model.tasks import Task
 from unimoer_rag.model.unimoer import UniMoER
 
 
@@ -101,3 +102,13 @@ def test_segments_are_where_the_rows_say(backbone_path, kind) -> None:
         assert row.ids == model.tokenizer(query, document)["input_ids"]
         (single,) = model.rows.single([query], model.task("embed"))
         assert single.ids == model.tokenizer(query)["input_ids"]
+
+
+def test_a_task_without_experts_beside_loud_rows_is_the_backbone(backbone_path) -> None:
+    model = make_model(backbone_path("bert"))
+    rows = model.rows.single(TEXTS[:2], Task("bare", "vector", ()))
+    batch = model.collate([*rows, *model.rows.single(TEXTS[2:], model.task("embed"))])
+    with torch.inference_mode():
+        states = model(batch)
+    assert all((weights[:2] == 0).all() for weights in states.weights)
+    assert torch.equal(states.hidden[:2], bare_hidden(backbone_path("bert"), batch)[:2])

@@ -28,7 +28,8 @@ def test_weights_lie_on_each_rows_own_simplex(backbone_path, kind, router, gate)
         assert weights.shape == (len(rows), n, 3)
         assert weights.dtype == torch.float32
         assert (weights >= 0).all()
-        torch.testing.assert_close(weights.sum(-1), torch.ones(len(rows), n))
+        # Sparsegen divides float32 differences by 1 - lam, which may be as small as 0.01.
+        torch.testing.assert_close(weights.sum(-1), torch.ones(len(rows), n), atol=2e-4, rtol=0)
         assert (weights[:-1, :, 2] == 0).all()  # embed rows: nothing of the reading expert
         assert (weights[-1, :, 1] == 0).all()  # the read row: nothing of the embedding expert
 

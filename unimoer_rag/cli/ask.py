@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
+from rich.text import Text
 
-from unimoer_rag.cli.index import add_paths, open_retriever
+from unimoer_rag.cli.index import add_corpora, open_retriever, scan_paths
 from unimoer_rag.cli.output import (
+    INCOMPLETE,
     CheckpointOption,
     Collection,
     JsonFlag,
     KeyOption,
+    ModeOption,
     UrlOption,
-    console,
     print_json,
+    print_text,
 )
-from unimoer_rag.cli.search import FiltersOption, ModeOption, parse_filters, require_index
+from unimoer_rag.cli.search import FiltersOption, parse_filters, require_index
+
+if TYPE_CHECKING:
+    from unimoer_rag.generation.extractive import Citation
+    from unimoer_rag.pipelines.rag import Answer
 
 __all__ = ["ask"]
 
@@ -41,8 +48,13 @@ def ask(
     collection: Collection = "unimoer",
     as_json: JsonFlag = False,
 ) -> None:
-    """Answer a question from the documents, quoting them."""
+    """Answer a question from the documents, quoting them.
+
+    Where no passage supports an answer, that is said and the nearest passages are named; the exit
+    code is 0 all the same.
+    """
     conditions = parse_filters(filters)
+    corpora = scan_paths(docs or [])
     if not docs:
         require_index(index, url)
     with open_retriever(
@@ -51,32 +63,53 @@ def ask(
         from unimoer_rag.pipelines.rag import RagPipeline
 
         pipeline = RagPipeline(retriever, n_read=n_read, threshold=threshold)
-        if docs:
-            add_paths(retriever, docs)
+        report = add_corpora(retriever, corpora)
         answer = pipeline.answer(question, filters=conditions)
     if as_json:
         print_json(answer.to_dict())
-        return
-    if answer.text is None:
-        console.print("[bold]no answer found[/]")
-        if answer.hits:
-            console.print("nearest passages:")
     else:
-        console.print(f"[bold]{escape(answer.text)}[/]  [dim]confidence {answer.confidence:.2f}[/]")
-    for number, citation in enumerate(answer.citations, start=1):
-        p = citation.hit.passage
-        console.print(
-            f"\n[{number}] {escape(p.source)}:{citation.start}-{citation.end}  "
-            f"[dim]{escape(citation.text)} ({citation.confidence:.2f})[/]",
-            highlight=False,
-        )
-        at, end = citation.start - p.start, citation.end - p.start
-        quoted = (
-            f"{escape(p.text[:at])}[bold green]{escape(p.text[at:end])}[/]{escape(p.text[end:])}"
-        )
-        console.print(f"    {' '.join(quoted.split())}", highlight=False)
+        _print(answer)
+    if report.problems:
+        raise typer.Exit(INCOMPLETE)
+
+
+def _print(answer: Answer) -> None:
     if answer.text is None:
+        from unimoer_rag.pipelines.rag import NO_ANSWER
+
+        print_text(Text(NO_ANSWER, "bold"))
+        if answer.hits:
+            print_text("nearest passages:")
         for hit in answer.hits[:3]:
-            console.print(f"  {hit.score:.3f} {escape(hit.source)}", highlight=False)
+            print_text(f"  {hit.score:.3f} {hit.source}:{hit.passage.start}-{hit.passage.end}")
+    else:
+        print_text(
+            Text.assemble((answer.text, "bold"), (f"  confidence {answer.confidence:.2f}", "dim"))
+        )
+    for number, citation in enumerate(answer.citations, start=1):
+        _print_citation(number, citation)
     spent = ", ".join(f"{stage} {ms:.0f} ms" for stage, ms in answer.timings.items())
-    console.print(f"\n[dim]{spent}[/]", highlight=False)
+    print_text(Text(f"\n{spent}", "dim"))
+
+
+def _print_citation(number: int, citation: Citation) -> None:
+    p = citation.hit.passage
+    at, end = citation.start - p.start, citation.end - p.start
+    print_text(
+        Text.assemble(
+            f"\n[{number}] {p.source}:{citation.start}-{citation.end}  ",
+            (f"{_flat(citation.text)} ({citation.confidence:.2f})", "dim"),
+        )
+    )
+    print_text(
+        Text.assemble(
+            f"    {_flat(p.text[:at])}",
+            (_flat(p.text[at:end]), "bold green"),
+            _flat(p.text[end:]),
+        )
+    )
+
+
+def _flat(text: str) -> str:
+    """On one line."""
+    return re.sub(r"\s+", " ", text)

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from unimoer_rag.cli.output import (
     CheckpointOption,
+    ModeOption,
     console,
     progress_bar,
     quiet,
@@ -28,7 +29,7 @@ def evaluate_command(
         typer.Option("--run", help="A TREC run to rescore, in place of searching the corpus."),
     ] = None,
     rerank: Annotated[int, typer.Option(help="First-stage results to rerank.")] = 50,
-    mode: Annotated[str, typer.Option(help="First stage: dense, sparse or hybrid.")] = "dense",
+    mode: ModeOption = "dense",
     parts: Annotated[
         str, typer.Option(help="What to measure, comma-separated.")
     ] = "retrieval,rerank,answers",
@@ -56,7 +57,7 @@ def evaluate_command(
     options = EvalOptions(
         parts=tuple(p.strip() for p in parts.split(",") if p.strip()),
         depth=rerank,
-        mode=mode,  # type: ignore[arg-type]
+        mode=mode,
         index=index,
     )
     model = UniMoER.from_pretrained(checkpoint, dtype=dtype)
@@ -71,10 +72,10 @@ def evaluate_command(
         result = evaluate(model, dataset, run=given, options=options, on_progress=show)
     if limit is not None:
         result["limit"] = {"questions": limit, "seed": seed}
-    if json_path is not None:
-        write_json(result, json_path)
     if json_path is None or str(json_path) != "-":
         console.print(_table(result))
+    if json_path is not None:
+        write_json(result, json_path)
 
 
 def _table(result: dict[str, Any]) -> Table:

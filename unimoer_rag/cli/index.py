@@ -7,16 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.text import Text
 
 from unimoer_rag.cli.output import (
+    INCOMPLETE,
     CheckpointOption,
     Collection,
     JsonFlag,
     KeyOption,
     UrlOption,
-    console,
     errors,
     print_json,
+    print_text,
     progress_bar,
     quiet,
 )
@@ -25,11 +27,9 @@ from unimoer_rag.errors import InputError
 if TYPE_CHECKING:
     from unimoer_rag.retrieval.ingest import AddReport
     from unimoer_rag.retrieval.retriever import UnifiedRetriever
+    from unimoer_rag.retrieval.sources import Corpus
 
-__all__ = ["INCOMPLETE", "add_paths", "index", "open_retriever"]
-
-INCOMPLETE = 3
-"""Exit code of a run that indexed what it could, but not everything."""
+__all__ = ["add_corpora", "index", "open_retriever", "scan_paths"]
 
 
 def open_retriever(
@@ -49,15 +49,20 @@ def open_retriever(
     )
 
 
-def add_paths(retriever: UnifiedRetriever, paths: list[Path]) -> AddReport:
-    """Index paths under a progress bar, printing what could not be read."""
-    from unimoer_rag.retrieval.ingest import AddReport
+def scan_paths(paths: list[Path]) -> dict[Path, Corpus]:
+    """What there is to index at each path, before a model is loaded or a folder made."""
     from unimoer_rag.retrieval.sources import scan
 
+    return {path: scan(path) for path in paths}
+
+
+def add_corpora(retriever: UnifiedRetriever, corpora: dict[Path, Corpus]) -> AddReport:
+    """Index paths under a progress bar, printing what could not be read."""
+    from unimoer_rag.retrieval.ingest import AddReport
+
     whole = AddReport()
-    corpora = [(path, scan(path)) for path in paths]
     with progress_bar() as bar:
-        for path, corpus in corpora:
+        for path, corpus in corpora.items():
             task = bar.add_task(f"indexing {path}", total=len(corpus))
 
             def show(report: AddReport, task: Any = task) -> None:
@@ -69,8 +74,10 @@ def add_paths(retriever: UnifiedRetriever, paths: list[Path]) -> AddReport:
             whole.problems += part.problems
             for kind, n in part.skipped.items():
                 whole.skipped[kind] = whole.skipped.get(kind, 0) + n
+            if not len(corpus):
+                errors.print(Text(f"nothing to index in {path}"), soft_wrap=True)
     for problem in whole.problems:
-        errors.print(f"[yellow]not indexed:[/] {problem}", markup=True, soft_wrap=True)
+        errors.print(Text.assemble(("not indexed: ", "yellow"), str(problem)), soft_wrap=True)
     return whole
 
 
@@ -100,24 +107,25 @@ def index(
     """
     if index is None and url is None:
         raise InputError("say where the index is: --index DIR, or --url of a Qdrant server")
+    corpora = scan_paths(paths)
     chunking = _chunking(chunk_size, chunk_overlap)
     with open_retriever(
         checkpoint, index, url, api_key, collection, chunking=chunking
     ) as retriever:
-        report = add_paths(retriever, paths)
+        report = add_corpora(retriever, corpora)
         total = retriever.count()
     if as_json:
         print_json({**asdict(report), "total": total})
     else:
-        console.print(
+        print_text(
             f"{report.documents} documents: {report.added} passages added, {report.unchanged} "
             f"unchanged, {report.removed} removed; the index holds {total}"
         )
         if report.truncated:
-            console.print(f"{report.truncated} passages were too long and lost their end")
+            print_text(f"{report.truncated} passages were too long and lost their end")
         if report.skipped:
             skipped = ", ".join(f"{n} {kind}" for kind, n in report.skipped.items())
-            console.print(f"passed over: {skipped}")
+            print_text(f"passed over: {skipped}")
     if report.problems:
         raise typer.Exit(INCOMPLETE)
 

@@ -2,19 +2,45 @@
 
 from __future__ import annotations
 
-import sys
-from typing import Annotated
+import errno
+from typing import Annotated, Any
 
 import typer
+from rich.text import Text
+from typer.core import TyperGroup
 
 from unimoer_rag.cli import ask, evaluate, index, info, search, train
-from unimoer_rag.cli.output import errors
+from unimoer_rag.cli.output import INTERRUPTED, errors
 from unimoer_rag.errors import UnimoerError
 
 __all__ = ["app", "main"]
 
+
+class _Commands(TyperGroup):
+    """Makes one line and an exit code of what goes wrong; bugs keep their traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except UnimoerError as error:
+            _fail(str(error))
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise  # the reader of our output left; Typer ends the run quietly
+            _fail(f"{error.strerror or error}: {error.filename or 'no file named'}")
+        except KeyboardInterrupt:
+            errors.print("interrupted")
+            raise typer.Exit(INTERRUPTED) from None
+
+
+def _fail(message: str) -> None:
+    errors.print(Text.assemble(("error: ", "bold red"), message), soft_wrap=True)
+    raise typer.Exit(1)
+
+
 app = typer.Typer(
     name="unimoer-rag",
+    cls=_Commands,
     help="One model that embeds, reranks and reads: index documents, search them, ask questions.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -42,25 +68,12 @@ def options(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print and leave.")
     ] = False,
 ) -> None:
-    """One model that embeds, reranks and reads."""
+    """One model that embeds, reranks and reads: index documents, search them, ask questions."""
 
 
 def main() -> None:
-    """Run the command line; library errors become one line and exit code 1."""
-    try:
-        app()
-    except UnimoerError as error:
-        errors.print(f"[bold red]error:[/] {_escaped(error)}", soft_wrap=True)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        errors.print("interrupted")
-        sys.exit(130)
-
-
-def _escaped(error: UnimoerError) -> str:
-    from rich.markup import escape
-
-    return escape(str(error))
+    """Run the command line."""
+    app()
 
 
 if __name__ == "__main__":

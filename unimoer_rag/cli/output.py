@@ -8,23 +8,28 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from unimoer_rag.errors import StoreError
 
 __all__ = [
+    "INCOMPLETE",
+    "INTERRUPTED",
     "CheckpointOption",
     "Collection",
     "JsonFlag",
     "KeyOption",
+    "ModeOption",
     "UrlOption",
     "console",
     "errors",
     "print_json",
+    "print_text",
     "progress_bar",
     "quiet",
     "write_json",
@@ -32,6 +37,12 @@ __all__ = [
 
 console = Console()
 errors = Console(stderr=True)
+
+INCOMPLETE = 3
+"""Exit code of a run that indexed what it could, but not everything."""
+
+INTERRUPTED = 130
+"""Exit code of a run that was stopped from the keyboard."""
 
 CheckpointOption = Annotated[
     str,
@@ -44,6 +55,10 @@ UrlOption = Annotated[
 KeyOption = Annotated[
     str | None,
     typer.Option("--api-key", envvar="QDRANT_API_KEY", help="The server's API key."),
+]
+ModeOption = Annotated[
+    Literal["dense", "sparse", "hybrid"],
+    typer.Option("--mode", help="First stage: vectors, BM25, or both fused by rank."),
 ]
 Collection = Annotated[str, typer.Option("--collection", help="Collection on the server.")]
 
@@ -63,14 +78,22 @@ def quiet() -> None:
 def progress_bar() -> Iterator[Progress]:
     """A progress bar on standard error: standard output stays clean for results."""
     with Progress(
-        TextColumn("[progress.description]{task.description}"),
+        # Descriptions hold paths, in which brackets are no markup.
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
         console=errors,
         transient=True,
+        disable=not errors.is_terminal,
     ) as progress:
         yield progress
+
+
+def print_text(text: str | Text) -> None:
+    """A paragraph, taken literally: folded between words on a terminal, one line into a pipe."""
+    text = Text(text) if isinstance(text, str) else text
+    console.print(text, soft_wrap=not console.is_terminal)
 
 
 def print_json(value: Any) -> None:

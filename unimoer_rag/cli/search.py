@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
+from rich.text import Text
 
 from unimoer_rag.cli.index import open_retriever
 from unimoer_rag.cli.output import (
@@ -15,19 +15,19 @@ from unimoer_rag.cli.output import (
     Collection,
     JsonFlag,
     KeyOption,
+    ModeOption,
     UrlOption,
-    console,
     print_json,
+    print_text,
 )
 from unimoer_rag.errors import InputError
 
-__all__ = ["FiltersOption", "ModeOption", "parse_filters", "require_index", "search"]
+__all__ = ["FiltersOption", "parse_filters", "require_index", "search"]
 
 FiltersOption = Annotated[
     str | None,
     typer.Option("--filters", help='Conditions as JSON, such as {"source": "a.md"}.'),
 ]
-ModeOption = Annotated[str, typer.Option("--mode", help="First stage: dense, sparse or hybrid.")]
 
 
 def parse_filters(text: str | None) -> dict[str, Any] | None:
@@ -73,24 +73,23 @@ def search(
     """Find the passages that answer a query, reranked."""
     conditions = parse_filters(filters)
     require_index(index, url)
-    with open_retriever(checkpoint, index, url, api_key, collection) as retriever:
-        hits = retriever.search(
-            query,
-            k=k,
-            rerank=rerank,
-            mode=mode,
-            filters=conditions,  # type: ignore[arg-type]
-        )
+    with open_retriever(
+        checkpoint, index, url, api_key, collection, k=k, rerank=rerank, mode=mode
+    ) as retriever:
+        hits = retriever.search(query, filters=conditions)
     if as_json:
         print_json([hit.to_dict() for hit in hits])
         return
     if not hits:
-        console.print("nothing found")
+        print_text("nothing found")
     for rank, hit in enumerate(hits, start=1):
         p = hit.passage
-        title = f" {escape(p.title)}" if p.title else ""
-        console.print(
-            f"[bold]{rank}.[/] [cyan]{hit.score:.3f}[/] {escape(p.source)}:{p.start}-{p.end}"
-            f"[dim]{title}[/]"
+        print_text(
+            Text.assemble(
+                (f"{rank}. ", "bold"),
+                (f"{hit.score:.3f}", "cyan"),
+                f" {p.source}:{p.start}-{p.end} ",
+                (p.title, "dim"),
+            )
         )
-        console.print(f"   {escape(' '.join(p.text.split()))}\n", highlight=False)
+        print_text(f"   {' '.join(p.text.split())}\n")

@@ -6,19 +6,26 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.text import Text
 
-from unimoer_rag.cli.output import JsonFlag, console, errors, print_json, progress_bar, quiet
+from unimoer_rag.cli.output import (
+    INTERRUPTED,
+    JsonFlag,
+    errors,
+    print_json,
+    print_text,
+    progress_bar,
+    quiet,
+)
 
 __all__ = ["train_command"]
-
-INTERRUPTED = 130
 
 
 def train_command(
     recipe: Annotated[str, typer.Argument(help="A recipe's name, such as minilm, or its file.")],
     data: Annotated[Path, typer.Option("--data", help="Folder of the recipe's data sets.")],
     output: Annotated[
-        Path | None, typer.Option("--output", help="The run's folder [default: runs/RECIPE].")
+        Path | None, typer.Option("--output", help="The run's folder (runs/RECIPE).")
     ] = None,
     validate: Annotated[
         bool, typer.Option(help="Measure on the development sets under --data as it goes.")
@@ -63,8 +70,10 @@ def train_command(
     if as_json:
         print_json({"finished": done, "checkpoint": str(checkpoint), "log": str(folder)})
     elif done:
-        console.print(f"done: the checkpoint is in {checkpoint}")
+        print_text(f"done: the checkpoint is in {checkpoint}")
     else:
-        errors.print(f"interrupted, saved in {folder}: run the same command to go on")
+        errors.print(
+            Text(f"interrupted, saved in {folder}: run the same command to go on"), soft_wrap=True
+        )
     if not done:
         raise typer.Exit(INTERRUPTED)

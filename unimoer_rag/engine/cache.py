@@ -1,28 +1,34 @@
-"""A least-recently-used cache of row outputs, bounded in bytes."""
+"""A least-recently-used cache of token states, bounded in bytes."""
 
 from __future__ import annotations
 
 import threading
+from array import array
 from collections import OrderedDict
 from typing import Any
 
 from unimoer_rag.model.heads import LateState
 from unimoer_rag.model.rows import Row
+from unimoer_rag.model.tasks import Task
 
 __all__ = ["StateCache"]
 
-Key = tuple[str, float, tuple[int, ...]]
+Key = tuple[Task, bytes]
 
 
 class StateCache:
     """Keeps the token states of texts encoded for late interaction.
 
     The same passages come back for query after query; encoding them once saves most of a
-    reranking's work. The key holds the task, its strength and every token, so two texts meet only
-    if the model could not tell them apart.
+    reranking's work. The key holds the task and every token, so two texts meet only if the model
+    could not tell them apart.
 
     Args:
-        capacity: bytes to keep at most; 0 keeps nothing.
+        capacity: bytes of states to keep at most; 0 keeps nothing.
+
+    Attributes:
+        nbytes: bytes kept now.
+        hits: rows that were found.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -30,17 +36,12 @@ class StateCache:
         self._kept: OrderedDict[Key, LateState] = OrderedDict()
         self._lock = threading.Lock()
 
-    @staticmethod
-    def key(row: Row) -> Key:
-        """What identifies a row's output."""
-        return (row.task.name, row.task.strength, tuple(row.ids))
-
     def get(self, row: Row) -> LateState | None:
         """The kept output of an equal row."""
         if row.task.head != "late" or not self.capacity:
             return None
+        key = _key(row)
         with self._lock:
-            key = self.key(row)
             state = self._kept.get(key)
             if state is not None:
                 self._kept.move_to_end(key)
@@ -51,8 +52,8 @@ class StateCache:
         """Keep an output, letting go of the least recently used ones for room."""
         if not isinstance(output, LateState) or output.nbytes > self.capacity:
             return
+        key = _key(row)
         with self._lock:
-            key = self.key(row)
             if key in self._kept:
                 return
             self._kept[key] = output
@@ -69,3 +70,7 @@ class StateCache:
 
     def __len__(self) -> int:
         return len(self._kept)
+
+
+def _key(row: Row) -> Key:
+    return row.task, array("i", row.ids).tobytes()

@@ -84,6 +84,11 @@ class BeirDataset:
         """Question id -> accepted answers, for the questions whose answers are known."""
         return {q.id: q.answers for q in self.questions if q.answers is not None}
 
+    def content(self, doc_id: str) -> str:
+        """A document as the model sees it: the title, where there is one, then the text."""
+        found = self.corpus[doc_id]
+        return f"{found.title}. {found.text}" if found.title else found.text
+
     def limit(self, n: int, seed: int = 0) -> BeirDataset:
         """Keep `n` questions drawn at random, in file order, over the same corpus.
 

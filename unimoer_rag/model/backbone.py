@@ -104,7 +104,8 @@ class Backbone:
     @property
     def width(self) -> int:
         """Size of a hidden state."""
-        return int(self.model.config.hidden_size)  # type: ignore[union-attr, arg-type]
+        config: Any = self.model.config
+        return int(config.hidden_size)
 
     @property
     def max_positions(self) -> int:

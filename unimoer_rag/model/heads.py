@@ -60,7 +60,7 @@ class LateState:
     """One text encoded for late interaction; can be kept and compared later.
 
     Attributes:
-        tokens: L2-normalised token states `[n, width]`.
+        tokens: L2-normalised token states `[n, width]`, float16 where kept for inference.
         pooled: L2-normalised text vector `[width]`, float32.
         ids: token ids `[n]`, int64.
     """
@@ -199,6 +199,9 @@ class LateHead(nn.Module):
         """Keep what a comparison needs of one row's states `[tokens, width]`."""
         start, end = row.first
         tokens = functional.normalize(hidden[start:end].float(), dim=-1)
+        if not torch.is_grad_enabled():
+            # Kept by the engine for many passages at once; 11 bits are plenty for a cosine.
+            tokens = tokens.half()
         ids = torch.tensor(row.ids[start:end], dtype=torch.int64, device=hidden.device)
         return LateState(tokens=tokens, pooled=pooled, ids=ids)
 

@@ -72,8 +72,10 @@ def load(name: str | Path, *, revision: str | None, device: str, dtype: str) -> 
     # One at a time: two callers asking for the same model at once must get the same one.
     with _loading:
         folder = _locate(str(name), revision)
-        # By content: a folder that was written anew is another checkpoint.
-        identity = str(name) if folder is None else f"{folder.resolve()}|{config_digest(folder)}"
+        if folder is None:
+            identity = _kept_name(str(name), Path(name).expanduser().resolve())
+        else:  # by content: a folder that was written anew is another checkpoint
+            identity = f"{folder.resolve()}|{config_digest(folder)}"
         key = (identity, str(where), str(kind))
         model = _live.get(key)
         if model is None:

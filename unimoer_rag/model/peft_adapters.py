@@ -2,7 +2,8 @@
 
 | here | in the adapter |
 |---|---|
-| `<layer>` of the backbone, `lora_A [r, in]`, `lora_B [out, r]` | `base_model.model.<layer>.lora_{A,B}.weight` |
+| `lora_A [r, in]` of `<layer>` | `base_model.model.<layer>.lora_A.weight` |
+| `lora_B [out, r]` of `<layer>` | `base_model.model.<layer>.lora_B.weight` |
 | the expert's rank and alpha | `r`, `lora_alpha` |
 | routing weight times strength, where constant | a factor on `lora_B` |
 

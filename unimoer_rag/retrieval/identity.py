@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from unimoer_rag.errors import IndexMismatchError
+from unimoer_rag.errors import IndexMismatchError, InputError
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.retrieval.chunking import Chunking
 from unimoer_rag.retrieval.sparse import BM25Encoder
@@ -52,10 +52,15 @@ def agree(
     """
     kept = store.identity()
     if kept is None:
+        if store.count():
+            raise IndexMismatchError(
+                f"the index at {where} holds passages but no record of the model they were "
+                "embedded with: index the documents again into a new index"
+            )
         chosen = Chunking() if chunking is None else chunking
         store.set_identity(identity_of(model, chosen, encoder))
         return chosen
-    kept_chunking = _chunking(kept)
+    kept_chunking = _chunking(kept, where)
     chosen = kept_chunking if chunking is None else chunking
     wanted = identity_of(model, chosen, encoder)
     if kept.get("checkpoint") != wanted["checkpoint"]:
@@ -78,9 +83,17 @@ def agree(
     return chosen
 
 
-def _chunking(identity: Mapping[str, Any]) -> Chunking | str:
+def _chunking(identity: Mapping[str, Any], where: str) -> Chunking | str:
     kept = identity.get("chunking")
-    return Chunking(**kept) if isinstance(kept, Mapping) else WHOLE
+    if kept == WHOLE:
+        return WHOLE
+    try:
+        return Chunking(**kept)  # type: ignore[arg-type]  # checked by doing it
+    except (TypeError, InputError) as error:
+        raise IndexMismatchError(
+            f"the index at {where} was cut with chunking {kept!r}, which this release does not "
+            "know: update unimoer-rag, or index the documents again into a new index"
+        ) from error
 
 
 def _show(chunking: Chunking | str) -> str:

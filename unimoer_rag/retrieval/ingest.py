@@ -1,15 +1,14 @@
 """Ingestion: documents to stored passages, resumable at any point.
 
 A passage's id is a hash of its content, so a passage that is stored already costs a look-up and
-nothing else: indexing twice changes nothing, and a killed run goes on where its last flush was.
+nothing else: indexing twice changes nothing, and a killed run goes on where it was.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 
 from unimoer_rag.engine import Engine
 from unimoer_rag.model.jobs import embedding
@@ -37,8 +36,8 @@ class AddReport:
         added: passages embedded and stored.
         unchanged: passages that were stored already.
         removed: passages of changed documents that no longer exist.
-        truncated: passages too long for the model, indexed by their beginning.
-        problems: what could not be read, and why.
+        truncated: passages too long for the model, embedded by their beginning.
+        problems: what could not be read, and why; earlier passages of it are kept.
         skipped: entries of a folder passed over, by kind.
     """
 
@@ -68,6 +67,8 @@ def ingest(
 ) -> AddReport:
     """Cut, embed and store documents; drop what changed documents no longer say.
 
+    All documents of one source belong together: those given now replace those given before.
+
     Args:
         documents: what to add.
         split: cuts a document into passages.
@@ -78,21 +79,22 @@ def ingest(
         on_progress: called with the report after every batch.
 
     Raises:
-        StoreError: the store failed; what was flushed before is kept.
+        StoreError: the store failed; what was stored before is kept.
     """
-    known = store.sources()
-    seen: dict[str, set[str]] = defaultdict(set)
-    try:
-        for batch in _batches(_passages(documents, split, report)):
-            # Only a source that was there before can have stale passages.
-            for passage in batch:
-                if passage.source in known:
-                    seen[passage.source].add(passage.id)
-            _store(batch, engine, store, encoder, report)
-            on_progress(report)
-    finally:
-        store.flush()
-    report.removed += _remove_stale(store, seen)
+    batches = _batches(_passages(documents, split, report))
+    first = next(batches, [])
+    # Only sources that were there before can have stale passages. Looking them all up takes a
+    # while in a large index, which a few passages are not worth.
+    few = len(first) < _BATCH
+    known = {passage.source for passage in first} if few else store.sources().keys()
+    current: dict[str, set[str]] = {}
+    for batch in chain([first], batches):
+        for passage in batch:
+            if passage.source in known:
+                current.setdefault(passage.source, set()).add(passage.id)
+        _store(batch, engine, store, encoder, report)
+        on_progress(report)
+    report.removed += _remove_stale(store, current)
     store.optimize()
     store.flush()
     on_progress(report)
@@ -104,21 +106,17 @@ def _passages(
     split: Callable[[Document], Sequence[Passage]],
     report: AddReport,
 ) -> Iterator[Passage]:
-    for document in documents:
-        passages = split(_clean(document))
+    for document in map(_clean, documents):
+        passages = split(document)
         report.documents += 1
         if not passages:
-            report.problems.append(
-                Problem(
-                    document.source,
-                    f"{document.source} holds no words, so nothing of it was indexed",
-                )
-            )
+            reason = f"{document.source} holds no words, so nothing of it was indexed"
+            report.problems.append(Problem(document.source, reason))
         yield from passages
 
 
 def _clean(document: Document) -> Document:
-    """The document with every string storable (no lone surrogates)."""
+    """The document as a store will give it back: no lone surrogates, no tuples."""
     return Document(
         text=clean_text(document.text),
         source=clean_text(document.source),
@@ -127,10 +125,10 @@ def _clean(document: Document) -> Document:
     )
 
 
-def _clean_value(value: Scalar | list[str]) -> Scalar | list[str]:
-    if isinstance(value, str):
-        return clean_text(value)
-    return [clean_text(item) for item in value] if isinstance(value, list) else value
+def _clean_value(value: Scalar | list[str] | tuple[str, ...]) -> Scalar | list[str]:
+    if isinstance(value, list | tuple):
+        return [clean_text(item) for item in value]
+    return clean_text(value) if isinstance(value, str) else value
 
 
 def _batches(passages: Iterator[Passage]) -> Iterator[list[Passage]]:
@@ -146,12 +144,12 @@ def _store(
     report: AddReport,
 ) -> None:
     unique = {passage.id: passage for passage in batch}
-    present = store.existing(unique)
-    new = [passage for key, passage in unique.items() if key not in present]
-    report.unchanged += len(present)
+    present = {passage.id: passage for passage in store.get(list(unique))}
+    # Compared whole: the id leaves the metadata out, which may have changed.
+    new = [passage for key, passage in unique.items() if present.get(key) != passage]
+    report.unchanged += len(unique) - len(new)
     if new:
         job = embedding(engine.model, [passage.content for passage in new], "document")
-        report.truncated += job.n_truncated
         vectors = engine.submit(job).result()
         store.upsert(
             Record(passage, vector, encoder.document(passage.content))
@@ -159,12 +157,15 @@ def _store(
         )
         store.flush()
         report.added += len(new)
+        report.truncated += job.n_truncated
 
 
-def _remove_stale(store: Store, seen: dict[str, set[str]]) -> int:
+def _remove_stale(store: Store, current: Mapping[str, set[str]]) -> int:
+    """Remove what these sources have beside their current passages."""
     removed = 0
-    for source, ids in seen.items():
-        stale = [p.id for p in store.scroll({"source": source}) if p.id not in ids]
-        if stale:
-            removed += store.delete(stale)
+    sources = iter(current)
+    while some := list(islice(sources, _BATCH)):
+        found = store.scroll({"source": some})
+        stale = [passage.id for passage in found if passage.id not in current[passage.source]]
+        removed += store.delete(stale) if stale else 0
     return removed

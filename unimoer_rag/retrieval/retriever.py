@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+import hashlib
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
-
-import numpy as np
+from typing import Self
 
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import InputError
-from unimoer_rag.model.jobs import embedding, scoring
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.retrieval.chunking import Chunker, Chunking, whole
-from unimoer_rag.retrieval.fusion import reciprocal_rank_fusion
-from unimoer_rag.retrieval.identity import ChunkingChoice, agree
+from unimoer_rag.retrieval.identity import WHOLE, ChunkingChoice, agree
 from unimoer_rag.retrieval.ingest import AddReport, Progress, ingest
+from unimoer_rag.retrieval.search import Filters, Mode, Search, check_settings
 from unimoer_rag.retrieval.sources import scan
 from unimoer_rag.retrieval.sparse import BM25Encoder
-from unimoer_rag.retrieval.store import EdgeStore, Found, ServerStore, Store
+from unimoer_rag.retrieval.store import EdgeStore, ServerStore, Store
+from unimoer_rag.retrieval.text import clean_text
 from unimoer_rag.retrieval.types import Document, Hit
 
-__all__ = ["Mode", "UnifiedRetriever"]
+__all__ = ["Filters", "Mode", "UnifiedRetriever"]
 
-Mode = Literal["dense", "sparse", "hybrid"]
-_MODES = ("dense", "sparse", "hybrid")
-Filters = Mapping[str, Any]
+# Queries searched for together: enough to fill batches, few enough that their passages and token
+# states fit in memory.
+_BLOCK = 64
 
 
 class UnifiedRetriever:
@@ -48,6 +46,7 @@ class UnifiedRetriever:
         dtype: see `UniMoER.from_pretrained`.
 
     Raises:
+        InputError: an argument has a value that cannot be used.
         IndexMismatchError: the index was built with another model or chunking.
         IndexLockedError: another process has the index open.
         StoreError: the server is down or refuses the key.
@@ -59,7 +58,7 @@ class UnifiedRetriever:
 
     def __init__(
         self,
-        model: str | UniMoER = "unimoer-minilm",
+        model: str | Path | UniMoER = "unimoer-minilm",
         *,
         index: str | Path | None = None,
         url: str | None = None,
@@ -74,13 +73,14 @@ class UnifiedRetriever:
     ) -> None:
         if index is not None and url is not None:
             raise InputError("give either index (a folder) or url (a server), not both")
-        self.k, self.rerank, self.mode = _check(k, rerank, mode)
-        if isinstance(chunking, str) and chunking != "whole":
-            raise InputError(f"chunking is {chunking!r}: expected a Chunking, 'whole' or None")
+        check_settings(k, rerank, mode)
+        self.k, self.rerank, self.mode = k, rerank, mode
+        if isinstance(chunking, str) and chunking != WHOLE:
+            raise InputError(f"chunking is {chunking!r}: expected a Chunking, {WHOLE!r} or None")
         self.model = (
-            UniMoER.from_pretrained(model, device=device, dtype=dtype)
-            if isinstance(model, str)
-            else model
+            model
+            if isinstance(model, UniMoER)
+            else UniMoER.from_pretrained(model, device=device, dtype=dtype)
         )
         self.engine = Engine.of(self.model)
         self._encoder = BM25Encoder()
@@ -88,11 +88,11 @@ class UnifiedRetriever:
         where = str(url or index or "memory")
         try:
             self.chunking = agree(self.store, self.model, chunking, self._encoder, where=where)
+            cut = self.chunking if isinstance(self.chunking, Chunking) else None
+            self._chunker = Chunker(self.model.tokenizer.backend_tokenizer, cut)
         except BaseException:
             self.store.close()
             raise
-        cut = self.chunking if isinstance(self.chunking, Chunking) else None
-        self._chunker = Chunker(self.model.tokenizer.backend_tokenizer, cut)
 
     def _open(
         self, index: str | Path | None, url: str | None, api_key: str | None, collection: str
@@ -117,15 +117,18 @@ class UnifiedRetriever:
     ) -> AddReport:
         """Index texts or documents; what is there already is left alone.
 
+        A document takes the place of what its source had before. Texts never replace another:
+        each gets a source of its own, made from its content.
+
         Args:
-            documents: plain texts get the sources `<source>/0`, `<source>/1`, ...
-            source: names plain texts.
+            documents: texts or documents.
+            source: texts get the sources `<source>/<hash of the text>`.
             on_progress: called with the report after every batch.
         """
         if isinstance(documents, str | Document):
             raise InputError("add takes a list of documents: wrap a single one as [document]")
         named = (
-            document if isinstance(document, Document) else _named(document, f"{source}/{at}", at)
+            document if isinstance(document, Document) else _named(document, source, at)
             for at, document in enumerate(documents)
         )
         return self._ingest(named, AddReport(), on_progress=on_progress)
@@ -135,7 +138,8 @@ class UnifiedRetriever:
     ) -> AddReport:
         """Index a file, a folder, a JSONL file or a BEIR folder.
 
-        What cannot be read is reported, the rest is indexed. A changed file's old passages go.
+        What cannot be read is reported, the rest is indexed. A changed file's old passages go;
+        those of a file that is gone stay until `delete(filters={"source": ...})`.
 
         Raises:
             ReadError: there is nothing to read at the path.
@@ -194,7 +198,7 @@ class UnifiedRetriever:
             filters: conditions on source, title and metadata, such as
                 `{"source": "a.md", "year": {"gte": 2020}, "tag": ["x", "y"]}`.
         """
-        return self.search_batch([query], k=k, rerank=rerank, mode=mode, filters=filters)[0]
+        return self._search(self._plan([query], k, rerank, mode, filters))[0]
 
     def search_batch(
         self,
@@ -205,24 +209,11 @@ class UnifiedRetriever:
         mode: Mode | None = None,
         filters: Filters | None = None,
     ) -> list[list[Hit]]:
-        """`search` for many queries at once: one embedding call, one rerank queue."""
+        """`search` for many queries, which share the model's batches."""
         if isinstance(queries, str):
             raise InputError("search_batch takes a list of queries: use search for a single one")
-        n, depth, stage = _check(
-            self.k if k is None else k,
-            self.rerank if rerank is None else rerank,
-            self.mode if mode is None else mode,
-        )
-        depth = max(depth, n) if depth else 0
-        vectors = np.empty((0, self.model.dimension), dtype=np.float32)
-        # Also checks the queries: an empty one is an error in every mode.
-        job = embedding(self.model, queries, "query")
-        if stage != "sparse" and queries:
-            vectors = self.engine.submit(job).result()
-        found = self._first_stage(queries, vectors, max(n, depth), stage, filters)
-        if depth:
-            found = self._rerank(queries, found, depth)
-        return [hits[:n] for hits in found]
+        plan = self._plan(queries, k, rerank, mode, filters)
+        return [hits for block in plan.blocks(_BLOCK) for hits in self._search(block)]
 
     async def asearch(
         self,
@@ -233,59 +224,37 @@ class UnifiedRetriever:
         mode: Mode | None = None,
         filters: Filters | None = None,
     ) -> list[Hit]:
-        """`search` without blocking the event loop."""
-        return await asyncio.to_thread(
-            self.search, query, k=k, rerank=rerank, mode=mode, filters=filters
-        )
+        """`search` without blocking the event loop, nor a thread while the model works."""
+        plan = self._plan([query], k, rerank, mode, filters)
+        job = await asyncio.to_thread(plan.embedding, self.model)
+        vectors = await asyncio.wrap_future(self.engine.submit(job))
+        found = await asyncio.to_thread(plan.find, vectors, self.store, self._encoder)
+        jobs = await asyncio.to_thread(plan.scorings, self.model, found)
+        scores = [await asyncio.wrap_future(self.engine.submit(job)) for job in jobs]
+        return plan.rank(found, scores)[0]
 
-    def _first_stage(
+    def _plan(
         self,
         queries: Sequence[str],
-        vectors: np.ndarray[Any, np.dtype[np.float32]],
-        limit: int,
-        mode: Mode,
+        k: int | None,
+        rerank: int | None,
+        mode: Mode | None,
         filters: Filters | None,
-    ) -> list[list[Hit]]:
-        if not queries:
-            return []
-        dense: list[list[Found]] = [[] for _ in queries]
-        sparse: list[list[Found]] = [[] for _ in queries]
-        if mode != "sparse":
-            dense = self.store.search_dense(vectors, limit=limit, filters=filters)
-        if mode != "dense":
-            encoded = [self._encoder.query(query) for query in queries]
-            sparse = self.store.search_sparse(encoded, limit=limit, filters=filters)
-        if mode == "dense":
-            return [[Hit(f.passage, dense=f.score) for f in found] for found in dense]
-        if mode == "sparse":
-            return [[Hit(f.passage, sparse=f.score) for f in found] for found in sparse]
-        return [_fuse(d, s)[:limit] for d, s in zip(dense, sparse, strict=True)]
+    ) -> Search:
+        return Search.plan(
+            queries,
+            k=self.k if k is None else k,
+            rerank=self.rerank if rerank is None else rerank,
+            mode=self.mode if mode is None else mode,
+            filters=filters,
+        )
 
-    def _rerank(
-        self, queries: Sequence[str], found: list[list[Hit]], depth: int
-    ) -> list[list[Hit]]:
-        # All jobs are queued before the first is awaited, so that they share batches.
-        futures = [
-            self.engine.submit(
-                scoring(
-                    self.model,
-                    query,
-                    [hit.passage.content for hit in hits[:depth]],
-                    "rerank",
-                    logits=False,
-                )
-            )
-            for query, hits in zip(queries, found, strict=True)
-        ]
-        ranked = []
-        for future, hits in zip(futures, found, strict=True):
-            scored = [
-                replace(hit, rerank=float(score))
-                for hit, score in zip(hits, future.result(), strict=False)
-            ]
-            # A stable sort: what the reranker cannot tell apart keeps the first stage's order.
-            ranked.append(sorted(scored, key=lambda hit: -(hit.rerank or 0.0)))
-        return ranked
+    def _search(self, plan: Search) -> list[list[Hit]]:
+        vectors = self.engine.submit(plan.embedding(self.model)).result()
+        found = plan.find(vectors, self.store, self._encoder)
+        # All are queued before the first is awaited, so that they share batches.
+        futures = [self.engine.submit(job) for job in plan.scorings(self.model, found)]
+        return plan.rank(found, [future.result() for future in futures])
 
     # -- the rest ---------------------------------------------------------------------------
 
@@ -307,26 +276,5 @@ class UnifiedRetriever:
 def _named(text: object, source: str, at: int) -> Document:
     if not isinstance(text, str):
         raise InputError(f"document {at} is a {type(text).__name__}: expected a str or a Document")
-    return Document(text=text, source=source)
-
-
-def _fuse(dense: Sequence[Found], sparse: Sequence[Found]) -> list[Hit]:
-    """Both rankings fused by rank, every hit with the scores it has."""
-    passages = {f.passage.id: f.passage for f in (*dense, *sparse)}
-    cosine = {f.passage.id: f.score for f in dense}
-    bm25 = {f.passage.id: f.score for f in sparse}
-    rankings = [[(f.passage.id, f.score) for f in found] for found in (dense, sparse)]
-    return [
-        Hit(passages[key], dense=cosine.get(key), sparse=bm25.get(key), fused=score)
-        for key, score in reciprocal_rank_fusion(rankings)
-    ]
-
-
-def _check(k: int, rerank: int, mode: Mode) -> tuple[int, int, Mode]:
-    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-        raise InputError(f"k is {k!r}: expected a whole number of hits, at least 1")
-    if isinstance(rerank, bool) or not isinstance(rerank, int) or rerank < 0:
-        raise InputError(f"rerank is {rerank!r}: expected a number of results to rerank, or 0")
-    if mode not in _MODES:
-        raise InputError(f"unknown mode {mode!r}: expected one of {', '.join(_MODES)}")
-    return k, rerank, mode
+    name = hashlib.sha256(clean_text(text).encode()).hexdigest()[:16]
+    return Document(text=text, source=f"{source}/{name}")

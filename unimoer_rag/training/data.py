@@ -53,19 +53,13 @@ def load_sources(folder: Path, names: Sequence[str]) -> dict[str, BeirDataset]:
     return {name: load_beir(folder / name, "train") for name in names}
 
 
-def content(dataset: BeirDataset, document: str) -> str:
-    """A document as it is embedded: title, then text."""
-    found = dataset.corpus[document]
-    return f"{found.title}. {found.text}" if found.title else found.text
-
-
 def pairs_of(dataset: BeirDataset) -> list[Pair]:
     """Every question with its first relevant passage."""
     pairs = []
     for question in dataset.questions:
         relevant = [d for d, grade in dataset.qrels.get(question.id, {}).items() if grade > 0]
         if relevant and relevant[0] in dataset.corpus:
-            pairs.append(Pair(question.text, content(dataset, relevant[0]), relevant[0]))
+            pairs.append(Pair(question.text, dataset.content(relevant[0]), relevant[0]))
     return pairs
 
 

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from unimoer_rag.errors import TrainingError
 from unimoer_rag.model.config import ExpertConfig, TaskConfig
 
-__all__ = ["Embedding", "Optimizer", "Ranking", "Reading", "Recipe", "find_recipe"]
+__all__ = ["Embedding", "Mining", "Optimizer", "Ranking", "Reading", "Recipe", "find_recipe"]
 
 _PRESETS = Path(__file__).parent.parent / "_presets" / "training"
 _CLONE = Path(__file__).parent.parent.parent / "training"
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Mining(_Part):
@@ -72,7 +73,9 @@ class Optimizer(_Part):
     """AdamW. The learning rate of an expert is its own, or `default`'s."""
 
     steps: int = Field(ge=1)
-    learning_rate: dict[str, float] = Field(description="by expert; also router, heads, default")
+    learning_rate: dict[str, Annotated[float, Field(ge=0)]] = Field(
+        description="by expert; also router, heads and default; 0 trains nothing"
+    )
     up_ratio: float = Field(default=1.0, gt=0, description="rate of B over A (LoRA+)")
     warmup: float = Field(default=0.05, ge=0, lt=1, description="share of the steps")
     final: float = Field(default=0.05, ge=0, le=1, description="share of the rate at the end")
@@ -104,6 +107,40 @@ class Recipe(_Part):
     validate_every: int = Field(default=500, ge=1)
     validation_questions: int = Field(default=200, ge=1, description="of each development set")
 
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        """Parts that do not fit each other, found before any data is read."""
+        for task in self.tasks:
+            _among(task.experts, self.experts, f"tasks: {task.name} may use")
+        rates = self.optimizer.learning_rate
+        _among(rates, {*self.experts, "router", "heads", "default"}, "optimizer.learning_rate: for")
+        if "default" not in rates or not any(rates.values()):
+            raise ValueError("optimizer.learning_rate: expected a default, and a rate above 0")
+        draws = {
+            "reading": self.reading.examples and "read",
+            "ranking": self.ranking.groups and "rerank",
+            "embedding": self.embedding.queries and "embed",
+        }
+        if not any(draws.values()):
+            raise ValueError(
+                "nothing to train: expected reading.examples, ranking.groups or embedding.queries "
+                "above 0"
+            )
+        names = [task.name for task in self.tasks]
+        for part, task_name in draws.items():
+            _among([task_name] if task_name else [], names, f"{part}: trains the task")
+        if not self.reading.sources and draws["reading"]:
+            raise ValueError("reading.sources: expected at least one data set")
+        if not self.mining.sources and (draws["ranking"] or draws["embedding"]):
+            raise ValueError("mining.sources: expected at least one data set")
+        return self
+
+
+def _among(names: Iterable[str], known: Collection[str], what: str) -> None:
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ValueError(f"{what} {unknown[0]!r}, expected one of {', '.join(sorted(known))}")
+
 
 def find_recipe(name: str) -> Recipe:
     """A recipe by preset name ("minilm") or by path.
@@ -120,10 +157,13 @@ def find_recipe(name: str) -> Recipe:
         )
     try:
         return Recipe.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except yaml.YAMLError as error:
+    except OSError as error:
+        raise TrainingError(f"cannot read {path}: {error.strerror or error}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise TrainingError(f"{path} is not YAML: {error}") from error
     except ValidationError as error:
         first = error.errors()[0]
-        raise TrainingError(
-            f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}"
-        ) from error
+        where = ".".join(map(str, first["loc"])) or "recipe"
+        # Pydantic puts "Value error, " before what a validator of ours says.
+        problem = first["msg"].removeprefix("Value error, ")
+        raise TrainingError(f"{path}: {where}: {problem}") from error

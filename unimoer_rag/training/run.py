@@ -9,6 +9,7 @@ import torch
 
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.training.data import ReadSource, load_sources
+from unimoer_rag.training.folder import RunFolder
 from unimoer_rag.training.mining import Mined, mine
 from unimoer_rag.training.objectives import (
     ContrastiveObjective,
@@ -17,7 +18,7 @@ from unimoer_rag.training.objectives import (
     ReadingObjective,
 )
 from unimoer_rag.training.recipe import Recipe
-from unimoer_rag.training.trainer import StepReport, Trainer, claim
+from unimoer_rag.training.trainer import StepReport, Trainer
 
 __all__ = ["make_model", "train"]
 
@@ -27,7 +28,7 @@ Progress = Callable[[str, int, int], None]
 def make_model(recipe: Recipe) -> UniMoER:
     """The untrained model of a recipe, seeded."""
     torch.manual_seed(recipe.seed)
-    model = UniMoER.from_backbone(
+    return UniMoER.from_backbone(
         recipe.backbone,
         dtype=recipe.dtype,
         attention=recipe.attention,
@@ -37,7 +38,6 @@ def make_model(recipe: Recipe) -> UniMoER:
         gate=recipe.gate,
         targets=recipe.targets,
     )
-    return model
 
 
 def train(
@@ -66,7 +66,7 @@ def train(
         DataError: a data set is missing or malformed.
         TrainingError: the folder holds another run, or the loss is no longer finite.
     """
-    claim(output, recipe)
+    folder = RunFolder(output, recipe)  # first: mining takes minutes
     names = sorted({*recipe.mining.sources, *recipe.reading.sources})
     sources = load_sources(data, names)
     model = make_model(recipe)
@@ -78,7 +78,7 @@ def train(
                 sources[name],
                 recipe.mining,
                 seed=recipe.seed,
-                cache=output / "mined",
+                cache=folder.mined,
                 progress=lambda done, total, name=name: on_progress(  # type: ignore[misc]
                     f"mining {name}", done, total
                 ),

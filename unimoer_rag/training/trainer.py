@@ -1,24 +1,11 @@
 """The trainer: mixed-task steps over experts, router and heads, the backbone frozen.
 
-A run is a folder:
-
-| file | holds |
-|---|---|
-| `recipe.json` | the recipe, to refuse resuming with another |
-| `log.jsonl` | one line a step: losses, learning rate, tokens, mean routing weights by task |
-| `state.safetensors` | trainable tensors, optimizer moments, the step |
-| `checkpoint/` | the model so far, loadable by `UniMoER.from_pretrained` |
-| `mined/` | mined negatives, by content |
-
 Everything random is drawn from the seed and the step's number, so that a resumed run repeats what
 an uninterrupted one would have done.
 """
 
 from __future__ import annotations
 
-import json
-import math
-import os
 import signal
 import time
 from collections import defaultdict
@@ -36,11 +23,13 @@ from unimoer_rag.model.batching import plan_batches
 from unimoer_rag.model.checkpoint import parameters_by_name
 from unimoer_rag.model.rows import Row
 from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.training.folder import RunFolder
 from unimoer_rag.training.losses import load_balance
 from unimoer_rag.training.objectives import Objective
-from unimoer_rag.training.recipe import Optimizer, Recipe
+from unimoer_rag.training.optimizer import make_optimizer, rate_at
+from unimoer_rag.training.recipe import Recipe
 
-__all__ = ["StepReport", "Trainer", "claim"]
+__all__ = ["StepReport", "Trainer"]
 
 StepReport = dict[str, Any]
 
@@ -51,19 +40,18 @@ class Trainer:
     Args:
         model: its experts, router and heads are trained in place.
         recipe: what to do.
-        folder: the run's folder; a run that is there already is resumed.
+        folder: the run's folder (see `RunFolder`); a run that is there already is resumed.
 
     Raises:
         TrainingError: the folder holds a run of another recipe, or a damaged one.
     """
 
     def __init__(self, model: UniMoER, recipe: Recipe, folder: Path) -> None:
-        self.model, self.recipe, self.folder = model, recipe, folder
+        self.model, self.recipe = model, recipe
+        self.folder = RunFolder(folder, recipe)
         self._named = parameters_by_name(model)
-        self._optimizer = _make_optimizer(self._named, recipe.optimizer)
-        self.step = 0
-        claim(folder, recipe)
-        self._resume()
+        self._optimizer = make_optimizer(self._named, recipe.optimizer)
+        self.step = self.folder.load(self._named, self._optimizer)
 
     # -- the loop ---------------------------------------------------------------------------
 
@@ -78,8 +66,17 @@ class Trainer:
 
         SIGINT and SIGTERM end the run after the step in hand, saved.
 
+        Args:
+            objectives: what the tasks learn from.
+            on_step: called with each step's report, once it is logged.
+            on_validate: called every `validate_every` steps and after the last; its measures go
+                into that step's report.
+
         Returns:
             True when the last step was reached, False when interrupted.
+
+        Raises:
+            TrainingError: the loss is no longer finite, or the folder cannot be written.
         """
         last = self.recipe.optimizer.steps
         with _interruptible() as interrupted:
@@ -88,13 +85,17 @@ class Trainer:
                 due = self.step % self.recipe.validate_every == 0 or self.step == last
                 if on_validate is not None and due:
                     report["validation"] = on_validate(self.step)
-                self._log(report)
+                self.folder.log(report)
                 on_step(report)
                 if self.step % self.recipe.save_every == 0:
                     self.save()
             self.save()
-        self.model.save_pretrained(self.folder / "checkpoint")
+        self.model.save_pretrained(self.folder.checkpoint)
         return self.step >= last
+
+    def save(self) -> None:
+        """Write the state of the run; complete or not at all."""
+        self.folder.save(self._named, self._optimizer, self.step)
 
     def train_step(self, objectives: Sequence[Objective]) -> StepReport:
         """One step: draw, forward, losses, backward, update."""
@@ -115,19 +116,10 @@ class Trainer:
             at, at_frozen = at + n, at_frozen + len(mine)
         parts["balance"] = self.recipe.balance * balance
         loss = torch.stack(list(parts.values())).sum()
-        if not torch.isfinite(loss):
-            self.save()
-            raise TrainingError(
-                f"the loss is {loss.item()} at step {self.step}: lower the learning rate in the "
-                f"recipe; the run up to here is saved in {self.folder}"
-            )
-        loss.backward()  # type: ignore[no-untyped-call]
-        rate = _rate(self.step, self.recipe.optimizer)
-        for group in self._optimizer.param_groups:
-            group["lr"] = group["peak"] * rate
-        clip_grad_norm_(self._named.values(), self.recipe.optimizer.clip)
-        self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
+        self._check_finite("loss", loss)
+        rate = rate_at(self.step, self.recipe.optimizer)
+        if rows:  # else every objective sat this step out
+            self._update(loss, rate)
         self.step += 1
         return {
             "step": self.step,
@@ -138,6 +130,27 @@ class Trainer:
             "seconds": round(time.perf_counter() - started, 3),
             "routing": routing,
         }
+
+    def _update(self, loss: Tensor, rate: float) -> None:
+        """Backward, clip, and one step of the optimizer."""
+        loss.backward()  # type: ignore[no-untyped-call]
+        for group in self._optimizer.param_groups:
+            group["lr"] = group["peak"] * rate
+        norm = clip_grad_norm_(self._named.values(), self.recipe.optimizer.clip)
+        # Before the update: it would spread what is not finite to every parameter, and then
+        # there would be nothing good left to save.
+        self._check_finite("gradient", norm)
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+
+    def _check_finite(self, what: str, value: Tensor) -> None:
+        if torch.isfinite(value):
+            return
+        self.save()
+        raise TrainingError(
+            f"the {what} is {value.item()} at step {self.step}: lower the learning rate in the "
+            f"recipe; the run up to here is saved in {self.folder.path}"
+        )
 
     def _forward(self, rows: Sequence[Row]) -> tuple[list[Any], Tensor, dict[str, Any]]:
         """Outputs in row order with gradient, the balance loss, mean routing weights by task."""
@@ -159,7 +172,8 @@ class Trainer:
             task: {expert: round(sum(v) / len(v), 4) for expert, v in experts.items()}
             for task, experts in routing.items()
         }
-        balance = torch.stack(balances).sum() if balances else torch.zeros(())
+        silent = torch.zeros((), device=self.model.device)
+        balance = torch.stack(balances).sum() if balances else silent
         return [outputs[i] for i in range(len(rows))], balance, mean
 
     @torch.no_grad()
@@ -179,84 +193,6 @@ class Trainer:
             outputs.update(zip(at, self.model.read_out(batch, hidden), strict=True))
         return [outputs[i] for i in range(len(silent))]
 
-    # -- the run's folder -------------------------------------------------------------------
-
-    def _log(self, report: StepReport) -> None:
-        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(report) + "\n")
-
-    def save(self) -> None:
-        """Write the state of the run; complete or not at all."""
-        from safetensors.torch import save_file
-
-        tensors: dict[str, Tensor] = {}
-        for name, parameter in self._named.items():
-            tensors[f"parameter/{name}"] = parameter.detach().contiguous()
-            state = self._optimizer.state.get(parameter, {})
-            for key in ("exp_avg", "exp_avg_sq"):
-                if key in state:
-                    tensors[f"{key}/{name}"] = state[key].contiguous()
-        part = self.folder / "state.part"
-        # The step travels inside the tensors' file: two files could disagree after a crash.
-        save_file(tensors, str(part), metadata={"step": str(self.step)})
-        os.replace(part, self.folder / "state.safetensors")
-
-    def _resume(self) -> None:
-        from safetensors import safe_open
-
-        path = self.folder / "state.safetensors"
-        if not path.is_file():
-            return
-        try:
-            with safe_open(str(path), framework="pt") as file:
-                self.step = int(file.metadata()["step"])
-                kept = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        except Exception as error:  # safetensors raises its own kind and plain ones
-            raise TrainingError(
-                f"{path} is damaged ({error}): delete it to start the run again"
-            ) from error
-        with torch.no_grad():
-            for name, parameter in self._named.items():
-                parameter.copy_(kept[f"parameter/{name}"])
-                if f"exp_avg/{name}" in kept:
-                    self._optimizer.state[parameter] = {
-                        "step": torch.tensor(float(self.step)),
-                        "exp_avg": kept[f"exp_avg/{name}"].to(parameter.device),
-                        "exp_avg_sq": kept[f"exp_avg_sq/{name}"].to(parameter.device),
-                    }
-        self._trim_log()
-
-    def _trim_log(self) -> None:
-        """Drop the lines of steps that will be done again."""
-        path = self.folder / "log.jsonl"
-        if not path.is_file():
-            return
-        lines = path.read_text(encoding="utf-8").splitlines()
-        kept = [line for line in lines if line.endswith("}") and _step_of(line) <= self.step]
-        path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
-
-
-def claim(folder: Path, recipe: Recipe) -> None:
-    """Mark a folder as the run of a recipe.
-
-    Raises:
-        TrainingError: it is the run of another one.
-    """
-    mark = folder / "recipe.json"
-    ours = recipe.model_dump_json(indent=2)
-    folder.mkdir(parents=True, exist_ok=True)
-    if not mark.is_file():
-        mark.write_text(ours, encoding="utf-8")
-    elif mark.read_text(encoding="utf-8") != ours:
-        raise TrainingError(
-            f"{folder} holds a run of another recipe: choose another output folder, or delete it "
-            "to start again"
-        )
-
-
-def _step_of(line: str) -> int:
-    return int(json.loads(line)["step"])
-
 
 def _collect(
     routing: dict[str, dict[str, list[float]]],
@@ -272,35 +208,6 @@ def _collect(
                 routing[row.task.name][expert].append(value)
 
 
-def _rate(step: int, config: Optimizer) -> float:
-    """Linear warm-up, then a cosine down to `final`."""
-    warm = config.warmup * config.steps
-    if step < warm:
-        return (step + 1) / warm
-    progress = (step - warm) / max(config.steps - warm, 1)
-    return config.final + (1 - config.final) * 0.5 * (1 + math.cos(math.pi * progress))
-
-
-def _make_optimizer(
-    named: dict[str, torch.nn.Parameter], config: Optimizer
-) -> torch.optim.Optimizer:
-    """AdamW with a peak rate for each expert, the up-projections' scaled (LoRA+, 2402.12354)."""
-    groups: dict[float, list[torch.nn.Parameter]] = defaultdict(list)
-    rates = config.learning_rate
-    for name, parameter in named.items():
-        kind, owner, *_ = name.split(".")
-        rate = rates.get(owner if kind == "experts" else kind, rates["default"])
-        if kind == "experts" and ".lora_B." in name:
-            rate *= config.up_ratio
-        parameter.requires_grad_(rate > 0)
-        if rate > 0:
-            groups[rate].append(parameter)
-    return torch.optim.AdamW(
-        [{"params": members, "lr": rate, "peak": rate} for rate, members in groups.items()],
-        weight_decay=config.weight_decay,
-    )
-
-
 @contextmanager
 def _interruptible() -> Iterator[Callable[[], bool]]:
     """Turn SIGINT and SIGTERM into a flag; a second one acts as usual."""
@@ -312,8 +219,8 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
         signal.signal(number, previous[number])
 
     try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            previous[number] = signal.signal(number, ask)
+        for wanted in (signal.SIGINT, signal.SIGTERM):
+            previous[wanted] = signal.signal(wanted, ask)
     except ValueError:  # not the main thread: signals are not ours to take
         pass
     try:

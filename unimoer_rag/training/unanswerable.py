@@ -45,7 +45,7 @@ _OPPOSITES = (
     ("legal", "illegal"), ("successful", "unsuccessful"), ("important", "unimportant"),
     ("known", "unknown"), ("used", "unused"), ("able", "unable"), ("like", "unlike"),
 )  # fmt: skip
-_OPPOSITE = {a: b for a, b in _OPPOSITES} | {b: a for a, b in reversed(_OPPOSITES)}
+_OPPOSITE = dict(_OPPOSITES) | {b: a for a, b in reversed(_OPPOSITES)}
 _WORD = re.compile(r"[a-z]+")
 
 

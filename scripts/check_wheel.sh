@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Build the wheel, install it away from the source tree, and ask it a question.
+# Dependencies come from the environment of $PYTHON, so that this takes seconds and no network.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+python=$(realpath --no-symlinks "${PYTHON:-.venv/bin/python}")
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+export HF_HUB_OFFLINE=1
+
+"$python" -m build --wheel --no-isolation --outdir "$scratch" . >"$scratch/build.log" 2>&1 ||
+  { cat "$scratch/build.log"; exit 1; }
+
+"$python" -m venv --without-pip "$scratch/venv"
+here() { "$1" -c 'import sysconfig; print(sysconfig.get_path("purelib"))'; }
+# A path file adds the dependencies' folder but obeys no path file in it: not the editable install.
+here "$python" >"$(here "$scratch/venv/bin/python")/dependencies.pth"
+"$python" -m pip --python "$scratch/venv/bin/python" install \
+  --quiet --disable-pip-version-check --no-deps --no-index --ignore-installed "$scratch"/*.whl
+
+cp -r examples/handbook "$scratch/handbook"
+cd "$scratch"
+venv/bin/python - "$scratch" <<'PYTHON'
+import sys
+from pathlib import Path
+
+import unimoer_rag
+
+home = Path(unimoer_rag.__file__)
+assert home.is_relative_to(Path(sys.argv[1]).resolve()), f"imported from {home}, not the wheel"
+assert (home.parent / "py.typed").is_file(), "the wheel lacks py.typed"
+assert (home.parent / "_presets/training/minilm.yaml").is_file(), "the wheel lacks the recipe"
+PYTHON
+venv/bin/unimoer-rag ask "How long do refunds take?" --docs handbook --json >answer.json
+venv/bin/python - <<'PYTHON'
+import json
+
+found = json.load(open("answer.json", encoding="utf-8"))
+source = found["citations"][0]["source"] if found["citations"] else None
+print(f"installed wheel: {found['answer']!r} from {source}")
+assert "14 days" in (found["answer"] or ""), found["answer"]
+assert source == "handbook/returns-and-refunds.md", source
+PYTHON

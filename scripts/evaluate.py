@@ -1,0 +1,76 @@
+#!/usr/bin/env python3
+"""Measure a checkpoint on every development set, one `unimoer-rag eval` each.
+
+python scripts/evaluate.py --checkpoint unimoer-minilm --data DIR --out results/unimoer-minilm
+
+DIR holds the data sets in the BEIR layout. Sets whose result is there already are skipped, so an
+interrupted run goes on where it was. Without --out, results go to results/<checkpoint's name>.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+# Data set -> options beside its folder and split; DIR stands for that folder.
+SETS = {
+    "nq": "",
+    "trec-dl-2021": "--run DIR/run.bm25.trec.gz",
+    "squad-dev": "--parts answers",
+    "squad2-dev": "--parts answers",
+    "hotpotqa": "",
+    "musique": "",
+    "triviaqa-distant": "",
+}
+SPLIT = "dev"
+
+
+def command(checkpoint: str, name: str) -> str:
+    """The command of one data set, as a reader would type it."""
+    options = SETS[name].replace("DIR", f"DIR/{name}")
+    return (
+        f"unimoer-rag eval --checkpoint {shlex.quote(checkpoint)} --data DIR/{name} "
+        f"--split {SPLIT} {options}"
+    ).strip()
+
+
+def measure(checkpoint: str, name: str, data: Path, target: Path) -> None:
+    """Run one command and keep its result, with the command in it."""
+    typed = command(checkpoint, name)
+    words = [word.replace("DIR/", f"{data}/", 1) for word in shlex.split(typed)[1:]]
+    part = target.with_suffix(".part")
+    subprocess.run(
+        [sys.executable, "-m", "unimoer_rag.cli.main", *words, "--json", str(part)], check=True
+    )
+    result = {"command": f"{typed} --json OUT", **json.loads(part.read_text(encoding="utf-8"))}
+    part.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    part.replace(target)
+
+
+def main() -> None:
+    """Parse, then measure what is missing."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--checkpoint", default="unimoer-minilm")
+    parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
+    parser.add_argument("--out", type=Path, help="folder of the results")
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
+    options = parser.parse_args()
+    out = options.out or Path("results") / Path(options.checkpoint).name
+    out.mkdir(parents=True, exist_ok=True)
+    for name in options.sets:
+        target = out / f"{name.removesuffix(f'-{SPLIT}')}-{SPLIT}.json"
+        if target.exists():
+            print(f"{target} is there already", file=sys.stderr)
+            continue
+        print(command(options.checkpoint, name), file=sys.stderr)
+        measure(options.checkpoint, name, options.data, target)
+
+
+if __name__ == "__main__":
+    main()

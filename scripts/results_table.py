@@ -1,0 +1,96 @@
+#!/usr/bin/env python3
+"""Fill the results tables of the README and the model card from results/*/*.json.
+
+python scripts/results_table.py
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "results"
+PAGES = (ROOT / "README.md", ROOT / "unimoer_rag/checkpoints/unimoer-minilm/README.md")
+
+START, END = "<!-- results:start -->", "<!-- results:end -->"
+
+# Columns: the folders under results/, the frozen backbone first.
+_HEADINGS = {"minilm": "all-MiniLM-L6-v2, frozen", "unimoer-minilm": "unimoer-minilm"}
+
+Results = Mapping[str, Mapping[str, dict[str, Any]]]
+"""Checkpoint -> file name -> what `unimoer-rag eval` wrote."""
+
+
+def load(folder: Path = RESULTS) -> Results:
+    """Every result under a folder."""
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for path in sorted(folder.glob("*/*.json")):
+        result = json.loads(path.read_text(encoding="utf-8"))
+        found.setdefault(path.parent.name, {})[path.stem] = result
+    return found
+
+
+def render(results: Results) -> str:
+    """The table, one row a measure, one column a checkpoint; the best of a row in bold."""
+    columns = [c for c in _HEADINGS if c in results] + sorted(results.keys() - _HEADINGS)
+    if not columns:
+        return "Not measured yet: `python scripts/evaluate.py` does it."
+    lines = [
+        " | ".join(["| data set", "measure", *(_HEADINGS.get(c, c) for c in columns)]) + " |",
+        "|---|---|" + "---:|" * len(columns),
+    ]
+    for name in sorted({name for of_one in results.values() for name in of_one}):
+        measured = {c: results[c][name] for c in columns if name in results[c]}
+        example = next(iter(measured.values()))
+        shown = f"{example['dataset']} {example['split']}, {example['n']:,} questions"
+        rows = {c: _measures(result) for c, result in measured.items()}
+        for measure in dict.fromkeys(m for row in rows.values() for m in row):
+            values = [rows.get(c, {}).get(measure) for c in columns]
+            # Ranking measures lie in [0, 1], answers' in [0, 100].
+            cells = _cells(values, digits=4 if measure.startswith("nDCG") else 2)
+            lines.append(f"| {shown} | {measure} | {' | '.join(cells)} |")
+            shown = ""
+    return "\n".join(lines)
+
+
+def _measures(result: Mapping[str, Any]) -> dict[str, float]:
+    """What a reader wants to know of a data set, in words."""
+    given = result["first_stage"] == "given run"
+    depth = "all of it" if given else f"the first {result['rerank_depth']}"
+    rows: dict[str, float] = {}
+    if "nDCG@10" in result["retrieval"]:
+        first = "the given BM25 run" if given else "retrieved"
+        rows[f"nDCG@10, {first}"] = result["retrieval"]["nDCG@10"]
+    if "nDCG@10" in result["rerank"]:
+        rows[f"nDCG@10, {depth} reranked"] = result["rerank"]["nDCG@10"]
+    if result["answers"]:
+        rows[f"F1 of answers from {result['answers']['from']}"] = result["answers"]["f1"]
+        rows["exact match"] = result["answers"]["em"]
+    return rows
+
+
+def _cells(values: list[float | None], digits: int) -> list[str]:
+    shown = ["" if value is None else f"{value:.{digits}f}" for value in values]
+    known = [value for value in values if value is not None]
+    return [
+        f"**{text}**" if len(known) > 1 and value == max(known) > min(known) else text
+        for text, value in zip(shown, values, strict=True)
+    ]
+
+
+def fill(page: str, table: str) -> str:
+    """A page with the table between its markers."""
+    if START not in page or END not in page:
+        raise SystemExit(f"the page lacks the markers {START} and {END}")
+    pattern = re.compile(f"{re.escape(START)}.*?{re.escape(END)}", re.DOTALL)
+    return pattern.sub(lambda _: f"{START}\n{table}\n{END}", page)
+
+
+if __name__ == "__main__":
+    for file in filter(Path.is_file, PAGES):
+        file.write_text(fill(file.read_text(encoding="utf-8"), render(load())), encoding="utf-8")
+        print(f"wrote {file.relative_to(ROOT)}")

@@ -1,0 +1,88 @@
+"""`unimoer-rag ask`: answers with their sources, or none."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from cli_helpers import Command
+from shipped import needs_shipped
+
+MINILM = ("--checkpoint", "minilm")
+
+
+def test_no_answer_names_the_nearest_passages(run: Command, indexed: Path) -> None:
+    # A backbone without a trained reader answers nothing.
+    words = ("ask", "how long do refunds take?", "--index", indexed, *MINILM)
+    result = run(*words)
+    assert result.exit_code == 0
+    assert result.stdout.startswith("no answer found\nnearest passages:\n")
+    assert "docs/refunds.md" in result.stdout
+    found = json.loads(run(*words, "--json").stdout)
+    assert found["answer"] is None
+    assert found["citations"] == []
+    assert found["hits"][0]["source"] == "docs/refunds.md"
+
+
+def test_quotes_its_sources(run: Command, docs: Path, eager_reader: Path) -> None:
+    words = ("ask", "what is the deposit?", "--docs", docs, "--checkpoint", eager_reader)
+    result = run(*words, "--threshold", 0)
+    assert result.exit_code == 0
+    assert "confidence 0." in result.stdout
+    assert "\n[1] docs/" in result.stdout
+    assert "total" in result.stdout
+
+
+def test_json_spans_stand_in_the_document(run: Command, docs: Path, eager_reader: Path) -> None:
+    words = ("ask", "what is the deposit?", "--docs", docs, "--checkpoint", eager_reader)
+    result = run(*words, "--threshold", 0, "--json")
+    found = json.loads(result.stdout)
+    assert found["citations"]
+    for citation in found["citations"]:
+        text = (docs.parent / citation["source"]).read_text(encoding="utf-8")
+        passage = citation["passage"]
+        at, end = citation["start"] - passage["start"], citation["end"] - passage["start"]
+        assert passage["text"][at:end] == citation["text"]
+        assert citation["text"] in text
+    assert found["answer"] == found["citations"][0]["text"]
+
+
+def test_documents_that_cannot_be_read_show_in_the_exit_code(run: Command, tmp_path: Path) -> None:
+    (tmp_path / "good.md").write_text("Cats sleep for 15 hours a day.", encoding="utf-8")
+    (tmp_path / "noise.txt").write_bytes(bytes(range(256)) * 4)
+    result = run("ask", "how long do cats sleep?", "--docs", tmp_path, *MINILM, "--json")
+    assert result.exit_code == 3
+    assert json.loads(result.stdout)["hits"]
+    assert "noise.txt" in result.stderr
+
+
+def test_an_empty_corpus_has_no_answer(run: Command, tmp_path: Path) -> None:
+    result = run("ask", "anyone there?", "--docs", tmp_path, *MINILM)
+    assert result.exit_code == 0
+    assert result.stdout.startswith("no answer found")
+
+
+def test_wrong_arguments(run: Command, indexed: Path) -> None:
+    for words, said in [
+        (("", "--index", indexed), "empty"),
+        (("x", "--index", indexed, "--read", 0), "n_read is 0"),
+        (("x", "--index", indexed, "--threshold", 2), "threshold is 2"),
+        (("x",), "--index DIR"),
+        (("x", "--docs", "nowhere"), "no such file or folder"),
+        (("x", "--index", "nowhere"), "there is no index at nowhere"),
+    ]:
+        result = run("ask", *words, *MINILM)
+        assert result.exit_code == 1, words
+        assert said in result.stderr
+        assert result.stdout == ""
+
+
+@needs_shipped
+def test_the_default_checkpoint_answers(run: Command, docs: Path) -> None:
+    result = run("ask", "How long do refunds take?", "--docs", docs, "--json")
+    assert result.exit_code == 0
+    found = json.loads(result.stdout)
+    assert "14 days" in found["answer"]
+    assert found["citations"][0]["source"] == "docs/refunds.md"
+    nothing = run("ask", "Who won the 1998 World Cup?", "--docs", docs)
+    assert nothing.stdout.startswith("no answer found")

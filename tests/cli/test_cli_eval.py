@@ -1,0 +1,78 @@
+"""`unimoer-rag eval`: measures as a table and as JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from cli_helpers import Command
+
+MINILM = ("--checkpoint", "minilm")
+KEYS = (
+    *("dataset", "split", "n", "retrieval", "rerank"),
+    *("answers", "latency_ms", "memory_mb", "versions"),
+)
+
+
+def test_writes_json_and_prints_a_table(run: Command, dataset: Path, tmp_path: Path) -> None:
+    target = tmp_path / "new" / "out.json"
+    result = run("eval", *MINILM, "--data", dataset, "--split", "dev", "--json", target)
+    assert result.exit_code == 0, result.stderr
+    assert "nDCG@10" in result.stdout
+    measured = json.loads(target.read_text(encoding="utf-8"))
+    assert set(KEYS) <= set(measured)
+    assert (measured["dataset"], measured["split"], measured["n"]) == ("micro", "dev", 10)
+    assert measured["retrieval"]["nDCG@10"] > 0.9
+    assert set(measured["rerank"]) == set(measured["retrieval"])
+    assert {"em", "f1"} <= set(measured["answers"])
+
+
+def test_prints_json_for_a_dash(run: Command, dataset: Path) -> None:
+    words = ("eval", *MINILM, "--data", dataset, "--split", "dev", "--parts", "retrieval")
+    result = run(*words, "--limit", 4, "--json", "-")
+    measured = json.loads(result.stdout)
+    assert measured["n"] == 4
+    assert measured["limit"] == {"questions": 4, "seed": 0}
+    assert measured["rerank"] == {}
+
+
+def test_rescores_a_run(run: Command, dataset: Path, tmp_path: Path) -> None:
+    lines = [f"q{n} Q0 d{d} {d + 1} {1 / (d + 1)} bm25" for n in range(10) for d in range(5)]
+    (tmp_path / "run.trec").write_text("\n".join(lines), encoding="utf-8")
+    words = ("eval", *MINILM, "--data", dataset, "--split", "dev", "--parts", "retrieval,rerank")
+    result = run(*words, "--run", tmp_path / "run.trec", "--json", "-")
+    measured = json.loads(result.stdout)
+    assert measured["first_stage"] == "given run"
+    assert measured["rerank"]["nDCG@10"] > measured["retrieval"]["nDCG@10"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--data", "nowhere"), "nowhere"),
+        (("--split", "test"), "test"),
+        (("--parts", "speed"), "speed"),
+        (("--rerank", "0"), "0"),
+        (("--limit", "0"), "limit"),
+        (("--run", "nowhere"), "nowhere"),
+        (("--checkpoint", "wrong"), "no checkpoint 'wrong'"),
+        (("--dtype", "float8"), "float8"),
+    ],
+)
+def test_wrong_arguments(run: Command, dataset: Path, words: tuple[str, ...], said: str) -> None:
+    result = run("eval", *MINILM, "--data", dataset, "--split", "dev", *words)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: ")
+    assert said in result.stderr
+
+
+def test_results_that_cannot_be_written_are_still_shown(
+    run: Command, dataset: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    words = ("eval", *MINILM, "--data", dataset, "--split", "dev", "--parts", "retrieval")
+    result = run(*words, "--json", tmp_path / "file" / "out.json")
+    assert result.exit_code == 1
+    assert "nDCG@10" in result.stdout
+    assert "could not write" in result.stderr

@@ -1,0 +1,115 @@
+"""`unimoer-rag index`: documents in, what went wrong told, exit codes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from cli_helpers import Command
+
+MINILM = ("--checkpoint", "minilm")
+
+
+def test_says_what_it_did(run: Command, docs: Path, tmp_path: Path) -> None:
+    first = run("index", docs, "--index", tmp_path / "index", *MINILM)
+    assert first.exit_code == 0
+    assert "3 documents: 3 passages added, 0 unchanged" in first.stdout
+    again = run("index", docs, "--index", tmp_path / "index", *MINILM)
+    assert "0 passages added, 3 unchanged, 0 removed; the index holds 3" in again.stdout
+
+
+def test_json(run: Command, docs: Path, tmp_path: Path) -> None:
+    result = run("index", docs, "--index", tmp_path / "index", *MINILM, "--json")
+    report = json.loads(result.stdout)
+    assert report["documents"] == report["added"] == report["total"] == 3
+    assert report["problems"] == []
+
+
+def test_indexes_the_rest_of_a_folder_with_a_binary_file(run: Command, tmp_path: Path) -> None:
+    # The folder's name would be markup, were paths printed as such.
+    folder = tmp_path / "a[" / "b]"
+    folder.mkdir(parents=True)
+    (folder / "good.md").write_text("Cats sleep for 15 hours a day.", encoding="utf-8")
+    (folder / "noise.txt").write_bytes(bytes(range(256)) * 4)
+    (folder / "picture.png").write_bytes(b"\x89PNG")
+    result = run("index", folder, "--index", tmp_path / "index", *MINILM)
+    assert result.exit_code == 3
+    assert "1 documents: 1 passages added" in result.stdout
+    assert "passed over: 1 .png" in result.stdout
+    assert "not indexed: " in result.stderr
+    assert "noise.txt" in result.stderr
+    found = run("search", "cats", "--index", tmp_path / "index", *MINILM, "--json")
+    assert [hit["source"] for hit in json.loads(found.stdout)] == ["b]/good.md"]
+
+
+def test_several_paths(run: Command, docs: Path, tmp_path: Path) -> None:
+    paths = (docs / "hours.md", docs / "tents")
+    result = run("index", *paths, "--index", tmp_path / "index", *MINILM, "--json")
+    assert json.loads(result.stdout)["documents"] == 2
+
+
+def test_an_empty_folder_is_said_to_be_one(run: Command, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    result = run("index", tmp_path / "empty", "--index", tmp_path / "index", *MINILM)
+    assert result.exit_code == 0
+    assert "nothing to index in" in result.stderr
+    assert "the index holds 0" in result.stdout
+    assert "nothing found" in run("search", "x", "--index", tmp_path / "index", *MINILM).stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("missing",), "there is no such file or folder"),
+        (("{docs}", "missing"), "there is no such file or folder"),
+        (("{docs}", "--chunk-size", "0"), "0"),
+        (("{docs}", "--checkpoint", "no-such-model"), "no checkpoint 'no-such-model'"),
+    ],
+)
+def test_mistakes_leave_nothing_behind(
+    run: Command, docs: Path, tmp_path: Path, words: tuple[str, ...], said: str
+) -> None:
+    words = tuple(word.replace("{docs}", str(docs)) for word in words)
+    result = run("index", *MINILM, *words, "--index", tmp_path / "index")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: ")
+    assert said in result.stderr
+    assert result.stdout == ""
+    assert not (tmp_path / "index").exists()
+
+
+def test_needs_a_place(run: Command, docs: Path) -> None:
+    result = run("index", docs, *MINILM)
+    assert result.exit_code == 1
+    assert "--index DIR" in result.stderr
+
+
+def test_another_model_is_refused(
+    run: Command, docs: Path, indexed: Path, eager_reader: Path
+) -> None:
+    result = run("index", docs, "--index", indexed, "--checkpoint", eager_reader)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: ")
+
+
+def test_another_chunking_is_refused(run: Command, docs: Path, indexed: Path) -> None:
+    result = run("index", docs, "--index", indexed, *MINILM, "--chunk-size", "64")
+    assert result.exit_code == 1
+    assert "64" in result.stderr
+
+
+def test_an_index_in_use_is_refused(run: Command, docs: Path, tmp_path: Path) -> None:
+    from unimoer_rag import UnifiedRetriever
+
+    with UnifiedRetriever("minilm", index=tmp_path / "index"):
+        result = run("index", docs, "--index", tmp_path / "index", *MINILM)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: ")
+    assert "another process" in result.stderr.lower()
+
+
+def test_a_server_that_is_down(run: Command, docs: Path) -> None:
+    result = run("index", docs, "--url", "http://127.0.0.1:9", *MINILM)
+    assert result.exit_code == 1
+    assert "127.0.0.1:9" in result.stderr

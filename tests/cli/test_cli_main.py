@@ -1,0 +1,87 @@
+"""The command itself: help, version, what it imports, and whole processes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cli_helpers import Command, start
+
+HEAVY = ("torch", "transformers", "qdrant_edge", "qdrant_client", "ir_measures", "numpy")
+
+
+def test_help_lists_the_commands(run: Command) -> None:
+    result = run("--help")
+    assert result.exit_code == 0
+    for name in ("index", "search", "ask", "eval", "train", "info"):
+        assert name in result.stdout
+
+
+@pytest.mark.parametrize("name", ["index", "search", "ask", "eval", "train", "info"])
+def test_every_command_has_help(run: Command, name: str) -> None:
+    result = run(name, "--help")
+    assert result.exit_code == 0
+    assert "--json" in result.stdout
+
+
+def test_version(run: Command) -> None:
+    from unimoer_rag import __version__
+
+    assert run("--version").stdout.strip() == __version__
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys\n"
+        "from unimoer_rag.cli.main import app\n"
+        "try:\n    app(['--help'])\nexcept SystemExit:\n    pass\n"
+        f"print([name for name in {HEAVY} if name in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_an_unknown_command_is_a_wrong_option(run: Command) -> None:
+    assert run("serve").exit_code == 2
+
+
+def test_an_error_of_the_system_is_one_line(
+    run: Command, docs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: object, **options: object) -> None:
+        raise OSError(28, "No space left on device", "index/segment")
+
+    monkeypatch.setattr("unimoer_rag.cli.index.open_retriever", full)
+    result = run("index", docs, "--index", "index")
+    assert result.exit_code == 1
+    assert result.stderr.replace("\n", " ") == "error: No space left on device: index/segment "
+
+
+def test_an_interrupted_command_says_so(
+    run: Command, docs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*args: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("unimoer_rag.cli.index.open_retriever", stop)
+    result = run("index", docs, "--index", "index")
+    assert result.exit_code == 130
+    assert result.stderr == "interrupted\n"
+
+
+def test_processes_end_as_they_should(docs: Path, tmp_path: Path) -> None:
+    minilm = ("--checkpoint", "minilm")
+    process = start("index", docs, "missing", "--index", "kept", *minilm, folder=tmp_path)
+    stdout, stderr = process.communicate(timeout=120)
+    assert (process.returncode, stdout) == (1, "")
+    assert stderr.startswith("error: cannot read ")
+    assert "Traceback" not in stderr
+
+    process = start("ask", "refunds?", "--docs", docs, *minilm, "--json", folder=tmp_path)
+    stdout, stderr = process.communicate(timeout=240)
+    assert process.returncode == 0, stderr
+    assert json.loads(stdout)["question"] == "refunds?"
+    assert stderr == ""

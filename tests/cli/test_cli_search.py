@@ -1,0 +1,97 @@
+"""`unimoer-rag search`: hits as text and JSON, filters, wrong arguments."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from cli_helpers import Command
+
+MINILM = ("--checkpoint", "minilm")
+
+
+def test_prints_hits_best_first(run: Command, indexed: Path) -> None:
+    result = run("search", "when do I get my money back?", "--index", indexed, *MINILM, "-k", 2)
+    assert result.exit_code == 0
+    first, second = result.stdout.strip().split("\n\n")
+    assert first.startswith("1. 0.")
+    assert " docs/refunds.md:" in first
+    assert "Refunds are paid within 14 days" in first
+    assert second.startswith("2. 0.")
+
+
+@pytest.mark.parametrize("mode", ["dense", "sparse", "hybrid"])
+def test_json_has_every_score(run: Command, indexed: Path, mode: str) -> None:
+    words = ("search", "refunds", "--index", indexed, *MINILM, "--mode", mode, "--json")
+    hits = json.loads(run(*words).stdout)
+    assert hits[0]["source"] == "docs/refunds.md"
+    assert 0 <= hits[0]["rerank"] <= 1
+    assert (hits[0]["fused"] is not None) == (mode == "hybrid")
+    without = json.loads(run(*words, "--rerank", 0).stdout)
+    assert without[0]["rerank"] is None
+
+
+def test_filters(run: Command, indexed: Path) -> None:
+    words = ("search", "refunds", "--index", indexed, *MINILM, "--json", "--filters")
+    hits = json.loads(run(*words, '{"source": "docs/hours.md"}').stdout)
+    assert [hit["source"] for hit in hits] == ["docs/hours.md"]
+    assert json.loads(run(*words, '{"source": "nowhere"}').stdout) == []
+
+
+def test_long_passages_stay_on_one_line_in_a_pipe(run: Command, indexed: Path) -> None:
+    result = run("search", "opening hours", "--index", indexed, *MINILM, "-k", 1)
+    assert "The shop opens at 9 am and closes at 6 pm, except on Sundays." in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("-k", "0"), "k is 0"),
+        (("--rerank", "-1"), "rerank is -1"),
+        (("--filters", "{"), "--filters is not JSON"),
+        (("--filters", "[]"), "expected a JSON object"),
+        (("--filters", '{"year": {"after": 2}}'), "unknown operator 'after'"),
+        (("--index", "nowhere"), "unimoer-rag index PATH --index nowhere"),
+        (("--checkpoint", "wrong"), "no checkpoint 'wrong'"),
+        (("--checkpoint", "."), "holds neither a checkpoint"),
+    ],
+)
+def test_wrong_arguments(run: Command, indexed: Path, words: tuple[str, ...], said: str) -> None:
+    result = run("search", "refunds", "--index", indexed, *MINILM, *words)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: ")
+    assert said in result.stderr
+    assert result.stdout == ""
+
+
+def test_an_unknown_mode_is_a_wrong_option(run: Command, indexed: Path) -> None:
+    result = run("search", "refunds", "--index", indexed, *MINILM, "--mode", "magic")
+    assert result.exit_code == 2
+    assert "hybrid" in result.stderr
+
+
+@pytest.mark.parametrize("query", ["", "  \n"])
+def test_an_empty_query(run: Command, indexed: Path, query: str) -> None:
+    result = run("search", query, "--index", indexed, *MINILM)
+    assert result.exit_code == 1
+    assert "empty" in result.stderr
+
+
+def test_a_lone_surrogate_in_the_query(run: Command, indexed: Path) -> None:
+    result = run("search", "refunds \udcff", "--index", indexed, *MINILM, "--json")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)[0]["source"] == "docs/refunds.md"
+
+
+def test_needs_an_index(run: Command) -> None:
+    result = run("search", "refunds", *MINILM)
+    assert result.exit_code == 1
+    assert "--index DIR" in result.stderr
+
+
+def test_a_damaged_checkpoint(run: Command, indexed: Path, tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text("{}", encoding="utf-8")
+    result = run("search", "refunds", "--index", indexed, "--checkpoint", tmp_path)
+    assert result.exit_code == 1
+    assert "adapter_config.json" in result.stderr

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from unimoer_rag.engine import Engine
+from unimoer_rag.model.unimoer import UniMoER
+
+Script = Callable[[str], "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="session")
+def minilm(minilm_path: Path) -> UniMoER:
+    """The frozen MiniLM in float32, so that results can be compared closely."""
+    return UniMoER.from_pretrained("minilm", device="cpu", dtype="float32")
+
+
+@pytest.fixture
+def engine(minilm: UniMoER) -> Iterator[Engine]:
+    """An engine of this test's own."""
+    with Engine(minilm) as engine:
+        yield engine
+
+
+@pytest.fixture
+def script(minilm_path: Path) -> Script:
+    """Runs a program in a process of its own."""
+
+    def run(code: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
+        )
+
+    return run

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import pytest
+from tiny_models import make_model
+
+from unimoer_rag.errors import InputError
+from unimoer_rag.model.config import TaskConfig
+from unimoer_rag.model.tasks import DEFAULT_TASKS, EMBED, READ, RERANK, RERANK_CROSS, Task
+
+
+def test_tasks_are_values() -> None:
+    assert eval(repr(EMBED), {"Task": Task}) == EMBED
+    assert EMBED.with_strength(0.5).strength == 0.5
+    assert EMBED.strength == 1.0
+    assert [task.joint for task in (EMBED, RERANK, RERANK_CROSS, READ)] == [
+        False,
+        False,
+        True,
+        True,
+    ]
+    assert len({*DEFAULT_TASKS, EMBED}) == 4
+
+
+@pytest.mark.parametrize("task", DEFAULT_TASKS)
+def test_a_task_survives_its_configuration(task: Task) -> None:
+    assert TaskConfig.model_validate_json(_config(task).model_dump_json()).task() == task
+
+
+def _config(task: Task) -> TaskConfig:
+    return TaskConfig(
+        name=task.name,
+        head=task.head,
+        experts=task.experts,
+        strength=task.strength,
+        max_tokens=task.max_tokens,
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"head": "nope"}, "has the head 'nope': expected one of vector, late, cross, span"),
+        ({"strength": -0.5}, "strength -0.5"),
+        ({"strength": float("nan")}, "strength nan"),
+        ({"strength": float("inf")}, "strength inf"),
+        ({"max_tokens": 4}, "keeps 4 tokens: expected at least 16"),
+    ],
+)
+def test_values_that_cannot_be_used_are_refused(change, message) -> None:
+    fields = {"name": "embed", "head": "vector", "experts": ("shared",)}
+    with pytest.raises(InputError, match=message):
+        Task(**{**fields, **change})
+
+
+def test_unknown_routers_gates_and_experts_are_named(backbone_path) -> None:
+    path = backbone_path("bert")
+    with pytest.raises(InputError, match="unknown router 'x': expected one of per-layer, sequence"):
+        make_model(path, router="x")
+    with pytest.raises(InputError, match="unknown gate 'x': expected one of sparsegen, softmax"):
+        make_model(path, gate="x")
+    with pytest.raises(InputError, match="names the expert 'x', which does not exist"):
+        make_model(path, tasks=[Task("embed", "vector", ("x",))])
+    with pytest.raises(InputError, match="the task 'embed' exists already"):
+        make_model(path, tasks=[EMBED, EMBED])

@@ -1,0 +1,80 @@
+"""The package from outside: its names, and what importing it costs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+import unimoer_rag
+from unimoer_rag import errors
+
+PARTS = (
+    *("cli.main", "engine", "evaluation", "generation.extractive", "model.loading"),
+    *("pipelines.rag", "retrieval.store", "retrieval.retriever", "training.run"),
+)
+
+
+def test_all_is_what_the_documentation_says() -> None:
+    assert unimoer_rag.__all__ == [
+        "RagPipeline",
+        "UniMoER",
+        "UnifiedRetriever",
+        "UnimoerError",
+        "__version__",
+    ]
+    for name in unimoer_rag.__all__:
+        assert getattr(unimoer_rag, name) is not None
+    assert unimoer_rag.__version__ == metadata.version("unimoer-rag")
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        _ = unimoer_rag.Nothing
+
+
+def test_importing_loads_nothing_and_changes_nothing() -> None:
+    code = (
+        "import logging, os, sys\n"
+        "before = set(sys.modules), dict(os.environ), list(sys.path)\n"
+        "import unimoer_rag\n"
+        "after = set(sys.modules), dict(os.environ), list(sys.path)\n"
+        "new = {name.split('.')[0] for name in after[0] - before[0]}\n"
+        "foreign = new - set(sys.stdlib_module_names) - {'unimoer_rag'}\n"
+        "assert not foreign, foreign\n"
+        "assert before[1:] == after[1:]\n"
+        "assert not logging.getLogger().handlers\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_every_error_is_exported_documented_and_a_unimoer_error() -> None:
+    kinds = {
+        name
+        for name, kind in vars(errors).items()
+        if isinstance(kind, type) and issubclass(kind, errors.UnimoerError)
+    }
+    assert kinds == set(errors.__all__)
+    assert errors.__doc__ is not None
+    for name in kinds:
+        assert name in errors.__doc__, f"{name} is missing in the tree of errors.py"
+
+
+def test_every_part_imports_by_itself() -> None:
+    """No cycle hides behind the order in which the tests import."""
+    code = (
+        "import importlib, sys\n"
+        "import torch, transformers, qdrant_client\n"
+        f"for name in {PARTS}:\n"
+        "    for known in [m for m in sys.modules if m.split('.')[0] == 'unimoer_rag']:\n"
+        "        del sys.modules[known]\n"
+        "    importlib.import_module(f'unimoer_rag.{name}')\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_package_is_typed_and_has_its_recipes() -> None:
+    assert (Path(unimoer_rag.__file__).parent / "py.typed").is_file()

@@ -1,0 +1,235 @@
+"""The worker: one thread that makes batches out of many callers' jobs.
+
+Jobs are served by a fair queue: a job's turn comes as if every row of it had waited for the rows
+in front of it. A question therefore does not wait until a large indexing job is through, the
+large job is never starved by questions, and jobs of one size are served in order of arrival.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from heapq import heappop, heappush
+from itertools import count
+from queue import SimpleQueue
+from typing import Any, NamedTuple
+
+from unimoer_rag.errors import UnimoerError
+from unimoer_rag.model.batching import plan_batches
+from unimoer_rag.model.jobs import Job
+from unimoer_rag.model.rows import Row
+
+__all__ = ["Forward", "Pending", "Worker"]
+
+Forward = Callable[[Sequence[Row]], Sequence[Any]]
+
+# Budgets of tokens looked at together: enough to find rows of one length, few enough that a late
+# question does not wait for long.
+_WINDOW = 8
+
+
+class Pending:
+    """A job in the queue, what it has got so far, and the future that waits for it.
+
+    The future stays "pending" until it has its result, so that it can be cancelled at any time.
+
+    Args:
+        job: the job.
+        forward: runs a batch; bound to the engine, which lives as long as it has work.
+    """
+
+    def __init__(self, job: Job[Any], forward: Forward) -> None:
+        self.job, self.forward = job, forward
+        self.future: Future[Any] = Future()
+        self.future.add_done_callback(_acknowledge)
+        self.outputs: list[Any] = [None] * len(job.rows)
+        self.todo: deque[int] = deque()
+        self._n_missing = 0
+
+    def expect(self, rows: Iterable[int]) -> None:
+        """Wait for the outputs of these rows; those of the others are there."""
+        self.todo.extend(rows)
+        self._n_missing = len(self.todo)
+
+    def give(self, at: int, output: Any) -> None:
+        """Take the output of one row; the last one finishes the job."""
+        self.outputs[at] = output
+        self._n_missing -= 1
+        if not self._n_missing:
+            self.finish()
+
+    def finish(self) -> None:
+        """Answer the future from the outputs."""
+        try:
+            result = self.job.finish(self.outputs)
+        except Exception as error:  # noqa: BLE001 - handed to the caller
+            self.fail(error)
+        else:
+            with suppress(InvalidStateError):  # cancelled meanwhile
+                self.future.set_result(result)
+
+    def fail(self, error: BaseException) -> None:
+        """Answer the future with an error."""
+        with suppress(InvalidStateError):
+            self.future.set_exception(error)
+
+
+def _acknowledge(future: Future[Any]) -> None:
+    # Without it `concurrent.futures.wait` never sees that a future was cancelled.
+    if future.cancelled():
+        future.set_running_or_notify_cancel()
+
+
+class _Item(NamedTuple):
+    """One row of a job."""
+
+    pending: Pending
+    at: int
+
+    @property
+    def row(self) -> Row:
+        return self.pending.job.rows[self.at]
+
+
+class Worker:
+    """Serves jobs in one thread, which starts with the first of them.
+
+    It knows no engine but through the jobs it has, so an engine without work can be freed.
+
+    Args:
+        token_budget: padded tokens a batch.
+    """
+
+    def __init__(self, token_budget: int) -> None:
+        self._token_budget = token_budget
+        # May be put to from a garbage collection at any point, which no lock of ours could be.
+        self._inbox: SimpleQueue[Pending | None] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._process = os.getpid()
+        self.closed = self._abandoned = False
+        # The thread's own.
+        self._waiting: list[tuple[int, int, Pending]] = []
+        self._arrivals = count()
+        self._n_served = 0
+        self._ending = False
+
+    def check(self) -> None:
+        """Raise if no job can be taken.
+
+        Raises:
+            UnimoerError: it is closed, or this process is a fork of the one it works in.
+        """
+        if os.getpid() != self._process:
+            # Its thread is not here, and torch's own thread pools do not survive a fork either.
+            raise UnimoerError(
+                f"this model was loaded in process {self._process} and cannot run in its fork "
+                f"{os.getpid()}: load it after the fork, or start processes by 'spawn'"
+            )
+        if self.closed:
+            raise UnimoerError("this engine is closed: Engine.of(model) gives a new one")
+
+    def put(self, pending: Pending) -> None:
+        """Queue a job; raises as `check` does."""
+        self.check()
+        with self._lock:
+            self.check()
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._serve, name="unimoer-engine", daemon=True
+                )
+                self._thread.start()
+            self._inbox.put(pending)
+
+    def close(self) -> None:
+        """Finish what is queued, then stop; closing twice is harmless."""
+        with self._lock:
+            self.closed = True
+            self._inbox.put(None)
+        self._join()
+
+    def abandon(self) -> None:
+        """Stop after the batch under way, cancelling the rest.
+
+        For an engine that is gone, and for the interpreter's exit: a thread inside torch must not
+        outlive it.
+        """
+        if os.getpid() == self._process:
+            self.closed = self._abandoned = True
+            self._inbox.put(None)
+            self._join()
+
+    def _join(self) -> None:
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join()
+
+    # -- in the thread ----------------------------------------------------------------------
+
+    def _serve(self) -> None:
+        while self._gather():
+            self._run(self._window())
+        for _, _, pending in self._waiting:
+            pending.future.cancel()
+        while not self._inbox.empty():
+            late = self._inbox.get()
+            if late is not None:
+                late.future.cancel()
+
+    def _gather(self) -> bool:
+        """Take in what has arrived, waiting where there is nothing to do; False to stop."""
+        while not self._ending and not (self._waiting and self._inbox.empty()):
+            pending = self._inbox.get()
+            if pending is None:
+                self._ending = True
+            else:
+                turn = self._n_served + len(pending.todo)
+                heappush(self._waiting, (turn, next(self._arrivals), pending))
+        return bool(self._waiting) and not self._abandoned
+
+    def _window(self) -> list[_Item]:
+        """The rows whose turn it is."""
+        window: list[_Item] = []
+        room = _WINDOW * self._token_budget
+        while self._waiting and room > 0:
+            pending = self._waiting[0][2]
+            if pending.future.done() or not pending.todo:
+                heappop(self._waiting)
+                continue
+            item = _Item(pending, pending.todo.popleft())
+            window.append(item)
+            room -= len(item.row.ids)
+        return window
+
+    def _run(self, window: Sequence[_Item]) -> None:
+        """All rows of a window, batch by batch."""
+        self._n_served += len(window)
+        for batch in plan_batches([len(item.row.ids) for item in window], self._token_budget):
+            if self._abandoned:
+                for item in window:
+                    item.pending.future.cancel()
+                return
+            self._run_batch([window[i] for i in batch])
+
+    def _run_batch(self, batch: Sequence[_Item]) -> None:
+        batch = [item for item in batch if not item.pending.future.done()]
+        if not batch:
+            return
+        try:
+            outputs = batch[0].pending.forward([item.row for item in batch])
+        except BaseException as error:  # noqa: BLE001 - handed to the caller at fault
+            if len(batch) == 1:
+                batch[0].pending.fail(error)
+                return
+        else:
+            for item, output in zip(batch, outputs, strict=True):
+                item.pending.give(item.at, output)
+            return
+        # Halving finds the row at fault, so that other callers' rows are spared; it also makes
+        # room where a device's memory ran out.
+        middle = len(batch) // 2
+        self._run_batch(batch[:middle])
+        self._run_batch(batch[middle:])

@@ -1,0 +1,132 @@
+"""One search in three steps: plan it, find passages, rank them.
+
+Between the steps the engine runs the model; whether its caller blocks or awaits meanwhile is the
+retriever's business, so `search` and `asearch` share everything here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unimoer_rag.errors import InputError
+from unimoer_rag.model.jobs import Job, embedding, scoring
+from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.retrieval.fusion import reciprocal_rank_fusion
+from unimoer_rag.retrieval.sparse import BM25Encoder
+from unimoer_rag.retrieval.store import Found, Store
+from unimoer_rag.retrieval.text import clean_text
+from unimoer_rag.retrieval.types import Hit
+
+__all__ = ["Filters", "Mode", "Search", "check_settings"]
+
+Filters = Mapping[str, Any]
+Mode = Literal["dense", "sparse", "hybrid"]
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """Queries that are searched for together, and how.
+
+    Attributes:
+        queries: what to look for.
+        k: hits to give for each.
+        depth: first-stage results to rerank, at least k; 0 for none.
+        mode: first stage.
+        filters: conditions on passages.
+    """
+
+    queries: Sequence[str]
+    k: int
+    depth: int
+    mode: Mode
+    filters: Filters | None
+
+    @classmethod
+    def plan(
+        cls, queries: Sequence[str], *, k: int, rerank: int, mode: Mode, filters: Filters | None
+    ) -> Search:
+        """The search for some queries, once everything about it can be used."""
+        check_settings(k, rerank, mode)
+        cleaned = [clean_text(query) for query in queries]
+        for at, query in enumerate(cleaned):
+            if not query.strip():
+                raise InputError(f"query {at} is empty: give words to look for")
+        depth = max(rerank, k) if rerank else 0
+        return cls(queries=cleaned, k=k, depth=depth, mode=mode, filters=filters)
+
+    def blocks(self, size: int) -> Iterator[Search]:
+        """The same search, for at most `size` queries at a time."""
+        for start in range(0, len(self.queries), size):
+            yield replace(self, queries=self.queries[start : start + size])
+
+    def embedding(self, model: UniMoER) -> Job[Floats]:
+        """The queries' vectors; none for a search that needs none."""
+        return embedding(model, self.queries if self.mode != "sparse" else [], "query")
+
+    def find(self, vectors: Floats, store: Store, encoder: BM25Encoder) -> list[list[Hit]]:
+        """The first stage's results for each query, best first."""
+        limit = max(self.k, self.depth)
+        dense: list[list[Found]] = [[] for _ in self.queries]
+        sparse = dense
+        if self.mode != "sparse":
+            dense = store.search_dense(vectors, limit=limit, filters=self.filters)
+        if self.mode != "dense":
+            encoded = [encoder.query(query) for query in self.queries]
+            sparse = store.search_sparse(encoded, limit=limit, filters=self.filters)
+        if self.mode == "dense":
+            return [[Hit(f.passage, dense=f.score) for f in found] for found in dense]
+        if self.mode == "sparse":
+            return [[Hit(f.passage, sparse=f.score) for f in found] for found in sparse]
+        return [_fuse(d, s)[:limit] for d, s in zip(dense, sparse, strict=True)]
+
+    def scorings(self, model: UniMoER, found: Sequence[Sequence[Hit]]) -> list[Job[Floats]]:
+        """Jobs that score what was found, one for each query that found something."""
+        return [
+            scoring(model, query, [hit.passage.content for hit in hits], "rerank", logits=False)
+            for query, hits in zip(self.queries, found, strict=True)
+            if hits and self.depth
+        ]
+
+    def rank(self, found: Sequence[Sequence[Hit]], scores: Sequence[Floats]) -> list[list[Hit]]:
+        """The hits of each query, best first, by the scores of `scorings` where there are any."""
+        if not self.depth:
+            return [list(hits[: self.k]) for hits in found]
+        left = iter(scores)
+        return [_rerank(hits, next(left))[: self.k] if hits else [] for hits in found]
+
+
+def _rerank(hits: Sequence[Hit], scores: Floats) -> list[Hit]:
+    # A stable sort: what the reranker cannot tell apart keeps the first stage's order.
+    order = np.argsort(-scores, kind="stable")
+    return [replace(hits[at], rerank=float(scores[at])) for at in order]
+
+
+def _fuse(dense: Sequence[Found], sparse: Sequence[Found]) -> list[Hit]:
+    """Both rankings fused by rank, every hit with the scores it has."""
+    passages = {f.passage.id: f.passage for f in (*dense, *sparse)}
+    rankings = [[(f.passage.id, f.score) for f in found] for found in (dense, sparse)]
+    cosine, bm25 = (dict(ranking) for ranking in rankings)
+    return [
+        Hit(passages[key], dense=cosine.get(key), sparse=bm25.get(key), fused=score)
+        for key, score in reciprocal_rank_fusion(rankings)
+    ]
+
+
+def check_settings(k: object, rerank: object, mode: object) -> None:
+    """Refuse numbers of hits and modes that no search can have.
+
+    Raises:
+        InputError: names the setting, its value and what is expected.
+    """
+    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+        raise InputError(f"k is {k!r}: expected a whole number of hits, at least 1")
+    if isinstance(rerank, bool) or not isinstance(rerank, int) or rerank < 0:
+        raise InputError(f"rerank is {rerank!r}: expected a number of results to rerank, or 0")
+    if mode not in get_args(Mode):
+        raise InputError(f"unknown mode {mode!r}: expected one of {', '.join(get_args(Mode))}")

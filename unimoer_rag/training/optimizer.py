@@ -1,0 +1,49 @@
+"""The optimizer of a run: AdamW with a peak rate for each expert, and the rate's course."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping
+
+import torch
+
+from unimoer_rag.training.recipe import Optimizer
+
+__all__ = ["make_optimizer", "rate_at"]
+
+
+def make_optimizer(
+    named: Mapping[str, torch.nn.Parameter], config: Optimizer
+) -> torch.optim.Optimizer:
+    """AdamW with a peak rate for each expert, the up-projections' scaled (LoRA+, 2402.12354).
+
+    Parameters whose rate is 0 stay as they are and get no gradient.
+
+    Args:
+        named: trainable parameters by their names in a checkpoint.
+        config: of the recipe.
+    """
+    groups: dict[float, list[torch.nn.Parameter]] = defaultdict(list)
+    rates = config.learning_rate
+    for name, parameter in named.items():
+        kind, owner, *_ = name.split(".")
+        rate = rates.get(owner if kind == "experts" else kind, rates["default"])
+        if kind == "experts" and ".lora_B." in name:
+            rate *= config.up_ratio
+        parameter.requires_grad_(rate > 0)
+        if rate > 0:
+            groups[rate].append(parameter)
+    return torch.optim.AdamW(
+        [{"params": members, "lr": rate, "peak": rate} for rate, members in groups.items()],
+        weight_decay=config.weight_decay,
+    )
+
+
+def rate_at(step: int, config: Optimizer) -> float:
+    """Share of the peak rate at a step: linear warm-up, then a cosine down to `final`."""
+    warm = config.warmup * config.steps
+    if step < warm:
+        return min((step + 1) / warm, 1.0)
+    progress = (step - warm) / max(config.steps - warm, 1)
+    return config.final + (1 - config.final) * 0.5 * (1 + math.cos(math.pi * progress))

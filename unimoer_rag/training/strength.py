@@ -1,0 +1,87 @@
+"""How much of the experts to keep: a task's strength, chosen on development sets.
+
+Experts learn from few domains and may forget what the backbone knows of others. Scaling a task's
+experts back between the frozen backbone (0) and the trained model (1) often keeps the gain
+without the loss, as interpolating weights does (WiSE-FT, Wortsman et al. 2022).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from unimoer_rag.evaluation.datasets import BeirDataset, Run
+from unimoer_rag.evaluation.evaluate import EvalOptions, evaluate
+from unimoer_rag.model.unimoer import UniMoER
+
+__all__ = ["STRENGTHS", "Candidate", "choose", "sweep"]
+
+STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+# What a task is judged by: the part of an evaluation, and its measure.
+_PARTS = {"embed": "retrieval", "rerank": "rerank"}
+_MEASURE = "nDCG@10"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One strength of a task, measured.
+
+    Attributes:
+        strength: factor on the experts' output.
+        scores: nDCG@10 by data set.
+    """
+
+    strength: float
+    scores: Mapping[str, float]
+
+    @property
+    def macro(self) -> float:
+        """Mean over the data sets, each weighing the same."""
+        return sum(self.scores.values()) / len(self.scores)
+
+
+def sweep(
+    model: UniMoER,
+    datasets: Sequence[tuple[BeirDataset, Run | None]],
+    task: str,
+    strengths: Sequence[float] = STRENGTHS,
+    *,
+    on_measured: Callable[[Candidate], None] = lambda candidate: None,
+) -> list[Candidate]:
+    """Measure a task at several strengths; the model is left as it was.
+
+    Args:
+        model: the checkpoint.
+        datasets: development sets, with a run to rescore where they have one.
+        task: "embed" or "rerank".
+        strengths: to try; include 0, the frozen backbone.
+        on_measured: called after each strength.
+    """
+    kept = model.task(task)
+    candidates = []
+    try:
+        for strength in strengths:
+            model.tasks[task] = kept.with_strength(strength)
+            scores = {}
+            for dataset, run in datasets:
+                # A given run is there to be reranked: its order says nothing of our embeddings.
+                if task == "embed" and run is not None:
+                    continue
+                options = EvalOptions(parts=("retrieval", _PARTS[task]))
+                result = evaluate(model, dataset, run=run, options=options)
+                scores[dataset.name] = result[_PARTS[task]][_MEASURE]
+            candidates.append(Candidate(strength, scores))
+            on_measured(candidates[-1])
+    finally:
+        model.tasks[task] = kept
+    return candidates
+
+
+def choose(candidates: Sequence[Candidate]) -> Candidate:
+    """The best macro average among the strengths that lower no set below the frozen backbone."""
+    frozen = next(c for c in candidates if c.strength == 0)
+    safe = [
+        c for c in candidates if all(c.scores[name] >= frozen.scores[name] for name in c.scores)
+    ]
+    return max(safe, key=lambda c: (c.macro, -c.strength))
