@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -21,11 +21,18 @@ from unimoer_rag.retrieval.store import EdgeStore, ServerStore, Store
 from unimoer_rag.retrieval.text import clean_text
 from unimoer_rag.retrieval.types import Document, Hit
 
-__all__ = ["Filters", "Mode", "UnifiedRetriever"]
+__all__ = ["Filters", "Mode", "OnStage", "UnifiedRetriever"]
 
 # Queries searched for together: enough to fill batches, few enough that their passages and token
 # states fit in memory.
 _BLOCK = 64
+
+
+OnStage = Callable[[str], None]
+
+
+def _ignore(stage: str) -> None:
+    """Nobody asked for the stages."""
 
 
 class UnifiedRetriever:
@@ -187,6 +194,7 @@ class UnifiedRetriever:
         rerank: int | None = None,
         mode: Mode | None = None,
         filters: Filters | None = None,
+        on_stage: OnStage = _ignore,
     ) -> list[Hit]:
         """The best passages for a query, best first.
 
@@ -197,8 +205,9 @@ class UnifiedRetriever:
             mode: first stage, in place of the retriever's.
             filters: conditions on source, title and metadata, such as
                 `{"source": "a.md", "year": {"gte": 2020}, "tag": ["x", "y"]}`.
+            on_stage: called with "retrieve" and "rerank" as each ends, for timing and tracing.
         """
-        return self._search(self._plan([query], k, rerank, mode, filters))[0]
+        return self._search(self._plan([query], k, rerank, mode, filters), on_stage)[0]
 
     def search_batch(
         self,
@@ -223,15 +232,19 @@ class UnifiedRetriever:
         rerank: int | None = None,
         mode: Mode | None = None,
         filters: Filters | None = None,
+        on_stage: OnStage = _ignore,
     ) -> list[Hit]:
         """`search` without blocking the event loop, nor a thread while the model works."""
         plan = self._plan([query], k, rerank, mode, filters)
         job = await asyncio.to_thread(plan.embedding, self.model)
         vectors = await asyncio.wrap_future(self.engine.submit(job))
         found = await asyncio.to_thread(plan.find, vectors, self.store, self._encoder)
+        on_stage("retrieve")
         jobs = await asyncio.to_thread(plan.scorings, self.model, found)
         scores = [await asyncio.wrap_future(self.engine.submit(job)) for job in jobs]
-        return plan.rank(found, scores)[0]
+        ranked = plan.rank(found, scores)[0]
+        on_stage("rerank")
+        return ranked
 
     def _plan(
         self,
@@ -249,12 +262,15 @@ class UnifiedRetriever:
             filters=filters,
         )
 
-    def _search(self, plan: Search) -> list[list[Hit]]:
+    def _search(self, plan: Search, on_stage: OnStage = _ignore) -> list[list[Hit]]:
         vectors = self.engine.submit(plan.embedding(self.model)).result()
         found = plan.find(vectors, self.store, self._encoder)
+        on_stage("retrieve")
         # All are queued before the first is awaited, so that they share batches.
         futures = [self.engine.submit(job) for job in plan.scorings(self.model, found)]
-        return plan.rank(found, [future.result() for future in futures])
+        ranked = plan.rank(found, [future.result() for future in futures])
+        on_stage("rerank")
+        return ranked
 
     # -- the rest ---------------------------------------------------------------------------
 

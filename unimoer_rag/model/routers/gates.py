@@ -37,7 +37,8 @@ def sparsegen(logits: Tensor, lam: Tensor | float = 0.0) -> Tensor:
     ordered = u.sort(dim=-1, descending=True).values
     cumulative = ordered.cumsum(-1)
     position = torch.arange(1, u.shape[-1] + 1, device=u.device, dtype=u.dtype)
-    k = (room + position * ordered > cumulative).sum(-1, keepdim=True)
+    # At least 1: with NaN logits no comparison holds, and NaN is what should come out.
+    k = (room + position * ordered > cumulative).sum(-1, keepdim=True).clamp_min(1)
     tau = (cumulative.gather(-1, k - 1) - room) / k
     return (u - tau).clamp_min(0) / room
 
