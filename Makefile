@@ -17,6 +17,7 @@ export TOKENIZERS_PARALLELISM := false
 .PHONY: demo test docs wheel-check clean
 
 demo: $(VENV)/.demo
+	rm -rf demo.index
 	$(BIN)/unimoer-rag index examples/handbook --index demo.index
 	$(BIN)/unimoer-rag ask "How long do refunds take?" --index demo.index
 	$(BIN)/unimoer-rag ask "Who won the 1998 World Cup?" --index demo.index

@@ -33,6 +33,19 @@ def test_quotes_its_sources(run: Command, docs: Path, eager_reader: Path) -> Non
     assert "total" in result.stdout
 
 
+def test_shows_the_words_around_an_answer(run: Command, tmp_path: Path, eager_reader: Path) -> None:
+    long = " ".join(f"Rule {n} is written here." for n in range(30))
+    (tmp_path / "long.txt").write_text(long, encoding="utf-8")
+    words = ("ask", "which rule?", "--docs", tmp_path, "--checkpoint", eager_reader)
+    result = run(*words, "--threshold", 0)
+    quoted = [line for line in result.stdout.splitlines() if line.startswith("    ")]
+    assert quoted
+    assert "…" in result.stdout
+    for line in quoted:
+        kept = line.strip().strip("…").strip()
+        assert kept in long, line
+
+
 def test_json_spans_stand_in_the_document(run: Command, docs: Path, eager_reader: Path) -> None:
     words = ("ask", "what is the deposit?", "--docs", docs, "--checkpoint", eager_reader)
     result = run(*words, "--threshold", 0, "--json")

@@ -72,7 +72,7 @@ def test_kl_anchor_is_zero_at_equality_and_pulls_nowhere() -> None:
     frozen = _random(4, 7)
     logits = frozen.clone().requires_grad_()
     divergence = losses.kl_anchor(logits, frozen, temperature=2.0)
-    divergence.backward()
+    divergence.backward()  # type: ignore[no-untyped-call]
     assert divergence.item() == pytest.approx(0.0, abs=1e-6)
     assert logits.grad is not None
     assert logits.grad.abs().max().item() < 1e-6
@@ -86,7 +86,7 @@ def test_kl_anchor_takes_masked_candidates() -> None:
     frozen = torch.tensor([[1.0, 0.0, -1e5]])
     logits = torch.tensor([[0.0, 1.0, -1e5]], requires_grad=True)
     divergence = losses.kl_anchor(logits, frozen, temperature=1.0)
-    divergence.backward()
+    divergence.backward()  # type: ignore[no-untyped-call]
     p = 1 / (1 + math.exp(-1))
     assert divergence.item() == pytest.approx(p * 1 + (1 - p) * -1, rel=1e-5)
     assert logits.grad is not None
@@ -118,7 +118,7 @@ def test_span_of_a_passage_without_tokens_is_certain_of_no_answer() -> None:
 def test_span_has_finite_gradients_past_the_longest_answer() -> None:
     start = _random(MAX_ANSWER_TOKENS + 9).requires_grad_()
     end = _random(MAX_ANSWER_TOKENS + 9, seed=1).requires_grad_()
-    losses.span(SpanScores(start, end, torch.tensor(0.0)), [(2, 4)]).backward()
+    losses.span(SpanScores(start, end, torch.tensor(0.0)), [(2, 4)]).backward()  # type: ignore[no-untyped-call]
     for edge in (start, end):
         assert edge.grad is not None
         assert bool(torch.isfinite(edge.grad).all())
@@ -145,14 +145,19 @@ def test_balance_follows_its_formula() -> None:
         total = 0.0
         for expert in range(3):
             rows = [r for r in range(3) if allowed[r, expert]]
-            used = sum(float(layer[r, 0, expert] > 0) for r in rows) / len(rows)
             share = sum(layer[r, 0, expert].item() * int(allowed[r].sum()) for r in rows)
-            total += used * share / len(rows)
+            total += (share / len(rows)) ** 2
         expected += total / 3 / len(layers)
     assert losses.load_balance(layers, allowed).item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_balance_is_lower_where_rows_specialise() -> None:
+def test_balance_counts_collapse_and_pushes_against_it() -> None:
     allowed = torch.ones((2, 2), dtype=torch.bool)
-    apart = torch.eye(2).unsqueeze(1)
-    assert losses.load_balance([apart], allowed).item() == pytest.approx(0.5)
+    collapsed = torch.tensor([[[1.0, 0.0]], [[1.0, 0.0]]])
+    assert losses.load_balance([collapsed], allowed).item() == pytest.approx(2.0)
+    # Rows that specialise in different experts use both evenly.
+    assert losses.load_balance([torch.eye(2).unsqueeze(1)], allowed).item() == pytest.approx(1.0)
+    leaning = torch.tensor([[[0.8, 0.2]], [[0.7, 0.3]]], requires_grad=True)
+    losses.load_balance([leaning], allowed).backward()  # type: ignore[no-untyped-call]
+    assert leaning.grad is not None
+    assert bool((leaning.grad[..., 0] > leaning.grad[..., 1]).all())

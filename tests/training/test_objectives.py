@@ -132,12 +132,12 @@ def _run(model: UniMoER, draw: Draw) -> tuple[list[Any], list[Any]]:
     return outputs, frozen
 
 
-def _softmax(x: np.ndarray) -> np.ndarray:
+def _softmax(x: Any) -> Any:
     e = np.exp(x - x.max())
     return e / e.sum()
 
 
-def _kl(scores: np.ndarray, frozen: np.ndarray, temperature: float) -> float:
+def _kl(scores: Any, frozen: Any, temperature: float) -> float:
     p, q = _softmax(frozen / temperature), _softmax(scores / temperature)
     return float((p * np.log(p / q)).sum()) * temperature**2
 

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ask"]
 
+_CONTEXT = 160  # characters printed on either side of an answer
+
 
 def ask(
     question: Annotated[str, typer.Argument(help="What to ask.")],
@@ -103,11 +105,16 @@ def _print_citation(number: int, citation: Citation) -> None:
     )
     print_text(
         Text.assemble(
-            f"    {_flat(p.text[:at])}",
+            f"    {_tail(_flat(p.text[:at]))}",
             (_flat(p.text[at:end]), "bold green"),
-            _flat(p.text[end:]),
+            _tail(_flat(p.text[end:])[::-1])[::-1],
         )
     )
+
+
+def _tail(text: str) -> str:
+    """The last words, as many as a reader needs to see what an answer is about."""
+    return text if len(text) <= _CONTEXT else f"…{text[-_CONTEXT:].partition(' ')[2]}"
 
 
 def _flat(text: str) -> str:

@@ -1,6 +1,7 @@
 """Judging what the library does: data sets, ranking measures, answer scores.
 
-Nothing here loads a model. `ranking` needs the extra `eval`, and says so when it is missing.
+Importing this loads no model; `unimoer_rag.evaluation.evaluate` measures one on a data set.
+`ranking` needs the extra `eval`, and says so when it is missing.
 """
 
 from unimoer_rag.evaluation.answers import AnswerScores, exact_match, f1, score_answers

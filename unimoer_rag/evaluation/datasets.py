@@ -14,17 +14,15 @@ the corpus holds no answer) and the id of the passage to read. Standard BEIR fol
 
 from __future__ import annotations
 
-import gzip
-import json
 import math
 import random
-import zlib
-from collections.abc import Collection, Container, Iterator, Mapping
+from collections.abc import Collection, Container, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from unimoer_rag.errors import DataError, InputError
+from unimoer_rag.evaluation.lines import find_file, json_rows, malformed, numbered_lines
 from unimoer_rag.retrieval.types import Document
 
 __all__ = ["BeirDataset", "Qrels", "Question", "Run", "load_beir", "load_run"]
@@ -124,15 +122,15 @@ def load_beir(folder: str | Path, split: str) -> BeirDataset:
     folder = Path(folder)
     if not folder.is_dir():
         raise DataError(f"no data set folder at {str(folder)!r}: name a folder in the BEIR layout")
-    qrels_path = _find(folder / "qrels", f"{split}.tsv")
+    qrels_path = find_file(folder / "qrels", f"{split}.tsv")
     if qrels_path is None:
         splits = ", ".join(_splits(folder)) or "none"
         raise DataError(
             f"{str(folder)!r} has no split {split!r} (no qrels/{split}.tsv); splits there: {splits}"
         )
-    own_questions = _find(folder, f"queries.{split}.jsonl")
-    questions_path = own_questions or _find(folder, "queries.jsonl")
-    corpus_path = _find(folder, "corpus.jsonl")
+    own_questions = find_file(folder, f"queries.{split}.jsonl")
+    questions_path = own_questions or find_file(folder, "queries.jsonl")
+    corpus_path = find_file(folder, "corpus.jsonl")
     if questions_path is None or corpus_path is None:
         wanted = "corpus.jsonl" if corpus_path is None else f"queries.{split}.jsonl"
         raise DataError(f"{str(folder)!r} has no {wanted} (nor {wanted}.gz)")
@@ -185,10 +183,10 @@ def load_run(path: str | Path) -> Run:
     """
     path = Path(path)
     run: Run = {}
-    for number, line in _lines(path):
+    for number, line in numbered_lines(path):
         columns = line.split()
         if len(columns) != 6:
-            raise _malformed(
+            raise malformed(
                 path,
                 number,
                 f"{len(columns)} columns",
@@ -200,10 +198,10 @@ def load_run(path: str | Path) -> Run:
         except ValueError:
             score = math.nan
         if not math.isfinite(score):
-            raise _malformed(path, number, f"the score {score_text!r}", "a finite number")
+            raise malformed(path, number, f"the score {score_text!r}", "a finite number")
         scores = run.setdefault(qid, {})
         if doc_id in scores:
-            raise _malformed(
+            raise malformed(
                 path, number, f"document {doc_id!r} again for question {qid!r}", "each pair once"
             )
         scores[doc_id] = score
@@ -214,11 +212,11 @@ def load_run(path: str | Path) -> Run:
 
 def _read_corpus(path: Path) -> dict[str, Document]:
     corpus: dict[str, Document] = {}
-    for number, row in _rows(path):
+    for number, row in json_rows(path):
         doc_id = _id(row, path, number, corpus)
         title = row.get("title") or ""
         if not isinstance(title, str):
-            raise _malformed(path, number, f"a title of type {type(title).__name__}", "a string")
+            raise malformed(path, number, f"a title of type {type(title).__name__}", "a string")
         corpus[doc_id] = Document(text=_text(row, path, number), source=doc_id, title=title)
     if not corpus:
         raise DataError(f"{path} is empty: expected one JSON document a line")
@@ -227,18 +225,18 @@ def _read_corpus(path: Path) -> dict[str, Document]:
 
 def _read_questions(path: Path) -> list[Question]:
     questions: dict[str, Question] = {}
-    for number, row in _rows(path):
+    for number, row in json_rows(path):
         qid = _id(row, path, number, questions)
         text = _text(row, path, number)
         if not text.strip():
-            raise _malformed(path, number, f"an empty text for question {qid!r}", "a question")
+            raise malformed(path, number, f"an empty text for question {qid!r}", "a question")
         answers, context = row.get("answers"), row.get("context")
         if answers is not None and not (
             isinstance(answers, list) and all(isinstance(a, str) for a in answers)
         ):
-            raise _malformed(path, number, f"answers {answers!r}", "a list of strings")
+            raise malformed(path, number, f"answers {answers!r}", "a list of strings")
         if context is not None and not isinstance(context, str):
-            raise _malformed(path, number, f"context {context!r}", "a document's id")
+            raise malformed(path, number, f"context {context!r}", "a document's id")
         known = tuple(answers) if answers is not None else None
         questions[qid] = Question(id=qid, text=text, answers=known, context=context)
     return list(questions.values())
@@ -246,12 +244,12 @@ def _read_questions(path: Path) -> list[Question]:
 
 def _read_qrels(path: Path) -> Qrels:
     qrels: Qrels = {}
-    for number, line in _lines(path):
+    for number, line in numbered_lines(path):
         columns = line.split("\t")
         if number == 1 and columns[0] == "query-id":
             continue
         if len(columns) != 3:
-            raise _malformed(
+            raise malformed(
                 path,
                 number,
                 f"{len(columns)} tab-separated columns",
@@ -261,61 +259,28 @@ def _read_qrels(path: Path) -> Qrels:
         try:
             grade = int(grade_text)
         except ValueError:
-            raise _malformed(path, number, f"the grade {grade_text!r}", "an integer") from None
+            raise malformed(path, number, f"the grade {grade_text!r}", "an integer") from None
         if qrels.setdefault(qid, {}).setdefault(doc_id, grade) != grade:
-            raise _malformed(
+            raise malformed(
                 path, number, f"a second grade for ({qid!r}, {doc_id!r})", "one grade a pair"
             )
     return qrels
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Numbered lines without their ends; blank ones are passed over."""
-    number = 0
-    try:
-        opener = gzip.open if path.suffix == ".gz" else open
-        # utf-8-sig: files written on Windows often begin with a byte order mark.
-        with opener(path, "rt", encoding="utf-8-sig") as lines:
-            for number, line in enumerate(lines, start=1):
-                if line.strip():
-                    yield number, line.rstrip("\r\n")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}, after line {number}: not UTF-8 text ({error})") from error
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{path}, after line {number}: a damaged gzip file ({error})") from error
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
-
-
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    for number, line in _lines(path):
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise _malformed(path, number, str(error), "one JSON object a line") from error
-        if not isinstance(row, dict):
-            raise _malformed(path, number, f"a JSON {type(row).__name__}", "a JSON object")
-        yield number, row
-
-
 def _id(row: dict[str, Any], path: Path, number: int, taken: Container[str]) -> str:
     value = row.get("_id")
     if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
-        raise _malformed(path, number, f"_id {value!r}", "a non-empty string")
+        raise malformed(path, number, f"_id {value!r}", "a non-empty string")
     if str(value) in taken:
-        raise _malformed(path, number, f"_id {value!r} a second time", "unique ids")
+        raise malformed(path, number, f"_id {value!r} a second time", "unique ids")
     return str(value)
 
 
 def _text(row: dict[str, Any], path: Path, number: int) -> str:
     value = row.get("text")
     if not isinstance(value, str):
-        raise _malformed(path, number, f"text {value!r}", "a string")
+        raise malformed(path, number, f"text {value!r}", "a string")
     return value
-
-
-def _malformed(path: Path, number: int, found: str, expected: str) -> DataError:
-    return DataError(f"{path}, line {number}: found {found}; expected {expected}")
 
 
 def _check_known(named: Collection[str], known: Container[str], problem: str) -> None:
@@ -323,14 +288,6 @@ def _check_known(named: Collection[str], known: Container[str], problem: str) ->
     if unknown:
         shown = ", ".join(map(repr, unknown[:_N_EXAMPLES]))
         raise DataError(f"{problem}: {len(unknown)} of {len(named)}, for example {shown}")
-
-
-def _find(folder: Path, name: str) -> Path | None:
-    """`name` or `name.gz` in the folder, whichever is there."""
-    for path in (folder / name, folder / f"{name}.gz"):
-        if path.is_file():
-            return path
-    return None
 
 
 def _splits(folder: Path) -> list[str]:

@@ -95,8 +95,7 @@ class RagPipeline:
             filters: conditions on the passages, as for `UnifiedRetriever.search`.
         """
         clock = _Clock()
-        hits = self.retriever.search(question, k=self.n_read, filters=filters)
-        clock.lap("retrieve_and_rerank")
+        hits = self.retriever.search(question, k=self.n_read, filters=filters, on_stage=clock.lap)
         citations = self.reader.read(question, hits)
         clock.lap("read")
         return _answer(question, hits, citations, clock)
@@ -104,8 +103,9 @@ class RagPipeline:
     async def aanswer(self, question: str, *, filters: Filters | None = None) -> Answer:
         """`answer` without blocking the event loop."""
         clock = _Clock()
-        hits = await self.retriever.asearch(question, k=self.n_read, filters=filters)
-        clock.lap("retrieve_and_rerank")
+        hits = await self.retriever.asearch(
+            question, k=self.n_read, filters=filters, on_stage=clock.lap
+        )
         citations = await self.reader.aread(question, hits)
         clock.lap("read")
         return _answer(question, hits, citations, clock)

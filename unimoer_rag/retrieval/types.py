@@ -109,8 +109,16 @@ class Hit:
         """Everything as JSON-ready values."""
         p = self.passage
         return {
-            "id": p.id, "score": self.score, "text": p.text, "source": p.source,
-            "title": p.title, "start": p.start, "end": p.end, "metadata": dict(p.metadata),
-            "dense": self.dense, "sparse": self.sparse, "fused": self.fused,
+            "id": p.id,
+            "score": self.score,
+            "text": p.text,
+            "source": p.source,
+            "title": p.title,
+            "start": p.start,
+            "end": p.end,
+            "metadata": dict(p.metadata),
+            "dense": self.dense,
+            "sparse": self.sparse,
+            "fused": self.fused,
             "rerank": self.rerank,
         }

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping
@@ -106,7 +107,8 @@ class RunFolder:
             save_file(tensors, str(part), metadata={"step": str(step)})
             os.replace(part, self._state)
         except (OSError, SafetensorError) as error:
-            part.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                part.unlink()
             raise _unwritable(self._state, error) from error
 
     def load(self, named: Parameters, optimizer: torch.optim.Optimizer) -> int:

@@ -76,20 +76,21 @@ def span(scores: SpanScores, gold: Sequence[tuple[int, int]]) -> Tensor:
 
 
 def load_balance(weights: Sequence[Tensor], allowed: Tensor) -> Tensor:
-    """Switch-style balance, `E * sum_i f_i P_i`, averaged over layers; 1 when evenly used.
+    """Load balance `E * sum_i f_i P_i`, averaged over layers: 1 when even, E when one has all.
 
-    Computed within each row's own experts: a row of one task is not asked to use another's.
+    Fedus et al. 2021, for mixtures: `f_i`, the fraction routed to an expert, is its share of the
+    weight, without gradient; `P_i` is the same with gradient. A row's weights are taken relative
+    to an even split over the experts it may use, so that a row of one task is not asked to use
+    another's.
 
     Args:
         weights: routing weights of each layer, `[rows, n, experts]`.
         allowed: bool `[rows, experts]`.
     """
-    losses = []
     n_allowed = allowed.sum(-1, keepdim=True).float()
+    n_rows = allowed.sum(0).clamp_min(1)
+    balances = []
     for layer in weights:
-        share = layer.mean(1) * n_allowed
-        fraction = (layer.detach().mean(1) > 0).float()
-        usage = fraction.sum(0) / allowed.sum(0).clamp_min(1)
-        mean = share.sum(0) / allowed.sum(0).clamp_min(1)
-        losses.append((usage * mean).sum() / (allowed.any(0).sum()))
-    return torch.stack(losses).mean()
+        load = (layer.mean(1) * n_allowed).sum(0) / n_rows
+        balances.append((load.detach() * load).sum() / allowed.any(0).sum())
+    return torch.stack(balances).mean()

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from unimoer_rag.errors import InputError
 from unimoer_rag.evaluation.datasets import BeirDataset, Run
 from unimoer_rag.evaluation.evaluate import EvalOptions, evaluate
 from unimoer_rag.model.unimoer import UniMoER
@@ -53,22 +54,31 @@ def sweep(
 
     Args:
         model: the checkpoint.
-        datasets: development sets, with a run to rescore where they have one.
+        datasets: development sets, with a run to rescore where they have one. A given run is
+            there to be reranked: its order says nothing of our embeddings.
         task: "embed" or "rerank".
         strengths: to try; include 0, the frozen backbone.
         on_measured: called after each strength.
+
+    Raises:
+        InputError: another task, or no data set that measures it.
     """
+    if task not in _PARTS:
+        raise InputError(f"cannot measure the task {task!r}: expected one of {', '.join(_PARTS)}")
     kept = model.task(task)
+    judged = [(d, run) for d, run in datasets if d.qrels and not (task == "embed" and run)]
+    if not judged:
+        raise InputError(
+            f"none of {len(datasets)} data sets measures the task {task!r}: expected one with "
+            "judgements, and for 'embed' without a run"
+        )
     candidates = []
     try:
         for strength in strengths:
             model.tasks[task] = kept.with_strength(strength)
             scores = {}
-            for dataset, run in datasets:
-                # A given run is there to be reranked: its order says nothing of our embeddings.
-                if task == "embed" and run is not None:
-                    continue
-                options = EvalOptions(parts=("retrieval", _PARTS[task]))
+            for dataset, run in judged:
+                options = EvalOptions(parts=("retrieval", _PARTS[task]), n_timed=0)
                 result = evaluate(model, dataset, run=run, options=options)
                 scores[dataset.name] = result[_PARTS[task]][_MEASURE]
             candidates.append(Candidate(strength, scores))
@@ -79,8 +89,18 @@ def sweep(
 
 
 def choose(candidates: Sequence[Candidate]) -> Candidate:
-    """The best macro average among the strengths that lower no set below the frozen backbone."""
-    frozen = next(c for c in candidates if c.strength == 0)
+    """The best macro average among the strengths that lower no set below the frozen backbone.
+
+    Of equal ones, the weakest.
+
+    Raises:
+        InputError: the frozen backbone is not among them.
+    """
+    frozen = next((c for c in candidates if c.strength == 0), None)
+    if frozen is None:
+        raise InputError(
+            f"strengths {[c.strength for c in candidates]}: expected 0, the frozen backbone, too"
+        )
     safe = [
         c for c in candidates if all(c.scores[name] >= frozen.scores[name] for name in c.scores)
     ]

@@ -57,7 +57,9 @@ class Validator:
         Engine.of(model).cache.clear()
         measured: dict[str, float] = {}
         for dataset in self.datasets:
-            reads = all(q.context for q in dataset.questions)
+            reads = all(q.context and q.answers is not None for q in dataset.questions)
+            if not reads and not dataset.qrels:
+                continue  # nothing to measure it by
             parts = ("answers",) if reads else ("retrieval", "rerank")
             options = EvalOptions(parts=parts, depth=20, n_timed=0)
             result = evaluate(model, dataset, options=options)

@@ -1,0 +1,308 @@
+"""A checkpoint measured on a small data set, against measures taken independently."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import ir_measures
+import numpy as np
+import pytest
+import torch
+from model.tiny_models import make_model, save_backbone
+from training.toy import write_beir, write_toy
+
+from unimoer_rag.engine import Engine
+from unimoer_rag.errors import DataError, InputError
+from unimoer_rag.evaluation.answers import score_answers
+from unimoer_rag.evaluation.datasets import BeirDataset, Run, load_beir, load_run
+from unimoer_rag.evaluation.evaluate import PARTS, EvalOptions, evaluate
+from unimoer_rag.evaluation.measure_ranking import _rerank
+from unimoer_rag.evaluation.ranking import MEASURES
+from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.pipelines.rag import RagPipeline
+from unimoer_rag.retrieval.retriever import UnifiedRetriever
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> UniMoER:
+    return make_model(save_backbone("bert", tmp_path_factory.mktemp("bert")))
+
+
+@pytest.fixture(scope="module")
+def reading(tmp_path_factory: pytest.TempPathFactory) -> BeirDataset:
+    """Questions with the passages that answer them."""
+    return load_beir(write_toy(tmp_path_factory.mktemp("reading"), "dev"), "dev")
+
+
+@pytest.fixture(scope="module")
+def finding(tmp_path_factory: pytest.TempPathFactory) -> BeirDataset:
+    """The same without contexts: answers have to be found."""
+    folder = tmp_path_factory.mktemp("finding")
+    return load_beir(write_toy(folder, "dev", context=False), "dev")
+
+
+def _measures(dataset: BeirDataset, run: Run) -> dict[str, float]:
+    wanted = [ir_measures.parse_measure(name) for name in MEASURES]
+    found = ir_measures.calc_aggregate(wanted, dataset.qrels, run)
+    return {str(measure): round(value, 5) for measure, value in found.items()}
+
+
+def _dense(model: UniMoER, dataset: BeirDataset) -> Run:
+    """Every document's cosine for every question."""
+    names = list(dataset.corpus)
+    documents = model.embed([f"{d.title}. {d.text}" for d in dataset.corpus.values()])
+    questions = model.embed([q.text for q in dataset.questions], "query")
+    return {
+        q.id: dict(zip(names, map(float, row), strict=True))
+        for q, row in zip(dataset.questions, questions @ documents.T, strict=True)
+    }
+
+
+def test_a_result_has_everything_and_is_json(model: UniMoER, finding: BeirDataset) -> None:
+    seen: dict[str, tuple[int, int]] = {}
+
+    def progress(what: str, done: int, total: int) -> None:
+        assert seen.get(what, (0, 0))[0] <= done <= total
+        seen[what] = (done, total)
+
+    result = evaluate(model, finding, options=EvalOptions(depth=5, n_timed=2), on_progress=progress)
+    assert json.loads(json.dumps(result)) == result
+    assert {
+        "dataset", "split", "n", "retrieval", "rerank", "answers", "latency_ms", "memory_mb",
+        "versions",
+    } <= result.keys()  # fmt: skip
+    assert (result["dataset"], result["split"], result["n"]) == (finding.name, "dev", 24)
+    assert (result["passages"], result["n_judged"], result["rerank_depth"]) == (24, 24, 5)
+    assert result["checkpoint_digest"] == model.checkpoint_digest
+    assert tuple(result["retrieval"]) == tuple(result["rerank"]) == MEASURES
+    assert {"em", "f1", "from", "abstained"} <= result["answers"].keys()
+    assert result["latency_ms"].keys() == {"search", "rerank", "answer"}
+    assert all(value > 0 for value in result["latency_ms"].values())
+    assert result["memory_mb"]["peak"] > result["memory_mb"]["model"] > 0
+    assert result["versions"]["dtype"] == "float32"
+    assert "ir-measures" in result["versions"]
+    assert seen == dict.fromkeys(("indexing", "searching", "reranking", "answering"), (24, 24))
+
+
+def test_retrieval_equals_an_independent_ranking(model: UniMoER, finding: BeirDataset) -> None:
+    options = EvalOptions(parts=("retrieval",), n_timed=0)
+    result = evaluate(model, finding, options=options)
+    expected = _measures(finding, _dense(model, finding))
+    assert result["retrieval"] == pytest.approx(expected, abs=1e-4)
+    assert 0 < result["retrieval"]["nDCG@10"] < 1
+    assert (result["rerank"], result["answers"], result["latency_ms"]) == ({}, {}, {})
+
+
+@pytest.mark.parametrize("depth", [1, 7, 500])
+def test_reranking_orders_the_first_and_leaves_the_rest(
+    depth: int, model: UniMoER, finding: BeirDataset
+) -> None:
+    first = _dense(model, finding)
+    second = _rerank(Engine.of(model), finding, finding.questions, first, depth, lambda *_: None)
+    expected: Run = {}
+    for question in finding.questions:
+        before = sorted(first[question.id], key=lambda d: -first[question.id][d])
+        top, rest = before[:depth], before[depth:]
+        logits = model.score(question.text, [finding.content(d) for d in top], logits=True)
+        after = [top[i] for i in np.argsort(-logits, kind="stable")] + rest
+        scores = second[question.id]
+        assert sorted(scores, key=lambda d: -scores[d])[depth:] == rest
+        assert {d for d in scores if scores[d] > max([scores[r] for r in rest], default=-1e9)} == (
+            set(top)
+        )
+        expected[question.id] = {d: -float(at) for at, d in enumerate(after)}
+    options = EvalOptions(parts=("rerank",), depth=depth, n_timed=0)
+    result = evaluate(model, finding, options=options)
+    # Scores of equal texts may tie, and batches of another shape may part them.
+    assert result["rerank"] == pytest.approx(_measures(finding, expected), abs=2e-3)
+
+
+def test_a_deep_reranking_retrieves_as_deep(model: UniMoER, tmp_path: Path) -> None:
+    corpus = [{"_id": f"d{i}", "text": f"the report {'a ' * (i % 40)}{i}"} for i in range(130)]
+    questions = [{"_id": "q", "text": "who wrote the report"}]
+    qrels = [("q", f"d{i}", 1) for i in range(130)]
+    dataset = load_beir(write_beir(tmp_path / "deep", "dev", corpus, questions, qrels), "dev")
+    shallow = evaluate(model, dataset, options=EvalOptions(parts=["retrieval"], n_timed=0))
+    deep = evaluate(model, dataset, options=EvalOptions(parts=["rerank"], depth=130, n_timed=0))
+    assert shallow["retrieval"]["AP"] == pytest.approx(100 / 130, abs=1e-4)
+    assert deep["retrieval"]["AP"] == deep["rerank"]["AP"] == 1.0
+
+
+# -- a given run ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def run_file(tmp_path: Path) -> Path:
+    path = tmp_path / "run.trec"
+    lines = [
+        f"q{q} Q0 d{d} {at} {10 - at} bm25"
+        for q in range(6)
+        for at, d in enumerate([(q + 5) % 24, q, (q + 2) % 24])
+    ]
+    path.write_text("\n".join([*lines, "elsewhere Q0 unknown 1 1.0 bm25"]), encoding="utf-8")
+    return path
+
+
+def test_a_run_is_rescored_whole(model: UniMoER, finding: BeirDataset, run_file: Path) -> None:
+    run = load_run(run_file)
+    options = EvalOptions(parts=("retrieval", "rerank"), depth=1, n_timed=1)
+    result = evaluate(model, finding, run=run, options=options)
+    assert (result["first_stage"], result["rerank_depth"]) == ("given run", "whole run")
+    assert result["latency_ms"].keys() == {"rerank"}  # nothing was searched
+    del run["elsewhere"]
+    # The right document comes second for 6 of 24 questions; the others count as 0.
+    assert result["retrieval"]["RR@10"] == pytest.approx(0.5 * 6 / 24)
+    rescored = {
+        qid: dict(
+            zip(
+                docs,
+                map(
+                    float,
+                    model.score(
+                        next(q.text for q in finding.questions if q.id == qid),
+                        [finding.content(d) for d in docs],
+                        logits=True,
+                    ),
+                ),
+                strict=True,
+            )
+        )
+        for qid, docs in run.items()
+    }
+    full = {**{q.id: {} for q in finding.questions}, **rescored}
+    assert result["rerank"] == pytest.approx(_measures(finding, full), abs=1e-4)
+
+
+def test_a_run_of_another_data_set_is_refused(
+    model: UniMoER, finding: BeirDataset, run_file: Path
+) -> None:
+    stranger: Run = {"q0": {"d0": 1.0, "d99": 0.5}}
+    with pytest.raises(DataError, match=r"ranks the document 'd99'.*belongs to this data set"):
+        evaluate(model, finding, run=stranger)
+    with pytest.raises(DataError, match=r"none of the 24 judged questions.*'x'.*'q0'"):
+        evaluate(model, finding, run={"x": {"d0": 1.0}})
+
+
+# -- answers --------------------------------------------------------------------------------
+
+
+def test_answers_are_read_from_their_contexts(model: UniMoER, reading: BeirDataset) -> None:
+    result = evaluate(model, reading, options=EvalOptions(parts=("answers",), n_timed=1))
+    spans = {
+        q.id: model.read(q.text, [reading.corpus[q.context or ""].text])[0]
+        for q in reading.questions
+    }
+    # No question is without an answer, so the reader has to give one.
+    expected = score_answers({qid: span.text for qid, span in spans.items()}, reading.golds)
+    assert result["answers"]["from"] == "the gold passage"
+    assert result["answers"]["f1"] == pytest.approx(expected.f1, abs=0.01)
+    assert result["answers"]["no_answer_f1"] is None
+    assert result["latency_ms"].keys() == {"read"}
+    assert (result["retrieval"], result["rerank"]) == ({}, {})
+
+
+def test_the_reader_may_abstain_where_there_is_nothing_to_find(
+    model: UniMoER, reading: BeirDataset
+) -> None:
+    mixed = replace(
+        reading,
+        questions=[
+            replace(q, answers=() if at % 2 else q.answers)
+            for at, q in enumerate(reading.questions)
+        ],
+    )
+    spans = {
+        q.id: model.read(q.text, [mixed.corpus[q.context or ""].text])[0] for q in mixed.questions
+    }
+    # A reader for which "no answer" beats half of the spans.
+    wary = make_model(model.path)
+    middle = float(np.median([span.margin for span in spans.values()]))
+    with torch.no_grad():
+        wary.heads["read"].null.bias += middle  # type: ignore[union-attr, operator]
+    predictions = {qid: span.text if span.margin > middle else "" for qid, span in spans.items()}
+    assert 6 < sum(not text for text in predictions.values()) < 18
+    result = evaluate(wary, mixed, options=EvalOptions(parts=("answers",), n_timed=0))
+    expected = score_answers(predictions, mixed.golds)
+    assert result["answers"]["n_no_answer"] == 12
+    assert result["answers"]["no_answer_f1"] == pytest.approx(expected.no_answer_f1, abs=0.01)
+    assert result["answers"]["f1"] == pytest.approx(expected.f1, abs=0.01)
+
+
+def test_without_contexts_the_whole_pipeline_answers(model: UniMoER, finding: BeirDataset) -> None:
+    few = finding.limit(4)
+    result = evaluate(model, few, options=EvalOptions(parts=("answers",), depth=6))
+    with UnifiedRetriever(model, chunking="whole", rerank=6) as retriever:
+        retriever.add(few.corpus.values())
+        pipeline = RagPipeline(retriever)
+        predictions = {q.id: pipeline.answer(q.text).text or "" for q in few.questions}
+    expected = score_answers(predictions, few.golds)
+    assert result["answers"]["from"] == "the whole pipeline, dense search"
+    assert result["answers"]["abstained"] == sum(not text for text in predictions.values())
+    assert result["answers"]["f1"] == pytest.approx(expected.f1, abs=0.01)
+
+
+# -- options --------------------------------------------------------------------------------
+
+
+def test_parts_are_measured_as_far_as_the_data_set_goes(
+    model: UniMoER, reading: BeirDataset
+) -> None:
+    unjudged = replace(reading, qrels={})
+    result = evaluate(model, unjudged, options=EvalOptions(n_timed=0))
+    assert (result["retrieval"], result["rerank"], result["n_judged"]) == ({}, {}, 0)
+    assert result["answers"]["n"] == 24
+    with pytest.raises(DataError, match=r"nothing to measure retrieval by: 0 questions are judged"):
+        evaluate(model, unjudged, options=EvalOptions(parts=("retrieval",)))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"parts": ("speed",)}, {"parts": ()}, {"parts": "answers"}, {"depth": 0}, {"n_timed": -1}],
+)
+def test_options_that_cannot_be_are_refused(options: dict[str, Any]) -> None:
+    (value,) = options.values()
+    with pytest.raises(InputError, match="expected") as caught:
+        EvalOptions(**options)
+    assert str(value) in str(caught.value)
+    assert "parts" not in options or all(part in str(caught.value) for part in PARTS)
+
+
+@pytest.mark.parametrize("mode", ["sparse", "hybrid"])
+def test_other_first_stages(mode: Any, model: UniMoER, finding: BeirDataset) -> None:
+    options = EvalOptions(parts=("retrieval",), mode=mode, n_timed=0)
+    result = evaluate(model, finding, options=options)
+    assert result["first_stage"] == mode
+    # Words tell these documents apart, random vectors hardly do.
+    dense = evaluate(model, finding, options=EvalOptions(parts=("retrieval",), n_timed=0))
+    assert result["retrieval"]["nDCG@10"] > dense["retrieval"]["nDCG@10"]
+
+
+def test_a_kept_index_is_used_again(model: UniMoER, finding: BeirDataset, tmp_path: Path) -> None:
+    options = EvalOptions(parts=("retrieval",), index=tmp_path / "index", n_timed=0)
+    first = evaluate(model, finding, options=options)
+    rows = Engine.of(model).stats.rows
+    second = evaluate(model, finding, options=options)
+    assert second["retrieval"] == first["retrieval"]
+    # Only the questions went through the model again.
+    assert Engine.of(model).stats.rows - rows == len(finding.questions)
+
+    renamed = replace(
+        finding,
+        name="other",
+        corpus={f"x{name}": replace(d, source=f"x{name}") for name, d in finding.corpus.items()},
+    )
+    with pytest.raises(DataError, match=r"holds 48 passages, 24 of them not from 'other'"):
+        evaluate(model, renamed, options=options)
+
+
+@pytest.mark.slow
+def test_trec_dl_2021_bm25(data_dir: Path, model: UniMoER) -> None:
+    """The figure of the issue: BM25's own order on TREC-DL 2021."""
+    dataset = load_beir(data_dir / "trec-dl-2021", "dev")
+    run = load_run(data_dir / "trec-dl-2021" / "run.bm25.trec.gz")
+    result = evaluate(model, dataset, run=run, options=EvalOptions(parts=("retrieval",)))
+    assert result["retrieval"]["nDCG@10"] == pytest.approx(0.446, abs=5e-4)
+    assert "RR(rel=2)@10" in result["retrieval"]

@@ -1,0 +1,90 @@
+"""From readings to citations: what is kept, how it is ranked, where it stands."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+import torch
+
+from unimoer_rag.engine import Engine
+from unimoer_rag.generation.extractive import ExtractiveReader
+from unimoer_rag.model.jobs import Reading
+from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.retrieval.types import Hit, Passage
+
+
+@pytest.fixture(scope="module")
+def engine(minilm_path: Path) -> Engine:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)  # the reading head starts at random
+        return Engine.of(UniMoER.from_backbone("minilm", device="cpu", dtype="float32"))
+
+
+def _hit(name: str, *, start: int = 0, rerank: float | None = None) -> Hit:
+    text = f"the {name} passage"
+    return Hit(Passage(text, name, "", start, start + len(text)), dense=0.5, rerank=rerank)
+
+
+def _reading(hit: Hit, probability: float, no_answer: float = 0.0) -> Reading:
+    """The passage's second word."""
+    name = hit.source
+    return Reading(name, 4, 4 + len(name), probability, no_answer, margin=0.0)
+
+
+def test_confidence_is_the_readers_times_the_rerankers(engine: Engine) -> None:
+    hits = [_hit("near", start=100, rerank=0.9), _hit("far", start=7, rerank=0.1), _hit("plain")]
+    readings = [_reading(hits[0], 0.5), _reading(hits[1], 0.8), _reading(hits[2], 0.3)]
+    citations = ExtractiveReader(engine, threshold=0.0).select(hits, readings)
+    assert [(c.text, c.start, c.end) for c in citations] == [
+        ("near", 104, 108),
+        ("plain", 4, 9),
+        ("far", 11, 14),
+    ]
+    assert [c.confidence for c in citations] == pytest.approx([0.45, 0.3, 0.08])
+    assert [c.hit for c in citations] == [hits[0], hits[2], hits[1]]
+
+
+def test_the_threshold_is_the_lowest_confidence_given(engine: Engine) -> None:
+    hits = [_hit("one"), _hit("two")]
+    readings = [_reading(hits[0], 0.25), _reading(hits[1], 0.2499)]
+    citations = ExtractiveReader(engine, threshold=0.25).select(hits, readings)
+    assert [c.text for c in citations] == ["one"]
+
+
+def test_the_reader_abstains_where_no_answer_is_likelier(engine: Engine) -> None:
+    hits = [_hit("sure"), _hit("unsure"), _hit("even"), _hit("blank")]
+    readings = [
+        _reading(hits[0], 0.4, 0.3),
+        _reading(hits[1], 0.4, 0.5),
+        _reading(hits[2], 0.4, 0.4),
+        Reading("", 0, 0, probability=0.0, no_answer=1.0, margin=float("-inf")),
+    ]
+    citations = ExtractiveReader(engine, threshold=0.0).select(hits, readings)
+    assert [c.text for c in citations] == ["sure"]
+
+
+def test_equal_confidence_keeps_the_retrievers_order(engine: Engine) -> None:
+    hits = [_hit(name) for name in ("first", "second", "third")]
+    readings = [_reading(hit, 0.4) for hit in hits]
+    citations = ExtractiveReader(engine, threshold=0.1).select(hits, readings)
+    assert [c.text for c in citations] == ["first", "second", "third"]
+
+
+def test_reading_goes_through_the_engine(engine: Engine) -> None:
+    text = "Refunds are paid within fourteen days of the return."
+    hit = Hit(Passage(text, "a", "", 40, 40 + len(text)))
+    reader = ExtractiveReader(engine, threshold=0.0)
+    expected = engine.model.read("How long?", [text])[0]
+    assert expected.probability > expected.no_answer
+    (citation,) = reader.read("How long?", [hit])
+    assert citation.text == expected.text == text[expected.start : expected.end]
+    assert (citation.start, citation.end) == (40 + expected.start, 40 + expected.end)
+    assert asyncio.run(reader.aread("How long?", [hit])) == [citation]
+
+
+def test_nothing_to_read_is_nothing_to_cite(engine: Engine) -> None:
+    reader = ExtractiveReader(engine)
+    assert reader.read("How long?", []) == []
+    assert asyncio.run(reader.aread("How long?", [])) == []

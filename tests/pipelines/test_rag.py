@@ -1,0 +1,185 @@
+"""RagPipeline over a real index and the frozen MiniLM.
+
+Its reading head is untrained: spans are arbitrary, what is around them is not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from unimoer_rag.errors import InputError
+from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.pipelines.rag import NO_ANSWER, Answer, RagPipeline
+from unimoer_rag.retrieval.chunking import Chunking
+from unimoer_rag.retrieval.retriever import UnifiedRetriever
+from unimoer_rag.retrieval.types import Document
+
+QUESTION = "How long do refunds take?"
+DOCUMENTS = {
+    document.source: document
+    for document in (
+        Document(
+            "Parcels are sent back to the depot. Postage for a return is paid by us.\n\n"
+            "Refunds are paid within fourteen days of the return. They go to the card that paid.",
+            "shop/returns.md",
+            "Returns",
+            {"team": "shop"},
+        ),
+        Document(
+            "Lunch is served between noon and two.", "office/lunch.md", "", {"team": "office"}
+        ),
+        Document("Parking is free; bicycles go to the racks.", "office/parking.md", "Parking"),
+    )
+}
+
+
+@pytest.fixture(scope="module")
+def frozen(minilm_path: Path) -> UniMoER:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)  # the reading head starts at random
+        return UniMoER.from_backbone("minilm", device="cpu", dtype="float32")
+
+
+@pytest.fixture(scope="module")
+def retriever(frozen: UniMoER) -> Iterator[UnifiedRetriever]:
+    # Small chunks, so that passages begin inside their documents.
+    with UnifiedRetriever(frozen, chunking=Chunking(size=20, overlap=4), rerank=10) as retriever:
+        retriever.add(DOCUMENTS.values())
+        yield retriever
+
+
+@pytest.fixture(scope="module")
+def answer(retriever: UnifiedRetriever) -> Answer:
+    return RagPipeline(retriever, n_read=4, threshold=0.0).answer(QUESTION)
+
+
+def test_the_best_citation_is_the_answer(answer: Answer) -> None:
+    assert answer.question == QUESTION
+    assert len(answer.hits) == 4
+    assert answer.hits[0].source == "shop/returns.md"
+    assert "fourteen days" in answer.hits[0].text
+    assert answer.citations
+    best = answer.citations[0]
+    assert (answer.text, answer.confidence) == (best.text, best.confidence)
+    assert str(answer) == f"{best.text}  [{best.hit.source}:{best.start}-{best.end}]"
+
+
+def test_offsets_are_exact_in_the_document(answer: Answer) -> None:
+    assert any(citation.hit.passage.start > 0 for citation in answer.citations)
+    for citation in answer.citations:
+        assert citation.text.strip() == citation.text != ""
+        document = DOCUMENTS[citation.hit.source]
+        assert document.text[citation.start : citation.end] == citation.text
+
+
+def test_confidence_is_a_probability_and_sorts(answer: Answer) -> None:
+    values = [citation.confidence for citation in answer.citations]
+    assert values == sorted(values, reverse=True)
+    assert all(0 < value <= 1 for value in values)
+    scores = [hit.score for hit in answer.hits]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_stages_are_timed(answer: Answer) -> None:
+    assert answer.timings.keys() == {"retrieve", "rerank", "read", "total"}
+    stages = sum(answer.timings[stage] for stage in ("retrieve", "rerank", "read"))
+    assert answer.timings["total"] == pytest.approx(stages, abs=0.05)
+    assert all(value > 0 for value in answer.timings.values())
+
+
+def test_an_answer_is_json(answer: Answer) -> None:
+    kept = json.loads(json.dumps(answer.to_dict()))
+    assert kept.keys() == {
+        "question", "answer", "confidence", "citations", "hits", "timings_ms",
+    }  # fmt: skip
+    assert kept["answer"] == answer.text
+    assert [c["text"] for c in kept["citations"]] == [c.text for c in answer.citations]
+    assert kept["citations"][0]["passage"]["id"] == answer.citations[0].hit.id
+
+
+def test_nothing_confident_is_no_answer(retriever: UnifiedRetriever) -> None:
+    answer = RagPipeline(retriever, threshold=1.0).answer(QUESTION)
+    assert (answer.text, answer.confidence, list(answer.citations)) == (None, 0.0, [])
+    assert str(answer) == NO_ANSWER == "no answer found"
+    assert len(answer.hits) == 4  # what was read is still told
+    assert answer.to_dict()["answer"] is None
+
+
+def test_the_threshold_cuts_between_citations(retriever: UnifiedRetriever, answer: Answer) -> None:
+    values = [citation.confidence for citation in answer.citations]
+    assert len(values) > 1
+    cut = (values[0] + values[1]) / 2
+    stricter = RagPipeline(retriever, n_read=4, threshold=cut).answer(QUESTION)
+    assert [citation.text for citation in stricter.citations] == [answer.text]
+
+
+def test_async_equals_sync(retriever: UnifiedRetriever, answer: Answer) -> None:
+    pipeline = RagPipeline(retriever, n_read=4, threshold=0.0)
+
+    async def both() -> tuple[Answer, Answer]:
+        return await asyncio.gather(pipeline.aanswer(QUESTION), pipeline.aanswer("Where is lunch?"))
+
+    first, second = asyncio.run(both())
+    assert second.question == "Where is lunch?"
+    assert (first.text, first.timings.keys()) == (answer.text, answer.timings.keys())
+    assert [hit.id for hit in first.hits] == [hit.id for hit in answer.hits]
+    assert [(c.text, c.start, c.end) for c in first.citations] == [
+        (c.text, c.start, c.end) for c in answer.citations
+    ]
+    assert first.confidence == pytest.approx(answer.confidence, abs=1e-5)
+    assert second.text == pipeline.answer("Where is lunch?").text
+
+
+def test_filters_narrow_what_is_read(retriever: UnifiedRetriever) -> None:
+    pipeline = RagPipeline(retriever, threshold=0.0)
+    for answer in (
+        pipeline.answer(QUESTION, filters={"team": "office"}),
+        asyncio.run(pipeline.aanswer(QUESTION, filters={"team": "office"})),
+    ):
+        assert {hit.source for hit in answer.hits} == {"office/lunch.md"}
+    assert pipeline.answer(QUESTION, filters={"team": "nobody"}).hits == []
+
+
+def test_an_empty_index_has_no_answer(frozen: UniMoER) -> None:
+    with UnifiedRetriever(frozen) as empty:
+        pipeline = RagPipeline(empty)
+        for answer in (pipeline.answer(QUESTION), asyncio.run(pipeline.aanswer(QUESTION))):
+            assert (answer.text, list(answer.hits)) == (None, [])
+            assert str(answer) == NO_ANSWER
+
+
+def test_without_reranking_the_reader_alone_is_believed(frozen: UniMoER) -> None:
+    with UnifiedRetriever(frozen, rerank=0) as retriever:
+        retriever.add(DOCUMENTS.values())
+        answer = RagPipeline(retriever, threshold=0.0).answer(QUESTION)
+        assert all(hit.rerank is None for hit in answer.hits)
+        readings = {
+            hit.id: retriever.engine.read(QUESTION, [hit.text])[0].probability
+            for hit in answer.hits
+        }
+    assert answer.citations
+    for citation in answer.citations:
+        assert citation.confidence == pytest.approx(readings[citation.hit.id], abs=1e-5)
+
+
+@pytest.mark.parametrize("question", ["", "  \n"])
+def test_an_empty_question_is_refused(retriever: UnifiedRetriever, question: str) -> None:
+    with pytest.raises(InputError, match="empty"):
+        RagPipeline(retriever).answer(question)
+
+
+@pytest.mark.parametrize(
+    "options", [{"n_read": 0}, {"threshold": -0.1}, {"threshold": 1.1}, {"threshold": float("nan")}]
+)
+def test_settings_that_cannot_be_are_refused(
+    retriever: UnifiedRetriever, options: dict[str, float]
+) -> None:
+    (name,) = options
+    with pytest.raises(InputError, match=f"{name} is .*expected"):
+        RagPipeline(retriever, **options)  # type: ignore[arg-type]

@@ -1,0 +1,138 @@
+"""What the documentation says is true: its snippets run, its links lead somewhere."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import runpy
+import shlex
+import shutil
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from shipped import needs_shipped
+from typer.testing import CliRunner
+
+from unimoer_rag.cli.main import app
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+# Commands that need data sets; their own tests run them.
+NEED_DATA = {"eval", "train"}
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """The fenced code blocks of a page in one language."""
+    return re.findall(
+        rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+    )
+
+
+def script(name: str) -> ModuleType:
+    """A script of the repository, loaded without running it."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def names(pages: list[Path]) -> list[str]:
+    return [page.name for page in pages]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory of a reader who copied the handbook."""
+    shutil.copytree(ROOT / "examples" / "handbook", tmp_path / "handbook")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+WITH_PYTHON = [page for page in PAGES if blocks(page, "python")]
+WITH_SHELL = [page for page in PAGES if any("unimoer-rag " in b for b in blocks(page, "sh"))]
+
+
+@needs_shipped
+@pytest.mark.parametrize("page", WITH_PYTHON, ids=names(WITH_PYTHON))
+def test_python_snippets_run(page: Path, folder: Path) -> None:
+    scope: dict[str, object] = {}
+    for number, code in enumerate(blocks(page, "python"), start=1):
+        exec(compile(code, f"{page.name}, snippet {number}", "exec"), scope)
+
+
+@needs_shipped
+@pytest.mark.parametrize("page", WITH_SHELL, ids=names(WITH_SHELL))
+def test_shell_snippets_run(page: Path, folder: Path) -> None:
+    for line in "\n".join(blocks(page, "sh")).splitlines():
+        program, *words = shlex.split(line, comments=True) or [""]
+        if program == "unimoer-rag" and words[0] not in NEED_DATA:
+            result = CliRunner().invoke(app, words)
+            assert result.exit_code == 0, (line, result.output)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=names(PAGES))
+def test_links_lead_to_files(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        if "://" not in target:
+            path, _, heading = target.partition("#")
+            assert not heading, f"{target}: link to the page, headings change"
+            assert (page.parent / path).exists(), target
+
+
+def test_the_command_line_page_is_up_to_date() -> None:
+    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    assert page == script("generate_cli_docs").render(), "run: make docs"
+
+
+def test_the_results_tables_are_up_to_date() -> None:
+    results_table = script("results_table")
+    table = results_table.render(results_table.load())
+    for page in filter(Path.is_file, results_table.PAGES):
+        text = page.read_text(encoding="utf-8")
+        assert text == results_table.fill(text, table), f"{page}: run: make docs"
+
+
+def test_results_table() -> None:
+    def result(ndcg: float, f1: float | None = None) -> dict[str, object]:
+        return {
+            "dataset": "nq",
+            "split": "dev",
+            "n": 1655,
+            "first_stage": "dense",
+            "rerank_depth": 50,
+            "retrieval": {"nDCG@10": ndcg},
+            "rerank": {"nDCG@10": ndcg + 0.01},
+            "answers": {} if f1 is None else {"from": "the gold passage", "f1": f1, "em": 0.5},
+        }
+
+    table = script("results_table").render(
+        {"unimoer-minilm": {"nq-dev": result(0.91, 75.126)}, "minilm": {"nq-dev": result(0.9)}}
+    )
+    assert table.splitlines() == [
+        "| data set | measure | all-MiniLM-L6-v2, frozen | unimoer-minilm |",
+        "|---|---|---:|---:|",
+        "| nq dev, 1,655 questions | nDCG@10, retrieved | 0.9000 | **0.9100** |",
+        "|  | nDCG@10, the first 50 reranked | 0.9100 | **0.9200** |",
+        "|  | F1 of answers from the gold passage |  | 75.13 |",
+        "|  | exact match |  | 0.50 |",
+    ]
+
+
+def test_evaluation_commands() -> None:
+    evaluate = script("evaluate")
+    assert evaluate.command("unimoer-minilm", "trec-dl-2021") == (
+        "unimoer-rag eval --checkpoint unimoer-minilm --data DIR/trec-dl-2021 --split dev "
+        "--run DIR/trec-dl-2021/run.bm25.trec.gz"
+    )
+    for name in evaluate.SETS:
+        assert "DIR/" in evaluate.command("x", name)
+
+
+@needs_shipped
+@pytest.mark.parametrize("name", [path.name for path in (ROOT / "examples").glob("*.py")])
+def test_examples_run(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_path(str(ROOT / "examples" / name), run_name="__main__")
+    assert "answered as expected" in capsys.readouterr().out

@@ -1,0 +1,69 @@
+"""How much of the experts to keep: measured at each strength, chosen by the rules."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from model.tiny_models import make_model
+
+from unimoer_rag.errors import InputError
+from unimoer_rag.evaluation.datasets import BeirDataset
+from unimoer_rag.evaluation.evaluate import EvalOptions, evaluate
+from unimoer_rag.training.strength import Candidate, choose, sweep
+
+
+def test_each_strength_is_measured_and_the_model_left_alone(
+    tiny_bert: Path, toy: BeirDataset
+) -> None:
+    model = make_model(tiny_bert)
+    seen: list[Candidate] = []
+    task, embed = model.task("rerank"), model.task("embed")
+    run = {q.id: dict.fromkeys(toy.corpus, 1.0) for q in toy.questions}
+    pooled = replace(toy, name="pooled")
+    candidates = sweep(
+        model, [(toy, None), (pooled, run)], "rerank", (0.0, 1.0), on_measured=seen.append
+    )
+    assert candidates == seen
+    assert [c.strength for c in candidates] == [0.0, 1.0]
+    assert model.task("rerank") == task
+    options = EvalOptions(parts=("rerank",), n_timed=0)
+    for candidate in candidates:
+        assert candidate.scores.keys() == {"toy", "pooled"}
+        assert candidate.macro == pytest.approx(sum(candidate.scores.values()) / 2)
+        model.tasks["rerank"] = task.with_strength(candidate.strength)
+        measured = evaluate(model, pooled, run=run, options=options)["rerank"]["nDCG@10"]
+        assert candidate.scores["pooled"] == pytest.approx(measured, abs=2e-3)
+    assert candidates[0].scores != candidates[1].scores
+
+    (silent,) = sweep(model, [(toy, None), (pooled, run)], "embed", (0.0,))
+    assert silent.scores.keys() == {"toy"}
+    frozen = make_model(tiny_bert, trained=False)
+    expected = evaluate(frozen, toy, options=EvalOptions(parts=("retrieval",), n_timed=0))
+    assert silent.scores["toy"] == pytest.approx(expected["retrieval"]["nDCG@10"], abs=1e-4)
+    assert model.task("embed") == embed
+
+
+def test_what_cannot_be_measured_is_refused(tiny_bert: Path, toy: BeirDataset) -> None:
+    model = make_model(tiny_bert)
+    with pytest.raises(InputError, match=r"'read'.*embed, rerank"):
+        sweep(model, [(toy, None)], "read")
+    with pytest.raises(InputError, match="none of 1 data sets measures the task 'embed'"):
+        sweep(model, [(toy, {"q0": {"d0": 1.0}})], "embed")
+
+
+def _candidate(strength: float, a: float, b: float) -> Candidate:
+    return Candidate(strength, {"a": a, "b": b})
+
+
+def test_the_best_that_harms_no_set_is_chosen() -> None:
+    frozen = _candidate(0.0, 0.5, 0.5)
+    harmful = _candidate(1.0, 0.9, 0.49)
+    safe = _candidate(0.5, 0.6, 0.5)
+    assert choose([frozen, harmful, safe]) is safe
+    assert choose([frozen, harmful]) is frozen
+    # Of equals, the one nearer to the backbone.
+    assert choose([frozen, _candidate(0.75, 0.5, 0.6), safe]) is safe
+    with pytest.raises(InputError, match="expected 0, the frozen backbone"):
+        choose([harmful, safe])
