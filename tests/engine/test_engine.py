@@ -41,7 +41,8 @@ def close(a: Any, b: Any) -> None:
             assert x.probability == pytest.approx(y.probability, abs=1e-5)
             assert x.margin == pytest.approx(y.margin, abs=1e-4)
     else:
-        np.testing.assert_allclose(a, b, atol=1e-5)
+        # Scores come from float16 token states: padding may move one by a rounding.
+        np.testing.assert_allclose(a, b, atol=2e-4)
 
 
 def test_results_are_the_models_in_input_order(engine: Engine, minilm: UniMoER) -> None:

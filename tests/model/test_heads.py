@@ -166,8 +166,9 @@ def test_kept_document_states_give_the_same_scores(model: UniMoER) -> None:
     with torch.inference_mode():
         logits = model.heads["rerank"].compare(query, kept).numpy()
     expected = model.score("who wrote it?", TEXTS, logits=True)
-    np.testing.assert_allclose(logits, expected, atol=2e-4)
-    assert kept[0].nbytes == len(kept[0].ids) * (32 * 4 + 8) + 32 * 4
+    # Token states are float16 outside of training: a rounding apart, scaled by the head.
+    np.testing.assert_allclose(logits, expected, atol=2e-3)
+    assert kept[0].nbytes == len(kept[0].ids) * (32 * 2 + 8) + 32 * 4
     assert kept[0].ids.dtype == torch.int64
 
 

@@ -24,6 +24,10 @@ def test_embeddings_do_not_depend_on_the_batch(backbone_path, kind) -> None:
     np.testing.assert_allclose(whole, single, atol=2e-5)
 
 
+# Token states kept for late interaction are float16: a rounding apart, scaled by the head.
+HALF = 2e-3
+
+
 def test_results_come_in_the_order_of_the_input(model: UniMoER) -> None:
     order = random.Random(0).sample(range(len(MANY)), len(MANY))
     shuffled = [MANY[i] for i in order]
@@ -32,7 +36,7 @@ def test_results_come_in_the_order_of_the_input(model: UniMoER) -> None:
         np.testing.assert_allclose(
             model.score("who?", shuffled, task=task, logits=True),
             model.score("who?", MANY, task=task, logits=True)[order],
-            atol=2e-4,
+            atol=HALF,
         )
     straight = model.read("who wrote it?", MANY)
     for at, reading in zip(order, model.read("who wrote it?", shuffled), strict=True):
@@ -56,7 +60,7 @@ def test_tasks_in_one_batch_equal_separate_batches(backbone_path, kind, router) 
             for name in ("tokens", "pooled", "ids", "start", "end", "null"):
                 if hasattr(apart, name):
                     torch.testing.assert_close(
-                        getattr(together, name), getattr(apart, name), atol=2e-4, rtol=1e-4
+                        getattr(together, name), getattr(apart, name), atol=HALF, rtol=1e-4
                     )
             if isinstance(apart, torch.Tensor):
                 torch.testing.assert_close(together, apart, atol=2e-4, rtol=1e-4)
