@@ -20,8 +20,8 @@ from pathlib import Path
 SETS = {
     "nq": "",
     "trec-dl-2021": "--run DIR/run.bm25.trec.gz",
-    "squad-dev": "--parts answers",
-    "squad2-dev": "--parts answers",
+    "squad-dev": "--parts answers --limit 4000",
+    "squad2-dev": "--parts answers --limit 4000",
     "hotpotqa": "",
     "musique": "",
     "triviaqa-distant": "",
@@ -29,18 +29,23 @@ SETS = {
 SPLIT = "dev"
 
 
-def command(checkpoint: str, name: str) -> str:
+# What a checkpoint without a trained reader can be measured by.
+RANKING = "--parts retrieval,rerank"
+
+
+def command(checkpoint: str, name: str, *, ranking_only: bool = False) -> str:
     """The command of one data set, as a reader would type it."""
     options = SETS[name].replace("DIR", f"DIR/{name}")
+    if ranking_only:
+        options = f"{options} {RANKING}".strip()
     return (
         f"unimoer-rag eval --checkpoint {shlex.quote(checkpoint)} --data DIR/{name} "
         f"--split {SPLIT} {options}"
     ).strip()
 
 
-def measure(checkpoint: str, name: str, data: Path, target: Path) -> None:
+def measure(typed: str, data: Path, target: Path) -> None:
     """Run one command and keep its result, with the command in it."""
-    typed = command(checkpoint, name)
     words = [word.replace("DIR/", f"{data}/", 1) for word in shlex.split(typed)[1:]]
     part = target.with_suffix(".part")
     subprocess.run(
@@ -60,6 +65,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
     parser.add_argument("--out", type=Path, help="folder of the results")
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
+    parser.add_argument(
+        "--ranking-only", action="store_true", help="for a backbone, whose reader is untrained"
+    )
     options = parser.parse_args()
     out = options.out or Path("results") / Path(options.checkpoint).name
     out.mkdir(parents=True, exist_ok=True)
@@ -68,8 +76,11 @@ def main() -> None:
         if target.exists():
             print(f"{target} is there already", file=sys.stderr)
             continue
-        print(command(options.checkpoint, name), file=sys.stderr)
-        measure(options.checkpoint, name, options.data, target)
+        typed = command(options.checkpoint, name, ranking_only=options.ranking_only)
+        if options.ranking_only and "--parts answers" in SETS[name]:
+            continue
+        print(typed, file=sys.stderr)
+        measure(typed, options.data, target)
 
 
 if __name__ == "__main__":
