@@ -53,16 +53,19 @@ def test_the_threshold_is_the_lowest_confidence_given(engine: Engine) -> None:
     assert [c.text for c in citations] == ["one"]
 
 
-def test_the_reader_abstains_where_no_answer_is_likelier(engine: Engine) -> None:
-    hits = [_hit("sure"), _hit("unsure"), _hit("even"), _hit("blank")]
+def test_confidence_alone_decides_and_an_empty_span_is_never_given(engine: Engine) -> None:
+    # "No answer" likelier than the best span does not silence it: several spans of one right
+    # answer share the probability that is left.
+    hits = [_hit("sure"), _hit("shared"), _hit("weak"), _hit("blank")]
     readings = [
         _reading(hits[0], 0.4, 0.3),
-        _reading(hits[1], 0.4, 0.5),
-        _reading(hits[2], 0.4, 0.4),
+        _reading(hits[1], 0.3, 0.35),
+        _reading(hits[2], 0.04, 0.9),
         Reading("", 0, 0, probability=0.0, no_answer=1.0, margin=float("-inf")),
     ]
-    citations = ExtractiveReader(engine, threshold=0.0).select(hits, readings)
-    assert [c.text for c in citations] == ["sure"]
+    assert [c.text for c in ExtractiveReader(engine).select(hits, readings)] == ["sure", "shared"]
+    everything = ExtractiveReader(engine, threshold=0.0).select(hits, readings)
+    assert [c.text for c in everything] == ["sure", "shared", "weak"]
 
 
 def test_equal_confidence_keeps_the_retrievers_order(engine: Engine) -> None:

@@ -41,7 +41,7 @@ def ask(
     ] = None,
     n_read: Annotated[int, typer.Option("--read", help="Passages to read.")] = 5,
     rerank: Annotated[int, typer.Option(help="First-stage results to rerank; 0 for none.")] = 50,
-    threshold: Annotated[float, typer.Option(help="Least confidence of an answer.")] = 0.1,
+    threshold: Annotated[float, typer.Option(help="Least confidence of an answer.")] = 0.05,
     mode: ModeOption = "dense",
     filters: FiltersOption = None,
     checkpoint: CheckpointOption = "unimoer-minilm",

@@ -43,7 +43,7 @@ class ExtractiveReader:
         threshold: answers below this confidence are not given.
     """
 
-    def __init__(self, engine: Engine, *, threshold: float = 0.1) -> None:
+    def __init__(self, engine: Engine, *, threshold: float = 0.05) -> None:
         self._engine, self.threshold = engine, threshold
 
     def read(self, question: str, hits: Sequence[Hit]) -> list[Citation]:
@@ -67,7 +67,7 @@ class ExtractiveReader:
                 confidence=reading.probability * (1.0 if hit.rerank is None else hit.rerank),
             )
             for hit, reading in zip(hits, readings, strict=True)
-            if reading.text and reading.probability > reading.no_answer
+            if reading.text
         ]
         kept = [citation for citation in citations if citation.confidence >= self.threshold]
         return sorted(kept, key=lambda citation: -citation.confidence)

@@ -78,7 +78,7 @@ class RagPipeline:
     """
 
     def __init__(
-        self, retriever: UnifiedRetriever, *, n_read: int = 5, threshold: float = 0.1
+        self, retriever: UnifiedRetriever, *, n_read: int = 5, threshold: float = 0.05
     ) -> None:
         if n_read < 1:
             raise InputError(f"n_read is {n_read}: expected the number of passages to read")
