@@ -1,4 +1,4 @@
-"""Shift a checkpoint's no-answer bias so that it abstains when it should.
+"""Choose from which probability of "no answer" a checkpoint's reader abstains.
 
 python scripts/calibrate_reader.py --checkpoint CHECKPOINT --data DIR/squad2-dev --output OUT
 """
@@ -25,9 +25,9 @@ def main(
     """Calibrate and save."""
     quiet()
     model = UniMoER.from_pretrained(checkpoint)
-    shift = calibrate_reader(model, load_beir(data, "dev").limit(questions))
+    threshold = calibrate_reader(model, load_beir(data, "dev").limit(questions))
     model.save_pretrained(output)
-    errors.print(f"no-answer logit shifted by {shift:+.3f}")
+    errors.print(f"abstains from a no-answer probability of {threshold:.3f}")
 
 
 if __name__ == "__main__":

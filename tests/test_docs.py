@@ -11,7 +11,6 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from shipped import needs_shipped
 from typer.testing import CliRunner
 
 from unimoer_rag.cli.main import app
@@ -55,7 +54,6 @@ WITH_PYTHON = [page for page in PAGES if blocks(page, "python")]
 WITH_SHELL = [page for page in PAGES if any("unimoer-rag " in b for b in blocks(page, "sh"))]
 
 
-@needs_shipped
 @pytest.mark.parametrize("page", WITH_PYTHON, ids=names(WITH_PYTHON))
 def test_python_snippets_run(page: Path, folder: Path) -> None:
     scope: dict[str, object] = {}
@@ -63,7 +61,6 @@ def test_python_snippets_run(page: Path, folder: Path) -> None:
         exec(compile(code, f"{page.name}, snippet {number}", "exec"), scope)
 
 
-@needs_shipped
 @pytest.mark.parametrize("page", WITH_SHELL, ids=names(WITH_SHELL))
 def test_shell_snippets_run(page: Path, folder: Path) -> None:
     for line in "\n".join(blocks(page, "sh")).splitlines():
@@ -131,7 +128,6 @@ def test_evaluation_commands() -> None:
         assert "DIR/" in evaluate.command("x", name)
 
 
-@needs_shipped
 @pytest.mark.parametrize("name", [path.name for path in (ROOT / "examples").glob("*.py")])
 def test_examples_run(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     runpy.run_path(str(ROOT / "examples" / name), run_name="__main__")

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 from cli_helpers import Command
-from shipped import needs_shipped
 
 MINILM = ("--checkpoint", "minilm")
 
@@ -90,7 +89,6 @@ def test_wrong_arguments(run: Command, indexed: Path) -> None:
         assert result.stdout == ""
 
 
-@needs_shipped
 def test_the_default_checkpoint_answers(run: Command, docs: Path) -> None:
     result = run("ask", "How long do refunds take?", "--docs", docs, "--json")
     assert result.exit_code == 0

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 from cli_helpers import Command
-from shipped import needs_shipped
 
 
 def test_text(run: Command) -> None:
@@ -31,7 +30,6 @@ def test_an_unknown_checkpoint(run: Command) -> None:
     assert "no checkpoint 'nothing-of-that-name'" in result.stderr
 
 
-@needs_shipped
 def test_the_default_checkpoint(run: Command) -> None:
     found = json.loads(run("info", "--json").stdout)
     assert found["checkpoint"] == "unimoer-minilm"

@@ -41,6 +41,7 @@ def measure_reading(
     """
     questions = [q for q in dataset.questions if q.answers is not None]
     may_abstain = any(not q.answers for q in questions)
+    threshold = engine.model.task("read").abstain
 
     def read(question: Question) -> Future[list[Reading]]:
         passage = dataset.corpus[question.context or ""].text
@@ -52,7 +53,7 @@ def measure_reading(
         futures = [read(question) for question in block]
         for question, future in zip(block, futures, strict=True):
             best = future.result()[0]
-            abstain = may_abstain and best.no_answer >= best.probability
+            abstain = may_abstain and best.no_answer >= threshold
             predictions[question.id] = "" if abstain else best.text
         on_progress("reading", at + len(block), len(questions))
     scores = score_answers(predictions, dataset.golds).to_dict()

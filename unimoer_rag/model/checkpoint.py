@@ -208,6 +208,7 @@ def _describe(model: UniMoER, weights_sha256: str) -> CheckpointConfig:
                 experts=task.experts,
                 strength=task.strength,
                 max_tokens=task.max_tokens,
+                abstain=task.abstain,
             )
             for task in model.tasks.values()
         ),

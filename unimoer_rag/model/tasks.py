@@ -45,6 +45,8 @@ class Task:
         strength: factor on the experts' output, chosen on development sets; 0 is the frozen
             backbone.
         max_tokens: rows are truncated to this length, special tokens included; at least 16.
+        abstain: a reader asked about one passage gives no answer where "no answer" is at least
+            this probable; chosen on development questions.
 
     Raises:
         InputError: a field has a value that cannot be used.
@@ -55,6 +57,7 @@ class Task:
     experts: tuple[str, ...]
     strength: float = 1.0
     max_tokens: int = 256
+    abstain: float = 0.5
 
     def __post_init__(self) -> None:
         if self.head not in get_args(Head):
@@ -69,6 +72,11 @@ class Task:
         if self.max_tokens < MIN_TOKENS:
             raise InputError(
                 f"task {self.name!r} keeps {self.max_tokens} tokens: expected at least {MIN_TOKENS}"
+            )
+
+        if not 0 <= self.abstain <= 1:
+            raise InputError(
+                f"task {self.name!r} abstains at {self.abstain}: expected a probability in [0, 1]"
             )
 
     @property

@@ -1,14 +1,13 @@
-"""When to abstain: the no-answer logit's bias, chosen on questions with and without answers.
+"""When to abstain: the probability of "no answer" from which a reader gives none.
 
 Made-up unanswerable questions are easier than those people write, so a reader trained on them is
-too sure that there is an answer. One number, added to the no-answer logit, corrects for that.
+too sure that there is an answer. One number, chosen on questions with and without, corrects that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-import torch
+from dataclasses import replace
 
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import DataError
@@ -17,34 +16,33 @@ from unimoer_rag.evaluation.datasets import BeirDataset
 from unimoer_rag.model.jobs import Reading, reading
 from unimoer_rag.model.unimoer import UniMoER
 
-__all__ = ["best_shift", "calibrate_reader"]
+__all__ = ["best_threshold", "calibrate_reader"]
 
 
-def best_shift(margins: Sequence[float], gains: Sequence[float]) -> tuple[float, float]:
-    """The shift of the no-answer logit with the highest mean F1.
+def best_threshold(no_answer: Sequence[float], gains: Sequence[float]) -> tuple[float, float]:
+    """The probability of "no answer" to abstain from, with the highest mean F1.
 
     Args:
-        margins: best span's logit minus the no-answer logit, for each question.
+        no_answer: each question's probability that its passage does not answer.
         gains: what answering earns over abstaining: the span's F1, or -1 where abstaining is
             right.
 
     Returns:
-        The shift, half way between two margins, and the mean gain there.
+        The threshold, half way between two probabilities, and the mean gain there.
     """
-    order = sorted(range(len(margins)), key=lambda i: -margins[i])
+    order = sorted(range(len(no_answer)), key=lambda i: no_answer[i])
     best, best_at, total = 0.0, 0, 0.0
     for at, i in enumerate(order, start=1):
         total += gains[i]
         if total > best:
             best, best_at = total, at
-    ordered = [margins[i] for i in order]
-    edges = [ordered[0] + 1.0, *ordered, ordered[-1] - 1.0]
-    # Questions before `best_at` are answered: their margins lie above the shift.
-    return (edges[best_at] + edges[best_at + 1]) / 2, best / len(margins)
+    edges = [0.0, *(no_answer[i] for i in order), 1.0]
+    # Questions before `best_at` are answered: their probabilities lie below the threshold.
+    return (edges[best_at] + edges[best_at + 1]) / 2, best / len(no_answer)
 
 
 def calibrate_reader(model: UniMoER, dataset: BeirDataset) -> float:
-    """Shift the READ head's no-answer bias in place; returns the shift.
+    """Set the READ task's abstention threshold; returns it.
 
     Raises:
         DataError: the data set has no passages to read, or no unanswerable questions.
@@ -62,7 +60,6 @@ def calibrate_reader(model: UniMoER, dataset: BeirDataset) -> float:
         f1(r.text, q.answers) if q.answers else -1.0
         for r, q in zip(readings, questions, strict=True)
     ]
-    shift, _ = best_shift([r.margin for r in readings], gains)
-    with torch.no_grad():
-        model.heads["read"].null.bias += shift  # type: ignore[union-attr, operator]
-    return shift
+    threshold, _ = best_threshold([r.no_answer for r in readings], gains)
+    model.tasks["read"] = replace(model.task("read"), abstain=threshold)
+    return threshold
