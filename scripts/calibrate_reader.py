@@ -1,4 +1,4 @@
-"""Choose from which probability of "no answer" a checkpoint's reader abstains.
+"""Choose the doubt from which a checkpoint's reader abstains.
 
 python scripts/calibrate_reader.py --checkpoint CHECKPOINT --data DIR/squad2-dev --output OUT
 """
@@ -27,7 +27,7 @@ def main(
     model = UniMoER.from_pretrained(checkpoint)
     threshold = calibrate_reader(model, load_beir(data, "dev").limit(questions))
     model.save_pretrained(output)
-    errors.print(f"abstains from a no-answer probability of {threshold:.3f}")
+    errors.print(f"abstains from a doubt of {threshold:.3f}")
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ def measure_reading(
         futures = [read(question) for question in block]
         for question, future in zip(block, futures, strict=True):
             best = future.result()[0]
-            abstain = may_abstain and best.no_answer >= threshold
+            abstain = may_abstain and best.doubt >= threshold
             predictions[question.id] = "" if abstain else best.text
         on_progress("reading", at + len(block), len(questions))
     scores = score_answers(predictions, dataset.golds).to_dict()

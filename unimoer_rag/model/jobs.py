@@ -63,6 +63,11 @@ class Reading:
     no_answer: float
     margin: float
 
+    @property
+    def doubt(self) -> float:
+        """Probability of "no answer" against this span alone, other spans left out."""
+        return self.no_answer / (self.no_answer + self.probability)
+
 
 def embedding(model: UniMoER, texts: Sequence[str], side: Side) -> Job[NDArray[np.float32]]:
     """Embeddings of texts, float32 `[n, dimension]`, L2-normalised.

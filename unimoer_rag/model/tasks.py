@@ -46,7 +46,8 @@ class Task:
             backbone.
         max_tokens: rows are truncated to this length, special tokens included; at least 16.
         abstain: a reader asked about one passage gives no answer where "no answer" is at least
-            this probable; chosen on development questions.
+            this probable against the best span (`Reading.doubt`); chosen on development
+            questions.
 
     Raises:
         InputError: a field has a value that cannot be used.

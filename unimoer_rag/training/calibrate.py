@@ -1,4 +1,4 @@
-"""When to abstain: the probability of "no answer" from which a reader gives none.
+"""When to abstain: the doubt from which a reader gives no answer.
 
 Made-up unanswerable questions are easier than those people write, so a reader trained on them is
 too sure that there is an answer. One number, chosen on questions with and without, corrects that.
@@ -19,26 +19,26 @@ from unimoer_rag.model.unimoer import UniMoER
 __all__ = ["best_threshold", "calibrate_reader"]
 
 
-def best_threshold(no_answer: Sequence[float], gains: Sequence[float]) -> tuple[float, float]:
-    """The probability of "no answer" to abstain from, with the highest mean F1.
+def best_threshold(doubts: Sequence[float], gains: Sequence[float]) -> tuple[float, float]:
+    """The doubt to abstain from, with the highest mean F1.
 
     Args:
-        no_answer: each question's probability that its passage does not answer.
+        doubts: each question's `Reading.doubt`.
         gains: what answering earns over abstaining: the span's F1, or -1 where abstaining is
             right.
 
     Returns:
-        The threshold, half way between two probabilities, and the mean gain there.
+        The threshold, half way between two doubts, and the mean gain there.
     """
-    order = sorted(range(len(no_answer)), key=lambda i: no_answer[i])
+    order = sorted(range(len(doubts)), key=lambda i: doubts[i])
     best, best_at, total = 0.0, 0, 0.0
     for at, i in enumerate(order, start=1):
         total += gains[i]
         if total > best:
             best, best_at = total, at
-    edges = [0.0, *(no_answer[i] for i in order), 1.0]
-    # Questions before `best_at` are answered: their probabilities lie below the threshold.
-    return (edges[best_at] + edges[best_at + 1]) / 2, best / len(no_answer)
+    edges = [0.0, *(doubts[i] for i in order), 1.0]
+    # Questions before `best_at` are answered: their doubts lie below the threshold.
+    return (edges[best_at] + edges[best_at + 1]) / 2, best / len(doubts)
 
 
 def calibrate_reader(model: UniMoER, dataset: BeirDataset) -> float:
@@ -60,6 +60,6 @@ def calibrate_reader(model: UniMoER, dataset: BeirDataset) -> float:
         f1(r.text, q.answers) if q.answers else -1.0
         for r, q in zip(readings, questions, strict=True)
     ]
-    threshold, _ = best_threshold([r.no_answer for r in readings], gains)
+    threshold, _ = best_threshold([r.doubt for r in readings], gains)
     model.tasks["read"] = replace(model.task("read"), abstain=threshold)
     return threshold
