@@ -84,8 +84,7 @@ class BeirDataset:
 
     def content(self, doc_id: str) -> str:
         """A document as the model sees it: the title, where there is one, then the text."""
-        found = self.corpus[doc_id]
-        return f"{found.title}. {found.text}" if found.title else found.text
+        return self.corpus[doc_id].content
 
     def limit(self, n: int, seed: int = 0) -> BeirDataset:
         """Keep `n` questions drawn at random, in file order, over the same corpus.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from typing import Any
@@ -16,7 +16,7 @@ from unimoer_rag.model.jobs import Reading, reading
 from unimoer_rag.pipelines.rag import RagPipeline
 from unimoer_rag.retrieval.retriever import UnifiedRetriever
 
-__all__ = ["measure_pipeline", "measure_reading"]
+__all__ = ["measure_pipeline", "measure_reading", "read_contexts"]
 
 # Questions under way at once: enough to fill batches, few enough to report progress.
 _BLOCK = 64
@@ -43,26 +43,39 @@ def measure_reading(
     may_abstain = any(not q.answers for q in questions)
     threshold = engine.model.task("read").abstain
 
-    def read(question: Question) -> Future[list[Reading]]:
-        passage = dataset.corpus[question.context or ""].text
-        return engine.submit(reading(engine.model, question.text, [passage]))
-
     predictions: dict[str, str] = {}
-    for at in range(0, len(questions), _BLOCK):
-        block = questions[at : at + _BLOCK]
-        futures = [read(question) for question in block]
-        for question, future in zip(block, futures, strict=True):
-            best = future.result()[0]
-            abstain = may_abstain and best.doubt >= threshold
-            predictions[question.id] = "" if abstain else best.text
-        on_progress("reading", at + len(block), len(questions))
+    for question, best in read_contexts(engine, dataset, questions, on_progress=on_progress):
+        abstain = may_abstain and best.doubt >= threshold
+        predictions[question.id] = "" if abstain else best.text
     scores = score_answers(predictions, dataset.golds).to_dict()
 
     def alone(question: Question) -> None:
-        read(question).result()
+        _submit(engine, dataset, question).result()
 
     timed = median_ms("read", [partial(alone, question) for question in questions[:n_timed]])
     return {"from": "the gold passage", **_rounded(scores)}, timed
+
+
+def read_contexts(
+    engine: Engine,
+    dataset: BeirDataset,
+    questions: Sequence[Question],
+    *,
+    on_progress: Progress = lambda what, done, total: None,
+) -> Iterator[tuple[Question, Reading]]:
+    """Each question with the best span of its own passage, in order."""
+    for at in range(0, len(questions), _BLOCK):
+        block = questions[at : at + _BLOCK]
+        # All are queued before the first is awaited, so that they share batches.
+        futures = [_submit(engine, dataset, question) for question in block]
+        for question, future in zip(block, futures, strict=True):
+            yield question, future.result()[0]
+        on_progress("reading", at + len(block), len(questions))
+
+
+def _submit(engine: Engine, dataset: BeirDataset, question: Question) -> Future[list[Reading]]:
+    passage = dataset.corpus[question.context or ""].text
+    return engine.submit(reading(engine.model, question.text, [passage]))
 
 
 def measure_pipeline(

@@ -31,6 +31,11 @@ class Document:
     title: str = ""
     metadata: Mapping[str, Scalar | list[str]] = field(default_factory=dict)
 
+    @property
+    def content(self) -> str:
+        """What the model sees of a document kept whole: the title, then the text."""
+        return _with_title(self.title, self.text)
+
 
 @dataclass(frozen=True, slots=True)
 class Passage:
@@ -61,7 +66,7 @@ class Passage:
     @property
     def content(self) -> str:
         """What the model sees: the title, where there is one, then the text."""
-        return f"{self.title}. {self.text}" if self.title else self.text
+        return _with_title(self.title, self.text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,3 +127,7 @@ class Hit:
             "fused": self.fused,
             "rerank": self.rerank,
         }
+
+
+def _with_title(title: str, text: str) -> str:
+    return f"{title}. {text}" if title else text

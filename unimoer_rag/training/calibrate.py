@@ -13,7 +13,7 @@ from unimoer_rag.engine import Engine
 from unimoer_rag.errors import DataError
 from unimoer_rag.evaluation.answers import f1
 from unimoer_rag.evaluation.datasets import BeirDataset
-from unimoer_rag.model.jobs import Reading, reading
+from unimoer_rag.evaluation.measure_answers import read_contexts
 from unimoer_rag.model.unimoer import UniMoER
 
 __all__ = ["best_threshold", "calibrate_reader"]
@@ -50,16 +50,8 @@ def calibrate_reader(model: UniMoER, dataset: BeirDataset) -> float:
     questions = [q for q in dataset.questions if q.answers is not None and q.context]
     if all(q.answers for q in questions):
         raise DataError(f"{dataset.name}: no unanswerable question to calibrate abstention on")
-    engine = Engine.of(model)
-    futures = [
-        engine.submit(reading(model, q.text, [dataset.corpus[q.context or ""].text]))
-        for q in questions
-    ]
-    readings: list[Reading] = [future.result()[0] for future in futures]
-    gains = [
-        f1(r.text, q.answers) if q.answers else -1.0
-        for r, q in zip(readings, questions, strict=True)
-    ]
-    threshold, _ = best_threshold([r.doubt for r in readings], gains)
+    read = list(read_contexts(Engine.of(model), dataset, questions))
+    gains = [f1(best.text, q.answers) if q.answers else -1.0 for q, best in read]
+    threshold, _ = best_threshold([best.doubt for _, best in read], gains)
     model.tasks["read"] = replace(model.task("read"), abstain=threshold)
     return threshold
