@@ -27,6 +27,10 @@ def train_command(
     output: Annotated[
         Path | None, typer.Option("--output", help="The run's folder (runs/RECIPE).")
     ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option("--start", help="Checkpoint to begin from, in place of untrained experts."),
+    ] = None,
     validate: Annotated[
         bool, typer.Option(help="Measure on the development sets under --data as it goes.")
     ] = True,
@@ -36,6 +40,8 @@ def train_command(
     from unimoer_rag.training.recipe import find_recipe
 
     chosen = find_recipe(recipe)
+    if start is not None:
+        chosen = chosen.model_copy(update={"start": start})
     folder = output or Path("runs") / Path(recipe).stem
     quiet()
     from unimoer_rag.training.run import train

@@ -73,6 +73,11 @@ class RunFolder:
         return self.path / "mined"
 
     @property
+    def begun(self) -> bool:
+        """It holds a state to go on from."""
+        return self._state.is_file()
+
+    @property
     def _state(self) -> Path:
         return self.path / "state.safetensors"
 

@@ -89,6 +89,9 @@ class Recipe(_Part):
 
     name: str
     backbone: str
+    start: str | None = Field(
+        default=None, description="checkpoint whose experts, router and heads to begin from"
+    )
     seed: int = 0
     experts: dict[str, ExpertConfig]
     tasks: tuple[TaskConfig, ...]

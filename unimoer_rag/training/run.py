@@ -6,7 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
+from unimoer_rag.errors import TrainingError
+from unimoer_rag.model.checkpoint import parameters_by_name
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.training.data import ReadSource, load_sources
 from unimoer_rag.training.folder import RunFolder
@@ -20,7 +23,7 @@ from unimoer_rag.training.objectives import (
 from unimoer_rag.training.recipe import Recipe
 from unimoer_rag.training.trainer import StepReport, Trainer
 
-__all__ = ["make_model", "train"]
+__all__ = ["make_model", "start_tensors", "train"]
 
 Progress = Callable[[str, int, int], None]
 
@@ -38,6 +41,38 @@ def make_model(recipe: Recipe) -> UniMoER:
         gate=recipe.gate,
         targets=recipe.targets,
     )
+
+
+def start_tensors(model: UniMoER, checkpoint: str) -> dict[str, Tensor]:
+    """What a model can take over from a checkpoint: its tensors of the same names.
+
+    Args:
+        model: of the same backbone.
+        checkpoint: a name or folder, as for `UniMoER.from_pretrained`.
+
+    Raises:
+        CheckpointError: it is missing or damaged.
+        TrainingError: its backbone is another, a tensor has another shape there, or none has a
+            name of the model's.
+    """
+    other = UniMoER.from_pretrained(checkpoint)
+    if other.backbone_name != model.backbone_name:
+        raise TrainingError(
+            f"start: {checkpoint} is on the backbone {other.backbone_name}, the recipe on "
+            f"{model.backbone_name}: start from a checkpoint of the same backbone"
+        )
+    own, learnt = parameters_by_name(model), parameters_by_name(other)
+    common = {name: learnt[name].detach() for name in own if name in learnt}
+    if not common:
+        raise TrainingError(f"start: {checkpoint} has no expert or head of the recipe")
+    for name, tensor in common.items():
+        if own[name].shape != tensor.shape:
+            raise TrainingError(
+                f"start: {name} has the shape {tuple(tensor.shape)} in {checkpoint}, the recipe "
+                f"makes it {tuple(own[name].shape)}: give the expert the same rank and the task "
+                "the same experts, or another name"
+            )
+    return common
 
 
 def train(
@@ -64,12 +99,17 @@ def train(
 
     Raises:
         DataError: a data set is missing or malformed.
-        TrainingError: the folder holds another run, or the loss is no longer finite.
+        CheckpointError: the checkpoint to start from cannot be used.
+        TrainingError: that checkpoint does not fit the recipe, the folder holds another run, or
+            the loss is no longer finite.
     """
     folder = RunFolder(output, recipe)  # first: mining takes minutes
     names = sorted({*recipe.mining.sources, *recipe.reading.sources})
     sources = load_sources(data, names)
     model = make_model(recipe)
+    start: dict[str, Tensor] = {}
+    if recipe.start is not None and not folder.begun:
+        start = start_tensors(model, recipe.start)
     mined: dict[str, Mined] = {}
     if recipe.ranking.groups or recipe.embedding.queries:
         for name in recipe.mining.sources:
@@ -83,7 +123,11 @@ def train(
                     f"mining {name}", done, total
                 ),
             )
-    # After mining: a resumed trainer brings back trained experts, and the frozen backbone mines.
+    # After mining, which is the frozen backbone's: a start and a resumed run bring experts.
+    named = parameters_by_name(model)
+    with torch.no_grad():
+        for name, tensor in start.items():
+            named[name].copy_(tensor)
     trainer = Trainer(model, recipe, folder=output)
     objectives: list[Objective] = []
     if recipe.reading.examples:

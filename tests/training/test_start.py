@@ -1,0 +1,81 @@
+"""Training that begins from a checkpoint."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from training.toy import toy_recipe
+
+from unimoer_rag.errors import CheckpointError, TrainingError
+from unimoer_rag.model.checkpoint import parameters_by_name
+from unimoer_rag.training.recipe import Recipe
+from unimoer_rag.training.run import make_model, start_tensors, train
+
+
+@pytest.fixture(scope="module")
+def learnt(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint whose tensors all differ from those of an untrained model."""
+    model = make_model(toy_recipe(tiny_bert))
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for tensor in parameters_by_name(model).values():
+            tensor.copy_(torch.randn(tensor.shape, generator=generator).half())
+    return model.save_pretrained(tmp_path_factory.mktemp("learnt"))
+
+
+def _silent(backbone: Path, start: Path, **changes: object) -> Recipe:
+    """A recipe of one step so small that nothing moves measurably."""
+    rate = {"steps": 1, "learning_rate": {"default": 1e-12}, "token_budget": 256}
+    return toy_recipe(backbone, start=str(start), optimizer=rate, **changes)
+
+
+def test_a_run_begins_with_what_the_checkpoint_learnt(
+    tiny_bert: Path, learnt: Path, toy_data: Path, tmp_path: Path
+) -> None:
+    recipe = _silent(tiny_bert, learnt)
+    assert train(recipe, data=toy_data, output=tmp_path / "run")
+    expected = start_tensors(make_model(recipe), str(learnt))
+    found = start_tensors(make_model(recipe), str(tmp_path / "run" / "checkpoint"))
+    assert expected.keys() == found.keys() == parameters_by_name(make_model(recipe)).keys()
+    for name, tensor in expected.items():
+        torch.testing.assert_close(found[name], tensor, atol=1e-3, rtol=1e-3, msg=name)
+
+
+def test_what_the_checkpoint_lacks_starts_new(tiny_bert: Path, learnt: Path) -> None:
+    experts = {e: {"r": 2, "lora_alpha": 4} for e in ("shared", "mine")}
+    tasks = [
+        {"name": "embed", "head": "vector", "experts": ["mine"], "max_tokens": 24},
+        {"name": "rerank", "head": "late", "experts": ["mine"], "max_tokens": 24},
+        {"name": "read", "head": "span", "experts": ["shared"], "max_tokens": 96},
+    ]
+    model = make_model(toy_recipe(tiny_bert, experts=experts, tasks=tasks, router="task-explicit"))
+    taken = start_tensors(model, str(learnt))
+    assert any(name.startswith("experts.shared.") for name in taken)
+    assert any(name.startswith("heads.read.") for name in taken)
+    assert not any(name.startswith("experts.mine.") for name in taken)
+
+
+def test_a_resumed_run_needs_its_start_no_more(
+    tiny_bert: Path, learnt: Path, toy_data: Path, tmp_path: Path
+) -> None:
+    start = shutil.copytree(learnt, tmp_path / "start")
+    recipe = _silent(tiny_bert, start)
+    assert train(recipe, data=toy_data, output=tmp_path / "run")
+    shutil.rmtree(start)
+    assert train(recipe, data=toy_data, output=tmp_path / "run")
+
+
+def test_what_does_not_fit_is_refused_before_anything_is_mined(
+    tiny_bert: Path, learnt: Path, toy_data: Path, tmp_path: Path
+) -> None:
+    wider = {e: {"r": 3, "lora_alpha": 4} for e in ("shared", "embed", "rerank", "read")}
+    with pytest.raises(TrainingError, match=r"lora_A.weight has the shape .* give the expert"):
+        train(_silent(tiny_bert, learnt, experts=wider), data=toy_data, output=tmp_path / "a")
+    with pytest.raises(TrainingError, match="start from a checkpoint of the same backbone"):
+        train(_silent(tiny_bert, Path("minilm")), data=toy_data, output=tmp_path / "b")
+    with pytest.raises(CheckpointError, match="nowhere"):
+        train(_silent(tiny_bert, tmp_path / "nowhere"), data=toy_data, output=tmp_path / "c")
+    assert not list(tmp_path.glob("*/mined/*"))
