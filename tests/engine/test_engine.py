@@ -50,6 +50,7 @@ def test_results_are_the_models_in_input_order(engine: Engine, minilm: UniMoER) 
     close(engine.embed(TEXTS, "query"), minilm.embed(TEXTS, "query"))
     close(engine.score(QUERY, TEXTS), minilm.score(QUERY, TEXTS))
     close(engine.score(QUERY, TEXTS, logits=True), minilm.score(QUERY, TEXTS, logits=True))
+    close(engine.rank(QUERY, TEXTS), minilm.rank(QUERY, TEXTS))
     cross = minilm.score(QUERY, TEXTS[:8], task="rerank-cross")
     close(engine.score(QUERY, TEXTS[:8], task="rerank-cross"), cross)
     close(engine.read(QUERY, TEXTS[:8]), minilm.read(QUERY, TEXTS[:8]))
@@ -58,7 +59,7 @@ def test_results_are_the_models_in_input_order(engine: Engine, minilm: UniMoER) 
 
 def test_nothing_asked_is_nothing_answered(engine: Engine, minilm: UniMoER) -> None:
     assert engine.embed([]).shape == (0, minilm.dimension)
-    assert engine.score(QUERY, []).shape == (0,)
+    assert engine.score(QUERY, []).shape == engine.rank(QUERY, []).shape == (0,)
     assert engine.read(QUERY, []) == []
 
 
@@ -86,6 +87,7 @@ def _requests() -> list[tuple[str, tuple[Any, ...]]]:
             ("embed", (texts,)),
             ("embed", (texts, "query")),
             ("score", (texts[0], texts[1:])),
+            ("rank", (texts[0], texts[1:])),
             ("read", (texts[0], texts[1:3])),
         ]
     return requests
@@ -114,8 +116,8 @@ def test_threads_and_coroutines_get_what_a_single_caller_gets(
     assert len(after - before) == 1
     for answer, wanted in zip(answers, [*expected, *expected[:16]], strict=True):
         close(answer, wanted)
-    assert engine.stats.jobs == 48
-    assert engine.stats.batches < 48  # rows of different callers shared batches
+    assert engine.stats.jobs == 56
+    assert engine.stats.batches < 56  # rows of different callers shared batches
 
 
 def test_batches_fill_a_budget_with_rows_of_one_length(minilm: UniMoER) -> None:

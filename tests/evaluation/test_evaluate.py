@@ -96,17 +96,22 @@ def test_retrieval_equals_an_independent_ranking(model: UniMoER, finding: BeirDa
     assert (result["rerank"], result["answers"], result["latency_ms"]) == ({}, {}, {})
 
 
-@pytest.mark.parametrize("depth", [1, 7, 500])
+@pytest.mark.parametrize(("depth", "feedback"), [(1, 0.0), (7, 0.0), (7, 0.3), (500, 0.0)])
 def test_reranking_orders_the_first_and_leaves_the_rest(
-    depth: int, model: UniMoER, finding: BeirDataset
+    depth: int,
+    feedback: float,
+    model: UniMoER,
+    finding: BeirDataset,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setitem(model.tasks, "rerank", replace(model.task("rerank"), feedback=feedback))
     first = _dense(model, finding)
     second = _rerank(Engine.of(model), finding, finding.questions, first, depth, lambda *_: None)
     expected: Run = {}
     for question in finding.questions:
         before = sorted(first[question.id], key=lambda d: -first[question.id][d])
         top, rest = before[:depth], before[depth:]
-        logits = model.score(question.text, [finding.content(d) for d in top], logits=True)
+        logits = model.rank(question.text, [finding.content(d) for d in top], logits=True)
         after = [top[i] for i in np.argsort(-logits, kind="stable")] + rest
         scores = second[question.id]
         assert sorted(scores, key=lambda d: -scores[d])[depth:] == rest

@@ -141,6 +141,53 @@ def test_maxsim_properties() -> None:
         assert math.isfinite(float(head.compare(marks, [document])[0]))
 
 
+@given(st.integers(2, 6), st.floats(0.05, 0.9), st.integers(0, 999))
+@settings(deadline=None, max_examples=40)
+def test_feedback_equals_its_definition(n: int, share: float, seed: int) -> None:
+    head = LateHead(torch.tensor([101, 103]))
+    query = state(3, seed=seed)
+    documents = [state(4 + at, seed=seed + 1 + at) for at in range(n)]
+    own = [double_loop(head, query, document) for document in documents]
+    first, second = sorted(range(n), key=lambda at: -own[at])[:2]
+    weight = 1 / (1 + math.exp(own[second] - own[first]))
+    blended = [
+        (1 - share) * own[at]
+        + share * weight * double_loop(head, documents[first], document)
+        + share * (1 - weight) * double_loop(head, documents[second], document)
+        for at, document in enumerate(documents)
+    ]
+    expected = [value - max(blended) + max(own) for value in blended]
+    with torch.inference_mode():
+        found = head.rank(query, documents, share).tolist()
+    assert found == pytest.approx(expected, abs=1e-3)
+
+
+def test_feedback_lifts_what_is_like_the_best() -> None:
+    head = LateHead(torch.tensor([101]))
+    query, best, other = state(3, seed=1), state(6, seed=2), state(6, seed=3)
+    best = LateState(torch.cat([query.tokens, best.tokens]), query.pooled, torch.arange(9) + 200)
+    # Two documents equally near to the query: the first shares the rest of the best one's tokens.
+    like = LateState(best.tokens[3:], other.pooled, best.ids[3:])
+    unlike = LateState(other.tokens, other.pooled, other.ids)
+    documents = [unlike, like, best]
+    with torch.inference_mode():
+        own, ranked = head.compare(query, documents), head.rank(query, documents, 0.3)
+        assert torch.equal(head.rank(query, documents, 0.0), own)
+        assert torch.equal(head.rank(query, documents[:1], 0.3), own[:1])
+        assert head.rank(query, [], 0.3).shape == (0,)
+    assert ranked[1] - ranked[0] > own[1] - own[0]
+    assert ranked.max() == pytest.approx(float(own.max()), abs=1e-4)
+
+
+def test_many_documents_are_compared_as_few_are() -> None:
+    head = LateHead(torch.tensor([101]))
+    query, documents = state(3, seed=1), [state(1 + at % 5, seed=at) for at in range(150)]
+    with torch.inference_mode():
+        at_once = head.compare(query, documents)
+        one_by_one = torch.cat([head.compare(query, [document]) for document in documents])
+    torch.testing.assert_close(at_once, one_by_one, atol=1e-5, rtol=0)
+
+
 def test_late_scores_of_texts_without_tokens_are_finite() -> None:
     head = LateHead(torch.tensor([101]))
     empty, full = state(0, seed=1), state(3, seed=2)

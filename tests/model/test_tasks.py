@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from tiny_models import make_model
 
@@ -21,7 +23,9 @@ def test_tasks_are_values() -> None:
     assert len({*DEFAULT_TASKS, EMBED}) == 4
 
 
-@pytest.mark.parametrize("task", DEFAULT_TASKS)
+@pytest.mark.parametrize(
+    "task", [*DEFAULT_TASKS, replace(RERANK, feedback=0.25), replace(READ, abstain=0.3)]
+)
 def test_a_task_survives_its_configuration(task: Task) -> None:
     assert TaskConfig.model_validate_json(_config(task).model_dump_json()).task() == task
 
@@ -33,6 +37,8 @@ def _config(task: Task) -> TaskConfig:
         experts=task.experts,
         strength=task.strength,
         max_tokens=task.max_tokens,
+        abstain=task.abstain,
+        feedback=task.feedback,
     )
 
 
@@ -44,6 +50,10 @@ def _config(task: Task) -> TaskConfig:
         ({"strength": float("nan")}, "strength nan"),
         ({"strength": float("inf")}, "strength inf"),
         ({"max_tokens": 4}, "keeps 4 tokens: expected at least 16"),
+        ({"head": "late", "feedback": 1.0}, "feedback 1.0: expected a share from 0 to below 1"),
+        ({"head": "late", "feedback": float("nan")}, "feedback nan"),
+        ({"head": "cross", "feedback": 0.2}, "head 'cross' and the feedback 0.2"),
+        ({"abstain": 1.5}, "abstains at 1.5: expected a probability"),
     ],
 )
 def test_values_that_cannot_be_used_are_refused(change, message) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +95,22 @@ def test_scores_are_the_models(filled: UnifiedRetriever, minilm: UniMoER) -> Non
     np.testing.assert_allclose(
         [hit.rerank for hit in hits], minilm.score(QUERY, contents), atol=1e-5
     )
+
+
+def test_feedback_orders_the_hits(
+    filled: UnifiedRetriever, minilm: UniMoER, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = filled.search(QUERY, k=4, rerank=4)
+    task = replace(minilm.task("rerank"), feedback=0.4)
+    monkeypatch.setitem(minilm.tasks, "rerank", task)
+    hits = filled.search(QUERY, k=4, rerank=4)
+    contents = [hit.passage.content for hit in hits]
+    scores = [hit.rerank for hit in hits]
+    np.testing.assert_allclose(scores, minilm.rank(QUERY, contents), atol=1e-5)
+    # The best score is that of the best pair for itself; the others moved.
+    assert scores[0] == pytest.approx(plain[0].rerank, abs=1e-4)
+    assert np.log(scores[1]) < np.log(minilm.score(QUERY, contents)[1]) - 0.5
+    assert [hit.rerank for hit in asyncio.run(filled.asearch(QUERY, k=4, rerank=4))] == scores
 
 
 def test_on_disk_is_as_in_memory(filled: UnifiedRetriever, minilm: UniMoER, tmp_path: Path) -> None:

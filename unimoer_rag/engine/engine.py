@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from unimoer_rag.engine.cache import StateCache
 from unimoer_rag.engine.worker import Pending, Worker
 from unimoer_rag.errors import InputError
-from unimoer_rag.model.jobs import Job, Reading, embedding, reading, scoring
+from unimoer_rag.model.jobs import Job, Reading, embedding, ranking, reading, scoring
 from unimoer_rag.model.rows import Row, Side
 from unimoer_rag.model.unimoer import UniMoER
 
@@ -143,6 +143,18 @@ class Engine:
         return await self._answer(
             lambda: scoring(self.model, query, documents, task, logits=logits)
         )
+
+    def rank(
+        self, query: str, documents: Sequence[str], *, logits: bool = False
+    ) -> NDArray[np.float32]:
+        """Scores to order results by, float32 `[n]`; see `UniMoER.rank`."""
+        return self.submit(ranking(self.model, query, documents, logits=logits)).result()
+
+    async def arank(
+        self, query: str, documents: Sequence[str], *, logits: bool = False
+    ) -> NDArray[np.float32]:
+        """`rank` without blocking the event loop."""
+        return await self._answer(lambda: ranking(self.model, query, documents, logits=logits))
 
     def read(self, question: str, passages: Sequence[str]) -> list[Reading]:
         """The best answer span of each passage; see `UniMoER.read`."""

@@ -15,7 +15,7 @@ from unimoer_rag.errors import DataError
 from unimoer_rag.evaluation.datasets import BeirDataset, Question, Run
 from unimoer_rag.evaluation.ranking import evaluate_run
 from unimoer_rag.evaluation.timing import median_ms
-from unimoer_rag.model.jobs import scoring
+from unimoer_rag.model.jobs import ranking
 from unimoer_rag.retrieval.retriever import UnifiedRetriever
 
 __all__ = ["Stages", "measure_ranking"]
@@ -161,7 +161,7 @@ def _score(
     engine: Engine, dataset: BeirDataset, question: Question, documents: Sequence[str]
 ) -> Future[NDArray[np.float32]]:
     texts = [dataset.content(document) for document in documents]
-    return engine.submit(scoring(engine.model, question.text, texts, "rerank", logits=True))
+    return engine.submit(ranking(engine.model, question.text, texts, logits=True))
 
 
 def _rounded(values: Mapping[str, float]) -> dict[str, float]:

@@ -209,6 +209,7 @@ def _describe(model: UniMoER, weights_sha256: str) -> CheckpointConfig:
                 strength=task.strength,
                 max_tokens=task.max_tokens,
                 abstain=task.abstain,
+                feedback=task.feedback,
             )
             for task in model.tasks.values()
         ),

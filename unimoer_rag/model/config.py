@@ -36,6 +36,7 @@ class TaskConfig(_Frozen):
     strength: float = Field(default=1.0, ge=0, allow_inf_nan=False)
     max_tokens: int = Field(default=256, ge=MIN_TOKENS)
     abstain: float = Field(default=0.5, ge=0, le=1)
+    feedback: float = Field(default=0.0, ge=0, lt=1)
 
     def task(self) -> Task:
         """As the model wants it."""

@@ -32,6 +32,11 @@ __all__ = [
     "span_logits",
 ]
 
+# Best documents of a list that its feedback asks with.
+_LEADERS = 2
+# Documents compared at a time, to bound the memory of their token similarities.
+_COMPARED = 64
+
 # Longest answer the span head considers, in tokens.
 MAX_ANSWER_TOKENS = 30
 
@@ -214,17 +219,50 @@ class LateHead(nn.Module):
             return query.pooled.new_zeros(0)
         worded = ~torch.isin(query.ids, self.punctuation)
         asked = query.tokens[worded] if bool(worded.any()) else query.tokens
+        blocks = [
+            self._matched(asked.float(), documents[at : at + _COMPARED])
+            for at in range(0, len(documents), _COMPARED)
+        ]
+        cosine = torch.stack([d.pooled for d in documents]) @ query.pooled
+        return self.maxsim * torch.cat(blocks) + self.cosine * cosine + self.bias
+
+    def rank(self, query: LateState, documents: Sequence[LateState], feedback: float) -> Tensor:
+        """Logits float32 `[len(documents)]` to order documents by, each among the others.
+
+        Pseudo-relevance feedback, in the way of NPRF (Li et al. 2018, 1810.12936): the documents
+        that score best ask too, weighted by the softmax of their logits, and a document that is
+        like them gains. Nothing is encoded for it.
+
+            logit(d) = (1 - feedback) * compare(q, d) + feedback * sum_l w_l * compare(l, d)
+
+        shifted so that the best logit stays what `compare` gives the best document.
+
+        Args:
+            query: the query.
+            documents: what was found for it.
+            feedback: share of the leading documents' word; 0 gives `compare`'s logits.
+        """
+        own = self.compare(query, documents)
+        if not feedback or len(documents) < 2:
+            return own
+        best = own.topk(min(_LEADERS, len(documents)))
+        weights = best.values.softmax(0)
+        asked = [self.compare(documents[at], documents) for at in best.indices.tolist()]
+        like = weights @ torch.stack(asked)
+        blended = (1 - feedback) * own + feedback * like
+        return blended - blended.max() + own.max()
+
+    @staticmethod
+    def _matched(asked: Tensor, documents: Sequence[LateState]) -> Tensor:
+        """Mean over `asked` of the squared best cosine in each document: `[len(documents)]`."""
         tokens = nn.utils.rnn.pad_sequence([d.tokens for d in documents], batch_first=True)
         lengths = torch.tensor([len(d.tokens) for d in documents], device=tokens.device)
         pad = torch.arange(tokens.shape[1], device=tokens.device) >= lengths.unsqueeze(1)
-        similarity = torch.einsum("qd,ntd->nqt", asked.float(), tokens.float())
-        if similarity.numel():
-            best = similarity.masked_fill(pad.unsqueeze(1), -1.0).amax(-1).clamp_min(0)
-            matched = best.square().mean(-1)
-        else:
-            matched = similarity.new_zeros(len(documents))
-        cosine = torch.stack([d.pooled for d in documents]) @ query.pooled
-        return self.maxsim * matched + self.cosine * cosine + self.bias
+        similarity = torch.einsum("qd,ntd->nqt", asked, tokens.float())
+        if not similarity.numel():
+            return similarity.new_zeros(len(documents))
+        best = similarity.masked_fill(pad.unsqueeze(1), -1.0).amax(-1).clamp_min(0)
+        return best.square().mean(-1)
 
 
 def punctuation_ids(tokenizer: Any) -> Tensor:

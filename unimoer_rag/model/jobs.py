@@ -22,7 +22,7 @@ from unimoer_rag.model.rows import Row, Side, check_list
 if TYPE_CHECKING:
     from unimoer_rag.model.unimoer import UniMoER
 
-__all__ = ["Job", "Reading", "decode_span", "embedding", "reading", "scoring"]
+__all__ = ["Job", "Reading", "decode_span", "embedding", "ranking", "reading", "scoring"]
 
 T = TypeVar("T")
 
@@ -93,9 +93,37 @@ def scoring(
 ) -> Job[NDArray[np.float32]]:
     """Relevance of documents for a query, float32 `[n]`.
 
+    Each pair is scored for itself: other documents change nothing.
+
     Raises:
         InputError: a text is no string or is empty, or the task does not score pairs.
     """
+    return _judging(model, query, documents, task, logits=logits, feedback=0.0)
+
+
+def ranking(
+    model: UniMoER, query: str, documents: Sequence[str], *, logits: bool
+) -> Job[NDArray[np.float32]]:
+    """Scores to order a query's results by, float32 `[n]`.
+
+    With the RERANK task's feedback, a document's score depends on the others.
+
+    Raises:
+        InputError: a text is no string or is empty, or the model does not rerank.
+    """
+    feedback = model.task("rerank").feedback
+    return _judging(model, query, documents, "rerank", logits=logits, feedback=feedback)
+
+
+def _judging(
+    model: UniMoER,
+    query: str,
+    documents: Sequence[str],
+    task: str,
+    *,
+    logits: bool,
+    feedback: float,
+) -> Job[NDArray[np.float32]]:
     chosen = model.task(task)
     if chosen.head not in ("late", "cross"):
         raise InputError(f"task {task!r} does not score pairs: its head is {chosen.head!r}")
@@ -113,7 +141,7 @@ def scoring(
         with torch.inference_mode():
             if chosen.head == "late":
                 head: LateHead = model.heads[chosen.name]  # type: ignore[assignment]
-                raw = head.compare(outputs[0], outputs[1:])
+                raw = head.rank(outputs[0], outputs[1:], feedback)
             else:
                 raw = torch.stack(outputs)
             scores: NDArray[np.float32] = (raw if logits else raw.sigmoid()).float().cpu().numpy()

@@ -48,6 +48,8 @@ class Task:
         abstain: a reader asked about one passage gives no answer where "no answer" is at least
             this probable against the best span (`Reading.doubt`); chosen on development
             questions.
+        feedback: share of pseudo-relevance feedback in a reranking (`LateHead.rank`), from 0
+            (every pair for itself) to below 1; late interaction only.
 
     Raises:
         InputError: a field has a value that cannot be used.
@@ -59,6 +61,7 @@ class Task:
     strength: float = 1.0
     max_tokens: int = 256
     abstain: float = 0.5
+    feedback: float = 0.0
 
     def __post_init__(self) -> None:
         if self.head not in get_args(Head):
@@ -74,7 +77,11 @@ class Task:
             raise InputError(
                 f"task {self.name!r} keeps {self.max_tokens} tokens: expected at least {MIN_TOKENS}"
             )
-
+        if not 0 <= self.feedback < 1 or (self.feedback and self.head != "late"):
+            raise InputError(
+                f"task {self.name!r} has the head {self.head!r} and the feedback {self.feedback}: "
+                "expected a share from 0 to below 1, and 0 for other heads than 'late'"
+            )
         if not 0 <= self.abstain <= 1:
             raise InputError(
                 f"task {self.name!r} abstains at {self.abstain}: expected a probability in [0, 1]"

@@ -31,7 +31,7 @@ from unimoer_rag.model.heads import (
     pool,
     punctuation_ids,
 )
-from unimoer_rag.model.jobs import Job, Reading, embedding, reading, scoring
+from unimoer_rag.model.jobs import Job, Reading, embedding, ranking, reading, scoring
 from unimoer_rag.model.routers import GATES, ROUTERS
 from unimoer_rag.model.rows import Row, RowMaker, Side
 from unimoer_rag.model.tasks import DEFAULT_TASKS, Task, check_name
@@ -321,6 +321,17 @@ class UniMoER(nn.Module):
         result: NDArray[np.float32] = self.execute(
             scoring(self, query, documents, task, logits=logits)
         )
+        return result
+
+    def rank(
+        self, query: str, documents: Sequence[str], *, logits: bool = False
+    ) -> NDArray[np.float32]:
+        """Scores to order a query's results by, float32 `[n]`: `score` with feedback among them.
+
+        The best one's score is that of `score`; see `LateHead.rank`. A checkpoint without
+        feedback ranks by `score`.
+        """
+        result: NDArray[np.float32] = self.execute(ranking(self, query, documents, logits=logits))
         return result
 
     def read(self, question: str, passages: Sequence[str]) -> list[Reading]:

@@ -240,7 +240,7 @@ class UnifiedRetriever:
         vectors = await asyncio.wrap_future(self.engine.submit(job))
         found = await asyncio.to_thread(plan.find, vectors, self.store, self._encoder)
         on_stage("retrieve")
-        jobs = await asyncio.to_thread(plan.scorings, self.model, found)
+        jobs = await asyncio.to_thread(plan.rankings, self.model, found)
         scores = [await asyncio.wrap_future(self.engine.submit(job)) for job in jobs]
         ranked = plan.rank(found, scores)[0]
         on_stage("rerank")
@@ -267,7 +267,7 @@ class UnifiedRetriever:
         found = plan.find(vectors, self.store, self._encoder)
         on_stage("retrieve")
         # All are queued before the first is awaited, so that they share batches.
-        futures = [self.engine.submit(job) for job in plan.scorings(self.model, found)]
+        futures = [self.engine.submit(job) for job in plan.rankings(self.model, found)]
         ranked = plan.rank(found, [future.result() for future in futures])
         on_stage("rerank")
         return ranked

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unimoer_rag.errors import InputError
-from unimoer_rag.model.jobs import Job, embedding, scoring
+from unimoer_rag.model.jobs import Job, embedding, ranking
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.retrieval.fusion import reciprocal_rank_fusion
 from unimoer_rag.retrieval.sparse import BM25Encoder
@@ -85,16 +85,16 @@ class Search:
             return [[Hit(f.passage, sparse=f.score) for f in found] for found in sparse]
         return [_fuse(d, s)[:limit] for d, s in zip(dense, sparse, strict=True)]
 
-    def scorings(self, model: UniMoER, found: Sequence[Sequence[Hit]]) -> list[Job[Floats]]:
-        """Jobs that score what was found, one for each query that found something."""
+    def rankings(self, model: UniMoER, found: Sequence[Sequence[Hit]]) -> list[Job[Floats]]:
+        """Jobs that rank what was found, one for each query that found something."""
         return [
-            scoring(model, query, [hit.passage.content for hit in hits], "rerank", logits=False)
+            ranking(model, query, [hit.passage.content for hit in hits], logits=False)
             for query, hits in zip(self.queries, found, strict=True)
             if hits and self.depth
         ]
 
     def rank(self, found: Sequence[Sequence[Hit]], scores: Sequence[Floats]) -> list[list[Hit]]:
-        """The hits of each query, best first, by the scores of `scorings` where there are any."""
+        """The hits of each query, best first, by the scores of `rankings` where there are any."""
         if not self.depth:
             return [list(hits[: self.k]) for hits in found]
         left = iter(scores)

@@ -1,4 +1,4 @@
-"""How much of the experts to keep: measured at each strength, chosen by the rules."""
+"""Settings of a task: measured at each value, chosen by the rules."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from model.tiny_models import make_model
 from unimoer_rag.errors import InputError
 from unimoer_rag.evaluation.datasets import BeirDataset
 from unimoer_rag.evaluation.evaluate import EvalOptions, evaluate
-from unimoer_rag.training.strength import Candidate, choose, sweep
+from unimoer_rag.training.settings import Candidate, choose, sweep
 
 
 def test_each_strength_is_measured_and_the_model_left_alone(
@@ -23,21 +23,26 @@ def test_each_strength_is_measured_and_the_model_left_alone(
     run = {q.id: dict.fromkeys(toy.corpus, 1.0) for q in toy.questions}
     pooled = replace(toy, name="pooled")
     candidates = sweep(
-        model, [(toy, None), (pooled, run)], "rerank", (0.0, 1.0), on_measured=seen.append
+        model,
+        [(toy, None), (pooled, run)],
+        "rerank",
+        "strength",
+        (0.0, 1.0),
+        on_measured=seen.append,
     )
     assert candidates == seen
-    assert [c.strength for c in candidates] == [0.0, 1.0]
+    assert [c.value for c in candidates] == [0.0, 1.0]
     assert model.task("rerank") == task
     options = EvalOptions(parts=("rerank",), n_timed=0)
     for candidate in candidates:
         assert candidate.scores.keys() == {"toy", "pooled"}
         assert candidate.macro == pytest.approx(sum(candidate.scores.values()) / 2)
-        model.tasks["rerank"] = task.with_strength(candidate.strength)
+        model.tasks["rerank"] = task.with_strength(candidate.value)
         measured = evaluate(model, pooled, run=run, options=options)["rerank"]["nDCG@10"]
         assert candidate.scores["pooled"] == pytest.approx(measured, abs=2e-3)
     assert candidates[0].scores != candidates[1].scores
 
-    (silent,) = sweep(model, [(toy, None), (pooled, run)], "embed", (0.0,))
+    (silent,) = sweep(model, [(toy, None), (pooled, run)], "embed", "strength", (0.0,))
     assert silent.scores.keys() == {"toy"}
     frozen = make_model(tiny_bert, trained=False)
     expected = evaluate(frozen, toy, options=EvalOptions(parts=("retrieval",), n_timed=0))
@@ -48,22 +53,36 @@ def test_each_strength_is_measured_and_the_model_left_alone(
 def test_what_cannot_be_measured_is_refused(tiny_bert: Path, toy: BeirDataset) -> None:
     model = make_model(tiny_bert)
     with pytest.raises(InputError, match=r"'read'.*embed, rerank"):
-        sweep(model, [(toy, None)], "read")
+        sweep(model, [(toy, None)], "read", "strength", (0.0,))
     with pytest.raises(InputError, match="none of 1 data sets measures the task 'embed'"):
-        sweep(model, [(toy, {"q0": {"d0": 1.0}})], "embed")
+        sweep(model, [(toy, {"q0": {"d0": 1.0}})], "embed", "strength", (0.0,))
 
 
-def _candidate(strength: float, a: float, b: float) -> Candidate:
-    return Candidate(strength, {"a": a, "b": b})
+def _candidate(value: float, a: float, b: float) -> Candidate:
+    return Candidate(value, {"a": a, "b": b})
 
 
 def test_the_best_that_harms_no_set_is_chosen() -> None:
     frozen = _candidate(0.0, 0.5, 0.5)
     harmful = _candidate(1.0, 0.9, 0.49)
     safe = _candidate(0.5, 0.6, 0.5)
-    assert choose([frozen, harmful, safe]) is safe
-    assert choose([frozen, harmful]) is frozen
+    assert choose([frozen, harmful, safe], safe=True) is safe
+    assert choose([frozen, harmful, safe], safe=False) is harmful
+    assert choose([frozen, harmful], safe=True) is frozen
     # Of equals, the one nearer to the backbone.
-    assert choose([frozen, _candidate(0.75, 0.5, 0.6), safe]) is safe
-    with pytest.raises(InputError, match="expected 0, the frozen backbone"):
-        choose([harmful, safe])
+    assert choose([frozen, _candidate(0.75, 0.5, 0.6), safe], safe=True) is safe
+    with pytest.raises(InputError, match="expected 0 too"):
+        choose([harmful, safe], safe=True)
+
+
+def test_feedback_is_measured_as_it_ranks(tiny_bert: Path, toy: BeirDataset) -> None:
+    model = make_model(tiny_bert)
+    task = model.task("rerank")
+    values = (0.0, 0.5)
+    measured = sweep(model, [(toy, None)], "rerank", "feedback", values)
+    options = EvalOptions(parts=("rerank",), n_timed=0)
+    for candidate in measured:
+        model.tasks["rerank"] = replace(task, feedback=candidate.value)
+        expected = evaluate(model, toy, options=options)["rerank"]["nDCG@10"]
+        assert candidate.scores["toy"] == pytest.approx(expected, abs=2e-3)
+    assert measured[0].scores != measured[1].scores

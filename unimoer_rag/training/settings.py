@@ -1,23 +1,31 @@
-"""How much of the experts to keep: a task's strength, chosen on development sets.
+"""Two settings of a task, chosen on development sets: its strength and its feedback.
 
-Experts learn from few domains and may forget what the backbone knows of others. Scaling a task's
-experts back between the frozen backbone (0) and the trained model (1) often keeps the gain
-without the loss, as interpolating weights does (WiSE-FT, Wortsman et al. 2022).
+- **strength**: experts learn from few domains and may forget what the backbone knows of others.
+  Scaling a task's experts back between the frozen backbone (0) and the trained model (1) often
+  keeps the gain without the loss, as interpolating weights does (WiSE-FT, Wortsman et al. 2022).
+- **feedback**: how much the best documents say in a reranking (`LateHead.rank`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from unimoer_rag.errors import InputError
 from unimoer_rag.evaluation.datasets import BeirDataset, Run
 from unimoer_rag.evaluation.evaluate import EvalOptions, evaluate
 from unimoer_rag.model.unimoer import UniMoER
 
-__all__ = ["STRENGTHS", "Candidate", "choose", "sweep"]
+__all__ = ["VALUES", "Candidate", "Setting", "choose", "sweep"]
 
-STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
+Setting = Literal["strength", "feedback"]
+
+# What is tried where nothing is said.
+VALUES: Mapping[Setting, tuple[float, ...]] = {
+    "strength": (0.0, 0.25, 0.5, 0.75, 1.0),
+    "feedback": (0.0, 0.1, 0.15, 0.2, 0.25, 0.3),
+}
 
 # What a task is judged by: the part of an evaluation, and its measure.
 _PARTS = {"embed": "retrieval", "rerank": "rerank"}
@@ -26,14 +34,14 @@ _MEASURE = "nDCG@10"
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One strength of a task, measured.
+    """One value of a setting, measured.
 
     Attributes:
-        strength: factor on the experts' output.
+        value: of the setting.
         scores: nDCG@10 by data set.
     """
 
-    strength: float
+    value: float
     scores: Mapping[str, float]
 
     @property
@@ -46,19 +54,21 @@ def sweep(
     model: UniMoER,
     datasets: Sequence[tuple[BeirDataset, Run | None]],
     task: str,
-    strengths: Sequence[float] = STRENGTHS,
+    setting: Setting,
+    values: Sequence[float],
     *,
     on_measured: Callable[[Candidate], None] = lambda candidate: None,
 ) -> list[Candidate]:
-    """Measure a task at several strengths; the model is left as it was.
+    """Measure a task at several values of a setting; the model is left as it was.
 
     Args:
         model: the checkpoint.
         datasets: development sets, with a run to rescore where they have one. A given run is
             there to be reranked: its order says nothing of our embeddings.
         task: "embed" or "rerank".
-        strengths: to try; include 0, the frozen backbone.
-        on_measured: called after each strength.
+        setting: "strength" or "feedback".
+        values: to try; include 0.
+        on_measured: called after each value.
 
     Raises:
         InputError: another task, or no data set that measures it.
@@ -74,34 +84,40 @@ def sweep(
         )
     candidates = []
     try:
-        for strength in strengths:
-            model.tasks[task] = kept.with_strength(strength)
+        for value in values:
+            model.tasks[task] = (
+                replace(kept, strength=value)
+                if setting == "strength"
+                else replace(kept, feedback=value)
+            )
             scores = {}
             for dataset, run in judged:
                 options = EvalOptions(parts=("retrieval", _PARTS[task]), n_timed=0)
                 result = evaluate(model, dataset, run=run, options=options)
                 scores[dataset.name] = result[_PARTS[task]][_MEASURE]
-            candidates.append(Candidate(strength, scores))
+            candidates.append(Candidate(value, scores))
             on_measured(candidates[-1])
     finally:
         model.tasks[task] = kept
     return candidates
 
 
-def choose(candidates: Sequence[Candidate]) -> Candidate:
-    """The best macro average among the strengths that lower no set below the frozen backbone.
+def choose(candidates: Sequence[Candidate], *, safe: bool) -> Candidate:
+    """The best macro average; of equal ones, the value nearest to 0.
 
-    Of equal ones, the weakest.
+    Args:
+        candidates: measured; one of them at 0.
+        safe: only among the values that lower no set below what it has at 0.
 
     Raises:
-        InputError: the frozen backbone is not among them.
+        InputError: 0 is not among them.
     """
-    frozen = next((c for c in candidates if c.strength == 0), None)
-    if frozen is None:
-        raise InputError(
-            f"strengths {[c.strength for c in candidates]}: expected 0, the frozen backbone, too"
-        )
-    safe = [
-        c for c in candidates if all(c.scores[name] >= frozen.scores[name] for name in c.scores)
+    zero = next((c for c in candidates if c.value == 0), None)
+    if zero is None:
+        raise InputError(f"values {[c.value for c in candidates]}: expected 0 too, to compare with")
+    allowed = [
+        c
+        for c in candidates
+        if not safe or all(c.scores[name] >= zero.scores[name] for name in c.scores)
     ]
-    return max(safe, key=lambda c: (c.macro, -c.strength))
+    return max(allowed, key=lambda c: (c.macro, -c.value))

@@ -1,17 +1,18 @@
-"""Choose how much of each ranking task's experts a checkpoint keeps, and write it.
+"""Choose a setting of a checkpoint's ranking tasks, and write it.
 
-    python scripts/choose_strength.py --checkpoint runs/minilm/checkpoint --data DIR \
+    python scripts/choose_setting.py strength --checkpoint runs/minilm/checkpoint --data DIR \
         --output OUT_CHECKPOINT --json OUT_JSON
+    python scripts/choose_setting.py feedback --tasks rerank ...
 
-Every development set under DIR (split `dev`) is shrunken alike for all strengths, so that the
-sweep takes minutes. The strength with the best macro nDCG@10 wins, among those that put no set
-below the frozen backbone.
+Every development set under DIR (split `dev`) is shrunken alike for all values, so that the sweep
+takes minutes. The value with the best macro nDCG@10 wins; for the strength of the experts, among
+those that put no set below the frozen backbone.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -20,25 +21,28 @@ import typer
 from unimoer_rag.cli.output import errors, quiet
 from unimoer_rag.evaluation.datasets import BeirDataset, Run, load_beir, load_run
 from unimoer_rag.model.unimoer import UniMoER
-from unimoer_rag.training.strength import STRENGTHS, Candidate, choose, sweep
+from unimoer_rag.training.settings import VALUES, Candidate, Setting, choose, sweep
 from unimoer_rag.training.validate import shrink
 
 
 def main(
+    setting: Annotated[str, typer.Argument(help="strength or feedback.")],
     checkpoint: Annotated[str, typer.Option(help="The trained checkpoint.")],
     data: Annotated[Path, typer.Option(help="Folder of the development sets.")],
-    output: Annotated[Path, typer.Option(help="Where the checkpoint with its strengths goes.")],
+    output: Annotated[Path, typer.Option(help="Where the checkpoint with its settings goes.")],
     json_path: Annotated[Path, typer.Option("--json", help="Where the sweep's numbers go.")],
     questions: Annotated[int, typer.Option(help="Questions of each set.")] = 200,
     sets: Annotated[
         str, typer.Option(help="Data sets, comma-separated.")
     ] = "nq,trec-dl-2021,hotpotqa,musique,triviaqa-distant",
     tasks: Annotated[str, typer.Option(help="Tasks to choose for.")] = "embed,rerank",
-    strengths: Annotated[str, typer.Option(help="To try; 0 is the frozen backbone.")] = ",".join(
-        map(str, STRENGTHS)
-    ),
+    values: Annotated[str, typer.Option(help="To try, comma-separated; 0 among them.")] = "",
 ) -> None:
     """Sweep, choose, save."""
+    if setting not in VALUES:
+        raise typer.BadParameter(f"expected one of {', '.join(VALUES)}", param_hint="setting")
+    kind: Setting = setting  # type: ignore[assignment]
+    tried = tuple(map(float, values.split(","))) if values else VALUES[kind]
     quiet()
     model = UniMoER.from_pretrained(checkpoint)
     datasets = [_load(data / name, questions) for name in sets.split(",")]
@@ -46,18 +50,17 @@ def main(
     for task in tasks.split(","):
 
         def show(candidate: Candidate, task: str = task) -> None:
-            errors.print(f"{task} {candidate.strength:g}: {candidate.macro:.4f} {candidate.scores}")
+            errors.print(f"{task} {candidate.value:g}: {candidate.macro:.4f} {candidate.scores}")
 
-        candidates = sweep(
-            model, datasets, task, tuple(map(float, strengths.split(","))), on_measured=show
-        )
-        best = choose(candidates)
-        model.tasks[task] = model.task(task).with_strength(best.strength)
+        candidates = sweep(model, datasets, task, kind, tried, on_measured=show)
+        best = choose(candidates, safe=kind == "strength")
+        changed = {kind: best.value}
+        model.tasks[task] = replace(model.task(task), **changed)  # type: ignore[arg-type]
         chosen[task] = {
-            "strength": best.strength,
-            "measured": [asdict(c) | {"macro": c.macro} for c in candidates],
+            kind: best.value,
+            "measured": [asdict(c) | {"macro": round(c.macro, 5)} for c in candidates],
         }
-        errors.print(f"{task}: {best.strength:g}")
+        errors.print(f"{task}: {best.value:g}")
     model.save_pretrained(output)
     json_path.parent.mkdir(parents=True, exist_ok=True)
     json_path.write_text(json.dumps(chosen, indent=2) + "\n", encoding="utf-8")
