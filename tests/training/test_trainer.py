@@ -233,7 +233,7 @@ def test_a_folder_that_cannot_be_written_is_a_training_error(
     with pytest.raises(TrainingError, match=r"could not write .*taken"):
         Trainer(make_model(recipe), recipe, tmp_path / "taken")
     trainer = Trainer(make_model(recipe), recipe, tmp_path / "run")
-    (tmp_path / "run" / "state.part").mkdir()  # the state cannot be written there
+    (tmp_path / "run" / "state.safetensors").mkdir()  # the state cannot be written there
     with pytest.raises(TrainingError, match=r"could not write .*state\.safetensors"):
         trainer.save()
 

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from unimoer_rag.errors import StoreError
+from unimoer_rag.files import write_file
 
 __all__ = [
     "INCOMPLETE",
@@ -108,8 +109,6 @@ def write_json(value: Any, path: Path) -> None:
         return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.part")
-        part.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        part.replace(path)
+        write_file(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
     except OSError as error:
         raise StoreError(f"could not write {path}: {error.strerror}") from error

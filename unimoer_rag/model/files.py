@@ -1,13 +1,12 @@
-"""Files whole or absent: digests of what is read, atomic writes of what is kept."""
+"""Files of checkpoints: digests of what is read, errors that name what cannot be written."""
 
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from pathlib import Path
 
 from unimoer_rag.errors import CheckpointError
+from unimoer_rag.files import write_file
 
 __all__ = ["file_digest", "make_folder", "write_whole"]
 
@@ -33,24 +32,14 @@ def make_folder(path: Path) -> None:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write beside, then rename: a reader, a crash or a full disk never leaves half a file.
+    """Write a file whole or not at all.
 
     Raises:
         CheckpointError: the file could not be written; what was there before is untouched.
     """
-    part: str | None = None
     try:
-        handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())  # else a power cut may keep the name and lose the bytes
-        # mkstemp makes files private; a checkpoint is read like any other file.
-        Path(part).chmod(path.stat().st_mode & 0o777 if path.exists() else 0o644)
-        os.replace(part, path)
+        write_file(path, data)
     except OSError as error:
-        if part is not None:
-            Path(part).unlink(missing_ok=True)
         raise CheckpointError(
             f"could not write {path} ({error.strerror}): free some space or choose another "
             "folder; nothing half-written is left"

@@ -11,9 +11,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +23,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from unimoer_rag.errors import TrainingError
+from unimoer_rag.files import replacing, write_file
 from unimoer_rag.training.recipe import Recipe
 
 __all__ = ["RunFolder"]
@@ -53,7 +52,7 @@ class RunFolder:
         try:
             path.mkdir(parents=True, exist_ok=True)
             if not mark.is_file():
-                _replace(mark, recipe.model_dump_json(indent=2))
+                write_file(mark, recipe.model_dump_json(indent=2))
             elif _recipe_in(mark) != recipe:
                 raise TrainingError(
                     f"{path} holds a run of another recipe: choose another output folder, or "
@@ -106,14 +105,11 @@ class RunFolder:
             tensors |= {
                 f"{key}/{name}": state[key].contiguous() for key in _MOMENTS if key in state
             }
-        part = self._state.with_suffix(".part")
         try:
-            # The step travels inside the tensors' file: two files could disagree after a crash.
-            save_file(tensors, str(part), metadata={"step": str(step)})
-            os.replace(part, self._state)
+            with replacing(self._state) as part:
+                # The step travels inside the tensors' file: two files could disagree.
+                save_file(tensors, str(part), metadata={"step": str(step)})
         except (OSError, SafetensorError) as error:
-            with contextlib.suppress(OSError):
-                part.unlink()
             raise _unwritable(self._state, error) from error
 
     def load(self, named: Parameters, optimizer: torch.optim.Optimizer) -> int:
@@ -151,7 +147,7 @@ class RunFolder:
         if not self._log.is_file():
             return
         lines = self._log.read_text(encoding="utf-8").splitlines()
-        _replace(self._log, "".join(f"{line}\n" for line in lines if _step_of(line) <= step))
+        write_file(self._log, "".join(f"{line}\n" for line in lines if _step_of(line) <= step))
 
 
 def _bring_back(
@@ -186,12 +182,6 @@ def _step_of(line: str) -> float:
         return int(json.loads(line)["step"])
     except (ValueError, KeyError, TypeError):
         return float("inf")
-
-
-def _replace(path: Path, text: str) -> None:
-    part = path.with_suffix(".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
 
 
 def _unwritable(path: Path, error: Exception) -> TrainingError:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from unimoer_rag.errors import DataError
 from unimoer_rag.evaluation.datasets import BeirDataset
+from unimoer_rag.files import write_file
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.training.data import Pair, pairs_of
 from unimoer_rag.training.recipe import Mining
@@ -86,9 +87,7 @@ def mine(
         vectors = _embed(model, texts, progress)
         questions = _search(model, dataset, config, names, vectors, pairs)
         cache.mkdir(parents=True, exist_ok=True)
-        part = kept.with_suffix(".part")
-        part.write_text(json.dumps([asdict(q) for q in questions]), encoding="utf-8")
-        part.replace(kept)
+        write_file(kept, json.dumps([asdict(q) for q in questions]))
     if not questions:
         raise DataError(
             f"{dataset.name}: none of {len(pairs)} questions has a hard negative among "

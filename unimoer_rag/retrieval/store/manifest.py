@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from unimoer_rag.errors import IndexCorruptError
+from unimoer_rag.files import write_file
 
 __all__ = ["MANIFEST_NAME", "Manifest", "is_index", "read_manifest", "write_manifest"]
 
@@ -75,10 +76,4 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
         OSError: the folder cannot be written.
     """
     content = {"format": _FORMAT, "version": _VERSION, **asdict(manifest)}
-    temporary = folder / f"{MANIFEST_NAME}.tmp"
-    with temporary.open("w", encoding="utf-8") as file:
-        json.dump(content, file, indent=2)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, folder / MANIFEST_NAME)
+    write_file(folder / MANIFEST_NAME, json.dumps(content, indent=2) + "\n")
