@@ -21,7 +21,7 @@ import typer
 from unimoer_rag.cli.output import errors, quiet
 from unimoer_rag.evaluation.datasets import BeirDataset, Run, load_beir, load_run
 from unimoer_rag.model.unimoer import UniMoER
-from unimoer_rag.training.settings import VALUES, Candidate, Setting, choose, sweep
+from unimoer_rag.training.settings import VALUES, Setting, choose, sweep
 from unimoer_rag.training.validate import shrink
 
 
@@ -32,6 +32,7 @@ def main(
     output: Annotated[Path, typer.Option(help="Where the checkpoint with its settings goes.")],
     json_path: Annotated[Path, typer.Option("--json", help="Where the sweep's numbers go.")],
     questions: Annotated[int, typer.Option(help="Questions of each set.")] = 200,
+    passages: Annotated[int, typer.Option(help="Passages beside those they need.")] = 500,
     sets: Annotated[
         str, typer.Option(help="Data sets, comma-separated.")
     ] = "nq,trec-dl-2021,hotpotqa,musique,triviaqa-distant",
@@ -45,12 +46,12 @@ def main(
     tried = tuple(map(float, values.split(","))) if values else VALUES[kind]
     quiet()
     model = UniMoER.from_pretrained(checkpoint)
-    datasets = [_load(data / name, questions) for name in sets.split(",")]
+    datasets = [_load(data / name, questions, passages) for name in sets.split(",")]
     chosen = {}
     for task in tasks.split(","):
 
-        def show(candidate: Candidate, task: str = task) -> None:
-            errors.print(f"{task} {candidate.value:g}: {candidate.macro:.4f} {candidate.scores}")
+        def show(name: str, value: float, score: float, task: str = task) -> None:
+            errors.print(f"{task} {kind} {value:g}, {name}: {score:.4f}")
 
         candidates = sweep(model, datasets, task, kind, tried, on_measured=show)
         best = choose(candidates, safe=kind == "strength")
@@ -60,18 +61,18 @@ def main(
             kind: best.value,
             "measured": [asdict(c) | {"macro": round(c.macro, 5)} for c in candidates],
         }
-        errors.print(f"{task}: {best.value:g}")
+        errors.print(f"{task}: {kind} {best.value:g}, macro {best.macro:.4f}")
     model.save_pretrained(output)
     json_path.parent.mkdir(parents=True, exist_ok=True)
     json_path.write_text(json.dumps(chosen, indent=2) + "\n", encoding="utf-8")
 
 
-def _load(folder: Path, questions: int) -> tuple[BeirDataset, Run | None]:
+def _load(folder: Path, questions: int, passages: int) -> tuple[BeirDataset, Run | None]:
     dataset = load_beir(folder, "dev")
     runs = sorted(folder.glob("run.*"))
     if runs:
         return dataset, load_run(runs[0])
-    return shrink(dataset, questions), None
+    return shrink(dataset, questions, passages), None
 
 
 if __name__ == "__main__":

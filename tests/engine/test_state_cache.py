@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -45,6 +47,9 @@ def test_only_equal_rows_of_one_task_meet() -> None:
     assert cache.get(row(1, 2)) is not None
     assert cache.get(row(2, 1)) is None
     assert cache.get(Row(RERANK.with_strength(0.5), [1, 2], (0, 2))) is None
+    assert cache.get(Row(replace(RERANK, experts=("shared",)), [1, 2], (0, 2))) is None
+    # What is done with the states later does not change them.
+    assert cache.get(Row(replace(RERANK, feedback=0.5), [1, 2], (0, 2))) is not None
     assert cache.get(Row(EMBED, [1, 2], (0, 2))) is None
     cache.put(Row(EMBED, [9], (0, 1)), torch.zeros(3))
     assert len(cache) == 1

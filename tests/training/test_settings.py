@@ -18,7 +18,7 @@ def test_each_strength_is_measured_and_the_model_left_alone(
     tiny_bert: Path, toy: BeirDataset
 ) -> None:
     model = make_model(tiny_bert)
-    seen: list[Candidate] = []
+    seen: list[tuple[str, float, float]] = []
     task, embed = model.task("rerank"), model.task("embed")
     run = {q.id: dict.fromkeys(toy.corpus, 1.0) for q in toy.questions}
     pooled = replace(toy, name="pooled")
@@ -28,9 +28,11 @@ def test_each_strength_is_measured_and_the_model_left_alone(
         "rerank",
         "strength",
         (0.0, 1.0),
-        on_measured=seen.append,
+        on_measured=lambda *measured: seen.append(measured),
     )
-    assert candidates == seen
+    assert seen == [
+        (name, c.value, c.scores[name]) for name in ("toy", "pooled") for c in candidates
+    ]
     assert [c.value for c in candidates] == [0.0, 1.0]
     assert model.task("rerank") == task
     options = EvalOptions(parts=("rerank",), n_timed=0)

@@ -9,19 +9,18 @@ from typing import Any
 
 from unimoer_rag.model.heads import LateState
 from unimoer_rag.model.rows import Row
-from unimoer_rag.model.tasks import Task
 
 __all__ = ["StateCache"]
 
-Key = tuple[Task, bytes]
+Key = tuple[str, tuple[str, ...], float, bytes]
 
 
 class StateCache:
     """Keeps the token states of texts encoded for late interaction.
 
     The same passages come back for query after query; encoding them once saves most of a
-    reranking's work. The key holds the task and every token, so two texts meet only if the model
-    could not tell them apart.
+    reranking's work. The key holds every token and what of the task decides over their states, so
+    two texts meet only if the model could not tell them apart.
 
     Args:
         capacity: bytes of states to keep at most; 0 keeps nothing.
@@ -73,4 +72,5 @@ class StateCache:
 
 
 def _key(row: Row) -> Key:
-    return row.task, array("i", row.ids).tobytes()
+    task = row.task
+    return task.name, task.experts, task.strength, array("i", row.ids).tobytes()

@@ -12,7 +12,8 @@ from __future__ import annotations
 import platform
 import sys
 import tempfile
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -22,11 +23,11 @@ from unimoer_rag.engine import Engine
 from unimoer_rag.errors import DataError, InputError
 from unimoer_rag.evaluation.datasets import BeirDataset, Run
 from unimoer_rag.evaluation.measure_answers import measure_pipeline, measure_reading
-from unimoer_rag.evaluation.measure_ranking import Stages, measure_ranking
+from unimoer_rag.evaluation.measure_ranking import Stages, measure_ranking, search_run
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.retrieval.retriever import Mode, UnifiedRetriever
 
-__all__ = ["PARTS", "EvalOptions", "evaluate"]
+__all__ = ["PARTS", "EvalOptions", "caching", "evaluate", "first_stage"]
 
 _CACHE_BYTES = 2 * 2**30
 
@@ -107,13 +108,10 @@ def evaluate(
     by_context = reads and all(q.context for q in dataset.questions if q.answers is not None)
     searches = (ranks and run is None) or (reads and not by_context)
     engine = Engine.of(model)
-    kept_capacity = engine.cache.capacity
-    # The same passages come back for question after question: each is encoded once.
-    engine.cache.capacity = max(kept_capacity, _CACHE_BYTES)
     stages = Stages()
     answers: dict[str, Any] = {}
     latency: dict[str, float] = {}
-    with tempfile.TemporaryDirectory() as scratch:
+    with caching(engine), tempfile.TemporaryDirectory() as scratch:
         retriever: UnifiedRetriever | None = None
         try:
             if searches:
@@ -141,8 +139,6 @@ def evaluate(
                 )
                 latency.update(stages.latency_ms)
         finally:
-            engine.cache.clear()
-            engine.cache.capacity = kept_capacity
             if retriever is not None:
                 retriever.close()
     return {
@@ -163,6 +159,40 @@ def evaluate(
         "memory_mb": _memory(model),
         "versions": _versions(model),
     }
+
+
+@contextmanager
+def caching(engine: Engine) -> Iterator[None]:
+    """Room for the token states of whole corpora: each passage is encoded once.
+
+    The outermost block empties the cache at its end, and gives it its old size.
+    """
+    kept = engine.cache.capacity
+    if kept >= _CACHE_BYTES:
+        yield
+        return
+    engine.cache.capacity = _CACHE_BYTES
+    try:
+        yield
+    finally:
+        engine.cache.clear()
+        engine.cache.capacity = kept
+
+
+def first_stage(
+    model: UniMoER,
+    dataset: BeirDataset,
+    *,
+    options: EvalOptions | None = None,
+    on_progress: Progress = lambda part, done, total: None,
+) -> Run:
+    """What a search of the corpus finds for each judged question: `options.depth` passages."""
+    options = options or EvalOptions()
+    judged = [q for q in dataset.questions if q.id in dataset.qrels]
+    with tempfile.TemporaryDirectory() as scratch:
+        retriever = _indexed(model, dataset, Path(scratch) / "index", options, on_progress)
+        with retriever:
+            return search_run(retriever, judged, options.depth, on_progress)
 
 
 def _indexed(

@@ -18,7 +18,7 @@ from unimoer_rag.evaluation.timing import median_ms
 from unimoer_rag.model.jobs import ranking
 from unimoer_rag.retrieval.retriever import UnifiedRetriever
 
-__all__ = ["Stages", "measure_ranking"]
+__all__ = ["Stages", "measure_ranking", "search_run"]
 
 # Deep enough for recall@100.
 _RETRIEVED = 100
@@ -70,7 +70,7 @@ def measure_ranking(
     judged = [q for q in dataset.questions if q.id in dataset.qrels]
     latency: dict[str, float] = {}
     if isinstance(source, UnifiedRetriever):
-        first = _search(source, judged, max(_RETRIEVED, depth), on_progress)
+        first = search_run(source, judged, max(_RETRIEVED, depth), on_progress)
         latency |= median_ms(
             "search", [partial(source.search, q.text, rerank=0) for q in judged[:n_timed]]
         )
@@ -93,12 +93,13 @@ def measure_ranking(
     return Stages(_rounded(retrieval), _rounded(reranking), latency)
 
 
-def _search(
+def search_run(
     retriever: UnifiedRetriever,
     questions: Sequence[Question],
     n: int,
     on_progress: Progress,
 ) -> Run:
+    """The first `n` results of each question, with their scores."""
     run: Run = {}
     for at in range(0, len(questions), _BLOCK):
         block = questions[at : at + _BLOCK]

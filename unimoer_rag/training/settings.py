@@ -12,9 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from unimoer_rag.engine import Engine
 from unimoer_rag.errors import InputError
 from unimoer_rag.evaluation.datasets import BeirDataset, Run
-from unimoer_rag.evaluation.evaluate import EvalOptions, evaluate
+from unimoer_rag.evaluation.evaluate import EvalOptions, caching, evaluate, first_stage
+from unimoer_rag.model.tasks import Task
 from unimoer_rag.model.unimoer import UniMoER
 
 __all__ = ["VALUES", "Candidate", "Setting", "choose", "sweep"]
@@ -42,7 +44,7 @@ class Candidate:
     """
 
     value: float
-    scores: Mapping[str, float]
+    scores: dict[str, float]
 
     @property
     def macro(self) -> float:
@@ -57,7 +59,7 @@ def sweep(
     setting: Setting,
     values: Sequence[float],
     *,
-    on_measured: Callable[[Candidate], None] = lambda candidate: None,
+    on_measured: Callable[[str, float, float], None] = lambda dataset, value, score: None,
 ) -> list[Candidate]:
     """Measure a task at several values of a setting; the model is left as it was.
 
@@ -68,38 +70,48 @@ def sweep(
         task: "embed" or "rerank".
         setting: "strength" or "feedback".
         values: to try; include 0.
-        on_measured: called after each value.
+        on_measured: called after each measurement with the data set, the value and the score.
 
     Raises:
         InputError: another task, or no data set that measures it.
     """
     if task not in _PARTS:
         raise InputError(f"cannot measure the task {task!r}: expected one of {', '.join(_PARTS)}")
-    kept = model.task(task)
     judged = [(d, run) for d, run in datasets if d.qrels and not (task == "embed" and run)]
     if not judged:
         raise InputError(
             f"none of {len(datasets)} data sets measures the task {task!r}: expected one with "
             "judgements, and for 'embed' without a run"
         )
-    candidates = []
+    kept = model.task(task)
+    candidates = [Candidate(value, {}) for value in values]
     try:
-        for value in values:
-            model.tasks[task] = (
-                replace(kept, strength=value)
-                if setting == "strength"
-                else replace(kept, feedback=value)
-            )
-            scores = {}
-            for dataset, run in judged:
-                options = EvalOptions(parts=("retrieval", _PARTS[task]), n_timed=0)
-                result = evaluate(model, dataset, run=run, options=options)
-                scores[dataset.name] = result[_PARTS[task]][_MEASURE]
-            candidates.append(Candidate(value, scores))
-            on_measured(candidates[-1])
+        for dataset, run in judged:
+            # The first stage is the same for every way to rerank it.
+            first = first_stage(model, dataset) if task == "rerank" and run is None else run
+            with caching(Engine.of(model)):
+                for candidate in candidates:
+                    model.tasks[task] = _with(kept, setting, candidate.value)
+                    score = _measure(model, dataset, first, task)
+                    candidate.scores[dataset.name] = score
+                    on_measured(dataset.name, candidate.value, score)
+            model.tasks[task] = kept
     finally:
         model.tasks[task] = kept
     return candidates
+
+
+def _with(task: Task, setting: Setting, value: float) -> Task:
+    if setting == "strength":
+        return replace(task, strength=value)
+    return replace(task, feedback=value)
+
+
+def _measure(model: UniMoER, dataset: BeirDataset, first: Run | None, task: str) -> float:
+    options = EvalOptions(parts=(_PARTS[task],), n_timed=0)
+    result = evaluate(model, dataset, run=first, options=options)
+    score: float = result[_PARTS[task]][_MEASURE]
+    return score
 
 
 def choose(candidates: Sequence[Candidate], *, safe: bool) -> Candidate:

@@ -15,11 +15,11 @@ from unimoer_rag.model.unimoer import UniMoER
 __all__ = ["Validator", "shrink"]
 
 SPLIT = "dev"
-# Passages a shrunken corpus keeps beside the relevant ones.
-_DISTRACTORS = 500
 
 
-def shrink(dataset: BeirDataset, questions: int, *, seed: int = 0) -> BeirDataset:
+def shrink(
+    dataset: BeirDataset, questions: int, distractors: int = 500, *, seed: int = 0
+) -> BeirDataset:
     """Fewer questions over fewer passages: all they need, and some that they do not.
 
     Numbers measured on it compare with each other, not with the whole set's.
@@ -29,7 +29,7 @@ def shrink(dataset: BeirDataset, questions: int, *, seed: int = 0) -> BeirDatase
     needed |= {q.context for q in small.questions if q.context}
     others = sorted(set(small.corpus) - needed)
     random.Random(seed).shuffle(others)
-    kept = needed | set(others[:_DISTRACTORS])
+    kept = needed | set(others[:distractors])
     return replace(small, corpus={d: text for d, text in small.corpus.items() if d in kept})
 
 
