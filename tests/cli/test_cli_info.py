@@ -14,6 +14,9 @@ def test_text(run: Command) -> None:
     assert "parameters: backbone" in result.stdout
     assert "22,713,216" in result.stdout
     assert "mean routing weight" in result.stdout
+    assert "late head, experts rerank, shared, strength 1, feedback 0" in " ".join(
+        result.stdout.replace("│", "").split()
+    )
 
 
 def test_json(run: Command, eager_reader: Path) -> None:
@@ -22,6 +25,8 @@ def test_json(run: Command, eager_reader: Path) -> None:
     assert found["layers"] == 6
     assert found["parameters"]["backbone"] == 22_713_216
     assert set(found["routing"]) == set(found["tasks"])
+    assert found["tasks"]["rerank"]["feedback"] == 0
+    assert "feedback" not in found["tasks"]["embed"]
 
 
 def test_an_unknown_checkpoint(run: Command) -> None:

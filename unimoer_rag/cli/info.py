@@ -48,7 +48,8 @@ def _summary(found: dict[str, Any]) -> Table:
         table.add_row(
             f"task {name}",
             f"{task['head']} head, experts {', '.join(task['experts'])}, "
-            f"strength {task['strength']:g}",
+            f"strength {task['strength']:g}"
+            + (f", feedback {task['feedback']:g}" if "feedback" in task else ""),
         )
     return table
 

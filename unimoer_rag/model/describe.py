@@ -60,7 +60,12 @@ def describe(model: UniMoER) -> dict[str, Any]:
         "bytes": sum(p.numel() * p.element_size() for p in model.parameters()),
         "experts": experts,
         "tasks": {
-            name: {"head": task.head, "experts": list(task.experts), "strength": task.strength}
+            name: {
+                "head": task.head,
+                "experts": list(task.experts),
+                "strength": task.strength,
+                **({"feedback": task.feedback} if task.head == "late" else {}),
+            }
             for name, task in model.tasks.items()
         },
         "routing": {
