@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 import shutil
 from pathlib import Path
 
@@ -79,3 +80,18 @@ def test_what_does_not_fit_is_refused_before_anything_is_mined(
     with pytest.raises(CheckpointError, match="nowhere"):
         train(_silent(tiny_bert, tmp_path / "nowhere"), data=toy_data, output=tmp_path / "c")
     assert not list(tmp_path.glob("*/mined/*"))
+
+
+def test_both_ends_of_a_run_can_be_averaged(tiny_bert: Path, learnt: Path, tmp_path: Path) -> None:
+    recipe = toy_recipe(tiny_bert)
+    fresh = make_model(recipe).save_pretrained(tmp_path / "fresh")
+    script = Path(__file__).parents[2] / "scripts" / "average_checkpoints.py"
+    average = runpy.run_path(str(script))["main"]
+    average(str(fresh), str(learnt), 0.75, "read", "read", tmp_path / "out")
+    start, end, out = (
+        start_tensors(make_model(recipe), str(path)) for path in (fresh, learnt, tmp_path / "out")
+    )
+    for name, tensor in out.items():
+        mixed = name.startswith(("experts.read.", "heads.read."))
+        expected = 0.25 * start[name] + 0.75 * end[name] if mixed else end[name]
+        torch.testing.assert_close(tensor, expected, atol=2e-3, rtol=2e-3, msg=name)
