@@ -34,13 +34,13 @@ def main(
     model = UniMoER.from_pretrained(second)
     before = start_tensors(model, first)  # same backbone, same shapes
     prefixes = (f"experts.{expert}.", f"heads.{head}.")
-    averaged = [n for n in parameters_by_name(model) if n.startswith(prefixes) and n in before]
+    own = parameters_by_name(model)
+    averaged = [name for name in before if name.startswith(prefixes)]
     if not averaged:
         raise typer.BadParameter(f"the checkpoints share no expert {expert!r} and no head {head!r}")
     with torch.no_grad():
-        for name, tensor in parameters_by_name(model).items():
-            if name in averaged:
-                tensor.lerp_(before[name].to(tensor), 1 - weight)
+        for name in averaged:
+            own[name].lerp_(before[name].to(own[name]), 1 - weight)
     model.save_pretrained(output)
     errors.print(f"averaged {len(averaged)} tensors, {second} with the weight {weight:g}")
 

@@ -11,17 +11,16 @@ those that put no set below the frozen backbone.
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from unimoer_rag.cli.output import errors, quiet
+from unimoer_rag.cli.output import errors, quiet, write_json
 from unimoer_rag.evaluation.datasets import BeirDataset, Run, load_beir, load_run
 from unimoer_rag.model.unimoer import UniMoER
-from unimoer_rag.training.settings import VALUES, Setting, choose, sweep
+from unimoer_rag.training.settings import VALUES, Setting, choose, sweep, with_setting
 from unimoer_rag.training.validate import shrink
 
 
@@ -55,16 +54,14 @@ def main(
 
         candidates = sweep(model, datasets, task, kind, tried, on_measured=show)
         best = choose(candidates, safe=kind == "strength")
-        changed = {kind: best.value}
-        model.tasks[task] = replace(model.task(task), **changed)  # type: ignore[arg-type]
+        model.tasks[task] = with_setting(model.task(task), kind, best.value)
         chosen[task] = {
             kind: best.value,
             "measured": [asdict(c) | {"macro": round(c.macro, 5)} for c in candidates],
         }
         errors.print(f"{task}: {kind} {best.value:g}, macro {best.macro:.4f}")
     model.save_pretrained(output)
-    json_path.parent.mkdir(parents=True, exist_ok=True)
-    json_path.write_text(json.dumps(chosen, indent=2) + "\n", encoding="utf-8")
+    write_json(chosen, json_path)
 
 
 def _load(folder: Path, questions: int, passages: int) -> tuple[BeirDataset, Run | None]:

@@ -19,7 +19,7 @@ from unimoer_rag.evaluation.evaluate import EvalOptions, caching, evaluate, firs
 from unimoer_rag.model.tasks import Task
 from unimoer_rag.model.unimoer import UniMoER
 
-__all__ = ["VALUES", "Candidate", "Setting", "choose", "sweep"]
+__all__ = ["VALUES", "Candidate", "Setting", "choose", "sweep", "with_setting"]
 
 Setting = Literal["strength", "feedback"]
 
@@ -91,19 +91,19 @@ def sweep(
             first = first_stage(model, dataset) if task == "rerank" and run is None else run
             with caching(Engine.of(model)):
                 for candidate in candidates:
-                    model.tasks[task] = _with(kept, setting, candidate.value)
+                    model.tasks[task] = with_setting(kept, setting, candidate.value)
                     score = _measure(model, dataset, first, task)
                     candidate.scores[dataset.name] = score
                     on_measured(dataset.name, candidate.value, score)
-            model.tasks[task] = kept
     finally:
         model.tasks[task] = kept
     return candidates
 
 
-def _with(task: Task, setting: Setting, value: float) -> Task:
+def with_setting(task: Task, setting: Setting, value: float) -> Task:
+    """The same task with one setting changed."""
     if setting == "strength":
-        return replace(task, strength=value)
+        return task.with_strength(value)
     return replace(task, feedback=value)
 
 
