@@ -184,7 +184,7 @@ def test_the_interpreter_exits_with_work_in_the_queue(script: Script) -> None:
         _START
         + """
 import time
-future = engine.submit(embedding(model, ["words and more words " * 20] * 1000, "document"))
+future = engine.submit(embedding(model, [f"{n} words " * 20 for n in range(1000)], "document"))
 while engine.stats.batches < 2:
     time.sleep(0.01)
 print("leaving", flush=True)

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from unimoer_rag.engine.engine import Engine, EngineStats
+from unimoer_rag.engine.shared import SharedModel
 
-__all__ = ["Engine", "EngineStats"]
+__all__ = ["Engine", "EngineStats", "SharedModel"]

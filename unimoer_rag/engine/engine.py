@@ -122,13 +122,33 @@ class Engine:
 
     # -- the front doors --------------------------------------------------------------------
 
-    def embed(self, texts: Sequence[str], side: Side = "document") -> NDArray[np.float32]:
-        """L2-normalised embeddings, float32 `[n, dimension]`; see `UniMoER.embed`."""
-        return self.submit(embedding(self.model, texts, side)).result()
+    def embed(
+        self,
+        texts: Sequence[str],
+        side: Side = "document",
+        *,
+        instruction: str | None = None,
+        dimensions: int | None = None,
+    ) -> NDArray[np.float32]:
+        """L2-normalised embeddings, float32 `[n, dimensions]`; see `UniMoER.embed`."""
+        return self.submit(
+            embedding(self.model, texts, side, instruction=instruction, dimensions=dimensions)
+        ).result()
 
-    async def aembed(self, texts: Sequence[str], side: Side = "document") -> NDArray[np.float32]:
+    async def aembed(
+        self,
+        texts: Sequence[str],
+        side: Side = "document",
+        *,
+        instruction: str | None = None,
+        dimensions: int | None = None,
+    ) -> NDArray[np.float32]:
         """`embed` without blocking the event loop."""
-        return await self._answer(lambda: embedding(self.model, texts, side))
+        return await self._answer(
+            lambda: embedding(
+                self.model, texts, side, instruction=instruction, dimensions=dimensions
+            )
+        )
 
     def score(
         self, query: str, documents: Sequence[str], *, task: str = "rerank", logits: bool = False
@@ -178,7 +198,7 @@ class Engine:
             UnimoerError: the engine is closed, or belongs to the process this one was forked from.
         """
         self._worker.check()
-        pending = Pending(job, self._forward)
+        pending = Pending(job, self._forward, self.cache.get)
         missing = []
         for at, row in enumerate(job.rows):
             kept = self.cache.get(row)

@@ -3,6 +3,10 @@
 Jobs are served by a fair queue: a job's turn comes as if every row of it had waited for the rows
 in front of it. A question therefore does not wait until a large indexing job is through, the
 large job is never starved by questions, and jobs of one size are served in order of arrival.
+
+Equal rows that wait at the same time run once, and a row whose output has become known since it
+was queued does not run at all: many callers who ask about the same passages cost little more than
+one.
 """
 
 from __future__ import annotations
@@ -10,7 +14,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from heapq import heappop, heappush
@@ -23,9 +27,10 @@ from unimoer_rag.model.batching import plan_batches
 from unimoer_rag.model.jobs import Job
 from unimoer_rag.model.rows import Row
 
-__all__ = ["Forward", "Pending", "Worker"]
+__all__ = ["Forward", "Lookup", "Pending", "Worker"]
 
 Forward = Callable[[Sequence[Row]], Sequence[Any]]
+Lookup = Callable[[Row], Any]
 
 # Budgets of tokens looked at together: enough to find rows of one length, few enough that a late
 # question does not wait for long.
@@ -40,10 +45,11 @@ class Pending:
     Args:
         job: the job.
         forward: runs a batch; bound to the engine, which lives as long as it has work.
+        known: the output of a row that need not run, or None.
     """
 
-    def __init__(self, job: Job[Any], forward: Forward) -> None:
-        self.job, self.forward = job, forward
+    def __init__(self, job: Job[Any], forward: Forward, known: Lookup) -> None:
+        self.job, self.forward, self.known = job, forward, known
         self.future: Future[Any] = Future()
         self.future.add_done_callback(_acknowledge)
         self.outputs: list[Any] = [None] * len(job.rows)
@@ -85,14 +91,27 @@ def _acknowledge(future: Future[Any]) -> None:
 
 
 class _Item(NamedTuple):
-    """One row of a job."""
+    """A row to run, and the jobs that wait for its output, with its place in each."""
 
-    pending: Pending
-    at: int
+    row: Row
+    takers: list[tuple[Pending, int]]
 
     @property
-    def row(self) -> Row:
-        return self.pending.job.rows[self.at]
+    def wanted(self) -> bool:
+        return any(not pending.future.done() for pending, _ in self.takers)
+
+    def give(self, output: Any) -> None:
+        for pending, at in self.takers:
+            if not pending.future.done():
+                pending.give(at, output)
+
+    def fail(self, error: BaseException) -> None:
+        for pending, _ in self.takers:
+            pending.fail(error)
+
+    def cancel(self) -> None:
+        for pending, _ in self.takers:
+            pending.future.cancel()
 
 
 class Worker:
@@ -191,42 +210,50 @@ class Worker:
         return bool(self._waiting) and not self._abandoned
 
     def _window(self) -> list[_Item]:
-        """The rows whose turn it is."""
-        window: list[_Item] = []
+        """The rows whose turn it is, each once."""
+        window: dict[Hashable, _Item] = {}
         room = _WINDOW * self._token_budget
         while self._waiting and room > 0:
             pending = self._waiting[0][2]
             if pending.future.done() or not pending.todo:
                 heappop(self._waiting)
                 continue
-            item = _Item(pending, pending.todo.popleft())
-            window.append(item)
-            room -= len(item.row.ids)
-        return window
+            at = pending.todo.popleft()
+            row = pending.job.rows[at]
+            self._n_served += 1
+            output = pending.known(row)
+            if output is not None:
+                pending.give(at, output)
+            elif row.key in window:
+                window[row.key].takers.append((pending, at))
+            else:
+                window[row.key] = _Item(row, [(pending, at)])
+                room -= len(row.ids)
+        return list(window.values())
 
     def _run(self, window: Sequence[_Item]) -> None:
         """All rows of a window, batch by batch."""
-        self._n_served += len(window)
         for batch in plan_batches([len(item.row.ids) for item in window], self._token_budget):
             if self._abandoned:
                 for item in window:
-                    item.pending.future.cancel()
+                    item.cancel()
                 return
             self._run_batch([window[i] for i in batch])
 
     def _run_batch(self, batch: Sequence[_Item]) -> None:
-        batch = [item for item in batch if not item.pending.future.done()]
+        batch = [item for item in batch if item.wanted]
         if not batch:
             return
+        forward = batch[0].takers[0][0].forward
         try:
-            outputs = batch[0].pending.forward([item.row for item in batch])
+            outputs = forward([item.row for item in batch])
         except BaseException as error:  # noqa: BLE001 - handed to the caller at fault
             if len(batch) == 1:
-                batch[0].pending.fail(error)
+                batch[0].fail(error)
                 return
         else:
             for item, output in zip(batch, outputs, strict=True):
-                item.pending.give(item.at, output)
+                item.give(output)
             return
         # Halving finds the row at fault, so that other callers' rows are spared; it also makes
         # room where a device's memory ran out.

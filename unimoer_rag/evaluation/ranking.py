@@ -10,7 +10,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from unimoer_rag.errors import InputError, MissingExtraError
+from unimoer_rag.errors import InputError
+from unimoer_rag.extras import needs_extra
 
 __all__ = ["MEASURES", "evaluate_run", "per_query"]
 
@@ -96,7 +97,5 @@ def _ranks(qid: str, scores: Mapping[str, float]) -> dict[str, float]:
 
 def _ir_measures() -> Any:
     # Imported on use: it is optional, and importing it installs a logging handler.
-    try:
+    with needs_extra("ir_measures", "eval", "computing ranking measures"):
         return importlib.import_module("ir_measures")
-    except ImportError as error:
-        raise MissingExtraError("ir-measures", "eval", "computing ranking measures") from error

@@ -228,6 +228,8 @@ def load_backbone(
         ) from error
     if not getattr(tokenizer, "is_fast", False):
         raise BackboneError(f"the tokenizer in {path} is not a fast one (no tokenizer.json)")
+    if getattr(model, "pooler", None) is not None:
+        model.pooler = None  # a head that nothing here reads, and memory for it
     model.requires_grad_(False).eval().to(device)
     return Backbone(
         model=model,

@@ -210,6 +210,7 @@ def _describe(model: UniMoER, weights_sha256: str) -> CheckpointConfig:
                 max_tokens=task.max_tokens,
                 abstain=task.abstain,
                 feedback=task.feedback,
+                dimensions=task.dimensions,
             )
             for task in model.tasks.values()
         ),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn import functional
 
 from unimoer_rag.errors import InputError
 from unimoer_rag.model.heads import LateHead, SpanScores, span_logits
@@ -22,7 +23,16 @@ from unimoer_rag.model.rows import Row, Side, check_list
 if TYPE_CHECKING:
     from unimoer_rag.model.unimoer import UniMoER
 
-__all__ = ["Job", "Reading", "decode_span", "embedding", "ranking", "reading", "scoring"]
+__all__ = [
+    "Job",
+    "Reading",
+    "decode_span",
+    "embedding",
+    "embedding_size",
+    "ranking",
+    "reading",
+    "scoring",
+]
 
 T = TypeVar("T")
 
@@ -69,23 +79,61 @@ class Reading:
         return self.no_answer / (self.no_answer + self.probability)
 
 
-def embedding(model: UniMoER, texts: Sequence[str], side: Side) -> Job[NDArray[np.float32]]:
-    """Embeddings of texts, float32 `[n, dimension]`, L2-normalised.
+def embedding(
+    model: UniMoER,
+    texts: Sequence[str],
+    side: Side,
+    *,
+    instruction: str | None = None,
+    dimensions: int | None = None,
+) -> Job[NDArray[np.float32]]:
+    """Embeddings of texts, float32 `[n, dimensions]`, L2-normalised.
+
+    Args:
+        model: the model.
+        texts: the texts.
+        side: what they are.
+        instruction: goes before every text, in place of the model's own for queries; "" for none.
+        dimensions: size of the embeddings, where the checkpoint was trained to be cut.
 
     Raises:
-        InputError: a text is no string or is empty, or the side is unknown.
+        InputError: a text is no string or is empty, the side is unknown, or the checkpoint does
+            not give embeddings of that size.
     """
     if side not in ("query", "document"):
         raise InputError(f"unknown side {side!r}: expected 'query' or 'document'")
-    rows = model.rows.single(texts, model.task("embed"), side)
+    task = model.task("embed")
+    size = embedding_size(model, dimensions)
+    rows = model.rows.single(texts, task, side, instruction)
 
     def finish(outputs: list[Any]) -> NDArray[np.float32]:
         if not outputs:
-            return np.zeros((0, model.dimension), dtype=np.float32)
-        vectors: NDArray[np.float32] = torch.stack(outputs).float().cpu().numpy()
+            return np.zeros((0, size), dtype=np.float32)
+        whole = torch.stack(outputs).float()
+        if size < model.dimension:
+            whole = functional.normalize(whole[:, :size], dim=-1)
+        vectors: NDArray[np.float32] = whole.cpu().numpy()
         return vectors
 
     return Job(rows, finish)
+
+
+def embedding_size(model: UniMoER, dimensions: int | None) -> int:
+    """The size of the model's embeddings when `dimensions` are asked for; None is the full size.
+
+    Raises:
+        InputError: the checkpoint does not give embeddings of that size.
+    """
+    sizes = (*model.task("embed").dimensions, model.dimension)
+    if dimensions is None:
+        return model.dimension
+    if isinstance(dimensions, bool) or dimensions not in sizes:
+        allowed = ", ".join(map(str, sorted(set(sizes))))
+        raise InputError(
+            f"dimensions is {dimensions!r}: {model.checkpoint} gives embeddings of {allowed} "
+            "(a checkpoint must be trained to be cut; Matryoshka)"
+        )
+    return dimensions
 
 
 def scoring(

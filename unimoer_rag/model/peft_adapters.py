@@ -21,7 +21,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unimoer_rag.errors import CheckpointError, InputError, MissingExtraError
+from unimoer_rag.errors import CheckpointError, InputError
+from unimoer_rag.extras import needs_extra
 from unimoer_rag.model.backbone import BACKBONES
 from unimoer_rag.model.checkpoint import CONFIG, WEIGHTS
 from unimoer_rag.model.experts import ExpertSpec, RoutedLinear
@@ -171,10 +172,8 @@ def constant_weights(model: UniMoER, task: Task) -> Tensor:
 
 
 def _peft(purpose: str) -> Any:
-    try:
+    with needs_extra("peft", "peft", purpose):
         import peft
-    except ImportError as error:
-        raise MissingExtraError("peft", "peft", purpose) from error
     return peft
 
 

@@ -6,7 +6,8 @@ decoder's layout serves: `[CLS] a [SEP]`, `<s> a </s></s> b </s>`, `a <|endoftex
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from array import array
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -42,6 +43,11 @@ class Row:
     second: tuple[int, int] = (0, 0)
     offsets: Sequence[tuple[int, int]] = ()
     truncated: bool = False
+
+    @property
+    def key(self) -> Hashable:
+        """Rows with one key have one output."""
+        return self.task, array("i", self.ids).tobytes(), self.first, self.second
 
 
 def _affixes(whole: Sequence[int], parts: Sequence[Sequence[int]]) -> list[list[int]]:
@@ -123,20 +129,39 @@ class RowMaker:
             )
         return limit - frame
 
+    def _instructed(self, side: Side, instruction: str | None) -> list[int]:
+        """The tokens that go before a text to embed."""
+        if instruction is None:
+            return self._instruction if side == "query" else []
+        return self._ids(check_text(instruction, "instruction", 0)) if instruction else []
+
     def count(self, text: str) -> int:
         """Number of tokens of a text, special tokens not counted."""
         return len(self._ids(text))
 
-    def single(self, texts: Sequence[str], task: Task, side: Side = "document") -> list[Row]:
+    def single(
+        self,
+        texts: Sequence[str],
+        task: Task,
+        side: Side = "document",
+        instruction: str | None = None,
+    ) -> list[Row]:
         """Rows of one text each; the end is what is cut off if a text is too long.
+
+        Args:
+            texts: the texts.
+            task: what the rows are for.
+            side: what the texts are.
+            instruction: goes before every text that is embedded; by default the backbone's before
+                queries and none before documents.
 
         Raises:
             InputError: a text is no string, or is empty; names its position. Or the task's
                 `max_tokens` leave no room for text.
         """
         prefix = self._prefix
-        if task.head == "vector" and side == "query":
-            prefix = [*prefix, *self._instruction]
+        if task.head == "vector":
+            prefix = [*prefix, *self._instructed(side, instruction)]
         room = self._room(task, len(prefix) + len(self._suffix))
         rows = []
         for encoding in self._encode(texts, side):

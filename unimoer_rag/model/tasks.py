@@ -48,6 +48,8 @@ class Task:
         abstain: a reader asked about one passage gives no answer where "no answer" is at least
             this probable against the best span (`Reading.doubt`); chosen on development
             questions.
+        dimensions: sizes below the full one that an embedding may be cut to, where the checkpoint
+            was trained for it (Matryoshka representation learning, arXiv 2205.13147).
         feedback: share of pseudo-relevance feedback in a reranking (`LateHead.rank`), from 0
             (every pair for itself) to below 1; late interaction only.
 
@@ -62,6 +64,7 @@ class Task:
     max_tokens: int = 256
     abstain: float = 0.5
     feedback: float = 0.0
+    dimensions: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.head not in get_args(Head):
@@ -81,6 +84,11 @@ class Task:
             raise InputError(
                 f"task {self.name!r} has the head {self.head!r} and the feedback {self.feedback}: "
                 "expected a share from 0 to below 1, and 0 for other heads than 'late'"
+            )
+        if self.dimensions and (self.head != "vector" or min(self.dimensions) < 1):
+            raise InputError(
+                f"task {self.name!r} has the head {self.head!r} and the dimensions "
+                f"{self.dimensions}: expected positive sizes, for the head 'vector' alone"
             )
         if not 0 <= self.abstain <= 1:
             raise InputError(

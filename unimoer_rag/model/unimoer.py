@@ -302,9 +302,25 @@ class UniMoER(nn.Module):
 
     # -- what users call --------------------------------------------------------------------
 
-    def embed(self, texts: Sequence[str], side: Side = "document") -> NDArray[np.float32]:
-        """L2-normalised embeddings, float32 `[n, dimension]`, in input order."""
-        result: NDArray[np.float32] = self.execute(embedding(self, texts, side))
+    def embed(
+        self,
+        texts: Sequence[str],
+        side: Side = "document",
+        *,
+        instruction: str | None = None,
+        dimensions: int | None = None,
+    ) -> NDArray[np.float32]:
+        """L2-normalised embeddings, float32 `[n, dimensions]`, in input order.
+
+        Args:
+            texts: the texts.
+            side: what they are, "query" or "document".
+            instruction: goes before every text; by default the backbone's own before queries.
+            dimensions: size of the embeddings, where the checkpoint was trained to be cut.
+        """
+        result: NDArray[np.float32] = self.execute(
+            embedding(self, texts, side, instruction=instruction, dimensions=dimensions)
+        )
         return result
 
     def score(

@@ -17,6 +17,7 @@ from unimoer_rag.errors import InputError
 from unimoer_rag.model.jobs import Job, embedding, ranking
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.retrieval.fusion import reciprocal_rank_fusion
+from unimoer_rag.retrieval.reranker import best_first
 from unimoer_rag.retrieval.sparse import BM25Encoder
 from unimoer_rag.retrieval.store import Found, Store
 from unimoer_rag.retrieval.text import clean_text
@@ -102,9 +103,7 @@ class Search:
 
 
 def _rerank(hits: Sequence[Hit], scores: Floats) -> list[Hit]:
-    # A stable sort: what the reranker cannot tell apart keeps the first stage's order.
-    order = np.argsort(-scores, kind="stable")
-    return [replace(hits[at], rerank=float(scores[at])) for at in order]
+    return [replace(hits[at], rerank=float(scores[at])) for at in best_first(scores)]
 
 
 def _fuse(dense: Sequence[Found], sparse: Sequence[Found]) -> list[Hit]:

@@ -1,0 +1,85 @@
+"""Reranking of texts that something else retrieved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unimoer_rag.engine import Engine
+from unimoer_rag.errors import InputError
+
+__all__ = ["Ranked", "Reranker", "best_first", "check_top_n"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """One text in its new place.
+
+    Attributes:
+        index: where it stood in the list that was given.
+        score: its relevance, a probability in [0, 1].
+    """
+
+    index: int
+    score: float
+
+
+class Reranker:
+    """Orders texts by their relevance for a query, as `UnifiedRetriever` orders what it finds.
+
+    A text without a visible character is not relevant to anything: its score is 0.
+
+    Args:
+        engine: runs the RERANK task.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def rank(self, query: str, texts: Sequence[str], *, top_n: int | None = None) -> list[Ranked]:
+        """The texts' positions and scores, best first; the best `top_n` where that is given.
+
+        Raises:
+            InputError: the query is empty, a text is no string, or `top_n` is below 1.
+        """
+        check_top_n(top_n)
+        visible = _visible(texts)
+        scores = self._engine.rank(query, [texts[at] for at in visible])
+        return _ranked(scores, visible, len(texts))[:top_n]
+
+    async def arank(
+        self, query: str, texts: Sequence[str], *, top_n: int | None = None
+    ) -> list[Ranked]:
+        """`rank` without blocking the event loop."""
+        check_top_n(top_n)
+        visible = _visible(texts)
+        scores = await self._engine.arank(query, [texts[at] for at in visible])
+        return _ranked(scores, visible, len(texts))[:top_n]
+
+
+def best_first(scores: NDArray[np.float32]) -> list[int]:
+    """Positions by falling score; what the scores cannot tell apart keeps its order."""
+    return [int(at) for at in np.argsort(-scores, kind="stable")]
+
+
+def check_top_n(top_n: int | None) -> None:
+    """Refuse a number of texts to keep that no list can have.
+
+    Raises:
+        InputError: it is no whole number from 1 up.
+    """
+    if top_n is not None and (isinstance(top_n, bool) or not isinstance(top_n, int) or top_n < 1):
+        raise InputError(f"top_n is {top_n!r}: expected how many to keep, 1 or more, or None")
+
+
+def _visible(texts: Sequence[str]) -> list[int]:
+    return [at for at, text in enumerate(texts) if not isinstance(text, str) or text.strip()]
+
+
+def _ranked(scores: NDArray[np.float32], visible: Sequence[int], n: int) -> list[Ranked]:
+    complete = np.zeros(n, dtype=np.float32)
+    complete[list(visible)] = scores
+    return [Ranked(at, float(complete[at])) for at in best_first(complete)]
