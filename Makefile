@@ -1,6 +1,7 @@
-# make demo    from a fresh clone to an answer with its sources
-# make test    lint, types and the whole suite, offline once everything is installed
-# make docs    write docs/cli.md and the results tables anew
+# make demo        from a fresh clone to an answer with its sources
+# make test        lint, types and the whole suite, offline once everything is installed
+# make frameworks  the frameworks' tests with the lowest and highest versions declared
+# make docs        write docs/cli.md and the results tables anew
 #
 # Python 3.11 or later: make demo PYTHON=python3.12
 
@@ -14,7 +15,7 @@ TORCH := torch==2.13.0
 export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: demo test docs wheel-check clean
+.PHONY: demo test frameworks docs wheel-check clean
 
 demo: $(VENV)/.demo
 	rm -rf demo.index
@@ -31,6 +32,9 @@ test: $(VENV)/.dev
 docs: $(VENV)/.dev
 	$(BIN)/python scripts/generate_cli_docs.py
 	$(BIN)/python scripts/results_table.py
+
+frameworks: $(VENV)/.dev
+	$(BIN)/python scripts/check_frameworks.py
 
 wheel-check: $(VENV)/.dev
 	PYTHON=$(BIN)/python scripts/check_wheel.sh

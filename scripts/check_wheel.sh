@@ -30,6 +30,24 @@ home = Path(unimoer_rag.__file__)
 assert home.is_relative_to(Path(sys.argv[1]).resolve()), f"imported from {home}, not the wheel"
 assert (home.parent / "py.typed").is_file(), "the wheel lacks py.typed"
 assert (home.parent / "_presets/training/minilm.yaml").is_file(), "the wheel lacks the recipe"
+
+import langchain_unimoer
+import llama_index.embeddings.unimoer
+import llama_index.postprocessor.unimoer_rerank
+import llama_index.retrievers.unimoer
+from llama_index import postprocessor
+
+for adapter in (
+    langchain_unimoer,
+    llama_index.embeddings.unimoer,
+    llama_index.postprocessor.unimoer_rerank,
+    llama_index.retrievers.unimoer,
+):
+    place = Path(adapter.__file__)
+    assert place.is_relative_to(home.parent.parent), f"{place} is not the wheel's"
+    assert (place.parent / "py.typed").is_file(), f"the wheel lacks py.typed beside {place}"
+# Whoever installs another integration shares these folders with it.
+assert postprocessor.__file__ is None, "llama_index.postprocessor is no namespace"
 PYTHON
 venv/bin/unimoer-rag ask "How long do refunds take?" --docs handbook --json >answer.json
 venv/bin/python - <<'PYTHON'

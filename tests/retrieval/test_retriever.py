@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import pickle
 import subprocess
 import sys
 import threading
@@ -19,6 +21,7 @@ from unimoer_rag.errors import (
     InputError,
     StoreError,
     StoreUnavailableError,
+    UnimoerError,
 )
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.retrieval.chunking import Chunking
@@ -292,3 +295,9 @@ def test_deleting(retriever: UnifiedRetriever) -> None:
     assert retriever.count() == 2
     with pytest.raises(InputError, match="exactly one"):
         retriever.delete()
+
+
+def test_an_open_index_does_not_travel(retriever: UnifiedRetriever) -> None:
+    for send in (pickle.dumps, copy.deepcopy):
+        with pytest.raises(UnimoerError, match="holds an open index and cannot be pickled"):
+            send(retriever)

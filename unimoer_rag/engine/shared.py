@@ -13,9 +13,8 @@ __all__ = ["SharedModel"]
 class SharedModel:
     """The live model of a name, and its engine: one for every holder in a process.
 
-    Pickled or copied, it is its name: another process loads the model by it (once, however many
-    objects arrive), and in this one every copy holds the same module. An adapter of a framework
-    keeps one in place of the model itself.
+    Pickled, it is its name: another process loads the model by it, once, however many objects
+    arrive. Copied, it is itself. An adapter of a framework keeps one in place of the model.
 
     Args:
         name: a checkpoint's name or folder, or a backbone's name.
@@ -49,6 +48,19 @@ class SharedModel:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _load, (self.name, self.revision, self.device, self.dtype)
+
+    # Not by name: the files may have changed since, and a copy goes on with the same weights.
+    def __copy__(self) -> SharedModel:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> SharedModel:
+        return self
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SharedModel) and other.model is self.model
+
+    def __hash__(self) -> int:
+        return id(self.model)
 
     def __repr__(self) -> str:
         return f"SharedModel({self.name!r})"

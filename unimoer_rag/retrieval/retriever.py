@@ -6,10 +6,11 @@ import asyncio
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from unimoer_rag.engine import Engine
-from unimoer_rag.errors import InputError
+from unimoer_rag.errors import InputError, UnimoerError
+from unimoer_rag.extras import needs_extra
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.retrieval.chunking import Chunker, Chunking, whole
 from unimoer_rag.retrieval.identity import WHOLE, ChunkingChoice, agree
@@ -20,6 +21,10 @@ from unimoer_rag.retrieval.sparse import BM25Encoder
 from unimoer_rag.retrieval.store import EdgeStore, ServerStore, Store
 from unimoer_rag.retrieval.text import clean_text
 from unimoer_rag.retrieval.types import Document, Hit
+
+if TYPE_CHECKING:
+    from langchain_unimoer import UniMoERRetriever
+    from llama_index.retrievers.unimoer import UniMoERIndexRetriever
 
 __all__ = ["Filters", "Mode", "OnStage", "UnifiedRetriever"]
 
@@ -272,7 +277,43 @@ class UnifiedRetriever:
         on_stage("rerank")
         return ranked
 
+    # -- in a framework ---------------------------------------------------------------------
+
+    def as_llama_index(self, **settings: Any) -> UniMoERIndexRetriever:
+        """This retriever as a LlamaIndex `BaseRetriever`.
+
+        Args:
+            settings: k, rerank, mode, filters of `UniMoERIndexRetriever`.
+
+        Raises:
+            MissingExtraError: LlamaIndex is not installed.
+        """
+        with needs_extra("llama_index.core", "llama-index", "as_llama_index"):
+            from llama_index.retrievers.unimoer import UniMoERIndexRetriever
+
+        return UniMoERIndexRetriever(self, **settings)
+
+    def as_langchain(self, **settings: Any) -> UniMoERRetriever:
+        """This retriever as a LangChain `BaseRetriever`.
+
+        Args:
+            settings: k, rerank, mode, filters, tags, metadata of `UniMoERRetriever`.
+
+        Raises:
+            MissingExtraError: LangChain is not installed.
+        """
+        with needs_extra("langchain_core", "langchain", "as_langchain"):
+            from langchain_unimoer import UniMoERRetriever
+
+        return UniMoERRetriever(retriever=self, **settings)
+
     # -- the rest ---------------------------------------------------------------------------
+
+    def __reduce__(self) -> NoReturn:
+        raise UnimoerError(
+            "a UnifiedRetriever holds an open index and cannot be pickled or copied: open the "
+            "index in the other process (by url, where both need it at the same time)"
+        )
 
     def count(self) -> int:
         """Passages in the index."""

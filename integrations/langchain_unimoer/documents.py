@@ -1,0 +1,116 @@
+"""LangChain's documents and ours, one made from the other."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from langchain_core.documents import Document
+
+from unimoer_rag.errors import InputError
+from unimoer_rag.retrieval import types
+from unimoer_rag.retrieval.text import clean_text
+
+__all__ = ["RELEVANCE", "RETRIEVAL", "to_langchain", "to_unimoer"]
+
+RELEVANCE = "relevance_score"
+RETRIEVAL = "retrieval_score"
+START, END = "start_index", "end_index"
+
+
+def to_langchain(hit: types.Hit) -> Document:
+    """A hit as a LangChain document.
+
+    Its id is the passage's. Its metadata has the passage's own, `source`, `title` where there is
+    one, `start_index` and `end_index` of its characters in the text it was cut from (LangChain's
+    splitters write the first), `retrieval_score` of the first stage and, where it was reranked,
+    the probability `relevance_score`.
+    """
+    passage = hit.passage
+    metadata: dict[str, Any] = {**passage.metadata, "source": passage.source}
+    if passage.title:
+        metadata["title"] = passage.title
+    origin = _origin(passage.metadata)
+    metadata[START], metadata[END] = origin + passage.start, origin + passage.end
+    metadata[RETRIEVAL] = next(
+        score for score in (hit.fused, hit.dense, hit.sparse) if score is not None
+    )
+    if hit.rerank is not None:
+        metadata[RELEVANCE] = hit.rerank
+    return Document(id=hit.id, page_content=hit.text, metadata=metadata)
+
+
+def to_unimoer(documents: Iterable[Document]) -> list[types.Document]:
+    """LangChain documents as documents to index.
+
+    `metadata["source"]` names a document's source, else its text does; `metadata["title"]` is its
+    title; the rest can be filtered by. Scores and `end_index` of an earlier search are left out,
+    and so is the id: passages have ids of their own, made from source, position, title and text.
+
+    Raises:
+        InputError: something is no document, or has metadata that cannot be stored.
+    """
+    return [_to_unimoer(document, at) for at, document in enumerate(documents)]
+
+
+def _to_unimoer(document: Document, at: int) -> types.Document:
+    if not isinstance(document, Document):
+        raise InputError(
+            f"document {at} is a {type(document).__name__}: expected a LangChain Document in a list"
+        )
+    metadata = {
+        key: value
+        for key, value in document.metadata.items()
+        if key not in (RELEVANCE, RETRIEVAL, END)
+    }
+    source, title = (_name(metadata.pop(key, ""), key, at) for key in ("source", "title"))
+    source = source or _text_name(document.page_content)
+    for key, value in metadata.items():
+        _check(key, value, f"document {at} ({source!r})")
+    return types.Document(document.page_content, source, title, metadata)
+
+
+def _origin(metadata: Mapping[str, Any]) -> int:
+    """Where a splitter says that the indexed text began in its own document."""
+    start = metadata.get(START, 0)
+    return start if isinstance(start, int) and start > 0 else 0
+
+
+def _name(value: object, key: str, at: int) -> str:
+    if not isinstance(value, str):
+        raise InputError(
+            f"document {at} has the metadata {key!r} = {value!r:.80}: expected a string, or leave "
+            "it out"
+        )
+    return value
+
+
+def _text_name(text: str) -> str:
+    """The source that `UnifiedRetriever.add` gives the same text."""
+    return f"text/{hashlib.sha256(clean_text(text).encode()).hexdigest()[:16]}"
+
+
+def _check(key: object, value: object, where: str) -> None:
+    if not isinstance(key, str):
+        raise InputError(f"{where} has the metadata key {key!r}: expected a string")
+    if not _is_storable(value):
+        raise InputError(
+            f"{where} has the metadata {key!r} = {value!r:.80}: expected a string, a finite "
+            "number, a boolean or a list of strings; drop it, or store str() of it"
+        )
+
+
+def _is_storable(value: object) -> bool:
+    """Whether an index can keep it and filter by it."""
+    match value:
+        case str() | bool():
+            return True
+        case int():
+            return -(2**63) <= value < 2**63
+        case float():
+            return math.isfinite(value)
+        case list() | tuple():
+            return all(isinstance(item, str) for item in value)
+    return False

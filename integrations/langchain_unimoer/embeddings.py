@@ -1,0 +1,118 @@
+"""Embeddings for vector stores and whatever else takes LangChain's `Embeddings`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.embeddings import Embeddings
+
+from langchain_unimoer.base import SharesModel
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["UniMoEREmbeddings"]
+
+
+class UniMoEREmbeddings(SharesModel, Embeddings):
+    """L2-normalised embeddings by the model's EMBED task, as `UnifiedRetriever` uses them.
+
+    Args:
+        model: a checkpoint's name or folder, or a backbone's name.
+        revision: commit to pin a Hub repository to.
+        device: see `UniMoER.from_pretrained`.
+        dtype: see `UniMoER.from_pretrained`.
+        query_instruction: goes before every query; None for the model's own, "" for none.
+        text_instruction: goes before every document; None for the model's own, "" for none.
+        dimensions: size of the embeddings, where the checkpoint was trained to be cut; None for
+            the full size.
+
+    Raises:
+        CheckpointError: no checkpoint there, or a damaged one.
+        BackboneError: its backbone cannot be had.
+        ValidationError: a setting is unknown or cannot be used (also a ValueError).
+
+    >>> embeddings = UniMoEREmbeddings()                               # doctest: +SKIP
+    >>> len(embeddings.embed_query("how long do refunds take?"))       # doctest: +SKIP
+    384
+    """
+
+    query_instruction: str | None = None
+    text_instruction: str | None = None
+    dimensions: int | None = None
+
+    def model_post_init(self, context: Any) -> None:
+        """Load the model and refuse a size that it does not give."""
+        super().model_post_init(context)
+        from unimoer_rag.model.jobs import embedding_size
+
+        embedding_size(self._shared.model, self.dimensions)
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        """One vector for each text, in order.
+
+        Raises:
+            InputError: a text is empty or no string; names its position.
+        """
+        vectors = self._engine.embed(
+            texts, "document", instruction=self.text_instruction, dimensions=self.dimensions
+        )
+        return _floats(vectors)
+
+    def embed_query(self, text: str) -> list[float]:
+        """The vector of a query.
+
+        Raises:
+            InputError: the query is empty or no string.
+        """
+        vectors = self._engine.embed(
+            [text], "query", instruction=self.query_instruction, dimensions=self.dimensions
+        )
+        return _floats(vectors)[0]
+
+    async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
+        """`embed_documents` without blocking the event loop, nor a thread while the model works."""
+        vectors = await self._engine.aembed(
+            texts, "document", instruction=self.text_instruction, dimensions=self.dimensions
+        )
+        return _floats(vectors)
+
+    async def aembed_query(self, text: str) -> list[float]:
+        """`embed_query` without blocking the event loop, nor a thread while the model works."""
+        vectors = await self._engine.aembed(
+            [text], "query", instruction=self.query_instruction, dimensions=self.dimensions
+        )
+        return _floats(vectors)[0]
+
+    @property
+    def cache_namespace(self) -> str:
+        """A namespace for `CacheBackedEmbeddings`: another one wherever vectors may differ.
+
+        It stands for the checkpoint's content, the size and both instructions. Give queries a
+        store of their own: with `query_embedding_cache=True` a query gets the cached vector of a
+        document with the same text, which is another one under an instruction.
+
+        >>> CacheBackedEmbeddings.from_bytes_store(                    # doctest: +SKIP
+        ...     embeddings,
+        ...     LocalFileStore("cache/documents"),
+        ...     query_embedding_cache=LocalFileStore("cache/queries"),
+        ...     namespace=embeddings.cache_namespace,
+        ...     key_encoder="sha256",
+        ... )
+        """
+        model = self._shared.model
+        size = self.dimensions or model.dimension
+        query = (
+            model.query_instruction if self.query_instruction is None else self.query_instruction
+        )
+        decisive = [model.checkpoint_digest, size, query, self.text_instruction or ""]
+        return f"unimoer-{hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:32]}-"
+
+
+def _floats(vectors: NDArray[np.float32]) -> list[list[float]]:
+    """Python's own floats, which LangChain's stores and caches write as JSON."""
+    floats: list[list[float]] = vectors.tolist()
+    return floats

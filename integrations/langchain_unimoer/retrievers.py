@@ -1,0 +1,215 @@
+"""`UnifiedRetriever` as a LangChain retriever."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from langchain_core.callbacks import (
+    AsyncCallbackManagerForRetrieverRun,
+    CallbackManagerForRetrieverRun,
+)
+from langchain_core.documents import Document
+from langchain_core.retrievers import BaseRetriever, LangSmithRetrieverParams
+from pydantic import ConfigDict, Field, field_validator
+
+from langchain_unimoer.documents import to_langchain, to_unimoer
+
+if TYPE_CHECKING:
+    from unimoer_rag.model.unimoer import UniMoER
+    from unimoer_rag.retrieval.identity import ChunkingChoice
+    from unimoer_rag.retrieval.ingest import AddReport
+    from unimoer_rag.retrieval.retriever import Mode, UnifiedRetriever
+else:  # pydantic reads these when the class is made, and their modules import torch
+    Mode, UnifiedRetriever = str, Any
+
+__all__ = ["UniMoERRetriever"]
+
+
+class UniMoERRetriever(BaseRetriever):
+    """Finds and reranks the passages of a `UnifiedRetriever`.
+
+    Every setting may also be given for one call, as `invoke(query, k=3)` or `bind(k=3)`. What a
+    document holds is told in `langchain_unimoer.documents.to_langchain`.
+
+    Args:
+        retriever: what searches; whoever made it closes it.
+        k: documents to give; None for the retriever's own.
+        rerank: first-stage results to rerank, 0 for none; None for the retriever's own.
+        mode: first stage, "dense", "sparse" or "hybrid"; None for the retriever's own.
+        filters: conditions on source, title and metadata, such as
+            `{"source": "a.md", "year": {"gte": 2020}, "tag": ["x", "y"]}`.
+
+    Raises:
+        ValidationError: a setting is unknown or cannot be used (also a ValueError).
+
+    >>> retriever = UnifiedRetriever(index="handbook.index").as_langchain(k=3)  # doctest: +SKIP
+    >>> retriever.invoke("how long do refunds take?")                           # doctest: +SKIP
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    # An open index is no setting, so dumps leave it out.
+    retriever: UnifiedRetriever = Field(exclude=True)
+    k: int | None = None
+    rerank: int | None = None
+    mode: Mode | None = None
+    filters: Mapping[str, Any] | None = None
+
+    @field_validator("retriever")
+    @classmethod
+    def _check_retriever(cls, retriever: object) -> object:
+        from unimoer_rag.retrieval.retriever import UnifiedRetriever
+
+        if not isinstance(retriever, UnifiedRetriever):
+            raise ValueError(f"expected a UnifiedRetriever, got a {type(retriever).__name__}")
+        return retriever
+
+    def model_post_init(self, context: Any) -> None:
+        """Refuse settings that no search can have, before the first search."""
+        from unimoer_rag.retrieval.search import check_settings
+        from unimoer_rag.retrieval.store.filters import parse_filters
+
+        own = self.retriever
+        check_settings(
+            own.k if self.k is None else self.k,
+            own.rerank if self.rerank is None else self.rerank,
+            own.mode if self.mode is None else self.mode,
+        )
+        parse_filters(self.filters)
+
+    @classmethod
+    def from_documents(
+        cls,
+        documents: Iterable[Document],
+        *,
+        model: str | Path | UniMoER = "unimoer-minilm",
+        index: str | Path | None = None,
+        url: str | None = None,
+        api_key: str | None = None,
+        collection: str = "unimoer",
+        chunking: ChunkingChoice = None,
+        device: str = "auto",
+        dtype: str = "auto",
+        **settings: Any,
+    ) -> Self:
+        """A retriever of these documents, as `add_documents` indexes them.
+
+        An index on disk is open until `retriever.retriever.close()`.
+
+        Args:
+            documents: what to index.
+            model: a checkpoint's name or folder, a backbone's name, or a loaded model.
+            index: folder of an index on disk, which may hold documents already.
+            url: a Qdrant server's URL, in place of a folder. With neither, it is in memory.
+            api_key: for the server.
+            collection: on the server.
+            chunking: how documents are cut; "whole" for what a text splitter cut already; None
+                takes the index's, or 160 tokens with 32 overlapping for a new one.
+            device: see `UniMoER.from_pretrained`.
+            dtype: see `UniMoER.from_pretrained`.
+            settings: k, rerank, mode, filters, tags, metadata of the retriever.
+
+        Raises:
+            InputError: a document has metadata that cannot be stored; nothing is indexed.
+            ValidationError: a setting is unknown or cannot be used; nothing is indexed.
+
+        >>> UniMoERRetriever.from_documents(loader.load(), k=3)        # doctest: +SKIP
+        """
+        from unimoer_rag.retrieval.retriever import UnifiedRetriever
+
+        ours = to_unimoer(documents)  # first, so that a bad document leaves no new index behind
+        indexed = UnifiedRetriever(
+            model,
+            index=index,
+            url=url,
+            api_key=api_key,
+            collection=collection,
+            chunking=chunking,
+            device=device,
+            dtype=dtype,
+        )
+        try:
+            retriever = cls(retriever=indexed, **settings)
+            indexed.add(ours)
+        except BaseException:
+            indexed.close()
+            raise
+        return retriever
+
+    def add_documents(self, documents: Iterable[Document]) -> AddReport:
+        """Index documents; what is there already is left alone.
+
+        The documents of one source belong together: those given now take the place of those
+        given before. So give all of a source's chunks in one call; chunks with one text are kept
+        once. A document without `metadata["source"]` is named by its text, and replaces nothing.
+
+        Args:
+            documents: their metadata may hold strings, finite numbers, booleans and lists of
+                strings. Ids are not kept: passages get ids made from their content.
+
+        Returns:
+            What was added, was there, was removed, and what held no words.
+
+        Raises:
+            InputError: a document has metadata that cannot be stored; nothing is indexed.
+
+        >>> retriever.add_documents(loader.load()).added               # doctest: +SKIP
+        """
+        return self.retriever.add(to_unimoer(documents))
+
+    async def aadd_documents(self, documents: Iterable[Document]) -> AddReport:
+        """`add_documents` without blocking the event loop."""
+        return await asyncio.to_thread(self.add_documents, documents)
+
+    def _get_relevant_documents(
+        self,
+        query: str,
+        *,
+        run_manager: CallbackManagerForRetrieverRun,
+        k: int | None = None,
+        rerank: int | None = None,
+        mode: Mode | None = None,
+        filters: Mapping[str, Any] | None = None,
+    ) -> list[Document]:
+        hits = self.retriever.search(query, **self._settings(k, rerank, mode, filters))
+        return [to_langchain(hit) for hit in hits]
+
+    async def _aget_relevant_documents(
+        self,
+        query: str,
+        *,
+        run_manager: AsyncCallbackManagerForRetrieverRun,
+        k: int | None = None,
+        rerank: int | None = None,
+        mode: Mode | None = None,
+        filters: Mapping[str, Any] | None = None,
+    ) -> list[Document]:
+        hits = await self.retriever.asearch(query, **self._settings(k, rerank, mode, filters))
+        return [to_langchain(hit) for hit in hits]
+
+    def _settings(
+        self,
+        k: int | None,
+        rerank: int | None,
+        mode: Mode | None,
+        filters: Mapping[str, Any] | None,
+    ) -> dict[str, Any]:
+        """What to search with: the call's settings, and ours where it has none."""
+        return {
+            "k": self.k if k is None else k,
+            "rerank": self.rerank if rerank is None else rerank,
+            "mode": self.mode if mode is None else mode,
+            "filters": self.filters if filters is None else filters,
+        }
+
+    def _get_ls_params(self, **kwargs: Any) -> LangSmithRetrieverParams:
+        """What a trace says of the retriever."""
+        return LangSmithRetrieverParams(
+            **super()._get_ls_params(**kwargs),
+            ls_vector_store_provider="qdrant",
+            ls_embedding_provider="unimoer",
+            ls_embedding_model=self.retriever.model.checkpoint,
+        )

@@ -1,0 +1,10 @@
+"""unimoer-rag's reranking for LlamaIndex."""
+
+from __future__ import annotations
+
+from unimoer_rag.extras import needs_extra
+
+with needs_extra("llama_index.core", "llama-index", "UniMoERRerank"):
+    from llama_index.postprocessor.unimoer_rerank.base import UniMoERRerank
+
+__all__ = ["UniMoERRerank"]

@@ -1,0 +1,53 @@
+"""A hit as a LlamaIndex node."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from llama_index.core.schema import (
+    NodeRelationship,
+    NodeWithScore,
+    ObjectType,
+    RelatedNodeInfo,
+    TextNode,
+)
+
+from unimoer_rag.retrieval.types import Hit
+
+__all__ = ["to_node"]
+
+_EARLIER = "retrieval_score"
+
+
+def to_node(hit: Hit) -> NodeWithScore:
+    """A hit as a node with its score.
+
+    The node's id is the passage's, its source node is named by the passage's source. Its metadata
+    has the passage's own, `source`, `title` where there is one and, where it was reranked, the
+    first stage's `retrieval_score`, which no model is shown. Embedding models are shown the title
+    and the text, as ours was.
+    """
+    passage = hit.passage
+    metadata: dict[str, Any] = {**passage.metadata, "source": passage.source}
+    if passage.title:
+        metadata["title"] = passage.title
+    if hit.rerank is not None:
+        metadata[_EARLIER] = replace(hit, rerank=None).score
+    node = TextNode(
+        id_=hit.id,
+        text=passage.text,
+        metadata=metadata,
+        excluded_embed_metadata_keys=[
+            key for key in metadata if not (key == "title" and passage.title)
+        ],
+        excluded_llm_metadata_keys=[_EARLIER],
+        start_char_idx=passage.start,
+        end_char_idx=passage.end,
+        relationships={
+            NodeRelationship.SOURCE: RelatedNodeInfo(
+                node_id=passage.source, node_type=ObjectType.DOCUMENT
+            )
+        },
+    )
+    return NodeWithScore(node=node, score=hit.score)

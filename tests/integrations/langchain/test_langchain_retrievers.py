@@ -1,0 +1,348 @@
+"""UniMoERRetriever: LangChain's standard tests, what documents hold, settings, and indexing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_classic.retrievers import ContextualCompressionRetriever
+from langchain_core.documents import Document
+from langchain_core.retrievers import BaseRetriever
+from langchain_helpers import EXACT, QUERY, assert_same, plain, scores, sources
+from langchain_tests.integration_tests import RetrieversIntegrationTests
+from langchain_text_splitters import RecursiveCharacterTextSplitter
+from langchain_unimoer import UniMoERCompressor, UniMoERRetriever
+from pydantic import ValidationError
+
+from unimoer_rag.errors import InputError
+from unimoer_rag.retrieval.retriever import UnifiedRetriever
+
+REFUNDS = Document(
+    "Refunds take five working days.",
+    id="mine",
+    metadata={"source": "refunds.md", "title": "Refunds", "page": 3, "tag": ["money"]},
+)
+KAYAK = Document("A kayak for two weighs thirty kilograms.", metadata={"source": "kayak.md"})
+
+
+class TestStandard(RetrieversIntegrationTests):
+    @pytest.fixture(autouse=True)
+    def _index(self, filled: UnifiedRetriever) -> None:
+        self.filled = filled
+
+    @property
+    def retriever_constructor(self) -> type[BaseRetriever]:
+        return UniMoERRetriever
+
+    @property
+    def retriever_constructor_params(self) -> dict[str, Any]:
+        return {"retriever": self.filled}
+
+    @property
+    def retriever_query_example(self) -> str:
+        return QUERY
+
+
+@pytest.fixture
+def retriever(filled: UnifiedRetriever) -> UniMoERRetriever:
+    return UniMoERRetriever(retriever=filled)
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Iterator[UniMoERRetriever]:
+    with UnifiedRetriever(**EXACT, chunking="whole") as unified:
+        yield unified.as_langchain()
+
+
+# -- documents out ----------------------------------------------------------------------------
+
+
+def test_a_document_tells_all_of_its_hit(filled: UnifiedRetriever) -> None:
+    hit = filled.search(QUERY, k=1)[0]
+    (document,) = UniMoERRetriever(retriever=filled, k=1).invoke(QUERY)
+    assert document.id == hit.id
+    assert document.page_content == hit.text
+    assert plain(document).metadata == {
+        "year": 2023,
+        "tag": ["money", "shop"],
+        "source": "refunds.md",
+        "title": "Refunds",
+        "start_index": 0,
+        "end_index": len(hit.text),
+    }
+    assert hit.rerank is not None
+    assert hit.rerank > 0.5
+    assert scores(document) == pytest.approx(
+        {"relevance_score": hit.rerank, "retrieval_score": hit.dense}, abs=1e-5
+    )
+    assert {type(score) for score in scores(document).values()} == {float}
+
+
+@pytest.mark.parametrize(
+    ("mode", "score"), [("dense", "dense"), ("sparse", "sparse"), ("hybrid", "fused")]
+)
+async def test_the_retrieval_score_is_the_first_stages(
+    filled: UnifiedRetriever, mode: Any, score: str
+) -> None:
+    hits = filled.search(QUERY, rerank=0, mode=mode)
+    retriever = UniMoERRetriever(retriever=filled, rerank=0, mode=mode)
+    for documents in (retriever.invoke(QUERY), await retriever.ainvoke(QUERY)):
+        assert [document.id for document in documents] == [hit.id for hit in hits]
+        for document, hit in zip(documents, hits, strict=True):
+            assert scores(document) == pytest.approx({"retrieval_score": getattr(hit, score)})
+            assert ("title" in document.metadata) == bool(hit.passage.title)
+
+
+def test_offsets_are_those_of_the_text_it_was_cut_from() -> None:
+    text = " ".join(f"Boat {n} weighs {n * 7} kilograms and carries {n} people." for n in range(60))
+    splitter = RecursiveCharacterTextSplitter(
+        chunk_size=1200, chunk_overlap=0, add_start_index=True
+    )
+    splits = splitter.split_documents([Document(text, metadata={"source": "boats.md"})])
+    assert len(splits) > 1
+    retriever = UniMoERRetriever.from_documents(splits, **EXACT, k=20)  # cuts them further
+    documents = retriever.invoke("how heavy is boat 50?")
+    assert len(documents) > len(splits)
+    for document in documents:
+        start, end = document.metadata["start_index"], document.metadata["end_index"]
+        assert text[start:end] == document.page_content
+    assert retriever.add_documents(documents).documents == len(documents)  # also comes in again
+
+
+# -- settings ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"k": 2},
+        {"rerank": 0},
+        {"mode": "sparse"},
+        {"mode": "hybrid", "rerank": 3, "k": 3},
+        {"filters": {"year": {"gte": 2020}}},
+        {"filters": {"tag": ["shop"]}, "mode": "hybrid"},
+    ],
+)
+async def test_settings_of_the_retriever_and_of_a_call(
+    filled: UnifiedRetriever, settings: dict[str, Any]
+) -> None:
+    hits = filled.search(QUERY, **settings)
+    assert hits != filled.search(QUERY)
+    own, call = UniMoERRetriever(retriever=filled, **settings), filled.as_langchain()
+    for documents in (
+        own.invoke(QUERY),
+        await own.ainvoke(QUERY),
+        call.invoke(QUERY, **settings),
+        await call.ainvoke(QUERY, **settings),
+        call.bind(**settings).invoke(QUERY),
+        await call.bind(**settings).ainvoke(QUERY),
+    ):
+        assert [document.id for document in documents] == [hit.id for hit in hits]
+        reranked = ["relevance_score" in document.metadata for document in documents]
+        assert reranked == [hit.rerank is not None for hit in hits]
+
+
+async def test_a_calls_settings_go_before_the_retrievers(filled: UnifiedRetriever) -> None:
+    own = filled.as_langchain(k=1, filters={"source": "paris.md"}, mode="sparse", rerank=0)
+    assert own.invoke("capital") != []
+    for documents in (
+        own.invoke(QUERY, k=3, filters={}, mode="dense", rerank=5),
+        await own.ainvoke(QUERY, k=3, filters={}, mode="dense", rerank=5),
+    ):
+        assert_same(documents, UniMoERRetriever(retriever=filled, k=3).invoke(QUERY))
+
+
+def test_the_unified_retrievers_settings_hold_where_none_are_given() -> None:
+    with UnifiedRetriever(**EXACT, k=1, rerank=0, mode="sparse") as unified:
+        unified.add(["a kayak", "a canoe and a kayak"])
+        (document,) = unified.as_langchain().invoke("kayak")
+    assert list(scores(document)) == ["retrieval_score"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"k": 0}, "k is 0: expected a whole number of hits"),
+        ({"rerank": -1}, "rerank is -1"),
+        ({"mode": "fuzzy"}, "unknown mode 'fuzzy'"),
+        ({"filters": {"year": {"above": 1}}}, "filter 'year' has unknown operator 'above'"),
+        ({"top_k": 3}, "top_k"),
+        ({"retriever": "handbook.index"}, "expected a UnifiedRetriever, got a str"),
+    ],
+)
+def test_bad_settings_are_refused(
+    filled: UnifiedRetriever, settings: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValidationError, match=message):
+        UniMoERRetriever(**{"retriever": filled, **settings})
+
+
+async def test_bad_settings_of_a_call_are_refused(retriever: UniMoERRetriever) -> None:
+    with pytest.raises(InputError, match="k is 0"):
+        retriever.invoke(QUERY, k=0)
+    with pytest.raises(InputError, match="unknown mode 'fuzzy'"):
+        await retriever.ainvoke(QUERY, mode="fuzzy")
+    with pytest.raises(TypeError, match="top_k"):
+        retriever.invoke(QUERY, top_k=3)
+    with pytest.raises(TypeError, match="top_k"):
+        await retriever.ainvoke(QUERY, top_k=3)
+    with pytest.raises(InputError, match="query 0 is empty"):
+        retriever.invoke(" ")
+
+
+def test_as_langchain_passes_every_setting(filled: UnifiedRetriever) -> None:
+    retriever = filled.as_langchain(k=2, tags=["handbook"], metadata={"team": "shop"}, name="hb")
+    assert retriever.retriever is filled
+    assert (retriever.k, retriever.tags, retriever.metadata) == (2, ["handbook"], {"team": "shop"})
+    assert retriever.get_name() == "hb"
+    assert len(retriever.invoke(QUERY)) == 2
+
+
+# -- documents in -----------------------------------------------------------------------------
+
+
+async def test_documents_are_indexed_and_found_again(empty: UniMoERRetriever) -> None:
+    report = empty.add_documents([REFUNDS])
+    assert (report.documents, report.added) == (1, 1)
+    assert (await empty.aadd_documents([KAYAK, REFUNDS])).added == 1
+    (document,) = empty.invoke(QUERY, k=1)
+    assert plain(document).metadata == {**REFUNDS.metadata, "start_index": 0, "end_index": 31}
+    assert document.page_content == REFUNDS.page_content
+    assert document.id != "mine"
+    assert sources(empty.invoke(QUERY, filters={"tag": "money", "page": 3})) == ["refunds.md"]
+
+
+def test_all_chunks_of_a_source_are_kept_and_replace_the_earlier_ones(
+    empty: UniMoERRetriever,
+) -> None:
+    chunks = [Document(f"Boat {n} is blue.", metadata={"source": "boats.md"}) for n in range(9)]
+    assert empty.add_documents(chunks).added == 9
+    assert len(empty.invoke("boats", k=20)) == 9
+    report = empty.add_documents(chunks[:3])
+    assert (report.unchanged, report.removed) == (3, 6)
+    twice = empty.add_documents([chunks[0], chunks[1], chunks[0]])
+    assert (twice.documents, twice.passages) == (3, 2)
+
+
+def test_documents_without_a_source_are_named_by_their_text(empty: UniMoERRetriever) -> None:
+    empty.add_documents([Document("A canoe."), Document("A raft.", metadata={"source": ""})])
+    assert empty.add_documents([Document("A kayak."), Document("A raft.")]).added == 1
+    found = empty.invoke("boats")
+    assert len(found) == len(set(sources(found))) == 3
+    # The name that `UnifiedRetriever.add` gives them too.
+    assert empty.retriever.add(["A canoe.", "A raft."]).unchanged == 2
+
+
+def test_scores_of_an_earlier_search_do_not_come_back(empty: UniMoERRetriever) -> None:
+    empty.add_documents([KAYAK])
+    empty.add_documents(empty.invoke("boat"))
+    (document,) = empty.invoke("boat", rerank=0)
+    assert list(scores(document)) == ["retrieval_score"]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        ({"day": date(2024, 1, 1)}, "document 1 .* the metadata 'day' = .*expected a string"),
+        ({"author": None}, "'author' = None"),
+        ({"loc": {"line": 3}}, "'loc' = "),
+        ({"scores": [1, 2]}, "'scores' = "),
+        ({"size": float("nan")}, "'size' = nan"),
+        ({"size": 2**63}, "'size' = 9223372036854775808"),
+        ({7: "x"}, "the metadata key 7: expected a string"),
+        ({"source": Path("a.md")}, "document 1 has the metadata 'source' = .*expected a string"),
+        ({"title": None}, "'title' = None"),
+    ],
+)
+async def test_metadata_that_cannot_be_stored_is_named(
+    empty: UniMoERRetriever, metadata: dict[Any, Any], message: str
+) -> None:
+    bad = Document.model_construct(page_content="text", metadata=metadata)
+    with pytest.raises(InputError, match=message):
+        empty.add_documents([KAYAK, bad])
+    with pytest.raises(InputError, match=message):
+        await empty.aadd_documents([KAYAK, bad])
+    assert empty.retriever.count() == 0
+
+
+def test_metadata_that_can_be_stored_comes_back(empty: UniMoERRetriever) -> None:
+    metadata = {"s": "é", "i": -(2**63), "f": 1e300, "b": True, "l": ["x"], "none": [], "a.b": 1}
+    empty.add_documents([Document("text", metadata=metadata)])
+    (document,) = empty.invoke("text")
+    assert metadata.items() <= document.metadata.items()
+
+
+def test_what_is_no_document_is_refused(empty: UniMoERRetriever) -> None:
+    with pytest.raises(InputError, match="document 0 is a str: expected a LangChain Document"):
+        empty.add_documents(["text"])  # type: ignore[list-item]
+    with pytest.raises(InputError, match="document 0 is a tuple"):
+        empty.add_documents(KAYAK)  # type: ignore[arg-type]
+
+
+def test_documents_without_words_are_reported(empty: UniMoERRetriever) -> None:
+    report = empty.add_documents([Document(" \n", metadata={"source": "blank.md"}), KAYAK])
+    assert [problem.path for problem in report.problems] == ["blank.md"]
+    assert sources(empty.invoke("boat")) == ["kayak.md"]
+
+
+def test_from_documents_opens_and_fills_an_index(tmp_path: Path) -> None:
+    index = {**EXACT, "index": tmp_path / "index", "chunking": "whole"}
+    unfit = Document("text", metadata={"author": None})
+    with pytest.raises(InputError, match="author"):
+        UniMoERRetriever.from_documents([KAYAK, unfit], **index)
+    assert not (tmp_path / "index").exists()
+    # Its traceback keeps what failed alive, which must have let go of the folder all the same.
+    with pytest.raises(ValidationError, match="k is 0") as kept:
+        UniMoERRetriever.from_documents([KAYAK], **index, k=0)
+    documents = iter([KAYAK, REFUNDS])
+    retriever = UniMoERRetriever.from_documents(documents, **index, k=1, tags=["boats"])
+    assert kept.tb is not None
+    assert retriever.tags == ["boats"]
+    assert sources(retriever.invoke("boat")) == ["kayak.md"]
+    retriever.retriever.close()
+    with UnifiedRetriever(**EXACT, index=tmp_path / "index") as unified:
+        assert unified.count() == 2
+        assert unified.chunking == "whole"
+
+
+# -- in the framework -------------------------------------------------------------------------
+
+
+async def test_contextual_compression(filled: UnifiedRetriever) -> None:
+    wide = filled.as_langchain(k=4, rerank=0)
+    retriever = ContextualCompressionRetriever(
+        base_retriever=wide, base_compressor=UniMoERCompressor(**EXACT, top_n=2)
+    )
+    # Reranking apart is reranking inside, but for the titles, which only the index knows.
+    found = retriever.invoke("capital of France")
+    assert sources(found)[0] == "paris.md"
+    assert len(found) == 2
+    assert all(
+        set(scores(document)) == {"relevance_score", "retrieval_score"} for document in found
+    )
+    assert_same(await retriever.ainvoke("capital of France"), found)
+    assert sources(retriever.invoke(QUERY, filters={"year": 2024})) == ["kayak.md"]
+    assert retriever.invoke(QUERY, filters={"year": 1900}) == []
+
+
+async def test_waiting_takes_no_thread(
+    retriever: UniMoERRetriever, while_held: Callable[..., Any]
+) -> None:
+    questions = [QUERY, "capital of France", "boat"]
+    found = await while_held(*(retriever.ainvoke(question, k=1) for question in questions))
+    assert [sources(documents) for documents in found] == [
+        ["refunds.md"],
+        ["paris.md"],
+        ["kayak.md"],
+    ]
+
+
+async def test_many_at_once_are_as_one_by_one(retriever: UniMoERRetriever) -> None:
+    queries = [QUERY, "opening hours", "capital of France", "boat"] * 5
+    together = await asyncio.gather(*map(retriever.ainvoke, queries))
+    for query, documents in zip(queries, together, strict=True):
+        assert_same(documents, retriever.invoke(query))
