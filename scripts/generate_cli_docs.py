@@ -29,7 +29,12 @@ interrupted (`index` and `train` go on where they were when run again).
 
 def render() -> str:
     """The page, as it should be."""
-    commands = (_command(c.name or "", c.callback) for c in app.registered_commands)
+    commands = [_command(c.name or "", c.callback) for c in app.registered_commands]
+    for group in app.registered_groups:
+        for c in group.typer_instance.registered_commands:
+            commands.append(
+                _command(f"{group.typer_instance.info.name} {c.callback.__name__}", c.callback)
+            )
     return "\n".join([HEADER, *commands])
 
 

@@ -9,7 +9,7 @@ import typer
 from rich.text import Text
 from typer.core import TyperGroup
 
-from unimoer_rag.cli import ask, evaluate, index, info, search, train
+from unimoer_rag.cli import ask, bench, evaluate, index, info, search, train
 from unimoer_rag.cli.output import INTERRUPTED, errors
 from unimoer_rag.errors import UnimoerError
 
@@ -52,6 +52,7 @@ app.command("ask")(ask.ask)
 app.command("eval")(evaluate.evaluate_command)
 app.command("train")(train.train_command)
 app.command("info")(info.info)
+app.add_typer(bench.bench)
 
 
 def _version(shown: bool) -> None:
