@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import importlib.util
 import re
-import runpy
 import shlex
 import shutil
+import tomllib
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
 from typer.testing import CliRunner
 
 from unimoer_rag.cli.main import app
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
-# Commands that need data sets; their own tests run them.
-NEED_DATA = {"eval", "train"}
+# Commands that need data sets or minutes; their own tests run them.
+ELSEWHERE = {"bench", "eval", "train"}
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -65,7 +67,7 @@ def test_python_snippets_run(page: Path, folder: Path) -> None:
 def test_shell_snippets_run(page: Path, folder: Path) -> None:
     for line in "\n".join(blocks(page, "sh")).splitlines():
         program, *words = shlex.split(line, comments=True) or [""]
-        if program == "unimoer-rag" and words[0] not in NEED_DATA:
+        if program == "unimoer-rag" and words[0] not in ELSEWHERE:
             result = CliRunner().invoke(app, words)
             assert result.exit_code == 0, (line, result.output)
 
@@ -128,7 +130,21 @@ def test_evaluation_commands() -> None:
         assert "DIR/" in evaluate.command("x", name)
 
 
-@pytest.mark.parametrize("name", [path.name for path in (ROOT / "examples").glob("*.py")])
-def test_examples_run(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    runpy.run_path(str(ROOT / "examples" / name), run_name="__main__")
-    assert "answered as expected" in capsys.readouterr().out
+@pytest.mark.parametrize(
+    ("package", "page"),
+    [("langchain-core", "langchain.md"), ("llama-index-core", "llama-index.md")],
+)
+def test_framework_versions_are_declared_as_they_are_tested(package: str, page: str) -> None:
+    (lowest, highest), tests = script("check_frameworks").FRAMEWORKS[package]
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    extras = declared["project"]["optional-dependencies"]
+    required = {
+        r.name: r.specifier
+        for r in map(Requirement, (*extras["llama-index"], *extras["langchain"]))
+    }[package]
+    assert f">={lowest}" in str(required).split(",")
+    top = Version(highest)
+    assert top in required
+    assert Version(f"{top.major}.{top.minor + 1}") not in required
+    assert f"from {lowest} to {highest}" in (ROOT / "docs" / page).read_text(encoding="utf-8")
+    assert (ROOT / tests).is_dir()

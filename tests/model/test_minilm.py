@@ -39,6 +39,12 @@ def test_embeddings_equal_sentence_transformers(minilm: UniMoER, minilm_path: Pa
     np.testing.assert_allclose(minilm.embed(TEXTS, side="query"), expected, atol=1e-5)
 
 
+def test_an_index_of_the_backbone_serves_the_shipped_checkpoint(minilm: UniMoER) -> None:
+    """As the documentation promises: its EMBED task ships at strength 0."""
+    shipped = UniMoER.from_pretrained("unimoer-minilm", device="cpu", dtype="float32")
+    np.testing.assert_allclose(shipped.embed(TEXTS), minilm.embed(TEXTS), atol=1e-5)
+
+
 def test_the_frozen_backbone_ranks_sensibly(minilm: UniMoER) -> None:
     documents = [
         "Paris is the capital of France.",

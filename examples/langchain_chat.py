@@ -1,0 +1,39 @@
+"""LangChain: a chain with a chat model behind an OpenAI-compatible URL, streamed.
+
+OPENAI_BASE_URL=http://localhost:8000/v1 OPENAI_API_KEY=none python examples/langchain_chat.py
+"""
+
+import os
+from pathlib import Path
+
+from langchain_core.documents import Document
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.runnables import RunnablePassthrough
+from langchain_openai import ChatOpenAI
+
+from unimoer_rag import UnifiedRetriever
+
+HANDBOOK = Path(__file__).parent / "handbook"
+PROMPT = ChatPromptTemplate.from_template(
+    "Answer from the passages alone.\n\nPassages:\n{passages}\n\nQuestion: {question}"
+)
+
+
+def numbered(documents: list[Document]) -> str:
+    return "\n\n".join(f"[{n}] {d.page_content}" for n, d in enumerate(documents, start=1))
+
+
+def main() -> None:
+    retriever = UnifiedRetriever("unimoer-minilm")
+    retriever.add_path(HANDBOOK)
+    chat = ChatOpenAI(model=os.environ.get("OPENAI_MODEL", "default"))
+    passages = retriever.as_langchain(k=3) | numbered
+    chain = {"passages": passages, "question": RunnablePassthrough()} | PROMPT | chat
+    for piece in (chain | StrOutputParser()).stream("How long do refunds take?"):
+        print(piece, end="", flush=True)
+    print()
+
+
+if __name__ == "__main__":
+    main()
