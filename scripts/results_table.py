@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Fill the results tables of the README and the model card from results/*/*.json.
+"""Fill the results tables of the README and the model card from the JSON files in results/.
 
 python scripts/results_table.py
 """
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"
 PAGES = (ROOT / "README.md", ROOT / "unimoer_rag/checkpoints/unimoer-minilm/README.md")
 
-START, END = "<!-- results:start -->", "<!-- results:end -->"
+BENCHES = ("sharing", "concurrency")
 
 # Columns: the folders under results/, the frozen backbone first.
 _HEADINGS = {"minilm": "all-MiniLM-L6-v2, frozen", "unimoer-minilm": "unimoer-minilm"}
@@ -82,15 +82,47 @@ def _cells(values: list[float | None], digits: int) -> list[str]:
     ]
 
 
-def fill(page: str, table: str) -> str:
-    """A page with the table between its markers."""
-    if START not in page or END not in page:
-        raise SystemExit(f"the page lacks the markers {START} and {END}")
-    pattern = re.compile(f"{re.escape(START)}.*?{re.escape(END)}", re.DOTALL)
-    return pattern.sub(lambda _: f"{START}\n{table}\n{END}", page)
+def load_benches(folder: Path = RESULTS) -> dict[str, dict[str, Any]]:
+    """What `unimoer-rag bench` wrote, by name."""
+    return {n: json.loads((folder / f"{n}.json").read_text(encoding="utf-8")) for n in BENCHES}
+
+
+def render_benches(found: Mapping[str, Mapping[str, Any]]) -> str:
+    """One row a measure, what it is compared to, and their ratio."""
+    sharing, clients = found["sharing"], found["concurrency"]
+    lines = ["| measure | unimoer-rag | compared to | ratio |", "|---|---:|---:|---:|"]
+    for measure, key in (
+        (f"weights in memory, {sharing['dtype']}", "model_bytes"),
+        ("the whole process in use", "resident_in_use"),
+    ):
+        ours, pair = sharing["ours"][key], sharing["pair"][key]
+        cells = f"{ours / 2**20:.0f} MiB | {pair / 2**20:.0f} MiB"
+        lines.append(f"| {measure} | {cells} | {ours / pair:.2f} |")
+    rates = [clients["calls"] / clients[key] for key in ("seconds", "seconds_one_by_one")]
+    who = f"{clients['threads']} threads and {clients['coroutines']} coroutines"
+    lines.append(
+        f"| calls a second, {who} | {rates[0]:.1f} | {rates[1]:.1f} | {clients['ratio']:.2f} |"
+    )
+    lines.append(f"| wrong answers among their {clients['calls']:,} | {clients['wrong']} | | |")
+    return "\n".join(lines)
+
+
+def fill(page: str, table: str, name: str = "results") -> str:
+    """A page with the table between the markers of its name."""
+    start, end = f"<!-- {name}:start -->", f"<!-- {name}:end -->"
+    if start not in page or end not in page:
+        raise SystemExit(f"the page lacks the markers {start} and {end}")
+    pattern = re.compile(f"{re.escape(start)}.*?{re.escape(end)}", re.DOTALL)
+    return pattern.sub(lambda _: f"{start}\n{table}\n{end}", page)
+
+
+def filled(page: Path) -> str:
+    """A page as it should be."""
+    text = fill(page.read_text(encoding="utf-8"), render(load()))
+    return fill(text, render_benches(load_benches()), "bench") if page == PAGES[0] else text
 
 
 if __name__ == "__main__":
     for file in filter(Path.is_file, PAGES):
-        file.write_text(fill(file.read_text(encoding="utf-8"), render(load())), encoding="utf-8")
+        file.write_text(filled(file), encoding="utf-8")
         print(f"wrote {file.relative_to(ROOT)}")

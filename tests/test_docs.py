@@ -88,10 +88,9 @@ def test_the_command_line_page_is_up_to_date() -> None:
 
 def test_the_results_tables_are_up_to_date() -> None:
     results_table = script("results_table")
-    table = results_table.render(results_table.load())
     for page in filter(Path.is_file, results_table.PAGES):
         text = page.read_text(encoding="utf-8")
-        assert text == results_table.fill(text, table), f"{page}: run: make docs"
+        assert text == results_table.filled(page), f"{page}: run: make docs"
 
 
 def test_results_table() -> None:
@@ -117,6 +116,27 @@ def test_results_table() -> None:
         "|  | nDCG@10, the first 50 reranked | 0.9100 | **0.9200** |",
         "|  | F1 of answers from the gold passage |  | 75.13 |",
         "|  | exact match |  | 0.50 |",
+    ]
+
+
+def test_bench_table() -> None:
+    sharing = {
+        "dtype": "float32",
+        "ours": {"model_bytes": 2**20, "resident_in_use": 3 * 2**20},
+        "pair": {"model_bytes": 2 * 2**20, "resident_in_use": 4 * 2**20},
+    }
+    clients = {
+        **{"threads": 64, "coroutines": 32, "ratio": 2.0, "wrong": 0},
+        **{"calls": 1000, "seconds": 10.0, "seconds_one_by_one": 20.0},
+    }
+    table = script("results_table").render_benches({"sharing": sharing, "concurrency": clients})
+    assert table.splitlines() == [
+        "| measure | unimoer-rag | compared to | ratio |",
+        "|---|---:|---:|---:|",
+        "| weights in memory, float32 | 1 MiB | 2 MiB | 0.50 |",
+        "| the whole process in use | 3 MiB | 4 MiB | 0.75 |",
+        "| calls a second, 64 threads and 32 coroutines | 100.0 | 50.0 | 2.00 |",
+        "| wrong answers among their 1,000 | 0 | | |",
     ]
 
 

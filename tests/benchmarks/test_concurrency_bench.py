@@ -31,7 +31,7 @@ def retriever(minilm_path: Path) -> Iterator[UnifiedRetriever]:
 
 
 def test_many_clients_get_what_one_gets(retriever: UnifiedRetriever) -> None:
-    found = measure_concurrency(retriever, seconds=3, n_threads=16, n_coroutines=48)
+    found = measure_concurrency(retriever, seconds=1, n_threads=12, n_coroutines=20)
     assert found["wrong"] == 0
     assert found["calls"] == sum(found["calls_by_kind"].values()) >= 32
     assert set(found["calls_by_kind"]) == set(KINDS)
@@ -43,7 +43,7 @@ def test_coroutines_that_give_up_block_nobody(
     retriever: UnifiedRetriever, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(concurrency, "_GIVEN_UP", 0.7)
-    found = measure_concurrency(retriever, seconds=2, n_threads=2, n_coroutines=16)
+    found = measure_concurrency(retriever, seconds=0.5, n_threads=1, n_coroutines=8)
     assert found["given_up"] > 0
     assert found["wrong"] == 0
     assert retriever.engine.embed(["the engine still answers"]).shape == (1, 384)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from unimoer_rag.benchmarks import sharing
 from unimoer_rag.benchmarks.memory import model_bytes, model_count, peak, resident
-from unimoer_rag.benchmarks.sharing import measure_sharing
 from unimoer_rag.cli.main import app
 from unimoer_rag.errors import UnimoerError
 
@@ -29,8 +29,9 @@ def test_both_frameworks_share_one_model_and_the_pair_has_two(minilm_path: Path)
 
 
 def test_a_side_that_fails_says_why(minilm_path: Path, tmp_path: Path) -> None:
+    settings = {"embedder": str(tmp_path / "no_such_model"), "dtype": "auto"}
     with pytest.raises(UnimoerError, match=r"measuring 'pair' failed: (.|\n)*no_such_model"):
-        measure_sharing(embedder=str(tmp_path / "no_such_model"))
+        sharing.run_side("pair", settings)
 
 
 def test_every_weight_counts_once_and_forgotten_copies_count(minilm_path: Path) -> None:

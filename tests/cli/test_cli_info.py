@@ -12,7 +12,7 @@ def test_text(run: Command) -> None:
     result = run("info", "minilm")
     assert result.exit_code == 0
     assert "parameters: backbone" in result.stdout
-    assert "22,713,216" in result.stdout
+    assert "22,565,376" in result.stdout
     assert "mean routing weight" in result.stdout
     assert "late head, experts rerank, shared, strength 1, feedback 0" in " ".join(
         result.stdout.replace("│", "").split()
@@ -23,7 +23,7 @@ def test_json(run: Command, eager_reader: Path) -> None:
     found = json.loads(run("info", eager_reader, "--json").stdout)
     assert found["backbone"] == "minilm"
     assert found["layers"] == 6
-    assert found["parameters"]["backbone"] == 22_713_216
+    assert found["parameters"]["backbone"] == 22_565_376
     assert set(found["routing"]) == set(found["tasks"])
     assert found["tasks"]["rerank"]["feedback"] == 0
     assert "feedback" not in found["tasks"]["embed"]

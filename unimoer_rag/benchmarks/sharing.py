@@ -19,7 +19,7 @@ from typing import Any
 from unimoer_rag.errors import UnimoerError
 from unimoer_rag.extras import needs_extra
 
-__all__ = ["measure_sharing"]
+__all__ = ["measure_sharing", "run_side"]
 
 _PACKAGES = ("unimoer-rag", "torch", "transformers", "sentence-transformers")
 _FRAMEWORKS = ("llama-index-core", "langchain-core")
@@ -63,7 +63,7 @@ def measure_sharing(
         sides = {}
         for side in ("ours", "pair"):
             on_side(side)
-            sides[side] = _run(side, settings)
+            sides[side] = run_side(side, settings)
     ours, pair = sides["ours"], sides["pair"]
     return {
         "benchmark": "sharing",
@@ -104,7 +104,16 @@ def _random_cross_encoder(backbone: Path, folder: Path) -> Path:
     return folder
 
 
-def _run(side: str, settings: dict[str, Any]) -> dict[str, Any]:
+def run_side(side: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """What one side takes, measured in a fresh process.
+
+    Args:
+        side: "ours" or "pair".
+        settings: checkpoint, embedder, cross_encoder and dtype.
+
+    Raises:
+        UnimoerError: the process failed; its last words are in the message.
+    """
     command = [sys.executable, "-m", "unimoer_rag.benchmarks.sharing_process"]
     done = subprocess.run(
         [*command, side, json.dumps(settings)],
