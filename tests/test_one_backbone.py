@@ -54,8 +54,9 @@ def adapters(retriever: UnifiedRetriever) -> dict[str, Any]:
 
 
 def module_of(adapter: Any) -> UniMoER:
-    found: UniMoER = getattr(adapter, "_shared", None) or adapter.retriever
-    return found.model
+    """What an adapter says that it holds, or what its retriever does."""
+    found: UniMoER = adapter.retriever.model if hasattr(adapter, "retriever") else adapter.unimoer
+    return found
 
 
 def test_objects_of_both_frameworks_hold_one_module(
@@ -81,7 +82,7 @@ import gc, weakref
 from langchain_unimoer import UniMoERCompressor
 from llama_index.embeddings.unimoer import UniMoEREmbedding
 embedding, compressor = UniMoEREmbedding({NAME!r}), UniMoERCompressor()
-model = weakref.ref(embedding._shared.model)
+model = weakref.ref(embedding.unimoer)
 embedding.get_query_embedding("a"), compressor.compress_documents([], "a")
 del embedding; gc.collect(); assert model() is not None
 del compressor; gc.collect(); assert model() is None

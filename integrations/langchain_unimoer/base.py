@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr
 
 if TYPE_CHECKING:
     from unimoer_rag.engine import Engine, SharedModel
+    from unimoer_rag.model.unimoer import UniMoER
 
 __all__ = ["SharesModel"]
 
@@ -45,6 +46,11 @@ class SharesModel(BaseModel):
         Made anew, so that the changed settings are checked and the model is the one they name.
         """
         return type(self)(**{**dict(self), **(update or {})})
+
+    @property
+    def unimoer(self) -> UniMoER:
+        """The live model, which everything that names the same checkpoint holds."""
+        return self._shared.model
 
     @property
     def _engine(self) -> Engine:

@@ -389,3 +389,9 @@ def test_each_expert_has_its_rate(tiny_bert: Path) -> None:
         expected *= 2 if ".lora_B." in name else 1
         assert rate.get(id(parameter), 0.0) == expected, name
         assert parameter.requires_grad == (expected > 0)
+
+
+def test_half_precision_is_not_trained(recipe: Recipe, whole: Path) -> None:
+    loaded = UniMoER.from_pretrained(whole / "checkpoint", device="cpu", dtype="float32")
+    with pytest.raises(TrainingError, match=r"experts\..* is torch.float16, as from_pretrained"):
+        make_optimizer(parameters_by_name(loaded), recipe.optimizer)

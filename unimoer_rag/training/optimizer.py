@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import torch
 
+from unimoer_rag.errors import TrainingError
 from unimoer_rag.training.recipe import Optimizer
 
 __all__ = ["make_optimizer", "rate_at"]
@@ -23,6 +24,9 @@ def make_optimizer(
     Args:
         named: trainable parameters by their names in a checkpoint.
         config: of the recipe.
+
+    Raises:
+        TrainingError: a parameter is in half precision, in which small steps are lost.
     """
     groups: dict[float, list[torch.nn.Parameter]] = defaultdict(list)
     rates = config.learning_rate
@@ -33,6 +37,11 @@ def make_optimizer(
             rate *= config.up_ratio
         parameter.requires_grad_(rate > 0)
         if rate > 0:
+            if parameter.dtype != torch.float32:
+                raise TrainingError(
+                    f"{name} is {parameter.dtype}, as from_pretrained holds experts: train a model "
+                    "of from_backbone, from a checkpoint where the recipe's start names one"
+                )
             groups[rate].append(parameter)
     return torch.optim.AdamW(
         [{"params": members, "lr": rate, "peak": rate} for rate, members in groups.items()],

@@ -15,6 +15,7 @@ from unimoer_rag.errors import DigestMismatchError, InputError
 if TYPE_CHECKING:
     from unimoer_rag.engine import SharedModel
     from unimoer_rag.model.rows import Side
+    from unimoer_rag.model.unimoer import UniMoER
 
 __all__ = ["UniMoEREmbedding"]
 
@@ -129,6 +130,11 @@ class UniMoEREmbedding(BaseEmbedding):
             "checkpoint_digest": self.checkpoint_digest,
             "dimension": self._dimension,
         }
+
+    @property
+    def unimoer(self) -> UniMoER:
+        """The live model, which everything that names the same checkpoint holds."""
+        return self._shared.model
 
     @property
     def cache(self) -> BaseKVStore | None:

@@ -17,6 +17,7 @@ from unimoer_rag.errors import InputError
 
 if TYPE_CHECKING:
     from unimoer_rag.engine import SharedModel
+    from unimoer_rag.model.unimoer import UniMoER
     from unimoer_rag.retrieval.reranker import Ranked, Reranker
 
 __all__ = ["UniMoERRerank"]
@@ -116,6 +117,11 @@ class UniMoERRerank(BaseNodePostprocessor):
         with self._events(nodes, query) as ended:
             ranked = await self._reranker.arank(query.query_str, _texts(nodes), top_n=self.top_n)
             return ended(_best(nodes, ranked))
+
+    @property
+    def unimoer(self) -> UniMoER:
+        """The live model, which everything that names the same checkpoint holds."""
+        return self._shared.model
 
     @property
     def _reranker(self) -> Reranker:
