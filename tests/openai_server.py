@@ -1,8 +1,8 @@
 """A small server with OpenAI's chat interface, for tests of what talks to one.
 
 Its "model" is this library's own reader: it answers the last "Question:" (or the first message of
-the user) out of the passages in the conversation, streamed or whole. Given tools, it first calls
-the first of them with the question.
+the user) out of the passages in the conversation, streamed or whole, naming the passage where they
+are numbered. Given tools, it first calls the first of them with the question.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from unimoer_rag.engine import SharedModel
 
 __all__ = ["chat_server"]
 
-_UNKNOWN = "The passages do not say."
+_UNKNOWN = "NO ANSWER"
 
 
 @contextmanager
@@ -60,13 +60,24 @@ def _answer(question: str, passages: str) -> str:
     parts = [part for part in re.split(r"\n\s*\n", passages) if part.strip()]
     if not parts:
         return _UNKNOWN
+    numbered = [re.match(r"(?:.*\n)?(\[\d+\]) (.*)", part.strip(), re.DOTALL) for part in parts]
+    texts = [n[2] if n else part for n, part in zip(numbered, parts, strict=True)]
     engine = SharedModel("unimoer-minilm").engine
-    found = zip(engine.read(question, parts), engine.rank(question, parts), strict=True)
-    best, relevance = max(found, key=lambda pair: pair[0].probability * pair[1])
-    return best.text if best.probability * relevance > 0.05 else _UNKNOWN
+    found = zip(engine.read(question, texts), engine.rank(question, texts), numbered, strict=True)
+    best, relevance, number = max(found, key=lambda one: one[0].probability * one[1])
+    if best.probability * relevance < 0.05:
+        return _UNKNOWN
+    return f"{best.text} {number[1]}" if number else best.text
 
 
 class _Handler(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        body = json.dumps({"object": "list", "data": [{"id": "reader", "object": "model"}]})
+        self.send_response(200 if self.path == "/v1/models" else 404)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body.encode())
+
     def do_POST(self) -> None:
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if self.path != "/v1/chat/completions":

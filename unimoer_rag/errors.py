@@ -16,6 +16,9 @@ UnimoerError
 │   └── StoreAuthError          the server refused the key
 ├── ReadError               a file could not be turned into text
 ├── DataError               a data set is missing or malformed
+├── GenerationError         a generator failed or broke off
+│   ├── GeneratorUnavailableError   no server answers, or it is overloaded
+│   └── GeneratorRefusedError       it refuses the key, the model or the prompt
 └── TrainingError           a training run cannot start, resume or go on
 ```
 
@@ -29,6 +32,9 @@ __all__ = [
     "CheckpointError",
     "DataError",
     "DigestMismatchError",
+    "GenerationError",
+    "GeneratorRefusedError",
+    "GeneratorUnavailableError",
     "IndexCorruptError",
     "IndexLockedError",
     "IndexMismatchError",
@@ -109,6 +115,18 @@ class ReadError(UnimoerError):
 
 class DataError(UnimoerError):
     """A data set is missing, malformed or lacks the split asked for."""
+
+
+class GenerationError(UnimoerError):
+    """A generator failed, or broke off in the middle of an answer."""
+
+
+class GeneratorUnavailableError(GenerationError):
+    """No server answers at the URL, or it stays overloaded."""
+
+
+class GeneratorRefusedError(GenerationError):
+    """The server refused what was asked: the key, the model, the prompt."""
 
 
 class TrainingError(UnimoerError):

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from cli_helpers import Command
+from openai_server import chat_server
 
 MINILM = ("--checkpoint", "minilm")
 
@@ -97,3 +98,20 @@ def test_the_default_checkpoint_answers(run: Command, docs: Path) -> None:
     assert found["citations"][0]["source"] == "docs/refunds.md"
     nothing = run("ask", "Who won the 1998 World Cup?", "--docs", docs)
     assert nothing.stdout.startswith("no answer found")
+
+
+def test_a_chat_model_words_the_answer(run: Command) -> None:
+    handbook = Path(__file__).resolve().parents[2] / "examples" / "handbook"
+    words = ("ask", "How long do refunds take?", "--docs", handbook)
+    with chat_server() as url:
+        result = run(*words, "--chat-url", url)
+        assert result.exit_code == 0, result.output
+        assert result.stdout.startswith("14 days [1]\n")
+        assert "[1] handbook/returns-and-refunds.md:" in result.stdout
+        found = json.loads(run(*words, "--chat-url", url, "--json").stdout)
+        assert found["confidence"] is None
+        assert found["citations"][0]["source"] == "handbook/returns-and-refunds.md"
+        assert len(found["prompt"]) == 64
+    result = run(*words, "--chat-url", "localhost")
+    assert result.exit_code == 1
+    assert "url is 'localhost': expected" in result.stderr

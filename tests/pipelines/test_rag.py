@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from generation.faulty_server import faulty_server, stream, whole
 
 from unimoer_rag.errors import InputError
+from unimoer_rag.generation.chat_server import ChatServer
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.pipelines.rag import NO_ANSWER, Answer, RagPipeline
 from unimoer_rag.retrieval.chunking import Chunking
@@ -96,7 +98,7 @@ def test_stages_are_timed(answer: Answer) -> None:
 def test_an_answer_is_json(answer: Answer) -> None:
     kept = json.loads(json.dumps(answer.to_dict()))
     assert kept.keys() == {
-        "question", "answer", "confidence", "citations", "hits", "timings_ms",
+        "question", "answer", "confidence", "citations", "hits", "timings_ms", "prompt", "complete",
     }  # fmt: skip
     assert kept["answer"] == answer.text
     assert [c["text"] for c in kept["citations"]] == [c.text for c in answer.citations]
@@ -146,6 +148,72 @@ def test_filters_narrow_what_is_read(retriever: UnifiedRetriever) -> None:
     assert pipeline.answer(QUESTION, filters={"team": "nobody"}).hits == []
 
 
+# -- what is read ---------------------------------------------------------------------------
+
+
+def test_only_what_is_good_enough_is_read(retriever: UnifiedRetriever, answer: Answer) -> None:
+    scores = [hit.score for hit in answer.hits]
+    cut = (scores[0] + scores[1]) / 2
+    pipeline = RagPipeline(retriever, n_read=4, threshold=0.0, min_score=cut)
+    assert [hit.id for hit in pipeline.answer(QUESTION).hits] == [answer.hits[0].id]
+    nothing = RagPipeline(retriever, min_score=1.01).answer(QUESTION)
+    assert (nothing.text, nothing.hits) == (None, [])
+
+
+def test_passages_fill_the_tokens_there_are(retriever: UnifiedRetriever, answer: Answer) -> None:
+    sizes = [retriever.model.rows.count(hit.passage.content) for hit in answer.hits]
+    for budget, n in ((sum(sizes), 4), (sum(sizes) - 1, 3), (sizes[0] + sizes[1], 2), (1, 1)):
+        pipeline = RagPipeline(retriever, n_read=4, max_tokens=budget)
+        found = pipeline.answer(QUESTION).hits
+        assert [hit.id for hit in found] == [hit.id for hit in answer.hits[:n]]
+
+
+# -- who answers ----------------------------------------------------------------------------
+
+
+def test_the_readers_stream_is_its_answer(retriever: UnifiedRetriever, answer: Answer) -> None:
+    text, whole = RagPipeline(retriever, n_read=4, threshold=0.0).stream(QUESTION)
+    assert isinstance(whole, Answer)
+    assert text == whole.text == answer.text
+    assert whole.timings.keys() == answer.timings.keys()
+    (only,) = RagPipeline(retriever, threshold=1.0).stream(QUESTION)
+    assert isinstance(only, Answer)
+    assert only.text is None
+
+
+async def test_a_chat_model_words_the_answer(retriever: UnifiedRetriever) -> None:
+    with faulty_server() as server:
+        server.answers = [whole("Within fourteen days [1]."), stream("Within ", "fourteen [1]")]
+        pipeline = RagPipeline(retriever, n_read=2, generator=ChatServer(server.url))
+        answer = pipeline.answer(QUESTION)
+        assert (answer.text, answer.confidence) == ("Within fourteen days [1].", None)
+        assert [c.hit for c in answer.citations] == [answer.hits[0]]
+        assert answer.timings.keys() == {"retrieve", "rerank", "generate", "total"}
+        assert str(answer).startswith("Within fourteen days [1].  [shop/returns.md:")
+        assert json.loads(json.dumps(answer.to_dict()))["prompt"] == answer.prompt != ""
+        *pieces, last = pipeline.stream(QUESTION)
+        assert pieces == ["Within ", "fourteen [1]"]
+        assert isinstance(last, Answer)
+        assert last.text == "Within fourteen [1]"
+        awaited = [piece async for piece in pipeline.astream(QUESTION)]
+        assert awaited[:-1] == pieces
+        server.answers = [whole("NO ANSWER")]
+        assert str(await pipeline.aanswer(QUESTION)) == NO_ANSWER
+    assert answer.hits[0].text in server.requests[0]["messages"][1]["content"]
+
+
+def test_without_passages_no_model_is_asked(retriever: UnifiedRetriever) -> None:
+    with faulty_server() as server:
+        server.answers = [whole("from memory")]
+        pipeline = RagPipeline(retriever, generator=ChatServer(server.url))
+        assert pipeline.answer(QUESTION, filters={"team": "nobody"}).text is None
+        assert server.requests == []
+
+
+def test_an_answer_without_citations_stands_alone() -> None:
+    assert str(Answer("why?", "Because.", None)) == "Because."
+
+
 def test_an_empty_index_has_no_answer(frozen: UniMoER) -> None:
     with UnifiedRetriever(frozen) as empty:
         pipeline = RagPipeline(empty)
@@ -175,7 +243,14 @@ def test_an_empty_question_is_refused(retriever: UnifiedRetriever, question: str
 
 
 @pytest.mark.parametrize(
-    "options", [{"n_read": 0}, {"threshold": -0.1}, {"threshold": 1.1}, {"threshold": float("nan")}]
+    "options",
+    [
+        {"n_read": 0},
+        {"max_tokens": 0},
+        {"threshold": -0.1},
+        {"threshold": 1.1},
+        {"threshold": float("nan")},
+    ],
 )
 def test_settings_that_cannot_be_are_refused(
     retriever: UnifiedRetriever, options: dict[str, float]

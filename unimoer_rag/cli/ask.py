@@ -24,7 +24,7 @@ from unimoer_rag.cli.output import (
 from unimoer_rag.cli.search import FiltersOption, parse_filters, require_index
 
 if TYPE_CHECKING:
-    from unimoer_rag.generation.extractive import Citation
+    from unimoer_rag.generation.types import Citation, Generator
     from unimoer_rag.pipelines.rag import Answer
 
 __all__ = ["ask"]
@@ -42,6 +42,21 @@ def ask(
     n_read: Annotated[int, typer.Option("--read", help="Passages to read.")] = 5,
     rerank: Annotated[int, typer.Option(help="First-stage results to rerank; 0 for none.")] = 50,
     threshold: Annotated[float, typer.Option(help="Least confidence of an answer.")] = 0.05,
+    chat_url: Annotated[
+        str | None,
+        typer.Option(
+            "--chat-url",
+            envvar="UNIMOER_CHAT_URL",
+            help="A chat server (OpenAI's interface, as of vllm serve) that words the answer.",
+        ),
+    ] = None,
+    chat_model: Annotated[
+        str | None, typer.Option("--chat-model", help="Its model; the first one if not given.")
+    ] = None,
+    chat_key: Annotated[
+        str | None,
+        typer.Option("--chat-key", envvar="UNIMOER_CHAT_KEY", help="Its API key."),
+    ] = None,
     mode: ModeOption = "dense",
     filters: FiltersOption = None,
     checkpoint: CheckpointOption = "unimoer-minilm",
@@ -50,7 +65,7 @@ def ask(
     collection: Collection = "unimoer",
     as_json: JsonFlag = False,
 ) -> None:
-    """Answer a question from the documents, quoting them.
+    """Answer a question from the documents, quoting them, or in the words of a chat model.
 
     Where no passage supports an answer, that is said and the nearest passages are named; the exit
     code is 0 all the same.
@@ -64,7 +79,12 @@ def ask(
     ) as retriever:
         from unimoer_rag.pipelines.rag import RagPipeline
 
-        pipeline = RagPipeline(retriever, n_read=n_read, threshold=threshold)
+        pipeline = RagPipeline(
+            retriever,
+            n_read=n_read,
+            threshold=threshold,
+            generator=_generator(chat_url, chat_model, chat_key),
+        )
         report = add_corpora(retriever, corpora)
         answer = pipeline.answer(question, filters=conditions)
     if as_json:
@@ -73,6 +93,14 @@ def ask(
         _print(answer)
     if report.problems:
         raise typer.Exit(INCOMPLETE)
+
+
+def _generator(url: str | None, model: str | None, key: str | None) -> Generator | None:
+    if url is None:
+        return None
+    from unimoer_rag.generation.chat_server import ChatServer
+
+    return ChatServer(url, model, api_key=key)
 
 
 def _print(answer: Answer) -> None:
@@ -85,9 +113,8 @@ def _print(answer: Answer) -> None:
         for hit in answer.hits[:3]:
             print_text(f"  {hit.score:.3f} {hit.source}:{hit.passage.start}-{hit.passage.end}")
     else:
-        print_text(
-            Text.assemble((answer.text, "bold"), (f"  confidence {answer.confidence:.2f}", "dim"))
-        )
+        sure = "" if answer.confidence is None else f"  confidence {answer.confidence:.2f}"
+        print_text(Text.assemble((answer.text, "bold"), (sure, "dim")))
     for number, citation in enumerate(answer.citations, start=1):
         _print_citation(number, citation)
     spent = ", ".join(f"{stage} {ms:.0f} ms" for stage, ms in answer.timings.items())
@@ -97,12 +124,13 @@ def _print(answer: Answer) -> None:
 def _print_citation(number: int, citation: Citation) -> None:
     p = citation.hit.passage
     at, end = citation.start - p.start, citation.end - p.start
-    print_text(
-        Text.assemble(
-            f"\n[{number}] {p.source}:{citation.start}-{citation.end}  ",
-            (f"{_flat(citation.text)} ({citation.confidence:.2f})", "dim"),
-        )
-    )
+    place = f"\n[{number}] {p.source}:{citation.start}-{citation.end}  "
+    if citation.confidence is None:  # the whole passage supports an answer in other words
+        print_text(place)
+        print_text(f"    {_flat(p.text)}")
+        return
+    found = f"{_flat(citation.text)} ({citation.confidence:.2f})"
+    print_text(Text.assemble(place, (found, "dim")))
     print_text(
         Text.assemble(
             f"    {_tail(_flat(p.text[:at]))}",

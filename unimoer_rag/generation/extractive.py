@@ -2,33 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator, Sequence
 
 from unimoer_rag.engine import Engine
+from unimoer_rag.errors import InputError
+from unimoer_rag.generation.types import Citation, Generation, Piece
 from unimoer_rag.model.jobs import Reading
 from unimoer_rag.retrieval.types import Hit
 
-__all__ = ["Citation", "ExtractiveReader"]
-
-
-@dataclass(frozen=True, slots=True)
-class Citation:
-    """A span that answers, and where it stands.
-
-    Attributes:
-        text: the answer.
-        hit: the passage it stands in, with its scores.
-        start: character offset in the document.
-        end: offset behind the last character.
-        confidence: probability in [0, 1] that this span answers the question.
-    """
-
-    text: str
-    hit: Hit
-    start: int
-    end: int
-    confidence: float
+__all__ = ["ExtractiveReader"]
 
 
 class ExtractiveReader:
@@ -41,10 +23,37 @@ class ExtractiveReader:
     Args:
         engine: runs the READ task.
         threshold: answers below this confidence are not given.
+
+    Raises:
+        InputError: the threshold is no probability.
     """
 
     def __init__(self, engine: Engine, *, threshold: float = 0.05) -> None:
+        if not 0 <= threshold <= 1:
+            raise InputError(f"threshold is {threshold}: expected a probability in [0, 1]")
         self._engine, self.threshold = engine, threshold
+
+    @property
+    def stage(self) -> str:
+        """What its work is called in timings and traces."""
+        return "read"
+
+    def generate(self, question: str, hits: Sequence[Hit]) -> Generation:
+        """The most confident answer, with all that are worth giving as citations."""
+        return _generation(self.read(question, hits))
+
+    async def agenerate(self, question: str, hits: Sequence[Hit]) -> Generation:
+        """`generate` without blocking the event loop."""
+        return _generation(await self.aread(question, hits))
+
+    def stream(self, question: str, hits: Sequence[Hit]) -> Iterator[Piece]:
+        """The answer's text in one piece, then the whole answer."""
+        yield from _pieces(self.generate(question, hits))
+
+    async def astream(self, question: str, hits: Sequence[Hit]) -> AsyncIterator[Piece]:
+        """`stream` without blocking the event loop."""
+        for piece in _pieces(await self.agenerate(question, hits)):
+            yield piece
 
     def read(self, question: str, hits: Sequence[Hit]) -> list[Citation]:
         """The answers worth giving, most confident first; empty where nothing supports one."""
@@ -58,16 +67,32 @@ class ExtractiveReader:
 
     def select(self, hits: Sequence[Hit], readings: Sequence[Reading]) -> list[Citation]:
         """Readings as ranked citations, those under the threshold left out."""
-        citations = [
+        found = [
+            (reading.probability * (1.0 if hit.rerank is None else hit.rerank), hit, reading)
+            for hit, reading in zip(hits, readings, strict=True)
+            if reading.text
+        ]
+        kept = sorted((one for one in found if one[0] >= self.threshold), key=lambda one: -one[0])
+        return [
             Citation(
                 text=reading.text,
                 hit=hit,
                 start=hit.passage.start + reading.start,
                 end=hit.passage.start + reading.end,
-                confidence=reading.probability * (1.0 if hit.rerank is None else hit.rerank),
+                confidence=confidence,
             )
-            for hit, reading in zip(hits, readings, strict=True)
-            if reading.text
+            for confidence, hit, reading in kept
         ]
-        kept = [citation for citation in citations if citation.confidence >= self.threshold]
-        return sorted(kept, key=lambda citation: -citation.confidence)
+
+
+def _generation(citations: Sequence[Citation]) -> Generation:
+    if not citations:
+        return Generation(None, confidence=0.0)
+    best = citations[0]
+    return Generation(best.text, citations, best.confidence)
+
+
+def _pieces(generation: Generation) -> Iterator[Piece]:
+    if generation.text is not None:
+        yield generation.text
+    yield generation

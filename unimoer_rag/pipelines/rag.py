@@ -1,14 +1,16 @@
-"""RagPipeline: retrieve, rerank, read."""
+"""RagPipeline: retrieve, rerank, select, generate."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
 
 from unimoer_rag.errors import InputError
-from unimoer_rag.generation.extractive import Citation, ExtractiveReader
+from unimoer_rag.generation.extractive import ExtractiveReader
+from unimoer_rag.generation.types import Citation, Generation, Generator
 from unimoer_rag.retrieval.retriever import Filters, UnifiedRetriever
 from unimoer_rag.retrieval.types import Hit
 
@@ -24,22 +26,30 @@ class Answer:
     Attributes:
         question: what was asked.
         text: the answer, or None when nothing supports one.
-        confidence: probability in [0, 1] that the answer is right; 0 without one.
-        citations: spans that answer, most confident first; the first is the answer itself.
+        confidence: probability in [0, 1] that the answer is right, 0 without one; None where the
+            generator gives none.
+        citations: what supports the answer, best first; of a reader's answer the first is the
+            answer itself.
         hits: all passages that were read, best first.
         timings: milliseconds of each stage, by name.
+        prompt: digest of the prompt, "" where there is none.
+        complete: False for an answer that was cut off at the generator's limit.
     """
 
     question: str
     text: str | None
-    confidence: float
+    confidence: float | None
     citations: Sequence[Citation] = ()
     hits: Sequence[Hit] = ()
     timings: dict[str, float] = field(default_factory=dict)
+    prompt: str = ""
+    complete: bool = True
 
     def __str__(self) -> str:
         if self.text is None:
             return NO_ANSWER
+        if not self.citations:
+            return self.text
         source = self.citations[0]
         return f"{self.text}  [{source.hit.source}:{source.start}-{source.end}]"
 
@@ -62,30 +72,48 @@ class Answer:
             ],
             "hits": [hit.to_dict() for hit in self.hits],
             "timings_ms": self.timings,
+            "prompt": self.prompt,
+            "complete": self.complete,
         }
 
 
 class RagPipeline:
-    """Retrieve passages, rerank them, read the answer out of them.
+    """Retrieve passages, rerank them, select what fits, and answer from it.
 
     Args:
         retriever: finds and reranks.
-        n_read: how many of the best passages are read.
-        threshold: answers below this confidence are not given.
+        n_read: how many of the best passages are read at most.
+        threshold: of the reader: answers below this confidence are not given.
+        generator: answers; by default the model's own reader, which quotes.
+        min_score: passages scored below this are not read.
+        max_tokens: tokens that the passages read may have together, counted by the model's
+            tokenizer; the best passage is read however long it is.
+
+    Raises:
+        InputError: an argument has a value that cannot be used.
 
     >>> RagPipeline(retriever).answer("how long do refunds take?").text    # doctest: +SKIP
     'within 14 days'
     """
 
     def __init__(
-        self, retriever: UnifiedRetriever, *, n_read: int = 5, threshold: float = 0.05
+        self,
+        retriever: UnifiedRetriever,
+        *,
+        n_read: int = 5,
+        threshold: float = 0.05,
+        generator: Generator | None = None,
+        min_score: float = 0.0,
+        max_tokens: int | None = None,
     ) -> None:
         if n_read < 1:
             raise InputError(f"n_read is {n_read}: expected the number of passages to read")
-        if not 0 <= threshold <= 1:
-            raise InputError(f"threshold is {threshold}: expected a probability in [0, 1]")
+        if max_tokens is not None and max_tokens < 1:
+            raise InputError(f"max_tokens is {max_tokens}: expected tokens to read, or None")
+        self._reader = ExtractiveReader(retriever.engine, threshold=threshold)
         self.retriever, self.n_read = retriever, n_read
-        self.reader = ExtractiveReader(retriever.engine, threshold=threshold)
+        self.min_score, self.max_tokens = min_score, max_tokens
+        self.generator: Generator = self._reader if generator is None else generator
 
     def answer(self, question: str, *, filters: Filters | None = None) -> Answer:
         """The answer to a question, with its confidence, sources and timings.
@@ -95,33 +123,87 @@ class RagPipeline:
             filters: conditions on the passages, as for `UnifiedRetriever.search`.
         """
         clock = _Clock()
-        hits = self.retriever.search(question, k=self.n_read, filters=filters, on_stage=clock.lap)
-        citations = self.reader.read(question, hits)
-        clock.lap("read")
-        return _answer(question, hits, citations, clock)
+        hits = self._retrieve(question, filters, clock)
+        generation = self._generator(hits).generate(question, hits)
+        clock.lap(self.generator.stage)
+        return _answer(question, hits, generation, clock)
 
     async def aanswer(self, question: str, *, filters: Filters | None = None) -> Answer:
         """`answer` without blocking the event loop."""
         clock = _Clock()
-        hits = await self.retriever.asearch(
-            question, k=self.n_read, filters=filters, on_stage=clock.lap
+        hits = await self._aretrieve(question, filters, clock)
+        generation = await self._generator(hits).agenerate(question, hits)
+        clock.lap(self.generator.stage)
+        return _answer(question, hits, generation, clock)
+
+    def stream(self, question: str, *, filters: Filters | None = None) -> Iterator[str | Answer]:
+        """The answer's text in pieces as they come, and at the end the whole `Answer`.
+
+        Closing the iterator stops the generator.
+
+        >>> for piece in pipeline.stream("how long do refunds take?"):     # doctest: +SKIP
+        ...     if isinstance(piece, str):
+        ...         print(piece, end="", flush=True)
+        """
+        clock = _Clock()
+        hits = self._retrieve(question, filters, clock)
+        for piece in self._generator(hits).stream(question, hits):
+            if isinstance(piece, Generation):
+                clock.lap(self.generator.stage)
+                yield _answer(question, hits, piece, clock)
+            else:
+                yield piece
+
+    async def astream(
+        self, question: str, *, filters: Filters | None = None
+    ) -> AsyncIterator[str | Answer]:
+        """`stream` without blocking the event loop."""
+        clock = _Clock()
+        hits = await self._aretrieve(question, filters, clock)
+        async for piece in self._generator(hits).astream(question, hits):
+            if isinstance(piece, Generation):
+                clock.lap(self.generator.stage)
+                yield _answer(question, hits, piece, clock)
+            else:
+                yield piece
+
+    def _generator(self, hits: Sequence[Hit]) -> Generator:
+        """Who answers: without passages nobody makes anything up."""
+        return self.generator if hits else self._reader
+
+    def _retrieve(self, question: str, filters: Filters | None, clock: _Clock) -> list[Hit]:
+        return self._select(
+            self.retriever.search(question, k=self.n_read, filters=filters, on_stage=clock.lap)
         )
-        citations = await self.reader.aread(question, hits)
-        clock.lap("read")
-        return _answer(question, hits, citations, clock)
+
+    async def _aretrieve(self, question: str, filters: Filters | None, clock: _Clock) -> list[Hit]:
+        return self._select(
+            await self.retriever.asearch(
+                question, k=self.n_read, filters=filters, on_stage=clock.lap
+            )
+        )
+
+    def _select(self, hits: Sequence[Hit]) -> list[Hit]:
+        """The passages that are good enough, as many of the best as fit."""
+        good = [hit for hit in hits if hit.score >= self.min_score]
+        if self.max_tokens is None:
+            return good
+        sizes = accumulate(self.retriever.model.rows.count(hit.passage.content) for hit in good)
+        return [
+            hit for hit, size in zip(good, sizes, strict=True) if size <= self.max_tokens
+        ] or good[:1]
 
 
-def _answer(
-    question: str, hits: Sequence[Hit], citations: Sequence[Citation], clock: _Clock
-) -> Answer:
-    best = citations[0] if citations else None
+def _answer(question: str, hits: Sequence[Hit], generation: Generation, clock: _Clock) -> Answer:
     return Answer(
         question=question,
-        text=best.text if best else None,
-        confidence=best.confidence if best else 0.0,
-        citations=citations,
+        text=generation.text,
+        confidence=generation.confidence,
+        citations=generation.citations,
         hits=hits,
         timings=clock.laps(),
+        prompt=generation.prompt,
+        complete=generation.complete,
     )
 
 

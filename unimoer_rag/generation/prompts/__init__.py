@@ -1,0 +1,99 @@
+"""Prompts: YAML files, told apart by the hash of their content."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from unimoer_rag.errors import InputError
+from unimoer_rag.generation.types import Citation, Generation
+from unimoer_rag.retrieval.types import Hit
+
+__all__ = ["Prompt"]
+
+_HERE = Path(__file__).parent
+_NUMBERS = re.compile(r"\[(\d+(?:\s*[,;]\s*\d+)*)\]")
+_BLANKS = re.compile(r"\{(passages|question)\}")
+
+
+class Prompt(BaseModel):
+    """A prompt with numbered passages, and how its answer is read.
+
+    Attributes:
+        system: instructions.
+        user: what is asked, with `{passages}` and `{question}` in it.
+        abstention: what the model is told to reply where the passages do not answer.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    system: str = Field(min_length=1)
+    user: str
+    abstention: str = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        for blank in ("{passages}", "{question}"):
+            if blank not in self.user:
+                raise ValueError(f"user: expected {blank} in it")
+        if self.abstention not in self.system:
+            raise ValueError(f"system: expected the abstention {self.abstention!r} in it")
+        return self
+
+    @classmethod
+    def load(cls, name: str | Path) -> Prompt:
+        """The prompt of a YAML file, or one that ships ("cited").
+
+        Raises:
+            InputError: there is none, or it is malformed; names the key.
+        """
+        shipped = _HERE / f"{name}.yaml"
+        path = shipped if shipped.is_file() else Path(name)
+        try:
+            return cls.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        except OSError as error:
+            known = ", ".join(sorted(file.stem for file in _HERE.glob("*.yaml")))
+            raise InputError(f"no prompt {str(name)!r}: expected a YAML file or {known}") from error
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise InputError(f"{path} is not YAML: {error}") from error
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "prompt"
+            problem = first["msg"].removeprefix("Value error, ")
+            raise InputError(f"{path}: {where}: {problem}") from error
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of its content: answers are compared only where it is the same."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+    def messages(self, question: str, hits: Sequence[Hit]) -> list[dict[str, str]]:
+        """The conversation to complete; passages are numbered from 1."""
+        numbered = (f"[{n}] {hit.passage.content}" for n, hit in enumerate(hits, start=1))
+        filling = {"passages": "\n\n".join(numbered), "question": question}
+        # One pass over the prompt: braces in a passage are text.
+        user = _BLANKS.sub(lambda blank: filling[blank[1]], self.user)
+        return [{"role": "system", "content": self.system}, {"role": "user", "content": user}]
+
+    def read(self, reply: str, hits: Sequence[Hit], *, complete: bool = True) -> Generation:
+        """A reply as an answer, the passages it names resolved; numbers of none are left out."""
+        text = reply.strip()
+        if not text or text.strip(" .").casefold() == self.abstention.casefold():
+            return Generation(None, confidence=0.0, prompt=self.digest, complete=complete)
+        citations = [
+            Citation(hit.text, hit, hit.passage.start, hit.passage.end, confidence=None)
+            for hit in (hits[number - 1] for number in _cited(text) if number <= len(hits))
+        ]
+        return Generation(text, citations, prompt=self.digest, complete=complete)
+
+
+def _cited(text: str) -> list[int]:
+    """Numbers in brackets, each once, in order of their first mention."""
+    groups = (re.split(r"\s*[,;]\s*", found) for found in _NUMBERS.findall(text))
+    return [n for n in dict.fromkeys(int(one) for group in groups for one in group) if n > 0]

@@ -1,0 +1,75 @@
+"""What generation is about: passages in, an answer with its citations out."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from unimoer_rag.retrieval.types import Hit
+
+__all__ = ["Citation", "Generation", "Generator", "Piece"]
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """What supports an answer, and where it stands.
+
+    Attributes:
+        text: the words that answer; of an answer in words of its own, the whole passage it names.
+        hit: the passage it stands in, with its scores.
+        start: character offset in the document.
+        end: offset behind the last character.
+        confidence: probability in [0, 1] that this answers the question; None where the
+            generator gives none.
+    """
+
+    text: str
+    hit: Hit
+    start: int
+    end: int
+    confidence: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """An answer.
+
+    Attributes:
+        text: the answer, or None where the passages give none.
+        citations: what supports it, best first.
+        confidence: probability in [0, 1] that the answer is right, 0 without one; None where the
+            generator gives none.
+        prompt: digest of the prompt it was asked with, "" where there is none.
+        complete: False for an answer that was cut off at the generator's limit.
+    """
+
+    text: str | None
+    citations: Sequence[Citation] = ()
+    confidence: float | None = None
+    prompt: str = ""
+    complete: bool = True
+
+
+Piece = str | Generation
+"""Of a stream: text as it comes, and at the end the whole."""
+
+
+class Generator(Protocol):
+    """Answers a question from passages."""
+
+    @property
+    def stage(self) -> str:
+        """What its work is called in timings and traces."""
+
+    def generate(self, question: str, hits: Sequence[Hit]) -> Generation:
+        """The answer, blocking."""
+
+    async def agenerate(self, question: str, hits: Sequence[Hit]) -> Generation:
+        """The answer, awaited."""
+
+    def stream(self, question: str, hits: Sequence[Hit]) -> Iterator[Piece]:
+        """Pieces of text as they come, then the whole answer; closing it stops the generator."""
+
+    def astream(self, question: str, hits: Sequence[Hit]) -> AsyncIterator[Piece]:
+        """`stream`, awaited."""
