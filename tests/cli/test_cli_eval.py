@@ -12,6 +12,8 @@ MINILM = ("--checkpoint", "minilm")
 KEYS = (
     *("dataset", "split", "n", "retrieval", "rerank"),
     *("answers", "latency_ms", "memory_mb", "versions"),
+    *("intervals", "per_question", "latency_percentiles_ms", "questions_per_second"),
+    *("corpus_sha256", "questions_sha256", "seed"),
 )
 
 
@@ -19,7 +21,8 @@ def test_writes_json_and_prints_a_table(run: Command, dataset: Path, tmp_path: P
     target = tmp_path / "new" / "out.json"
     result = run("eval", *MINILM, "--data", dataset, "--split", "dev", "--json", target)
     assert result.exit_code == 0, result.stderr
-    assert "nDCG@10" in result.stdout
+    for words in ("nDCG@10", "95% interval", "p99 ms", "questions a second"):
+        assert words in result.stdout
     measured = json.loads(target.read_text(encoding="utf-8"))
     assert set(KEYS) <= set(measured)
     assert (measured["dataset"], measured["split"], measured["n"]) == ("micro", "dev", 10)
@@ -35,6 +38,8 @@ def test_prints_json_for_a_dash(run: Command, dataset: Path) -> None:
     assert measured["n"] == 4
     assert measured["limit"] == {"questions": 4, "seed": 0}
     assert measured["rerank"] == {}
+    assert measured["seed"] == 0
+    assert len(measured["per_question"]["retrieval"]) == 4
 
 
 def test_rescores_a_run(run: Command, dataset: Path, tmp_path: Path) -> None:
@@ -55,6 +60,7 @@ def test_rescores_a_run(run: Command, dataset: Path, tmp_path: Path) -> None:
         (("--parts", "speed"), "speed"),
         (("--rerank", "0"), "0"),
         (("--limit", "0"), "limit"),
+        (("--seed", "-1"), "seed is -1"),
         (("--run", "nowhere"), "nowhere"),
         (("--checkpoint", "wrong"), "no checkpoint 'wrong'"),
         (("--dtype", "float8"), "float8"),

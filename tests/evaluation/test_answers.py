@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from unimoer_rag.errors import InputError
 from unimoer_rag.evaluation import exact_match, f1, score_answers
-from unimoer_rag.evaluation.answers import normalize_answer
+from unimoer_rag.evaluation.answers import has_answer, normalize_answer, per_answer
 
 
 @pytest.mark.parametrize(
@@ -120,3 +120,18 @@ def test_scores_agree_with_an_independent_computation(prediction: str, gold: str
     assert normalize_answer(prediction).split() == predicted
     assert exact_match(prediction, [gold]) == float(predicted == wanted)
     assert f1(prediction, [gold]) == pytest.approx(f1_by_hand(predicted, wanted))
+
+
+def test_every_answer_is_scored_by_hand() -> None:
+    golds = {"q1": ["red tent"], "q2": ["two nights"], "q3": []}
+    assert per_answer({"q1": "", "q2": "Two", "q3": "", "other": "x"}, golds) == {
+        "q1": {"em": 0.0, "f1": 0.0, "abstention": 100.0},
+        "q2": {"em": 0.0, "f1": pytest.approx(100 * 2 / 3), "abstention": 0.0},
+        "q3": {"em": 100.0, "f1": 100.0, "abstention": 100.0},
+    }
+
+
+def test_golds_without_content_are_no_answer() -> None:
+    assert has_answer(["the", "tent"])
+    assert not has_answer(["the", "..."])
+    assert not has_answer([])

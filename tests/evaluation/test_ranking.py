@@ -21,6 +21,8 @@ def test_values_agree_with_a_hand_calculation() -> None:
         {
             "nDCG@10": (1 / math.log2(3) + 1 / math.log2(5)) / ideal,
             "RR@10": 1 / 2,
+            "R@5": 1.0,
+            "R@20": 1.0,
             "R@100": 1.0,
             "AP": (1 / 2 + 2 / 4) / 2,
         }
@@ -32,6 +34,8 @@ def test_values_agree_with_a_hand_calculation() -> None:
 
 def test_cutoffs() -> None:
     run = {"q2": {f"x{i}": 200.0 - i for i in range(150)}}
+    recall = {"q2": dict.fromkeys(["x4", "x5", "x19", "x20"], 1)}
+    assert [per_query(recall, run)["q2"][f"R@{k}"] for k in (5, 20, 100)] == [1 / 4, 3 / 4, 1.0]
     values = per_query({"q2": {"x10": 1, "x100": 1}}, run)["q2"]
     assert (values["nDCG@10"], values["RR@10"], values["R@100"]) == (0.0, 0.0, 0.5)
     assert values["AP"] == pytest.approx((1 / 11 + 2 / 101) / 2)
@@ -57,7 +61,8 @@ def test_the_relevance_level_moves_binary_measures_and_not_ndcg() -> None:
     qrels = {"q": {"a": 1, "b": 3}}
     run = {"q": {"a": 2.0, "b": 1.0}}
     low, high = evaluate_run(qrels, run), evaluate_run(qrels, run, relevance_level=2)
-    assert list(high) == ["nDCG@10", "RR(rel=2)@10", "R(rel=2)@100", "AP(rel=2)"]
+    recalls = [f"R(rel=2)@{k}" for k in (5, 20, 100)]
+    assert list(high) == ["nDCG@10", "RR(rel=2)@10", *recalls, "AP(rel=2)"]
     assert (low["RR@10"], high["RR(rel=2)@10"], high["AP(rel=2)"]) == (1.0, 0.5, 0.5)
     assert low["nDCG@10"] == high["nDCG@10"]
     ideal = 3 + 1 / math.log2(3)

@@ -34,7 +34,9 @@ def evaluate_command(
         str, typer.Option(help="What to measure, comma-separated.")
     ] = "retrieval,rerank,answers",
     limit: Annotated[int | None, typer.Option(help="Only so many questions.")] = None,
-    seed: Annotated[int, typer.Option(help="Which questions a limit keeps.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Of the questions a limit keeps, and of the resampling.")
+    ] = 0,
     index: Annotated[
         Path | None, typer.Option(help="Keep the index here, and use it next time.")
     ] = None,
@@ -59,6 +61,7 @@ def evaluate_command(
         depth=rerank,
         mode=mode,
         index=index,
+        seed=seed,
     )
     model = UniMoER.from_pretrained(checkpoint, dtype=dtype)
     with progress_bar() as bar:
@@ -73,30 +76,52 @@ def evaluate_command(
     if limit is not None:
         result["limit"] = {"questions": limit, "seed": seed}
     if json_path is None or str(json_path) != "-":
-        console.print(_table(result))
+        console.print(_quality(result))
+        console.print(_speed(result))
     if json_path is not None:
         write_json(result, json_path)
 
 
-def _table(result: dict[str, Any]) -> Table:
+def _quality(result: dict[str, Any]) -> Table:
     table = Table(
         title=f"{result['checkpoint']} on {result['dataset']} {result['split']} "
         f"({result['n']} questions, {result['passages']} passages)"
     )
-    table.add_column("measure")
-    table.add_column("first stage", justify="right")
-    table.add_column("reranked", justify="right")
-    for measure, value in result["retrieval"].items():
-        reranked = result["rerank"].get(measure)
-        table.add_row(measure, f"{value:.4f}", "" if reranked is None else f"{reranked:.4f}")
-    answers = result["answers"]
-    if answers:
-        table.add_section()
-        for measure in ("em", "f1"):
-            table.add_row(f"answers: {measure}", f"{answers[measure]:.2f}", "")
+    _headings(table, "measure", "first stage", "95% interval", "reranked", "95% interval")
+    for measure in result["retrieval"]:
+        table.add_row(
+            measure,
+            *_mean(result, "retrieval", measure, digits=4),
+            *_mean(result, "rerank", measure, digits=4),
+        )
     table.add_section()
-    for name, value in result["latency_ms"].items():
-        table.add_row(f"{name}, median ms", f"{value:.1f}", "")
-    for name, value in result["memory_mb"].items():
-        table.add_row(f"memory {name}, MB", f"{value:.0f}", "")
+    for measure in ("em", "f1", "abstention"):
+        if measure in result["answers"]:
+            table.add_row(f"answers: {measure}", *_mean(result, "answers", measure, digits=2))
     return table
+
+
+def _speed(result: dict[str, Any]) -> Table:
+    memory = ", ".join(f"{name} {value:.0f} MB" for name, value in result["memory_mb"].items())
+    table = Table(title="one call at a time, and all questions", caption=f"memory: {memory}")
+    _headings(table, "stage", "p50 ms", "p95 ms", "p99 ms", "questions a second")
+    times, rates = result["latency_percentiles_ms"], result["questions_per_second"]
+    for name in dict.fromkeys([*times, *rates]):
+        latency = [f"{times[name][p]:.1f}" if name in times else "" for p in ("p50", "p95", "p99")]
+        table.add_row(name, *latency, f"{rates[name]:.1f}" if name in rates else "")
+    return table
+
+
+def _headings(table: Table, first: str, *others: str) -> None:
+    table.add_column(first)
+    for heading in others:
+        table.add_column(heading, justify="right")
+
+
+def _mean(result: dict[str, Any], part: str, measure: str, *, digits: int) -> tuple[str, str]:
+    """A mean and the interval around it; nothing where it was not measured."""
+    if measure not in result[part]:
+        return "", ""
+    ends = result["intervals"][part][measure]
+    interval = f"{ends['low']:.{digits}f} to {ends['high']:.{digits}f}"
+    return f"{result[part][measure]:.{digits}f}", interval

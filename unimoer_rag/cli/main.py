@@ -9,7 +9,7 @@ import typer
 from rich.text import Text
 from typer.core import TyperGroup
 
-from unimoer_rag.cli import ask, bench, evaluate, index, info, search, train
+from unimoer_rag.cli import ask, bench, evaluate, index, info, report, search, train
 from unimoer_rag.cli.output import INTERRUPTED, errors
 from unimoer_rag.errors import UnimoerError
 
@@ -53,6 +53,7 @@ app.command("eval")(evaluate.evaluate_command)
 app.command("train")(train.train_command)
 app.command("info")(info.info)
 app.add_typer(bench.bench)
+app.add_typer(report.report)
 
 
 def _version(shown: bool) -> None:

@@ -10,12 +10,20 @@ from __future__ import annotations
 import re
 import string
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from unimoer_rag.errors import InputError
 
-__all__ = ["AnswerScores", "exact_match", "f1", "normalize_answer", "score_answers"]
+__all__ = [
+    "AnswerScores",
+    "exact_match",
+    "f1",
+    "has_answer",
+    "normalize_answer",
+    "per_answer",
+    "score_answers",
+]
 
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 # By word boundary, not by token: "the—end" loses its article too, as in the official script.
@@ -68,6 +76,28 @@ def score_answers(
         >>> score_answers({"q": "the red tent"}, {"q": ["red tent", "a tent"]}).em
         100.0
     """
+    rows = per_answer(predictions, golds)
+    answered = [rows[qid] for qid, accepted in golds.items() if has_answer(accepted)]
+    unanswerable = [rows[qid] for qid, accepted in golds.items() if not has_answer(accepted)]
+    return AnswerScores(
+        em=_mean(rows.values(), "em"),
+        f1=_mean(rows.values(), "f1"),
+        n=len(golds),
+        n_has_answer=len(answered),
+        has_answer_em=_mean(answered, "em") if answered else None,
+        has_answer_f1=_mean(answered, "f1") if answered else None,
+        n_no_answer=len(unanswerable),
+        no_answer_f1=_mean(unanswerable, "f1") if unanswerable else None,
+    )
+
+
+def per_answer(
+    predictions: Mapping[str, str], golds: Mapping[str, Sequence[str]]
+) -> dict[str, dict[str, float]]:
+    """Score every answer: question id -> `em`, `f1` and `abstention`, each 0 to 100.
+
+    Arguments and errors as for `score_answers`.
+    """
     if not golds:
         raise InputError("there are no questions with known answers to score")
     gaps = [qid for qid in golds if qid not in predictions]
@@ -76,25 +106,19 @@ def score_answers(
             f"{len(gaps)} of {len(golds)} questions have no prediction, for example {gaps[0]!r}: "
             'predict "" to abstain'
         )
-    answered: list[tuple[float, float]] = []
-    unanswerable: list[float] = []
-    for qid, accepted in golds.items():
-        pair = exact_match(predictions[qid], accepted), f1(predictions[qid], accepted)
-        if _normalized(accepted) == [""]:
-            unanswerable.append(pair[1])
-        else:
-            answered.append(pair)
-    has_em, has_f1 = [em for em, _ in answered], [f for _, f in answered]
-    return AnswerScores(
-        em=_percent(has_em + unanswerable),
-        f1=_percent(has_f1 + unanswerable),
-        n=len(golds),
-        n_has_answer=len(answered),
-        has_answer_em=_percent(has_em) if answered else None,
-        has_answer_f1=_percent(has_f1) if answered else None,
-        n_no_answer=len(unanswerable),
-        no_answer_f1=_percent(unanswerable) if unanswerable else None,
-    )
+    return {
+        qid: {
+            "em": 100 * exact_match(predictions[qid], accepted),
+            "f1": 100 * f1(predictions[qid], accepted),
+            "abstention": 100.0 * (not predictions[qid]),
+        }
+        for qid, accepted in golds.items()
+    }
+
+
+def has_answer(golds: Sequence[str]) -> bool:
+    """Whether an accepted answer holds more than articles and punctuation (SQuAD 2.0)."""
+    return _normalized(golds) != [""]
 
 
 def exact_match(prediction: str, golds: Sequence[str]) -> float:
@@ -114,7 +138,6 @@ def normalize_answer(text: str) -> str:
 
 
 def _normalized(golds: Sequence[str]) -> list[str]:
-    # An accepted answer of nothing but articles and punctuation is no answer (SQuAD 2.0).
     return [text for gold in golds if (text := normalize_answer(gold))] or [""]
 
 
@@ -125,6 +148,5 @@ def _token_f1(predicted: list[str], gold: list[str]) -> float:
     return 2 * shared / (len(predicted) + len(gold))
 
 
-def _percent(values: Iterable[float]) -> float:
-    values = list(values)
-    return 100 * sum(values) / len(values)
+def _mean(rows: Collection[Mapping[str, float]], measure: str) -> float:
+    return sum(row[measure] for row in rows) / len(rows)

@@ -9,66 +9,31 @@
 
 from __future__ import annotations
 
-import platform
-import sys
 import tempfile
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from importlib import metadata
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from unimoer_rag.engine import Engine
-from unimoer_rag.errors import DataError, InputError
+from unimoer_rag.errors import DataError
+from unimoer_rag.evaluation.answers import per_answer, score_answers
 from unimoer_rag.evaluation.datasets import BeirDataset, Run
-from unimoer_rag.evaluation.measure_answers import measure_pipeline, measure_reading
-from unimoer_rag.evaluation.measure_ranking import Stages, measure_ranking, search_run
+from unimoer_rag.evaluation.environment import memory_mb, versions
+from unimoer_rag.evaluation.fingerprint import corpus_sha256, questions_sha256
+from unimoer_rag.evaluation.indexing import caching, first_stage, indexed
+from unimoer_rag.evaluation.measure_answers import Answers, measure_pipeline, measure_reading
+from unimoer_rag.evaluation.measure_ranking import Stages, measure_ranking
+from unimoer_rag.evaluation.options import PARTS, EvalOptions
+from unimoer_rag.evaluation.statistics import LEVEL, RESAMPLES
+from unimoer_rag.evaluation.summary import Rows, answer_intervals, intervals, means, rounded
+from unimoer_rag.evaluation.timing import Timings
 from unimoer_rag.model.unimoer import UniMoER
-from unimoer_rag.retrieval.retriever import Mode, UnifiedRetriever
+from unimoer_rag.retrieval.retriever import UnifiedRetriever
 
 __all__ = ["PARTS", "EvalOptions", "caching", "evaluate", "first_stage"]
 
-_CACHE_BYTES = 2 * 2**30
-
-PARTS = ("retrieval", "rerank", "answers")
-
 Progress = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class EvalOptions:
-    """What to measure and how.
-
-    Attributes:
-        parts: some of `PARTS`.
-        depth: how many of the first stage's results are reranked; a given run is rescored whole.
-        mode: the first stage, see `UnifiedRetriever`.
-        index: folder that keeps the index for the next time; a temporary one by default.
-        n_timed: single calls timed for each latency; 0 times none.
-
-    Raises:
-        InputError: a part is unknown, there is none, or a number is too small.
-    """
-
-    parts: Collection[str] = PARTS
-    depth: int = 50
-    mode: Mode = "dense"
-    index: Path | None = None
-    n_timed: int = 30
-
-    def __post_init__(self) -> None:
-        parts = [self.parts] if isinstance(self.parts, str) else self.parts
-        unknown = sorted(set(parts) - set(PARTS))
-        if unknown or not parts or isinstance(self.parts, str):
-            raise InputError(
-                f"cannot measure the parts {self.parts!r}: expected a list of some of "
-                f"{', '.join(PARTS)}"
-            )
-        if self.depth < 1:
-            raise InputError(f"depth is {self.depth}: expected at least 1 result to rerank")
-        if self.n_timed < 0:
-            raise InputError(f"n_timed is {self.n_timed}: expected a number of calls, or 0")
 
 
 def evaluate(
@@ -89,7 +54,8 @@ def evaluate(
         on_progress: called with the part, what is done of it and its size.
 
     Returns:
-        JSON-ready results: `dataset`, `split`, `n`, `retrieval`, `rerank`, `answers`,
+        JSON-ready results: `dataset`, `split`, `n`, the means of `retrieval`, `rerank` and
+        `answers` with their `intervals` and the values of each question (`per_question`),
         `latency_ms`, `memory_mb`, `versions` and a few more. A part that was not asked for, or
         that the data set has nothing for, is empty.
 
@@ -105,42 +71,15 @@ def evaluate(
             f"{dataset.name!r} {dataset.split} has nothing to measure {', '.join(options.parts)} "
             f"by: {len(dataset.qrels)} questions are judged, {len(dataset.golds)} have answers"
         )
-    by_context = reads and all(q.context for q in dataset.questions if q.answers is not None)
-    searches = (ranks and run is None) or (reads and not by_context)
-    engine = Engine.of(model)
-    stages = Stages()
-    answers: dict[str, Any] = {}
-    latency: dict[str, float] = {}
-    with caching(engine), tempfile.TemporaryDirectory() as scratch:
-        retriever: UnifiedRetriever | None = None
-        try:
-            if searches:
-                index = options.index or Path(scratch) / "index"
-                retriever = _indexed(model, dataset, index, options, on_progress)
-            if by_context:
-                answers, timed = measure_reading(
-                    engine, dataset, n_timed=options.n_timed, on_progress=on_progress
-                )
-                latency.update(timed)
-            elif reads and retriever is not None:
-                answers, timed = measure_pipeline(retriever, dataset, on_progress=on_progress)
-                latency.update(timed)
-            # Last: its timings empty the cache that the answers have filled.
-            first = retriever if run is None else run
-            if ranks and first is not None:
-                stages = measure_ranking(
-                    engine,
-                    dataset,
-                    first,
-                    depth=options.depth,
-                    rerank="rerank" in options.parts,
-                    n_timed=options.n_timed,
-                    on_progress=on_progress,
-                )
-                latency.update(stages.latency_ms)
-        finally:
-            if retriever is not None:
-                retriever.close()
+    timings = Timings()
+    stages, answered = _measured(
+        model, dataset, run, options, timings, ranks=ranks, reads=reads, on_progress=on_progress
+    )
+    rows: dict[str, Rows] = {"retrieval": stages.retrieval, "rerank": stages.rerank, "answers": {}}
+    found = {part: intervals(of_part, seed=options.seed) for part, of_part in rows.items()}
+    if answered is not None:
+        rows["answers"] = per_answer(answered.predictions, dataset.golds)
+        found["answers"] = answer_intervals(rows["answers"], dataset.golds, seed=options.seed)
     return {
         "dataset": dataset.name,
         "split": dataset.split,
@@ -148,107 +87,80 @@ def evaluate(
         "n_judged": len(dataset.qrels),
         "n_judged_outside": dataset.n_judged_outside,
         "passages": len(dataset.corpus),
+        "corpus_sha256": corpus_sha256(dataset),
+        "questions_sha256": questions_sha256(dataset),
         "checkpoint": model.checkpoint,
         "checkpoint_digest": model.checkpoint_digest,
         "first_stage": "given run" if run is not None else options.mode,
         "rerank_depth": "whole run" if run is not None else options.depth,
-        "retrieval": stages.retrieval,
-        "rerank": stages.rerank,
-        "answers": answers,
-        "latency_ms": latency,
-        "memory_mb": _memory(model),
-        "versions": _versions(model),
+        "retrieval": means(stages.retrieval),
+        "rerank": means(stages.rerank),
+        "answers": {} if answered is None else _answers(answered, dataset),
+        "intervals": found,
+        "bootstrap": {"level": LEVEL, "resamples": RESAMPLES},
+        "seed": options.seed,
+        "latency_ms": timings.medians(),
+        "latency_percentiles_ms": timings.percentiles(),
+        "questions_per_second": timings.rates,
+        "memory_mb": memory_mb(model),
+        "versions": versions(model),
+        "per_question": {part: rounded(of_part) for part, of_part in rows.items()},
     }
 
 
-@contextmanager
-def caching(engine: Engine) -> Iterator[None]:
-    """Room for the token states of whole corpora: each passage is encoded once.
-
-    The outermost block empties the cache at its end, and gives it its old size.
-    """
-    kept = engine.cache.capacity
-    if kept >= _CACHE_BYTES:
-        yield
-        return
-    engine.cache.capacity = _CACHE_BYTES
-    try:
-        yield
-    finally:
-        engine.cache.clear()
-        engine.cache.capacity = kept
-
-
-def first_stage(
+def _measured(
     model: UniMoER,
     dataset: BeirDataset,
-    *,
-    options: EvalOptions | None = None,
-    on_progress: Progress = lambda part, done, total: None,
-) -> Run:
-    """What a search of the corpus finds for each judged question: `options.depth` passages."""
-    options = options or EvalOptions()
-    judged = [q for q in dataset.questions if q.id in dataset.qrels]
-    with tempfile.TemporaryDirectory() as scratch:
-        retriever = _indexed(model, dataset, Path(scratch) / "index", options, on_progress)
-        with retriever:
-            return search_run(retriever, judged, options.depth, on_progress)
-
-
-def _indexed(
-    model: UniMoER,
-    dataset: BeirDataset,
-    index: Path,
+    run: Run | None,
     options: EvalOptions,
+    timings: Timings,
+    *,
+    ranks: bool,
+    reads: bool,
     on_progress: Progress,
-) -> UnifiedRetriever:
-    """A retriever over the data set's corpus and nothing else."""
-    retriever = UnifiedRetriever(
-        model, index=index, chunking="whole", mode=options.mode, rerank=options.depth
-    )
-    try:
-        report = retriever.add(
-            dataset.corpus.values(),
-            on_progress=lambda so_far: on_progress(
-                "indexing", so_far.passages, len(dataset.corpus)
-            ),
-        )
-        n = retriever.count()
-        if n != report.passages:
-            raise DataError(
-                f"the index at {index} holds {n} passages, {n - report.passages} of them not from "
-                f"{dataset.name!r}: give each data set an index of its own"
+) -> tuple[Stages, Answers | None]:
+    """Both ranking stages and the answers, as far as they are wanted."""
+    by_context = reads and all(q.context for q in dataset.questions if q.answers is not None)
+    engine = Engine.of(model)
+    stages = Stages()
+    answers: Answers | None = None
+    with caching(engine), ExitStack() as open_until_done:
+        retriever: UnifiedRetriever | None = None
+        if (ranks and run is None) or (reads and not by_context):
+            scratch = open_until_done.enter_context(tempfile.TemporaryDirectory())
+            index = options.index or Path(scratch) / "index"
+            retriever = open_until_done.enter_context(
+                indexed(model, dataset, index, options, on_progress)
             )
-    except BaseException:
-        retriever.close()
-        raise
-    return retriever
+        if by_context:
+            answers = measure_reading(
+                engine, dataset, n_timed=options.n_timed, timings=timings, on_progress=on_progress
+            )
+        elif reads and retriever is not None:
+            answers = measure_pipeline(retriever, dataset, timings=timings, on_progress=on_progress)
+        # Last: its timings empty the cache that the answers have filled.
+        first = retriever if run is None else run
+        if ranks and first is not None:
+            stages = measure_ranking(
+                engine,
+                dataset,
+                first,
+                depth=options.depth,
+                rerank="rerank" in options.parts,
+                n_timed=options.n_timed,
+                timings=timings,
+                on_progress=on_progress,
+            )
+    return stages, answers
 
 
-def _memory(model: UniMoER) -> dict[str, float]:
-    """Megabytes (10^6 bytes): the model's tensors, and the process at its peak."""
-    tensors = sum(p.numel() * p.element_size() for p in model.parameters())
-    memory = {"model": round(tensors / 1e6, 1)}
-    if sys.platform != "win32":
-        import resource
-
-        scale = 1 if sys.platform == "darwin" else 1024
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
-        memory["peak"] = round(peak / 1e6, 1)
-    return memory
-
-
-def _versions(model: UniMoER) -> dict[str, str]:
-    names = ("unimoer-rag", "torch", "transformers", "tokenizers", "qdrant-edge-py", "ir-measures")
-    installed = {}
-    for name in names:
-        try:
-            installed[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:  # ir-measures is optional
-            continue
+def _answers(answered: Answers, dataset: BeirDataset) -> dict[str, Any]:
+    """Where the answers come from, how many there are and what they score, in percent."""
+    scores = score_answers(answered.predictions, dataset.golds).to_dict()
+    abstained = sum(not text for text in answered.predictions.values())
     return {
-        "python": platform.python_version(),
-        **installed,
-        "dtype": str(model.dtype).removeprefix("torch."),
-        "device": str(model.device),
+        "from": answered.origin,
+        "abstained": abstained,
+        "abstention": round(100 * abstained / len(answered.predictions), 2),
+        **{k: round(v, 2) if isinstance(v, float) else v for k, v in scores.items()},
     }

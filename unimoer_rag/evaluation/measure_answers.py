@@ -2,34 +2,43 @@
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from unimoer_rag.engine import Engine
-from unimoer_rag.evaluation.answers import score_answers
 from unimoer_rag.evaluation.datasets import BeirDataset, Question
-from unimoer_rag.evaluation.timing import median_ms
+from unimoer_rag.evaluation.timing import Timings
 from unimoer_rag.model.jobs import Reading, reading
 from unimoer_rag.pipelines.rag import RagPipeline
 from unimoer_rag.retrieval.retriever import UnifiedRetriever
 
-__all__ = ["measure_pipeline", "measure_reading", "read_contexts"]
+__all__ = ["Answers", "measure_pipeline", "measure_reading", "read_contexts"]
 
 # Questions under way at once: enough to fill batches, few enough to report progress.
 _BLOCK = 64
 
 Progress = Callable[[str, int, int], None]
-Answers = dict[str, Any]
-Latency = dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What was answered.
+
+    Attributes:
+        origin: where the answers come from, in words.
+        predictions: question id -> answer, "" where it abstained.
+    """
+
+    origin: str
+    predictions: dict[str, str]
 
 
 def measure_reading(
-    engine: Engine, dataset: BeirDataset, *, n_timed: int, on_progress: Progress
-) -> tuple[Answers, Latency]:
-    """Score the span read from each question's own passage.
+    engine: Engine, dataset: BeirDataset, *, n_timed: int, timings: Timings, on_progress: Progress
+) -> Answers:
+    """Take the span read from each question's own passage.
 
     Where the data set has unanswerable questions the reader may abstain, else it must answer.
 
@@ -37,6 +46,7 @@ def measure_reading(
         engine: runs the READ task.
         dataset: whose questions with known answers all have a context.
         n_timed: single calls timed.
+        timings: takes the times of `read`.
         on_progress: called with what is done and its size.
     """
     questions = [q for q in dataset.questions if q.answers is not None]
@@ -44,16 +54,16 @@ def measure_reading(
     threshold = engine.model.task("read").abstain
 
     predictions: dict[str, str] = {}
-    for question, best in read_contexts(engine, dataset, questions, on_progress=on_progress):
-        abstain = may_abstain and best.doubt >= threshold
-        predictions[question.id] = "" if abstain else best.text
-    scores = score_answers(predictions, dataset.golds).to_dict()
+    with timings.run("read", len(questions)):
+        for question, best in read_contexts(engine, dataset, questions, on_progress=on_progress):
+            abstain = may_abstain and best.doubt >= threshold
+            predictions[question.id] = "" if abstain else best.text
 
     def alone(question: Question) -> None:
         _submit(engine, dataset, question).result()
 
-    timed = median_ms("read", [partial(alone, question) for question in questions[:n_timed]])
-    return {"from": "the gold passage", **_rounded(scores)}, timed
+    timings.time("read", [partial(alone, question) for question in questions[:n_timed]])
+    return Answers("the gold passage", predictions)
 
 
 def read_contexts(
@@ -79,32 +89,26 @@ def _submit(engine: Engine, dataset: BeirDataset, question: Question) -> Future[
 
 
 def measure_pipeline(
-    retriever: UnifiedRetriever, dataset: BeirDataset, *, on_progress: Progress
-) -> tuple[Answers, Latency]:
-    """Score the answers of retrieve, rerank and read; an abstention is the empty answer.
+    retriever: UnifiedRetriever, dataset: BeirDataset, *, timings: Timings, on_progress: Progress
+) -> Answers:
+    """Answer by retrieving, reranking and reading; an abstention is the empty answer.
 
     Args:
         retriever: over the data set's corpus.
         dataset: with answers.
+        timings: takes the times of `answer` and of the pipeline's stages.
         on_progress: called with what is done and its size.
     """
     pipeline = RagPipeline(retriever)
     questions = [q for q in dataset.questions if q.answers is not None]
     predictions: dict[str, str] = {}
-    times = []
-    for at, question in enumerate(questions, start=1):
-        answer = pipeline.answer(question.text)
-        predictions[question.id] = answer.text or ""
-        times.append(answer.timings["total"])
-        on_progress("answering", at, len(questions))
-    scores = score_answers(predictions, dataset.golds).to_dict()
-    answers = {
-        "from": f"the whole pipeline, {retriever.mode} search",
-        "abstained": sum(not text for text in predictions.values()),
-        **_rounded(scores),
-    }
-    return answers, {"answer": round(statistics.median(times), 2)}
-
-
-def _rounded(values: Mapping[str, Any]) -> Answers:
-    return {k: round(v, 2) if isinstance(v, float) else v for k, v in values.items()}
+    with timings.run("answer", len(questions)):
+        for at, question in enumerate(questions, start=1):
+            answer = pipeline.answer(question.text)
+            predictions[question.id] = answer.text or ""
+            stages = dict(answer.timings)
+            timings.calls.setdefault("answer", []).append(stages.pop("total"))
+            for stage, elapsed in stages.items():
+                timings.stages.setdefault(f"answer/{stage}", []).append(elapsed)
+            on_progress("answering", at, len(questions))
+    return Answers(f"the whole pipeline, {retriever.mode} search", predictions)

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import DataError
 from unimoer_rag.evaluation.datasets import BeirDataset, Question, Run
-from unimoer_rag.evaluation.ranking import evaluate_run
-from unimoer_rag.evaluation.timing import median_ms
+from unimoer_rag.evaluation.passages import answer_in_passage
+from unimoer_rag.evaluation.ranking import per_query
+from unimoer_rag.evaluation.summary import Rows
+from unimoer_rag.evaluation.timing import Timings
 from unimoer_rag.model.jobs import ranking
 from unimoer_rag.retrieval.retriever import UnifiedRetriever
 
@@ -30,17 +32,15 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """Measures of both stages.
+    """Measures of both stages, by question.
 
     Attributes:
-        retrieval: of the first stage, by measure.
-        rerank: of the second, by measure.
-        latency_ms: median time of single calls, by stage.
+        retrieval: of the first stage.
+        rerank: of the second.
     """
 
-    retrieval: dict[str, float] = field(default_factory=dict)
-    rerank: dict[str, float] = field(default_factory=dict)
-    latency_ms: dict[str, float] = field(default_factory=dict)
+    retrieval: Rows = field(default_factory=dict)
+    rerank: Rows = field(default_factory=dict)
 
 
 def measure_ranking(
@@ -51,6 +51,7 @@ def measure_ranking(
     depth: int,
     rerank: bool,
     n_timed: int,
+    timings: Timings,
     on_progress: Progress,
 ) -> Stages:
     """Measure a first stage and, where asked, its reranking.
@@ -62,35 +63,33 @@ def measure_ranking(
         depth: how many results are reranked; a run is rescored whole.
         rerank: measure the second stage too.
         n_timed: single calls timed.
+        timings: takes the times of `search` and `rerank`.
         on_progress: called with the stage, what is done of it and its size.
 
     Raises:
         DataError: a run without any of these questions, or with documents the corpus lacks.
     """
     judged = [q for q in dataset.questions if q.id in dataset.qrels]
-    latency: dict[str, float] = {}
     if isinstance(source, UnifiedRetriever):
-        first = search_run(source, judged, max(_RETRIEVED, depth), on_progress)
-        latency |= median_ms(
-            "search", [partial(source.search, q.text, rerank=0) for q in judged[:n_timed]]
-        )
+        with timings.run("search", len(judged)):
+            first = search_run(source, judged, max(_RETRIEVED, depth), on_progress)
+        timings.time("search", [partial(source.search, q.text, rerank=0) for q in judged[:n_timed]])
     else:
         first = _known(source, dataset, judged)
         depth = max(map(len, first.values()))
-    level = dataset.relevance_level
-    retrieval = evaluate_run(dataset.qrels, first, relevance_level=level)
+    retrieval = _measure(dataset, first)
     if not rerank:
-        return Stages(_rounded(retrieval), latency_ms=latency)
-    second = _rerank(engine, dataset, judged, first, depth, on_progress)
-    reranking = evaluate_run(dataset.qrels, second, relevance_level=level)
+        return Stages(retrieval)
+    found = [q for q in judged if first.get(q.id)]
+    with timings.run("rerank", len(found)):
+        second = _rerank(engine, dataset, judged, first, depth, on_progress)
 
     def cold(question: Question) -> None:
         engine.cache.clear()
         _score(engine, dataset, question, _order(first[question.id])[:depth]).result()
 
-    timed = [q for q in judged if first.get(q.id)][:n_timed]
-    latency |= median_ms("rerank", [partial(cold, question) for question in timed])
-    return Stages(_rounded(retrieval), _rounded(reranking), latency)
+    timings.time("rerank", [partial(cold, question) for question in found[:n_timed]])
+    return Stages(retrieval, _measure(dataset, second))
 
 
 def search_run(
@@ -108,6 +107,13 @@ def search_run(
             run[question.id] = {hit.source: hit.score for hit in hits}
         on_progress("searching", at + len(block), len(questions))
     return run
+
+
+def _measure(dataset: BeirDataset, run: Run) -> Rows:
+    """The ranking measures, and where the questions have answers, whether they were found."""
+    measured = per_query(dataset.qrels, run, relevance_level=dataset.relevance_level)
+    answered = answer_in_passage(dataset, run)
+    return {qid: {**row, **answered.get(qid, {})} for qid, row in measured.items()}
 
 
 def _known(run: Run, dataset: BeirDataset, judged: Sequence[Question]) -> Run:
@@ -163,7 +169,3 @@ def _score(
 ) -> Future[NDArray[np.float32]]:
     texts = [dataset.content(document) for document in documents]
     return engine.submit(ranking(engine.model, question.text, texts, logits=True))
-
-
-def _rounded(values: Mapping[str, float]) -> dict[str, float]:
-    return {name: round(value, 5) for name, value in values.items()}

@@ -13,10 +13,10 @@ from typing import Any
 from unimoer_rag.errors import InputError
 from unimoer_rag.extras import needs_extra
 
-__all__ = ["MEASURES", "evaluate_run", "per_query"]
+__all__ = ["MEASURES", "evaluate_run", "per_query", "ranked"]
 
-MEASURES = ("nDCG@10", "RR@10", "R@100", "AP")
-"""What is reported, in ir-measures' names: RR@10 is MRR@10, R@100 is recall@100, AP is MAP."""
+MEASURES = ("nDCG@10", "RR@10", "R@5", "R@20", "R@100", "AP")
+"""What is reported, in ir-measures' names: RR@10 is MRR@10, R@5 is recall@5, AP is MAP."""
 
 _Qrels = Mapping[str, Mapping[str, int]]
 _Run = Mapping[str, Mapping[str, float]]
@@ -75,6 +75,11 @@ def per_query(qrels: _Qrels, run: _Run, *, relevance_level: int = 1) -> dict[str
     return values
 
 
+def ranked(scores: Mapping[str, float]) -> list[str]:
+    """Documents by score, best first; equal scores by document id, descending."""
+    return sorted(scores, key=lambda doc_id: (scores[doc_id], doc_id), reverse=True)
+
+
 def _measures(ir_measures: Any, relevance_level: int) -> list[Any]:
     measures = [ir_measures.parse_measure(name) for name in MEASURES]
     return [m(rel=relevance_level) if "rel" in m.SUPPORTED_PARAMS else m for m in measures]
@@ -91,8 +96,7 @@ def _ranks(qid: str, scores: Mapping[str, float]) -> dict[str, float]:
             raise InputError(
                 f"question {qid!r}, document {doc_id!r}: the score is {score}, not a finite number"
             )
-    order = sorted(scores, key=lambda doc_id: (scores[doc_id], doc_id), reverse=True)
-    return {doc_id: -float(rank) for rank, doc_id in enumerate(order, start=1)}
+    return {doc_id: -float(rank) for rank, doc_id in enumerate(ranked(scores), start=1)}
 
 
 def _ir_measures() -> Any:
