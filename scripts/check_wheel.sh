@@ -30,6 +30,8 @@ home = Path(unimoer_rag.__file__)
 assert home.is_relative_to(Path(sys.argv[1]).resolve()), f"imported from {home}, not the wheel"
 assert (home.parent / "py.typed").is_file(), "the wheel lacks py.typed"
 assert (home.parent / "_presets/training/minilm.yaml").is_file(), "the wheel lacks the recipe"
+assert (home.parent / "_presets/pipelines/local.yaml").is_file(), "the wheel lacks the pipelines"
+assert (home.parent / "generation/prompts/cited.yaml").is_file(), "the wheel lacks the prompt"
 
 import langchain_unimoer
 import llama_index.embeddings.unimoer

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
+from pathlib import Path
 from typing import Any
 
 from unimoer_rag.errors import InputError
@@ -114,6 +115,34 @@ class RagPipeline:
         self.retriever, self.n_read = retriever, n_read
         self.min_score, self.max_tokens = min_score, max_tokens
         self.generator: Generator = self._reader if generator is None else generator
+
+    @classmethod
+    def from_yaml(
+        cls,
+        name: str | Path,
+        *,
+        index: str | Path | None = None,
+        url: str | None = None,
+        api_key: str | None = None,
+        chat_key: str | None = None,
+    ) -> RagPipeline:
+        """The pipeline of a preset ("local", "hybrid", "server") or of a YAML file.
+
+        Args:
+            name: of the preset or the file; its keys are those of `PipelineConfig`.
+            index: folder of the index, in place of the file's.
+            url: of a Qdrant server, in place of the file's.
+            api_key: of the Qdrant server; keys do not belong into a file.
+            chat_key: of the chat server.
+
+        Raises:
+            InputError: there is none of that name, or it is malformed; names the line and the key.
+
+        >>> RagPipeline.from_yaml("hybrid", index="handbook.index")        # doctest: +SKIP
+        """
+        from unimoer_rag.pipelines.build import build
+
+        return build(name, index=index, url=url, api_key=api_key, chat_key=chat_key)
 
     def answer(self, question: str, *, filters: Filters | None = None) -> Answer:
         """The answer to a question, with its confidence, sources and timings.

@@ -1,0 +1,120 @@
+"""Pipelines as YAML: validated whole, with the line and the key of what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from unimoer_rag.errors import InputError
+
+__all__ = ["PipelineConfig", "ReaderConfig", "RetrieveConfig", "SelectConfig", "ServerConfig"]
+
+_PRESETS = Path(__file__).parent.parent / "_presets" / "pipelines"
+_CLONE = Path(__file__).parents[2] / "pipelines"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RetrieveConfig(_Frozen):
+    """What finds and reranks passages; the fields are arguments of `UnifiedRetriever`."""
+
+    model: str = "unimoer-minilm"
+    index: str | None = None
+    url: str | None = None
+    collection: str = "unimoer"
+    mode: Literal["dense", "sparse", "hybrid"] = "dense"
+    rerank: int = Field(default=50, ge=0)
+    device: str = "auto"
+    dtype: str = "auto"
+
+
+class SelectConfig(_Frozen):
+    """What of it is read; the fields are arguments of `RagPipeline`."""
+
+    n_read: int = Field(default=5, ge=1)
+    min_score: float = 0.0
+    max_tokens: int | None = Field(default=None, ge=1)
+
+
+class ReaderConfig(_Frozen):
+    """The model's own reader."""
+
+    kind: Literal["reader"] = "reader"
+    threshold: float = Field(default=0.05, ge=0, le=1)
+
+
+class ServerConfig(_Frozen):
+    """A chat server; the fields are arguments of `ChatServer`."""
+
+    kind: Literal["chat-server"]
+    url: str
+    model: str | None = None
+    prompt: str = "cited"
+    max_tokens: int = Field(default=256, ge=1)
+    temperature: float = Field(default=0.0, ge=0)
+    options: dict[str, Any] = Field(default_factory=dict)
+    timeout: float = Field(default=60.0, gt=0)
+    retries: int = Field(default=3, ge=0)
+    max_concurrency: int = Field(default=16, ge=1)
+
+
+class PipelineConfig(_Frozen):
+    """A whole pipeline: retrieve, rerank, select, generate."""
+
+    retrieve: RetrieveConfig = RetrieveConfig()
+    select: SelectConfig = SelectConfig()
+    generate: Annotated[ReaderConfig | ServerConfig, Field(discriminator="kind")] = ReaderConfig()
+
+    @classmethod
+    def load(cls, name: str | Path) -> PipelineConfig:
+        """The pipeline of a preset ("local") or of a YAML file.
+
+        Raises:
+            InputError: there is none, or it is malformed; names the line and the key.
+        """
+        path = _find(name)
+        try:
+            text = path.read_text(encoding="utf-8")
+            node = yaml.compose(text, Loader=yaml.SafeLoader)
+            values = yaml.safe_load(text)
+            return cls.model_validate({} if values is None else values)
+        except OSError as error:
+            raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise InputError(f"{path} is not YAML: {error}") from error
+        except ValidationError as error:
+            first = error.errors()[0]
+            keys = [key for key in first["loc"] if key not in ("reader", "chat-server")]
+            where = ".".join(map(str, keys)) or "pipeline"
+            raise InputError(f"{path}:{_line(node, keys)}: {where}: {first['msg']}") from error
+
+
+def _find(name: str | Path) -> Path:
+    candidates = [Path(name), *(folder / f"{name}.yaml" for folder in (_PRESETS, _CLONE))]
+    path = next((candidate for candidate in candidates if candidate.is_file()), None)
+    if path is None:
+        known = {file.stem for folder in (_PRESETS, _CLONE) for file in folder.glob("*.yaml")}
+        raise InputError(
+            f"no pipeline {str(name)!r}: expected a YAML file or one of {', '.join(sorted(known))}"
+        )
+    return path
+
+
+def _line(node: yaml.Node | None, keys: Sequence[Any]) -> int:
+    """The line of a key; of the closest key around it where it is missing."""
+    line = 1 if node is None else node.start_mark.line + 1
+    for key in keys:
+        if not isinstance(node, yaml.MappingNode):
+            break
+        found: Mapping[str, tuple[yaml.Node, yaml.Node]] = {k.value: (k, v) for k, v in node.value}
+        if str(key) not in found:
+            break
+        at, node = found[str(key)]
+        line = at.start_mark.line + 1
+    return line
