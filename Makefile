@@ -1,6 +1,7 @@
 # make demo        from a fresh clone to an answer with its sources
 # make test        lint, types and the whole suite, offline once everything is installed
 # make frameworks  the frameworks' tests with the lowest and highest versions declared
+# make vllm        the tests of a real vLLM server, in an environment of its own (.vllm, 3 GB)
 # make docs        write docs/cli.md and the results tables anew
 #
 # Python 3.11 or later: make demo PYTHON=python3.12
@@ -15,7 +16,7 @@ TORCH := torch==2.13.0
 export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: demo test frameworks docs wheel-check clean
+.PHONY: demo test frameworks vllm docs wheel-check clean
 
 demo: $(VENV)/.demo
 	rm -rf demo.index
@@ -35,6 +36,10 @@ docs: $(VENV)/.dev
 
 frameworks: $(VENV)/.dev
 	$(BIN)/python scripts/check_frameworks.py
+
+vllm: $(VENV)/.dev
+	$(BIN)/python scripts/vllm_server.py install --env .vllm
+	UNIMOER_VLLM_ENV=$(CURDIR)/.vllm $(BIN)/pytest -m vllm tests/vllm_server
 
 wheel-check: $(VENV)/.dev
 	PYTHON=$(BIN)/python scripts/check_wheel.sh

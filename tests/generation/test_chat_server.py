@@ -176,6 +176,31 @@ def test_an_error_inside_a_stream_is_an_error(server: Faulty) -> None:
         list(ChatServer(server.url, "tiny").stream(QUESTION, HITS))
 
 
+async def test_an_overload_reported_inside_a_stream_is_tried_again(server: Faulty) -> None:
+    """As vLLM does, with status 200."""
+
+    def busy(handler) -> None:
+        handler.send_response(200)
+        handler.end_headers()
+        handler.wfile.write(
+            b'data: {"error": {"message": "busy", "code": 503}}\n\ndata: [DONE]\n\n'
+        )
+
+    client = ChatServer(server.url, "tiny", retries=2)
+    server.answers = [busy, stream("a"), busy, stream("b")]
+    assert next(iter(client.stream(QUESTION, HITS))) == "a"
+    found = client.astream(QUESTION, HITS)
+    assert await anext(found) == "b"
+    await found.aclose()  # type: ignore[attr-defined]
+    server.answers = [busy]
+    with pytest.raises(GeneratorUnavailableError, match=r"cannot answer now \(busy\)"):
+        next(iter(client.stream(QUESTION, HITS)))
+    with pytest.raises(GeneratorUnavailableError, match="busy"):
+        await anext(client.astream(QUESTION, HITS))
+    assert len(server.requests) == 10
+    await client.aclose()
+
+
 @pytest.mark.parametrize("body", ["<html>", "[]", {"choices": []}, {"choices": [{"message": 3}]}])
 def test_what_is_no_chat_completion_is_an_error(server: Faulty, body: object) -> None:
     server.answers = [status(200, body)]

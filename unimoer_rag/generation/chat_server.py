@@ -7,6 +7,7 @@ import json
 import weakref
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,13 @@ from tenacity import (
 )
 
 from unimoer_rag.errors import GenerationError, GeneratorUnavailableError, InputError
-from unimoer_rag.generation.chat_wire import Reply, check_response, transport_errors
+from unimoer_rag.generation.chat_wire import (
+    Reply,
+    check_first,
+    check_response,
+    is_event,
+    transport_errors,
+)
 from unimoer_rag.generation.prompts import Prompt
 from unimoer_rag.generation.types import Generation, Piece
 from unimoer_rag.retrieval.types import Hit
@@ -138,17 +145,17 @@ class ChatServer:
         """
         reply = Reply()
         with (
-            self._opened(self._request(self.model, question, hits)) as response,
+            self._opened(self._request(self.model, question, hits)) as lines,
             transport_errors(self.url, reply),
         ):
-            for line in response.iter_lines():
+            for line in lines:
                 yield from reply.take(line, self.url)
         reply.check_ended(self.url)
         yield self._read(reply, hits)
 
     @contextmanager
-    def _opened(self, body: dict[str, Any]) -> Iterator[httpx.Response]:
-        """A response that has begun well."""
+    def _opened(self, body: dict[str, Any]) -> Iterator[Iterator[str]]:
+        """The lines of a stream that has begun well."""
         request = self._client.build_request(
             "POST", f"{self.url}/chat/completions", json={**body, "stream": True}
         )
@@ -157,14 +164,17 @@ class ChatServer:
                 with transport_errors(self.url):
                     response = self._client.send(request, stream=True)
                 try:
-                    if response.status_code != httpx.codes.OK:
-                        with transport_errors(self.url):
+                    with transport_errors(self.url):
+                        if response.status_code != httpx.codes.OK:
                             check_response(response, self.url, response.read().decode())
+                        lines = response.iter_lines()
+                        first = next(filter(is_event, lines), "")
+                    check_first(first, self.url)
                 except BaseException:
                     response.close()
                     raise
         try:
-            yield response
+            yield chain([first], lines)
         finally:
             response.close()
 
@@ -184,16 +194,16 @@ class ChatServer:
     async def astream(self, question: str, hits: Sequence[Hit]) -> AsyncIterator[Piece]:
         """`stream` without blocking the event loop."""
         reply = Reply()
-        async with self._aopened(self._request(await self._amodel(), question, hits)) as response:
+        async with self._aopened(self._request(await self._amodel(), question, hits)) as lines:
             with transport_errors(self.url, reply):
-                async for line in response.aiter_lines():
+                async for line in lines:
                     for piece in reply.take(line, self.url):
                         yield piece
         reply.check_ended(self.url)
         yield self._read(reply, hits)
 
     @asynccontextmanager
-    async def _aopened(self, body: dict[str, Any]) -> AsyncIterator[httpx.Response]:
+    async def _aopened(self, body: dict[str, Any]) -> AsyncIterator[AsyncIterator[str]]:
         client = self._aclient
         request = client.build_request(
             "POST", f"{self.url}/chat/completions", json={**body, "stream": True}
@@ -203,14 +213,17 @@ class ChatServer:
                 with transport_errors(self.url):
                     response = await client.send(request, stream=True)
                 try:
-                    if response.status_code != httpx.codes.OK:
-                        with transport_errors(self.url):
+                    with transport_errors(self.url):
+                        if response.status_code != httpx.codes.OK:
                             check_response(response, self.url, (await response.aread()).decode())
+                        lines = response.aiter_lines()
+                        first = await _first_event(lines)
+                    check_first(first, self.url)
                 except BaseException:
                     await response.aclose()
                     raise
         try:
-            yield response
+            yield _achain(first, lines)
         finally:
             await response.aclose()
 
@@ -226,18 +239,22 @@ class ChatServer:
     @property
     def model(self) -> str:
         """The name of the model that answers."""
+        return self._first_model() if self._model is None else self._model
+
+    async def _amodel(self) -> str:
         if self._model is not None:
             return self._model
+        return await asyncio.to_thread(self._first_model)
+
+    def _first_model(self) -> str:
         for attempt in Retrying(**self._retrying):
             with attempt:
                 with transport_errors(self.url):
                     response = self._client.get(f"{self.url}/models")
                 check_response(response, self.url, response.text)
-        name = self._model = _first_model(response.text, self.url)
+        name = _first_listed(response.text, self.url)
+        self._model = name
         return name
-
-    async def _amodel(self) -> str:
-        return self._model or await asyncio.to_thread(lambda: self.model)
 
     def _request(self, model: str, question: str, hits: Sequence[Hit]) -> dict[str, Any]:
         return {"model": model, "messages": self.prompt.messages(question, hits), **self._body}
@@ -246,11 +263,31 @@ class ChatServer:
         return self.prompt.read(reply.text, hits, complete=reply.complete)
 
     def close(self) -> None:
-        """Close the connections of blocking calls; those of an event loop end with it."""
+        """Close the connections of blocking calls."""
         self._client.close()
 
+    async def aclose(self) -> None:
+        """Close the connections of this event loop, and those of blocking calls."""
+        client = self._aclients.pop(asyncio.get_running_loop(), None)
+        if client is not None:
+            await client.aclose()
+        self.close()
 
-def _first_model(text: str, url: str) -> str:
+
+async def _first_event(lines: AsyncIterator[str]) -> str:
+    async for line in lines:
+        if is_event(line):
+            return line
+    return ""
+
+
+async def _achain(first: str, lines: AsyncIterator[str]) -> AsyncIterator[str]:
+    yield first
+    async for line in lines:
+        yield line
+
+
+def _first_listed(text: str, url: str) -> str:
     try:
         return str(json.loads(text)["data"][0]["id"])
     except (ValueError, LookupError, TypeError) as error:

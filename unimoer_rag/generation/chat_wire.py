@@ -16,7 +16,7 @@ from unimoer_rag.errors import (
     GeneratorUnavailableError,
 )
 
-__all__ = ["Reply", "check_response", "transport_errors"]
+__all__ = ["Reply", "check_first", "check_response", "is_event", "transport_errors"]
 
 # Worth another try: the server is overloaded, starting, or behind a proxy that does not reach it.
 _TRANSIENT = (408, 409, 425, 429, 500, 502, 503, 504)
@@ -63,8 +63,8 @@ class Reply:
         Raises:
             GenerationError: the line reports an error, or is no part of a chat completion.
         """
-        if not line.startswith("data:"):
-            return  # a comment, or the blank line between events
+        if not is_event(line):
+            return
         data = line.removeprefix("data:").strip()
         if data == "[DONE]":
             self.reason = self.reason or "stop"
@@ -90,6 +90,32 @@ class Reply:
         """
         if self.reason is None:
             raise _broke_off(url, self, "it hung up")
+
+
+def is_event(line: str) -> bool:
+    """Whether a line of a stream is an event: others are comments and the blanks between."""
+    return line.startswith("data:")
+
+
+def check_first(line: str, url: str) -> None:
+    """Raise if a stream begins with an error that another try may not meet.
+
+    vLLM reports an overload so that it notices after it has answered with status 200.
+
+    Raises:
+        GeneratorUnavailableError: it does.
+    """
+    data = line.removeprefix("data:").strip()
+    try:
+        error = json.loads(data)["error"]
+        transient = error["code"] in _TRANSIENT
+    except (ValueError, LookupError, TypeError):
+        return  # no error, or one for `Reply.take` to report
+    if transient:
+        raise GeneratorUnavailableError(
+            f"the server at {url} cannot answer now ({_said(data)}): try later, or send it fewer "
+            "requests at a time"
+        )
 
 
 def check_response(response: httpx.Response, url: str, text: str) -> None:
