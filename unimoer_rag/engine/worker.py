@@ -224,10 +224,12 @@ class Worker:
             output = pending.known(row)
             if output is not None:
                 pending.give(at, output)
-            elif row.key in window:
-                window[row.key].takers.append((pending, at))
+                continue
+            key = row.key  # made of every token: once is enough
+            if key in window:
+                window[key].takers.append((pending, at))
             else:
-                window[row.key] = _Item(row, [(pending, at)])
+                window[key] = _Item(row, [(pending, at)])
                 room -= len(row.ids)
         return list(window.values())
 

@@ -16,11 +16,10 @@ def memory_mb(model: UniMoER) -> dict[str, float]:
     tensors = sum(p.numel() * p.element_size() for p in model.parameters())
     memory = {"model": round(tensors / 1e6, 1)}
     if sys.platform != "win32":
-        import resource
+        # Here, since it asks the system in a way that Windows does not know.
+        from unimoer_rag.benchmarks.memory import peak
 
-        scale = 1 if sys.platform == "darwin" else 1024
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
-        memory["peak"] = round(peak / 1e6, 1)
+        memory["peak"] = round(peak() / 1e6, 1)
     return memory
 
 

@@ -21,7 +21,7 @@ from unimoer_rag.evaluation.answers import per_answer, score_answers
 from unimoer_rag.evaluation.datasets import BeirDataset, Run
 from unimoer_rag.evaluation.environment import memory_mb, versions
 from unimoer_rag.evaluation.fingerprint import corpus_sha256, questions_sha256
-from unimoer_rag.evaluation.indexing import caching, first_stage, indexed
+from unimoer_rag.evaluation.indexing import caching, indexed
 from unimoer_rag.evaluation.measure_answers import Answers, measure_pipeline, measure_reading
 from unimoer_rag.evaluation.measure_ranking import Stages, measure_ranking
 from unimoer_rag.evaluation.options import PARTS, EvalOptions
@@ -31,7 +31,7 @@ from unimoer_rag.evaluation.timing import Timings
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.retrieval.retriever import UnifiedRetriever
 
-__all__ = ["PARTS", "EvalOptions", "caching", "evaluate", "first_stage"]
+__all__ = ["PARTS", "EvalOptions", "evaluate"]
 
 Progress = Callable[[str, int, int], None]
 

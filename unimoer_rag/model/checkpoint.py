@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -201,19 +202,7 @@ def _describe(model: UniMoER, weights_sha256: str) -> CheckpointConfig:
         gate=model.gate_kind,
         target_modules=model.targets,
         query_instruction=model.query_instruction,
-        tasks=tuple(
-            TaskConfig(
-                name=task.name,
-                head=task.head,
-                experts=task.experts,
-                strength=task.strength,
-                max_tokens=task.max_tokens,
-                abstain=task.abstain,
-                feedback=task.feedback,
-                dimensions=task.dimensions,
-            )
-            for task in model.tasks.values()
-        ),
+        tasks=tuple(TaskConfig(**asdict(task)) for task in model.tasks.values()),
         weights_sha256=weights_sha256,
     )
 

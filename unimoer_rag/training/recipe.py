@@ -6,11 +6,11 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from unimoer_rag.errors import TrainingError
 from unimoer_rag.model.config import ExpertConfig, TaskConfig
+from unimoer_rag.yaml_files import read_yaml
 
 __all__ = ["Embedding", "Mining", "Optimizer", "Ranking", "Reading", "Recipe", "find_recipe"]
 
@@ -158,15 +158,4 @@ def find_recipe(name: str) -> Recipe:
         raise TrainingError(
             f"no recipe {name!r}: expected a YAML file or one of {', '.join(sorted(known))}"
         )
-    try:
-        return Recipe.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise TrainingError(f"cannot read {path}: {error.strerror or error}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise TrainingError(f"{path} is not YAML: {error}") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "recipe"
-        # Pydantic puts "Value error, " before what a validator of ours says.
-        problem = first["msg"].removeprefix("Value error, ")
-        raise TrainingError(f"{path}: {where}: {problem}") from error
+    return read_yaml(path, Recipe, whole="recipe", error=TrainingError)

@@ -15,7 +15,8 @@ from typing import Literal
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import InputError
 from unimoer_rag.evaluation.datasets import BeirDataset, Run
-from unimoer_rag.evaluation.evaluate import EvalOptions, caching, evaluate, first_stage
+from unimoer_rag.evaluation.evaluate import EvalOptions, evaluate
+from unimoer_rag.evaluation.indexing import caching, first_stage
 from unimoer_rag.model.tasks import Task
 from unimoer_rag.model.unimoer import UniMoER
 

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from unimoer_rag.errors import InputError
 from unimoer_rag.generation.types import Citation, Generation
 from unimoer_rag.retrieval.types import Hit
+from unimoer_rag.yaml_files import read_yaml
 
 __all__ = ["Prompt"]
 
@@ -55,18 +55,10 @@ class Prompt(BaseModel):
         """
         shipped = _HERE / f"{name}.yaml"
         path = shipped if shipped.is_file() else Path(name)
-        try:
-            return cls.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-        except OSError as error:
+        if not path.is_file():
             known = ", ".join(sorted(file.stem for file in _HERE.glob("*.yaml")))
-            raise InputError(f"no prompt {str(name)!r}: expected a YAML file or {known}") from error
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise InputError(f"{path} is not YAML: {error}") from error
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "prompt"
-            problem = first["msg"].removeprefix("Value error, ")
-            raise InputError(f"{path}: {where}: {problem}") from error
+            raise InputError(f"no prompt {str(name)!r}: expected a YAML file or {known}")
+        return read_yaml(path, cls, whole="prompt", error=InputError)
 
     @property
     def digest(self) -> str:
