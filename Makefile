@@ -37,9 +37,13 @@ docs: $(VENV)/.dev
 frameworks: $(VENV)/.dev
 	$(BIN)/python scripts/check_frameworks.py
 
+# Exit code 3 of the installation: this machine has no vLLM to offer. That is said, and no failure.
 vllm: $(VENV)/.dev
-	$(BIN)/python scripts/vllm_server.py install --env .vllm
-	UNIMOER_VLLM_ENV=$(CURDIR)/.vllm $(BIN)/pytest -m vllm tests/vllm_server
+	@status=0; $(BIN)/python scripts/vllm_server.py install --env .vllm || status=$$?; \
+	if [ $$status -eq 3 ]; then \
+	  echo "vllm: NOT RUN, vLLM cannot be installed here (see above)"; \
+	elif [ $$status -ne 0 ]; then exit $$status; \
+	else UNIMOER_VLLM_ENV=$(CURDIR)/.vllm $(BIN)/pytest -m vllm tests/vllm_server; fi
 
 wheel-check: $(VENV)/.dev
 	PYTHON=$(BIN)/python scripts/check_wheel.sh
