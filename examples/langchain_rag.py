@@ -23,7 +23,7 @@ def main() -> None:
         readings = retriever.engine.read(found["question"], [d.page_content for d in documents])
         best, source = max(
             zip(readings, documents, strict=True),
-            key=lambda pair: pair[0].probability * pair[1].metadata["relevance_score"],
+            key=lambda pair: pair[0].confidence(pair[1].metadata["relevance_score"]),
         )
         return f"{best.text}  [{source.metadata['source']}]"
 

@@ -64,8 +64,8 @@ def _answer(question: str, passages: str) -> str:
     texts = [n[2] if n else part for n, part in zip(numbered, parts, strict=True)]
     engine = SharedModel("unimoer-minilm").engine
     found = zip(engine.read(question, texts), engine.rank(question, texts), numbered, strict=True)
-    best, relevance, number = max(found, key=lambda one: one[0].probability * one[1])
-    if best.probability * relevance < 0.05:
+    best, relevance, number = max(found, key=lambda one: one[0].confidence(one[1]))
+    if best.confidence(relevance) < 0.05:
         return _UNKNOWN
     return f"{best.text} {number[1]}" if number else best.text
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from pathlib import Path
 
 import pytest
@@ -27,40 +28,41 @@ def _hit(name: str, *, start: int = 0, rerank: float | None = None) -> Hit:
     return Hit(Passage(text, name, "", start, start + len(text)), dense=0.5, rerank=rerank)
 
 
-def _reading(hit: Hit, probability: float, no_answer: float = 0.0) -> Reading:
-    """The passage's second word."""
+def _reading(hit: Hit, probability: float) -> Reading:
+    """The passage's second word, as probable as that against "no answer"."""
     name = hit.source
-    return Reading(name, 4, 4 + len(name), probability, no_answer, margin=0.0)
+    margin = math.log(probability / (1 - probability))
+    return Reading(name, 4, 4 + len(name), probability, 1 - probability, margin)
 
 
-def test_confidence_is_the_readers_times_the_rerankers(engine: Engine) -> None:
+def test_the_readers_and_the_rerankers_odds_multiply(engine: Engine) -> None:
     hits = [_hit("near", start=100, rerank=0.9), _hit("far", start=7, rerank=0.1), _hit("plain")]
-    readings = [_reading(hits[0], 0.5), _reading(hits[1], 0.8), _reading(hits[2], 0.3)]
+    # Odds 1 * 9, 3 / 9, and 3 / 7 alone.
+    readings = [_reading(hits[0], 0.5), _reading(hits[1], 0.75), _reading(hits[2], 0.3)]
     citations = ExtractiveReader(engine, threshold=0.0).select(hits, readings)
     assert [(c.text, c.start, c.end) for c in citations] == [
         ("near", 104, 108),
         ("plain", 4, 9),
         ("far", 11, 14),
     ]
-    assert [c.confidence for c in citations] == pytest.approx([0.45, 0.3, 0.08])
+    assert [c.confidence for c in citations] == pytest.approx([0.9, 0.3, 0.25])
     assert [c.hit for c in citations] == [hits[0], hits[2], hits[1]]
 
 
 def test_the_threshold_is_the_lowest_confidence_given(engine: Engine) -> None:
     hits = [_hit("one"), _hit("two")]
     readings = [_reading(hits[0], 0.25), _reading(hits[1], 0.2499)]
-    citations = ExtractiveReader(engine, threshold=0.25).select(hits, readings)
+    citations = ExtractiveReader(engine, threshold=readings[0].confidence()).select(hits, readings)
     assert [c.text for c in citations] == ["one"]
 
 
 def test_confidence_alone_decides_and_an_empty_span_is_never_given(engine: Engine) -> None:
-    # "No answer" likelier than the best span does not silence it: several spans of one right
-    # answer share the probability that is left.
+    # "No answer" likelier than the best span does not silence it by itself.
     hits = [_hit("sure"), _hit("shared"), _hit("weak"), _hit("blank")]
     readings = [
-        _reading(hits[0], 0.4, 0.3),
-        _reading(hits[1], 0.3, 0.35),
-        _reading(hits[2], 0.04, 0.9),
+        _reading(hits[0], 0.6),
+        _reading(hits[1], 0.45),
+        _reading(hits[2], 0.04),
         Reading("", 0, 0, probability=0.0, no_answer=1.0, margin=float("-inf")),
     ]
     assert [c.text for c in ExtractiveReader(engine).select(hits, readings)] == ["sure", "shared"]

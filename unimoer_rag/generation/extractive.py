@@ -16,9 +16,8 @@ __all__ = ["ExtractiveReader"]
 class ExtractiveReader:
     """Reads passages and ranks the answers found in them.
 
-    A span's confidence is the probability the reader gives it, all other spans and "no answer"
-    considered, times the passage's relevance where the passage was reranked: a passage about
-    something else may well hold a span of the right kind.
+    A passage about something else may well hold a span of the right kind, so where passages were
+    reranked, their relevance counts as much as the reader (`Reading.confidence`).
 
     Args:
         engine: runs the READ task.
@@ -57,18 +56,18 @@ class ExtractiveReader:
 
     def read(self, question: str, hits: Sequence[Hit]) -> list[Citation]:
         """The answers worth giving, most confident first; empty where nothing supports one."""
-        readings = self._engine.read(question, [hit.text for hit in hits])
+        readings = self._engine.read(question, [hit.text for hit in hits]) if hits else []
         return self.select(hits, readings)
 
     async def aread(self, question: str, hits: Sequence[Hit]) -> list[Citation]:
         """`read` without blocking the event loop."""
-        readings = await self._engine.aread(question, [hit.text for hit in hits])
+        readings = await self._engine.aread(question, [hit.text for hit in hits]) if hits else []
         return self.select(hits, readings)
 
     def select(self, hits: Sequence[Hit], readings: Sequence[Reading]) -> list[Citation]:
         """Readings as ranked citations, those under the threshold left out."""
         found = [
-            (reading.probability * (1.0 if hit.rerank is None else hit.rerank), hit, reading)
+            (reading.confidence(hit.rerank), hit, reading)
             for hit, reading in zip(hits, readings, strict=True)
             if reading.text
         ]

@@ -36,6 +36,9 @@ __all__ = [
 
 T = TypeVar("T")
 
+# Relevance comes as a float32 probability: nothing nearer to 0 and 1 means more.
+_CERTAIN = 1e-7
+
 
 @dataclass(frozen=True, slots=True)
 class Job(Generic[T]):
@@ -77,6 +80,21 @@ class Reading:
     def doubt(self) -> float:
         """Probability of "no answer" against this span alone, other spans left out."""
         return self.no_answer / (self.no_answer + self.probability)
+
+    def confidence(self, relevance: float | None = None) -> float:
+        """Probability that this answers the question, given how relevant the passage is.
+
+        Reader and reranker are taken for independent witnesses, whose odds multiply (Bayes' rule):
+        `sigmoid(margin + logit(relevance))`.
+
+        Args:
+            relevance: probability in [0, 1] from `score` or `rank`; None leaves it to the reader.
+        """
+        evidence = self.margin
+        if relevance is not None:
+            kept = min(max(relevance, _CERTAIN), 1 - _CERTAIN)
+            evidence += math.log(kept / (1 - kept))
+        return 0.5 * (1 + math.tanh(evidence / 2))  # the sigmoid, without overflow
 
 
 def embedding(
