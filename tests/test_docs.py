@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from generation.tiny_llm import save_llm
 from packaging.requirements import Requirement
 from packaging.version import Version
 from typer.testing import CliRunner
@@ -44,10 +45,17 @@ def names(pages: list[Path]) -> list[str]:
     return [page.name for page in pages]
 
 
+@pytest.fixture(scope="session")
+def decoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny random model in the place of one from the Hub."""
+    return save_llm(tmp_path_factory.mktemp("decoder"), max_position_embeddings=8192)
+
+
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working directory of a reader who copied the handbook."""
+def folder(tmp_path: Path, decoder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory of a reader who copied the handbook and downloaded a model."""
     shutil.copytree(ROOT / "examples" / "handbook", tmp_path / "handbook")
+    shutil.copytree(decoder, tmp_path / "Qwen3-0.6B")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -17,7 +17,7 @@ UnimoerError
 ├── ReadError               a file could not be turned into text
 ├── DataError               a data set is missing or malformed
 ├── GenerationError         a generator failed or broke off
-│   ├── GeneratorUnavailableError   no server answers, or it is overloaded
+│   ├── GeneratorUnavailableError   its server or engine does not answer, or is overloaded
 │   └── GeneratorRefusedError       it refuses the key, the model or the prompt
 └── TrainingError           a training run cannot start, resume or go on
 ```
@@ -122,11 +122,11 @@ class GenerationError(UnimoerError):
 
 
 class GeneratorUnavailableError(GenerationError):
-    """No server answers at the URL, or it stays overloaded."""
+    """The generator's server or engine does not answer, or stays overloaded."""
 
 
 class GeneratorRefusedError(GenerationError):
-    """The server refused what was asked: the key, the model, the prompt."""
+    """The generator refused what was asked: the key, the model, the prompt."""
 
 
 class TrainingError(UnimoerError):

@@ -22,6 +22,7 @@ class Faulty:
 
     Attributes:
         url: of the interface.
+        models: that it says it serves.
         answers: for the next requests, in order; the last one serves all further ones.
         requests: bodies, in order of arrival.
         headers: of the last request.
@@ -30,6 +31,7 @@ class Faulty:
     """
 
     url: str = ""
+    models: list[str] = field(default_factory=lambda: ["tiny", "other"])
     answers: list[Answer] = field(default_factory=list)
     requests: list[dict[str, Any]] = field(default_factory=list)
     headers: dict[str, str] = field(default_factory=dict)
@@ -43,7 +45,7 @@ def faulty_server() -> Iterator[Faulty]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            _send(self, 200, {"data": [{"id": "tiny"}, {"id": "other"}]})
+            _send(self, 200, {"data": [{"id": name} for name in told.models]})
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))

@@ -152,6 +152,17 @@ async def test_a_refusal_is_not_tried_again(
     assert len(server.requests) == 3
 
 
+async def test_a_server_without_a_model_is_an_error(server: Faulty) -> None:
+    server.models = []
+    client = ChatServer(server.url)
+    with pytest.raises(GenerationError, match="/models names no model: give the model's name"):
+        client.generate(QUESTION, HITS)
+    with pytest.raises(GenerationError, match="names no model"):
+        await client.agenerate(QUESTION, HITS)
+    assert server.requests == []
+    client.close()
+
+
 async def test_a_stream_that_breaks_off_is_an_error_after_its_pieces(server: Faulty) -> None:
     server.answers = [stream("14 ", "da", end="")]
     client = ChatServer(server.url, "tiny")

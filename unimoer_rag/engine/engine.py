@@ -216,6 +216,20 @@ class Engine:
             pending.finish()
         return pending.future
 
+    def call(self, function: Callable[[], T]) -> Future[T]:
+        """Run a function of one's own on the device, alone, between two batches.
+
+        It should be done within the time of a batch: work that takes longer, such as writing an
+        answer, comes in parts. Cancelling the future drops what has not begun yet.
+
+        Args:
+            function: runs in the thread that owns the device.
+
+        Raises:
+            UnimoerError: the engine is closed, or belongs to the process this one was forked from.
+        """
+        return self._worker.call(function)
+
     def _forward(self, rows: Sequence[Row]) -> Sequence[Any]:
         """One batch, in the worker's thread."""
         outputs = self.model.run(rows)

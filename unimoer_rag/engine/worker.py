@@ -7,6 +7,9 @@ large job is never starved by questions, and jobs of one size are served in orde
 Equal rows that wait at the same time run once, and a row whose output has become known since it
 was queued does not run at all: many callers who ask about the same passages cost little more than
 one.
+
+Calls, such as the next tokens of an answer, run between two batches, each once: an answer goes on
+while a large job runs, and the job while answers are written.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from contextlib import suppress
 from heapq import heappop, heappush
 from itertools import count
 from queue import SimpleQueue
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from unimoer_rag.errors import UnimoerError
 from unimoer_rag.model.batching import plan_batches
@@ -29,6 +32,7 @@ from unimoer_rag.model.rows import Row
 
 __all__ = ["Forward", "Lookup", "Pending", "Worker"]
 
+T = TypeVar("T")
 Forward = Callable[[Sequence[Row]], Sequence[Any]]
 Lookup = Callable[[Row], Any]
 
@@ -84,6 +88,25 @@ class Pending:
             self.future.set_exception(error)
 
 
+class _Call(Generic[T]):
+    """A function that runs alone, and the future that waits for its result."""
+
+    def __init__(self, function: Callable[[], T]) -> None:
+        self.function = function
+        self.future: Future[T] = Future()
+
+    def run(self) -> None:
+        """Run it, unless it was cancelled meanwhile."""
+        if not self.future.set_running_or_notify_cancel():
+            return
+        try:
+            result = self.function()
+        except BaseException as error:  # noqa: BLE001 - handed to the caller
+            self.future.set_exception(error)
+        else:
+            self.future.set_result(result)
+
+
 def _acknowledge(future: Future[Any]) -> None:
     # Without it `concurrent.futures.wait` never sees that a future was cancelled.
     if future.cancelled():
@@ -126,13 +149,14 @@ class Worker:
     def __init__(self, token_budget: int) -> None:
         self._token_budget = token_budget
         # May be put to from a garbage collection at any point, which no lock of ours could be.
-        self._inbox: SimpleQueue[Pending | None] = SimpleQueue()
+        self._inbox: SimpleQueue[Pending | _Call[Any] | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._process = os.getpid()
         self.closed = self._abandoned = False
         # The thread's own.
         self._waiting: list[tuple[int, int, Pending]] = []
+        self._calls: deque[_Call[Any]] = deque()
         self._arrivals = count()
         self._n_served = 0
         self._ending = False
@@ -152,8 +176,14 @@ class Worker:
         if self.closed:
             raise UnimoerError("this engine is closed: Engine.of(model) gives a new one")
 
-    def put(self, pending: Pending) -> None:
-        """Queue a job; raises as `check` does."""
+    def call(self, function: Callable[[], T]) -> Future[T]:
+        """Queue a function to run alone; raises as `check` does."""
+        call = _Call(function)
+        self.put(call)
+        return call.future
+
+    def put(self, work: Pending | _Call[Any]) -> None:
+        """Queue a job or a call; raises as `check` does."""
         self.check()
         with self._lock:
             self.check()
@@ -162,7 +192,7 @@ class Worker:
                     target=self._serve, name="unimoer-engine", daemon=True
                 )
                 self._thread.start()
-            self._inbox.put(pending)
+            self._inbox.put(work)
 
     def close(self) -> None:
         """Finish what is queued, then stop; closing twice is harmless."""
@@ -190,9 +220,12 @@ class Worker:
 
     def _serve(self) -> None:
         while self._gather():
+            self._run_calls()
             self._run(self._window())
         for _, _, pending in self._waiting:
             pending.future.cancel()
+        for call in self._calls:
+            call.future.cancel()
         while not self._inbox.empty():
             late = self._inbox.get()
             if late is not None:
@@ -200,14 +233,31 @@ class Worker:
 
     def _gather(self) -> bool:
         """Take in what has arrived, waiting where there is nothing to do; False to stop."""
-        while not self._ending and not (self._waiting and self._inbox.empty()):
-            pending = self._inbox.get()
-            if pending is None:
-                self._ending = True
-            else:
-                turn = self._n_served + len(pending.todo)
-                heappush(self._waiting, (turn, next(self._arrivals), pending))
-        return bool(self._waiting) and not self._abandoned
+        while not self._ending and not (self._has_work and self._inbox.empty()):
+            self._take_in(self._inbox.get())
+        return self._has_work and not self._abandoned
+
+    @property
+    def _has_work(self) -> bool:
+        return bool(self._waiting or self._calls)
+
+    def _take_in(self, work: Pending | _Call[Any] | None) -> None:
+        if work is None:
+            self._ending = True
+        elif isinstance(work, _Call):
+            self._calls.append(work)
+        else:
+            turn = self._n_served + len(work.todo)
+            heappush(self._waiting, (turn, next(self._arrivals), work))
+
+    def _run_calls(self) -> None:
+        """The calls that wait now; one that a result leads to has its turn after a batch."""
+        while not self._ending and not self._inbox.empty():
+            self._take_in(self._inbox.get())
+        for _ in range(len(self._calls)):
+            if self._abandoned:
+                return
+            self._calls.popleft().run()
 
     def _window(self) -> list[_Item]:
         """The rows whose turn it is, each once."""
@@ -241,6 +291,7 @@ class Worker:
                     item.cancel()
                 return
             self._run_batch([window[i] for i in batch])
+            self._run_calls()
 
     def _run_batch(self, batch: Sequence[_Item]) -> None:
         batch = [item for item in batch if item.wanted]

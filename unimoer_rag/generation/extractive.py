@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import InputError
-from unimoer_rag.generation.types import Citation, Generation, Piece
+from unimoer_rag.generation.types import THRESHOLD, Citation, Generation, Piece
 from unimoer_rag.model.jobs import Reading
 from unimoer_rag.retrieval.types import Hit
 
-__all__ = ["ExtractiveReader"]
+__all__ = ["ExtractiveReader", "check_threshold"]
 
 
 class ExtractiveReader:
@@ -27,9 +27,8 @@ class ExtractiveReader:
         InputError: the threshold is no probability.
     """
 
-    def __init__(self, engine: Engine, *, threshold: float = 0.05) -> None:
-        if not 0 <= threshold <= 1:
-            raise InputError(f"threshold is {threshold}: expected a probability in [0, 1]")
+    def __init__(self, engine: Engine, *, threshold: float = THRESHOLD) -> None:
+        check_threshold(threshold)
         self._engine, self.threshold = engine, threshold
 
     @property
@@ -95,3 +94,13 @@ def _pieces(generation: Generation) -> Iterator[Piece]:
     if generation.text is not None:
         yield generation.text
     yield generation
+
+
+def check_threshold(threshold: float) -> None:
+    """Refuse a confidence that no answer can have.
+
+    Raises:
+        InputError: it is no probability.
+    """
+    if not 0 <= threshold <= 1:
+        raise InputError(f"threshold is {threshold}: expected a probability in [0, 1]")

@@ -8,7 +8,10 @@ from typing import Protocol
 
 from unimoer_rag.retrieval.types import Hit
 
-__all__ = ["Citation", "Generation", "Generator", "Piece"]
+__all__ = ["THRESHOLD", "Citation", "Generation", "Generator", "Piece"]
+
+THRESHOLD = 0.1
+"""Least confidence of an answer that is given, where nothing else is said."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,7 @@ BACKBONES: Mapping[str, BackboneSpec] = {
 }
 
 # What a backbone folder needs; keeps a Hub download to weights and tokenizer.
-_FILES = ["*.json", "*.safetensors", "*.txt", "*.model"]
+_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +199,7 @@ def _download(repo: str, revision: str) -> Path:
 
 
 def load_backbone(
-    path: Path, *, dtype: torch.dtype, device: torch.device, attention: str = "sdpa"
+    path: Path, *, dtype: torch.dtype, device: torch.device, attention: str | None = "sdpa"
 ) -> Backbone:
     """Load weights and tokenizer from a local folder, frozen and in eval mode.
 
@@ -208,7 +208,8 @@ def load_backbone(
         dtype: of the weights.
         device: where they go.
         attention: an attention implementation of transformers. "eager" trains faster than "sdpa"
-            on CPUs at passage length; "sdpa" encodes faster.
+            on CPUs at passage length; "sdpa" encodes faster. None for the one that transformers
+            prefers for the architecture.
 
     Raises:
         BackboneError: the files cannot be loaded, or the tokenizer is not a fast one.

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from unimoer_rag.model.routers.explicit import ExplicitRouter
 from unimoer_rag.model.tasks import Task
 from unimoer_rag.model.unimoer import UniMoER
 
-__all__ = ["constant_weights", "export_expert", "import_expert"]
+__all__ = ["AdapterShape", "adapter_shape", "constant_weights", "export_expert", "import_expert"]
 
 _PREFIX = "base_model.model."
 # Kinds of LoRA that compute something else than `B A x`, by the field that switches them on.
@@ -139,6 +140,35 @@ def import_expert(model: UniMoER, expert: str, folder: str | Path) -> None:
                 linear.lora_B[expert].copy_(pairs[layer]["lora_B"].float() * (scale / spec.scale))
             else:
                 linear.lora_B[expert].zero_()
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterShape:
+    """What a model must have for an adapter to become one of its experts.
+
+    Attributes:
+        spec: size of the expert.
+        targets: names of the linear layers it changes, without their parents'.
+    """
+
+    spec: ExpertSpec
+    targets: frozenset[str]
+
+
+def adapter_shape(folder: str | Path) -> AdapterShape:
+    """What `import_expert` needs of a model for a plain LoRA adapter.
+
+    Raises:
+        CheckpointError: the adapter is missing, damaged or of another kind than plain LoRA.
+        MissingExtraError: peft is not installed.
+    """
+    source = Path(folder)
+    config = _read_config(_peft("importing an expert"), source)
+    layers = {key.rsplit(".", 2)[0] for key in _read_tensors(source / WEIGHTS)}
+    return AdapterShape(
+        ExpertSpec(rank=config.r, alpha=config.lora_alpha),
+        frozenset(layer.rpartition(".")[2] for layer in layers),
+    )
 
 
 def constant_weights(model: UniMoER, task: Task) -> Tensor:

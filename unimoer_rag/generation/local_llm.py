@@ -1,0 +1,91 @@
+"""Generation by a causal language model of transformers, loaded for nothing else."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+from unimoer_rag.engine.worker import Worker
+from unimoer_rag.generation.decoding import Decoder
+from unimoer_rag.generation.writer import Reply
+from unimoer_rag.model.backbone import load_backbone, resolve_backbone
+from unimoer_rag.model.device import choose_device, choose_dtype
+from unimoer_rag.model.language import with_output_layer
+
+__all__ = ["LocalLLM"]
+
+T = TypeVar("T")
+
+
+class LocalLLM:
+    """A causal language model from a folder or the Hub, beside the model that retrieves.
+
+    Replies asked for at the same time take turns on the device. Only safetensors are read, and no
+    code of a model's repository runs.
+
+    Args:
+        model: a folder, a repository of the Hub with its `revision`, or a known decoder
+            ("qwen3-0.6b").
+        revision: the commit of the repository.
+        device: see `UniMoER.from_pretrained`.
+        dtype: see `UniMoER.from_pretrained`.
+        max_tokens: of a reply.
+        temperature: 0 for the most probable token at every step.
+        seed: of the draws at a temperature above 0.
+        template_options: variables of the chat template, by default `{"enable_thinking": False}`.
+
+    Raises:
+        BackboneError: there is no such model, or it is no causal language model.
+        InputError: an argument has a value that cannot be used.
+
+    >>> generator = Writer(LocalLLM("./Qwen3-0.6B"))   # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        revision: str | None = None,
+        device: str = "auto",
+        dtype: str = "auto",
+        max_tokens: int = 256,
+        temperature: float = 0.0,
+        seed: int = 0,
+        template_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        where = choose_device(device)
+        path = resolve_backbone(f"{model}@{revision}" if revision else model)
+        body = load_backbone(path, dtype=choose_dtype(dtype, where), device=where, attention=None)
+        self._decoder = Decoder(
+            with_output_layer(body.model, path, causal=body.family == "decoder"),
+            body.tokenizer,
+            device=_Queue(),
+            name=model,
+            max_tokens=max_tokens,
+            temperature=temperature,
+            seed=seed,
+            template_options=template_options,
+        )
+
+    @property
+    def name(self) -> str:
+        """What it was loaded by."""
+        return self._decoder.name
+
+    def begin(self, messages: list[dict[str, str]]) -> Reply:
+        """See `LanguageModel.begin`."""
+        return self._decoder.begin(messages)
+
+
+class _Queue:
+    """The one thread of a model that has no engine; it ends with the last reply under way."""
+
+    def __init__(self) -> None:
+        self._worker = Worker(token_budget=1)
+        # Also runs at the interpreter's exit.
+        weakref.finalize(self, self._worker.abandon)
+
+    def __call__(self, function: Callable[[], T], /) -> Future[T]:
+        return self._worker.call(function)

@@ -1,0 +1,108 @@
+"""The language model around a decoder: its output layer on the weights that are loaded already."""
+
+from __future__ import annotations
+
+import json
+import threading
+import weakref
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from torch import Tensor, nn
+
+from unimoer_rag.errors import BackboneError
+from unimoer_rag.model.unimoer import UniMoER
+
+__all__ = ["resident_language_model", "with_output_layer"]
+
+_resident: weakref.WeakKeyDictionary[UniMoER, Any] = weakref.WeakKeyDictionary()
+_making = threading.Lock()
+
+
+def resident_language_model(model: UniMoER) -> Any:
+    """The causal language model of a model's backbone, on the very weights it embeds with.
+
+    Run outside a routing scope, its experts are off: it is the backbone as it was published. Every
+    caller gets the same one, so that an output layer of its own is loaded once.
+
+    Raises:
+        BackboneError: the backbone is an encoder, or its files hold no output layer.
+    """
+    with _making:
+        if model not in _resident:
+            _resident[model] = with_output_layer(model.backbone, model.path, causal=model.causal)
+        return _resident[model]
+
+
+def with_output_layer(backbone: nn.Module, path: Path, *, causal: bool) -> Any:
+    """The causal language model of transformers that a backbone is the body of.
+
+    Nothing of the body is copied. An output layer tied to the embeddings is their matrix; another
+    one is read from the backbone's files, alone.
+
+    Args:
+        backbone: a loaded body, without an output layer.
+        path: the folder it was loaded from.
+        causal: it is a decoder.
+
+    Raises:
+        BackboneError: it is an encoder, or its files hold no output layer.
+    """
+    from transformers import AutoModelForCausalLM
+
+    config: Any = backbone.config
+    if not causal:
+        raise BackboneError(
+            f"{path} is no decoder (transformers marks no attention of {config.model_type} as "
+            "causal): an encoder embeds and reads, but writes no text; give a decoder, such as "
+            "qwen3-0.6b"
+        )
+    try:
+        with torch.device("meta"):
+            model: Any = AutoModelForCausalLM.from_config(config)
+    except ValueError as error:
+        raise BackboneError(
+            f"transformers has no causal language model for {config.model_type}: give another model"
+        ) from error
+    setattr(model, model.base_model_prefix, backbone)
+    output = model.get_output_embeddings()
+    if config.tie_word_embeddings:
+        output.weight = model.get_input_embeddings().weight
+    missing = [name for name, parameter in model.named_parameters() if parameter.is_meta]
+    like = next(backbone.parameters())
+    for name, tensor in _read(path, missing).items():
+        parent, _, own = name.rpartition(".")
+        kept = nn.Parameter(tensor.to(like.device, like.dtype), requires_grad=False)
+        setattr(model.get_submodule(parent), own, kept)
+    model.generation_config = _generation_config(path, model.generation_config)
+    return model.eval()
+
+
+def _read(path: Path, names: list[str]) -> Mapping[str, Tensor]:
+    """Some tensors of a model's folder, and no others."""
+    index = path / "model.safetensors.index.json"
+    try:
+        files = json.loads(index.read_text())["weight_map"] if index.is_file() else {}
+        tensors = {}
+        for name in names:
+            with safe_open(path / files.get(name, "model.safetensors"), framework="pt") as file:
+                tensors[name] = file.get_tensor(name)
+    except Exception as error:  # a missing tensor, a broken file and broken JSON, of many kinds
+        raise BackboneError(
+            f"the files in {path} hold no output layer ({', '.join(names)}; "
+            f"{type(error).__name__}: {error}): it embeds and reads, but writes no text; give the "
+            "folder of a causal language model"
+        ) from error
+    return tensors
+
+
+def _generation_config(path: Path, default: Any) -> Any:
+    """What the model's makers say about its generation; names the tokens that end a reply."""
+    from transformers import GenerationConfig
+
+    if not (path / "generation_config.json").is_file():
+        return default
+    return GenerationConfig.from_pretrained(str(path))
