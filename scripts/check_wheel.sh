@@ -31,7 +31,11 @@ assert home.is_relative_to(Path(sys.argv[1]).resolve()), f"imported from {home},
 assert (home.parent / "py.typed").is_file(), "the wheel lacks py.typed"
 assert (home.parent / "_presets/training/minilm.yaml").is_file(), "the wheel lacks the recipe"
 assert (home.parent / "_presets/pipelines/local.yaml").is_file(), "the wheel lacks the pipelines"
+assert (home.parent / "_presets/pipelines/server/compose.yaml").is_file(), "no compose file"
 assert (home.parent / "generation/prompts/cited.yaml").is_file(), "the wheel lacks the prompt"
+templates = home.parent / "evaluation/report/templates"
+assert (templates / "report.html.jinja").is_file(), "the wheel lacks the report"
+assert (templates / "report.css").is_file(), "the wheel lacks the report's style"
 
 import langchain_unimoer
 import llama_index.embeddings.unimoer

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from generation.faulty_server import faulty_server, whole
+from generation.tiny_llm import save_llm
 
-from unimoer_rag import RagPipeline
-from unimoer_rag.errors import InputError, StoreUnavailableError
+from unimoer_rag import RagPipeline, UnifiedRetriever
+from unimoer_rag.errors import (
+    BackboneError,
+    InputError,
+    MissingExtraError,
+    StoreUnavailableError,
+)
 from unimoer_rag.generation.chat_server import ChatServer
 from unimoer_rag.generation.extractive import ExtractiveReader
-from unimoer_rag.pipelines.config import PipelineConfig, ReaderConfig, ServerConfig
+from unimoer_rag.generation.writer import Writer
+from unimoer_rag.pipelines.build import build
+from unimoer_rag.pipelines.config import PipelineConfig
+from unimoer_rag.pipelines.generators import ReaderConfig, ServerConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 PRESETS = sorted(path.stem for path in (ROOT / "pipelines").glob("*.yaml"))
@@ -30,12 +40,13 @@ def test_a_preset_is_valid_and_says_how_it_is_used(name: str) -> None:
     assert isinstance(config.generate, ServerConfig if name == "server" else ReaderConfig)
 
 
-@pytest.mark.parametrize("name", ["local", "hybrid"])
+@pytest.mark.parametrize("name", [name for name in PRESETS if name != "server"])
 def test_a_preset_answers(name: str, minilm_path: Path, tmp_path: Path) -> None:
     pipeline = RagPipeline.from_yaml(name, index=tmp_path / "handbook.index")
     with pipeline.retriever as retriever:
         assert isinstance(pipeline.generator, ExtractiveReader)
-        assert retriever.mode == {"local": "dense", "hybrid": "hybrid"}[name]
+        config = PipelineConfig.load(name)
+        assert (retriever.mode, pipeline.hops) == (config.retrieve.mode, config.hops)
         retriever.add_path(ROOT / "examples" / "handbook")
         answer = pipeline.answer("How long do refunds take?")
     assert answer.text == "14 days"
@@ -59,6 +70,39 @@ def test_a_file_names_its_chat_server(minilm_path: Path, tmp_path: Path) -> None
     assert server.headers["Authorization"] == "Bearer secret"
 
 
+def test_presets_differ_in_what_they_are_named_for() -> None:
+    assert PipelineConfig.load("local") == PipelineConfig()
+    assert PipelineConfig.load("hybrid").retrieve.mode == "hybrid"
+    assert PipelineConfig.load("multihop").hops == 2
+
+
+def test_a_place_that_is_given_takes_the_place_of_the_files(tmp_path: Path) -> None:
+    named = PipelineConfig.load("server")
+    assert named.retrieve.url == "http://localhost:6333"
+    moved = named.at(index=tmp_path, url=None)
+    assert (moved.retrieve.index, moved.retrieve.url) == (str(tmp_path), None)
+    assert moved.generate == named.generate
+    assert named.at(index=None, url=None) is named
+
+
+def test_values_that_are_given_take_the_place_of_the_files() -> None:
+    named = PipelineConfig.load("hybrid")
+    updated = named.updated(retrieve={"rerank": 0, "mode": None}, select={"n_read": 2})
+    assert (updated.retrieve.rerank, updated.retrieve.mode) == (0, "hybrid")
+    assert (updated.select.n_read, updated.generate) == (2, named.generate)
+    assert named.select.n_read == 5
+
+
+def test_an_index_is_let_go_where_the_pipeline_cannot_be_built(
+    minilm_path: Path, tmp_path: Path
+) -> None:
+    config = PipelineConfig.load("local").at(index=tmp_path / "index", url=None)
+    with pytest.raises(InputError, match="n_read is 0"):
+        build(config.updated(select={"n_read": 0}))
+    with build(config).retriever as retriever:  # would be locked
+        assert retriever.count() == 0
+
+
 def test_an_empty_file_is_the_default(tmp_path: Path) -> None:
     assert PipelineConfig.load(write(tmp_path / "empty.yaml", "")) == PipelineConfig()
 
@@ -72,6 +116,8 @@ def test_an_empty_file_is_the_default(tmp_path: Path) -> None:
         ("generate:\n  kind: chat-server\n", r":1: generate\.url: Field required"),
         ("generate:\n  kind: oracle\n", r":1: generate: .*'oracle'"),
         ("generate:\n  kind: reader\n  threshold: 2\n", r":3: generate\.threshold: .*less than"),
+        ("select: {}\nhops: 0\n", r":2: hops: .*greater than or equal to 1"),
+        ("hops: 2\nreranker: x\n", r":2: reranker: Extra inputs"),
         ("[]", r":1: pipeline: .*valid dictionary"),
         ("a: [", "is not YAML"),
     ],
@@ -82,5 +128,34 @@ def test_a_mistake_is_named_with_its_line_and_key(tmp_path: Path, text: str, mes
 
 
 def test_an_unknown_name_lists_the_presets() -> None:
-    with pytest.raises(InputError, match=r"no pipeline 'mine': .* hybrid, local, server"):
+    with pytest.raises(InputError, match=r"no pipeline 'mine': .* hybrid, local, multihop, server"):
         PipelineConfig.load("mine")
+
+
+@pytest.mark.parametrize("kind", ["resident", "local"])
+def test_a_file_names_a_language_model_in_this_process(kind: str, tmp_path: Path) -> None:
+    decoder = save_llm(tmp_path / "decoder")
+    named = f"\n  model: {decoder}" if kind == "local" else ""
+    text = f"retrieve:\n  model: {decoder}\ngenerate:\n  kind: {kind}\n  max_tokens: 3{named}\n"
+    pipeline = RagPipeline.from_yaml(write(tmp_path / "mine.yaml", text))
+    with pipeline.retriever as retriever:
+        retriever.add(["Refunds take 14 days."])
+        answer = pipeline.answer("How long do refunds take?")
+    assert isinstance(pipeline.generator, Writer)
+    assert not answer.complete  # random weights talk until they are stopped
+    assert answer.prompt
+
+
+def test_an_encoder_cannot_write(minilm_path: Path, tmp_path: Path) -> None:
+    path = write(tmp_path / "mine.yaml", "generate:\n  kind: resident\n")
+    with pytest.raises(BackboneError, match="an encoder embeds and reads, but writes no text"):
+        RagPipeline.from_yaml(path, index=tmp_path / "index")
+    with UnifiedRetriever(index=tmp_path / "index"):
+        pass  # nothing holds the index
+
+
+@pytest.mark.skipif(find_spec("vllm") is not None, reason="vLLM is installed here")
+def test_vllm_says_which_extra_it_needs(minilm_path: Path, tmp_path: Path) -> None:
+    path = write(tmp_path / "mine.yaml", "generate:\n  kind: vllm\n  model: Qwen/Qwen3-0.6B\n")
+    with pytest.raises(MissingExtraError, match=r"unimoer-rag\[vllm\]"):
+        RagPipeline.from_yaml(path)

@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
-import re
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.text import Text
 
-from unimoer_rag.cli.index import add_corpora, open_retriever, scan_paths
+from unimoer_rag.cli.answers import print_answer
+from unimoer_rag.cli.index import add_corpora, scan_paths
 from unimoer_rag.cli.output import (
     INCOMPLETE,
-    CheckpointOption,
-    Collection,
     JsonFlag,
     KeyOption,
-    ModeOption,
     UrlOption,
     print_json,
-    print_text,
+    quiet,
 )
 from unimoer_rag.cli.search import FiltersOption, parse_filters, require_index
+from unimoer_rag.errors import InputError
 
 if TYPE_CHECKING:
-    from unimoer_rag.generation.types import Citation, Generator
-    from unimoer_rag.pipelines.rag import Answer
+    from unimoer_rag.pipelines.config import PipelineConfig
+    from unimoer_rag.pipelines.rag import Answer, RagPipeline
 
 __all__ = ["ask"]
-
-_CONTEXT = 160  # characters printed on either side of an answer
 
 
 def ask(
@@ -39,9 +35,21 @@ def ask(
         list[Path] | None,
         typer.Option("--docs", help="Documents to index first; in memory without --index."),
     ] = None,
-    n_read: Annotated[int, typer.Option("--read", help="Passages to read.")] = 5,
-    rerank: Annotated[int, typer.Option(help="First-stage results to rerank; 0 for none.")] = 50,
-    threshold: Annotated[float, typer.Option(help="Least confidence of an answer.")] = 0.05,
+    pipeline: Annotated[
+        str,
+        typer.Option(
+            "--pipeline",
+            help="A preset, such as hybrid or multihop, or a YAML file; the other options take the "
+            "place of what it says.",
+        ),
+    ] = "local",
+    n_read: Annotated[int | None, typer.Option("--read", help="Passages to read.")] = None,
+    rerank: Annotated[
+        int | None, typer.Option(help="First-stage results to rerank; 0 for none.")
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="Least confidence of the reader's answer.")
+    ] = None,
     chat_url: Annotated[
         str | None,
         typer.Option(
@@ -57,12 +65,23 @@ def ask(
         str | None,
         typer.Option("--chat-key", envvar="UNIMOER_CHAT_KEY", help="Its API key."),
     ] = None,
-    mode: ModeOption = "dense",
+    mode: Annotated[
+        Literal["dense", "sparse", "hybrid"] | None,
+        typer.Option("--mode", help="First stage: vectors, BM25, or both fused by rank."),
+    ] = None,
     filters: FiltersOption = None,
-    checkpoint: CheckpointOption = "unimoer-minilm",
+    checkpoint: Annotated[
+        str | None,
+        typer.Option("--checkpoint", help="A shipped checkpoint, a folder, or a backbone's name."),
+    ] = None,
     url: UrlOption = None,
     api_key: KeyOption = None,
-    collection: Collection = "unimoer",
+    collection: Annotated[
+        str | None, typer.Option("--collection", help="Collection on the server.")
+    ] = None,
+    stream: Annotated[
+        bool, typer.Option("--stream", help="Print the answer as it is worded.")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Answer a question from the documents, quoting them, or in the words of a chat model.
@@ -70,81 +89,79 @@ def ask(
     Where no passage supports an answer, that is said and the nearest passages are named; the exit
     code is 0 all the same.
     """
+    if stream and as_json:
+        raise InputError("--stream prints text as it comes: leave out --json, or --stream")
     conditions = parse_filters(filters)
     corpora = scan_paths(docs or [])
-    if not docs:
-        require_index(index, url)
-    with open_retriever(
-        checkpoint, index, url, api_key, collection, mode=mode, rerank=rerank
-    ) as retriever:
-        from unimoer_rag.pipelines.rag import RagPipeline
+    quiet()
+    from unimoer_rag.pipelines.config import PipelineConfig
 
-        pipeline = RagPipeline(
-            retriever,
-            n_read=n_read,
-            threshold=threshold,
-            generator=_generator(chat_url, chat_model, chat_key),
+    config = (
+        PipelineConfig.load(pipeline)
+        .at(index=index, url=url)
+        .updated(
+            retrieve={
+                "model": checkpoint,
+                "mode": mode,
+                "rerank": rerank,
+                "collection": collection,
+            },
+            select={"n_read": n_read},
         )
+    )
+    config = _answered_by(config, chat_url, chat_model, threshold)
+    if not docs:
+        place = config.retrieve.index
+        require_index(None if place is None else Path(place), config.retrieve.url)
+    from unimoer_rag.pipelines.build import build
+
+    built = build(config, api_key=api_key, chat_key=chat_key)
+    with built.retriever as retriever:
         report = add_corpora(retriever, corpora)
-        answer = pipeline.answer(question, filters=conditions)
+        if stream:
+            answer = _streamed(built, question, conditions)
+        else:
+            answer = built.answer(question, filters=conditions)
     if as_json:
         print_json(answer.to_dict())
     else:
-        _print(answer)
+        print_answer(answer, streamed=stream)
     if report.problems:
         raise typer.Exit(INCOMPLETE)
 
 
-def _generator(url: str | None, model: str | None, key: str | None) -> Generator | None:
-    if url is None:
-        return None
-    from unimoer_rag.generation.chat_server import ChatServer
+def _answered_by(
+    config: PipelineConfig, url: str | None, model: str | None, threshold: float | None
+) -> PipelineConfig:
+    """The pipeline with the chat server, or with the reader's threshold, that was asked for."""
+    from unimoer_rag.pipelines.generators import ReaderConfig, ServerConfig
 
-    return ChatServer(url, model, api_key=key)
-
-
-def _print(answer: Answer) -> None:
-    if answer.text is None:
-        from unimoer_rag.pipelines.rag import NO_ANSWER
-
-        print_text(Text(NO_ANSWER, "bold"))
-        if answer.hits:
-            print_text("nearest passages:")
-        for hit in answer.hits[:3]:
-            print_text(f"  {hit.score:.3f} {hit.source}:{hit.passage.start}-{hit.passage.end}")
-    else:
-        sure = "" if answer.confidence is None else f"  confidence {answer.confidence:.2f}"
-        print_text(Text.assemble((answer.text, "bold"), (sure, "dim")))
-    for number, citation in enumerate(answer.citations, start=1):
-        _print_citation(number, citation)
-    spent = ", ".join(f"{stage} {ms:.0f} ms" for stage, ms in answer.timings.items())
-    print_text(Text(f"\n{spent}", "dim"))
-
-
-def _print_citation(number: int, citation: Citation) -> None:
-    p = citation.hit.passage
-    at, end = citation.start - p.start, citation.end - p.start
-    place = f"\n[{number}] {p.source}:{citation.start}-{citation.end}  "
-    if citation.confidence is None:  # the whole passage supports an answer in other words
-        print_text(place)
-        print_text(f"    {_flat(p.text)}")
-        return
-    found = f"{_flat(citation.text)} ({citation.confidence:.2f})"
-    print_text(Text.assemble(place, (found, "dim")))
-    print_text(
-        Text.assemble(
-            f"    {_tail(_flat(p.text[:at]))}",
-            (_flat(p.text[at:end]), "bold green"),
-            _tail(_flat(p.text[end:])[::-1])[::-1],
+    if url is not None and not isinstance(config.generate, ServerConfig):
+        server = ServerConfig(kind="chat-server", url=url)
+        config = config.model_copy(update={"generate": server})
+    kind = config.generate.kind
+    if threshold is not None and not isinstance(config.generate, ReaderConfig):
+        raise InputError(
+            f"--threshold is {threshold}, but the answer comes from a {kind}, which gives no "
+            "confidence: leave out --threshold, or what asks for the server (--pipeline, "
+            "--chat-url, UNIMOER_CHAT_URL)"
         )
-    )
+    if model is not None and not isinstance(config.generate, ServerConfig):
+        raise InputError(
+            f"--chat-model is {model!r}, but the answer comes from a {kind}: say where the chat "
+            "server is (--chat-url)"
+        )
+    return config.updated(generate={"url": url, "model": model, "threshold": threshold})
 
 
-def _tail(text: str) -> str:
-    """The last words, as many as a reader needs to see what an answer is about."""
-    return text if len(text) <= _CONTEXT else f"…{text[-_CONTEXT:].partition(' ')[2]}"
-
-
-def _flat(text: str) -> str:
-    """On one line."""
-    return re.sub(r"\s+", " ", text)
+def _streamed(pipeline: RagPipeline, question: str, filters: dict[str, Any] | None) -> Answer:
+    """The answer, its words printed as they come."""
+    pieces = pipeline.stream(question, filters=filters)
+    printed = False
+    while isinstance(piece := next(pieces), str):
+        sys.stdout.write(piece)
+        sys.stdout.flush()
+        printed = True
+    if piece.text is None and printed:
+        sys.stdout.write("\n")  # the model's own words for it stand there
+    return piece

@@ -2,44 +2,102 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from unimoer_rag.generation.chat_server import ChatServer
 from unimoer_rag.generation.types import Generator
-from unimoer_rag.pipelines.config import PipelineConfig, ReaderConfig, ServerConfig
+from unimoer_rag.pipelines.config import PipelineConfig
+from unimoer_rag.pipelines.generators import (
+    GenerateConfig,
+    LocalConfig,
+    ReaderConfig,
+    ResidentConfig,
+    ServerConfig,
+    VllmConfig,
+)
 from unimoer_rag.pipelines.rag import RagPipeline
 from unimoer_rag.retrieval.retriever import UnifiedRetriever
 
-__all__ = ["build"]
+if TYPE_CHECKING:
+    from unimoer_rag.engine import Engine
+    from unimoer_rag.generation.writer import LanguageModel
+
+__all__ = ["assemble", "build"]
 
 
 def build(
-    name: str | Path,
-    *,
-    index: str | Path | None = None,
-    url: str | None = None,
-    api_key: str | None = None,
-    chat_key: str | None = None,
+    config: PipelineConfig, *, api_key: str | None = None, chat_key: str | None = None
 ) -> RagPipeline:
-    """See `RagPipeline.from_yaml`."""
-    config = PipelineConfig.load(name)
-    generator = _generator(config.generate, chat_key)
-    retrieve = config.retrieve.model_dump(exclude={"index", "url"})
-    # A place that is given takes the place of whichever the file names.
-    given = index is not None or url is not None
-    retriever = UnifiedRetriever(
-        **retrieve,
-        index=index if given else config.retrieve.index,
-        url=url if given else config.retrieve.url,
-        api_key=api_key,
-    )
+    """The pipeline of a configuration, its index open and its model loaded.
+
+    Args:
+        config: says everything but the keys.
+        api_key: of the Qdrant server.
+        chat_key: of the chat server.
+
+    Raises:
+        InputError: a value cannot be used.
+        UnimoerError: the index or the model cannot be opened; see `UnifiedRetriever`.
+    """
+    retriever = UnifiedRetriever(**config.retrieve.model_dump(), api_key=api_key)
+    try:
+        return assemble(retriever, config, chat_key=chat_key)
+    except BaseException:
+        retriever.close()
+        raise
+
+
+def assemble(
+    retriever: UnifiedRetriever, config: PipelineConfig, *, chat_key: str | None = None
+) -> RagPipeline:
+    """The pipeline of a configuration over a retriever that is there.
+
+    Args:
+        retriever: finds and reranks, in place of what the configuration says of it.
+        config: says the rest.
+        chat_key: of the chat server.
+
+    Raises:
+        UnimoerError: the generator cannot be made.
+    """
     reader = config.generate if isinstance(config.generate, ReaderConfig) else ReaderConfig()
     return RagPipeline(
-        retriever, threshold=reader.threshold, generator=generator, **config.select.model_dump()
+        retriever,
+        hops=config.hops,
+        threshold=reader.threshold,
+        generator=_generator(config.generate, retriever.engine, chat_key),
+        **config.select.model_dump(),
     )
 
 
-def _generator(config: ReaderConfig | ServerConfig, key: str | None) -> Generator | None:
-    if isinstance(config, ReaderConfig):
-        return None
-    return ChatServer(**config.model_dump(exclude={"kind"}), api_key=key)
+def _generator(config: GenerateConfig, engine: Engine, chat_key: str | None) -> Generator | None:
+    """Who answers; None for the model's own reader."""
+    settings = config.model_dump(exclude={"kind", "prompt"})
+    match config:
+        case ReaderConfig():
+            return None
+        case ServerConfig():
+            from unimoer_rag.generation.chat_server import ChatServer
+
+            return ChatServer(**settings, prompt=config.prompt, api_key=chat_key)
+        case ResidentConfig() | LocalConfig() | VllmConfig():
+            from unimoer_rag.generation.writer import Writer
+
+            return Writer(_language_model(config, settings, engine), prompt=config.prompt)
+
+
+def _language_model(
+    config: ResidentConfig | LocalConfig | VllmConfig, settings: dict[str, Any], engine: Engine
+) -> LanguageModel:
+    match config:
+        case ResidentConfig():
+            from unimoer_rag.generation.resident import ResidentLLM
+
+            return ResidentLLM(engine, **settings)
+        case LocalConfig():
+            from unimoer_rag.generation.local_llm import LocalLLM
+
+            return LocalLLM(**settings)
+        case VllmConfig():
+            from unimoer_rag.generation.vllm_engine import VllmEngine
+
+            return VllmEngine(**settings)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from unimoer_rag.errors import InputError
+from unimoer_rag.pipelines.generators import GenerateConfig, ReaderConfig
 
-__all__ = ["PipelineConfig", "ReaderConfig", "RetrieveConfig", "SelectConfig", "ServerConfig"]
+__all__ = ["PipelineConfig", "RetrieveConfig", "SelectConfig"]
 
 _PRESETS = Path(__file__).parent.parent / "_presets" / "pipelines"
 _CLONE = Path(__file__).parents[2] / "pipelines"
@@ -42,34 +43,13 @@ class SelectConfig(_Frozen):
     max_tokens: int | None = Field(default=None, ge=1)
 
 
-class ReaderConfig(_Frozen):
-    """The model's own reader."""
-
-    kind: Literal["reader"] = "reader"
-    threshold: float = Field(default=0.05, ge=0, le=1)
-
-
-class ServerConfig(_Frozen):
-    """A chat server; the fields are arguments of `ChatServer`."""
-
-    kind: Literal["chat-server"]
-    url: str
-    model: str | None = None
-    prompt: str = "cited"
-    max_tokens: int = Field(default=256, ge=1)
-    temperature: float = Field(default=0.0, ge=0)
-    options: dict[str, Any] = Field(default_factory=dict)
-    timeout: float = Field(default=60.0, gt=0)
-    retries: int = Field(default=3, ge=0)
-    max_concurrency: int = Field(default=16, ge=1)
-
-
 class PipelineConfig(_Frozen):
-    """A whole pipeline: retrieve, rerank, select, generate."""
+    """A whole pipeline: retrieve, rerank, select, generate, as often as there are hops."""
 
+    hops: int = Field(default=1, ge=1)
     retrieve: RetrieveConfig = RetrieveConfig()
     select: SelectConfig = SelectConfig()
-    generate: Annotated[ReaderConfig | ServerConfig, Field(discriminator="kind")] = ReaderConfig()
+    generate: GenerateConfig = ReaderConfig()
 
     @classmethod
     def load(cls, name: str | Path) -> PipelineConfig:
@@ -90,9 +70,34 @@ class PipelineConfig(_Frozen):
             raise InputError(f"{path} is not YAML: {error}") from error
         except ValidationError as error:
             first = error.errors()[0]
-            keys = [key for key in first["loc"] if key not in ("reader", "chat-server")]
+            keys = list(first["loc"])
+            if keys[:1] == ["generate"]:
+                del keys[1:2]  # the kind of generator, which stands in no key
             where = ".".join(map(str, keys)) or "pipeline"
             raise InputError(f"{path}:{_line(node, keys)}: {where}: {first['msg']}") from error
+
+    def updated(self, **sections: Mapping[str, Any]) -> Self:
+        """The same with some values in other places; those that are None stay as they are.
+
+        What uses the values checks them, as it does those of its own caller.
+
+        >>> PipelineConfig().updated(select={"n_read": 3, "max_tokens": None}).select.n_read
+        3
+        """
+        changed = {
+            name: getattr(self, name).model_copy(
+                update={key: value for key, value in values.items() if value is not None}
+            )
+            for name, values in sections.items()
+        }
+        return self.model_copy(update=changed)
+
+    def at(self, *, index: str | Path | None, url: str | None) -> Self:
+        """The same with its passages in another place: a folder, or a Qdrant server."""
+        if index is None and url is None:
+            return self
+        place = {"index": None if index is None else str(index), "url": url}
+        return self.model_copy(update={"retrieve": self.retrieve.model_copy(update=place)})
 
 
 def _find(name: str | Path) -> Path:

@@ -1,85 +1,33 @@
-"""RagPipeline: retrieve, rerank, select, generate."""
+"""RagPipeline: retrieve, rerank, select, generate, cite."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import accumulate
+from contextlib import aclosing, closing
 from pathlib import Path
-from typing import Any
 
-from unimoer_rag.errors import InputError
+from unimoer_rag.errors import GenerationError, InputError
 from unimoer_rag.generation.extractive import ExtractiveReader
-from unimoer_rag.generation.types import Citation, Generation, Generator
+from unimoer_rag.generation.types import THRESHOLD, Generation, Generator
+from unimoer_rag.pipelines.answer import NO_ANSWER, Answer
+from unimoer_rag.pipelines.multihop import expand, join
+from unimoer_rag.pipelines.stages import asearch, cite, search, select
+from unimoer_rag.pipelines.tracing import Stage, Trace, tracing
 from unimoer_rag.retrieval.retriever import Filters, UnifiedRetriever
 from unimoer_rag.retrieval.types import Hit
 
 __all__ = ["NO_ANSWER", "Answer", "RagPipeline"]
 
-NO_ANSWER = "no answer found"
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a pipeline found out.
-
-    Attributes:
-        question: what was asked.
-        text: the answer, or None when nothing supports one.
-        confidence: probability in [0, 1] that the answer is right, 0 without one; None where the
-            generator gives none.
-        citations: what supports the answer, best first; of a reader's answer the first is the
-            answer itself.
-        hits: all passages that were read, best first.
-        timings: milliseconds of each stage, by name.
-        prompt: digest of the prompt, "" where there is none.
-        complete: False for an answer that was cut off at the generator's limit.
-    """
-
-    question: str
-    text: str | None
-    confidence: float | None
-    citations: Sequence[Citation] = ()
-    hits: Sequence[Hit] = ()
-    timings: dict[str, float] = field(default_factory=dict)
-    prompt: str = ""
-    complete: bool = True
-
-    def __str__(self) -> str:
-        if self.text is None:
-            return NO_ANSWER
-        if not self.citations:
-            return self.text
-        source = self.citations[0]
-        return f"{self.text}  [{source.hit.source}:{source.start}-{source.end}]"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything as JSON-ready values."""
-        return {
-            "question": self.question,
-            "answer": self.text,
-            "confidence": self.confidence,
-            "citations": [
-                {
-                    "text": c.text,
-                    "source": c.hit.source,
-                    "start": c.start,
-                    "end": c.end,
-                    "confidence": c.confidence,
-                    "passage": c.hit.to_dict(),
-                }
-                for c in self.citations
-            ],
-            "hits": [hit.to_dict() for hit in self.hits],
-            "timings_ms": self.timings,
-            "prompt": self.prompt,
-            "complete": self.complete,
-        }
-
 
 class RagPipeline:
     """Retrieve passages, rerank them, select what fits, and answer from it.
+
+    With more than one hop, what was answered leads to the next passages: the question is looked for
+    again together with its answer, and answered again from what that finds beside the best of what
+    was read (Iter-RetGen, Shao et al. 2023, arXiv 2305.15294). It ends early where an answer leads
+    nowhere new.
+
+    Every answer is timed by stage, and traced where OpenTelemetry is installed.
 
     Args:
         retriever: finds and reranks.
@@ -89,6 +37,7 @@ class RagPipeline:
         min_score: passages scored below this are not read.
         max_tokens: tokens that the passages read may have together, counted by the model's
             tokenizer; the best passage is read however long it is.
+        hops: how often passages are looked for.
 
     Raises:
         InputError: an argument has a value that cannot be used.
@@ -102,17 +51,20 @@ class RagPipeline:
         retriever: UnifiedRetriever,
         *,
         n_read: int = 5,
-        threshold: float = 0.05,
+        threshold: float = THRESHOLD,
         generator: Generator | None = None,
         min_score: float = 0.0,
         max_tokens: int | None = None,
+        hops: int = 1,
     ) -> None:
         if n_read < 1:
             raise InputError(f"n_read is {n_read}: expected the number of passages to read")
         if max_tokens is not None and max_tokens < 1:
             raise InputError(f"max_tokens is {max_tokens}: expected tokens to read, or None")
+        if hops < 1:
+            raise InputError(f"hops is {hops}: expected how often to look for passages, 1 or more")
         self._reader = ExtractiveReader(retriever.engine, threshold=threshold)
-        self.retriever, self.n_read = retriever, n_read
+        self.retriever, self.n_read, self.hops = retriever, n_read, hops
         self.min_score, self.max_tokens = min_score, max_tokens
         self.generator: Generator = self._reader if generator is None else generator
 
@@ -126,7 +78,7 @@ class RagPipeline:
         api_key: str | None = None,
         chat_key: str | None = None,
     ) -> RagPipeline:
-        """The pipeline of a preset ("local", "hybrid", "server") or of a YAML file.
+        """The pipeline of a preset ("local", "hybrid", "multihop", "server") or of a YAML file.
 
         Args:
             name: of the preset or the file; its keys are those of `PipelineConfig`.
@@ -141,8 +93,10 @@ class RagPipeline:
         >>> RagPipeline.from_yaml("hybrid", index="handbook.index")        # doctest: +SKIP
         """
         from unimoer_rag.pipelines.build import build
+        from unimoer_rag.pipelines.config import PipelineConfig
 
-        return build(name, index=index, url=url, api_key=api_key, chat_key=chat_key)
+        config = PipelineConfig.load(name).at(index=index, url=url)
+        return build(config, api_key=api_key, chat_key=chat_key)
 
     def answer(self, question: str, *, filters: Filters | None = None) -> Answer:
         """The answer to a question, with its confidence, sources and timings.
@@ -151,19 +105,17 @@ class RagPipeline:
             question: what is asked.
             filters: conditions on the passages, as for `UnifiedRetriever.search`.
         """
-        clock = _Clock()
-        hits = self._retrieve(question, filters, clock)
-        generation = self._generator(hits).generate(question, hits)
-        clock.lap(self.generator.stage)
-        return _answer(question, hits, generation, clock)
+        with tracing() as trace:
+            hits, known = self._follow(question, filters, trace)
+            generation = known or self._generate(question, hits, trace)
+            return self._answer(question, hits, generation, trace)
 
     async def aanswer(self, question: str, *, filters: Filters | None = None) -> Answer:
         """`answer` without blocking the event loop."""
-        clock = _Clock()
-        hits = await self._aretrieve(question, filters, clock)
-        generation = await self._generator(hits).agenerate(question, hits)
-        clock.lap(self.generator.stage)
-        return _answer(question, hits, generation, clock)
+        with tracing() as trace:
+            hits, known = await self._afollow(question, filters, trace)
+            generation = known or await self._agenerate(question, hits, trace)
+            return self._answer(question, hits, generation, trace)
 
     def stream(self, question: str, *, filters: Filters | None = None) -> Iterator[str | Answer]:
         """The answer's text in pieces as they come, and at the end the whole `Answer`.
@@ -174,79 +126,153 @@ class RagPipeline:
         ...     if isinstance(piece, str):
         ...         print(piece, end="", flush=True)
         """
-        clock = _Clock()
-        hits = self._retrieve(question, filters, clock)
-        for piece in self._generator(hits).stream(question, hits):
-            if isinstance(piece, Generation):
-                clock.lap(self.generator.stage)
-                yield _answer(question, hits, piece, clock)
-            else:
-                yield piece
+        with tracing() as trace:
+            hits, generation = self._follow(question, filters, trace)
+            if generation is None:
+                generator = self._generator(hits)
+                with (
+                    trace.streaming(generator.stage) as stage,
+                    closing(stage.pieces(generator.stream(question, hits))) as pieces,
+                ):
+                    for piece in pieces:
+                        if isinstance(piece, Generation):
+                            generation = piece
+                        else:
+                            yield piece
+                    self._tell_model(stage, generator)
+            elif generation.text is not None:
+                yield generation.text
+            answer = self._answer(question, hits, generation, trace)
+        yield answer
 
     async def astream(
         self, question: str, *, filters: Filters | None = None
     ) -> AsyncIterator[str | Answer]:
         """`stream` without blocking the event loop."""
-        clock = _Clock()
-        hits = await self._aretrieve(question, filters, clock)
-        async for piece in self._generator(hits).astream(question, hits):
-            if isinstance(piece, Generation):
-                clock.lap(self.generator.stage)
-                yield _answer(question, hits, piece, clock)
-            else:
-                yield piece
+        with tracing() as trace:
+            hits, generation = await self._afollow(question, filters, trace)
+            if generation is None:
+                generator = self._generator(hits)
+                with trace.streaming(generator.stage) as stage:
+                    async with aclosing(stage.apieces(generator.astream(question, hits))) as pieces:
+                        async for piece in pieces:
+                            if isinstance(piece, Generation):
+                                generation = piece
+                            else:
+                                yield piece
+                    self._tell_model(stage, generator)
+            elif generation.text is not None:
+                yield generation.text
+            answer = self._answer(question, hits, generation, trace)
+        yield answer
+
+    # -- passages ---------------------------------------------------------------------------
+
+    def _follow(
+        self, question: str, filters: Filters | None, trace: Trace
+    ) -> tuple[list[Hit], Generation | None]:
+        """The passages of the last hop; and the answer, where it led to nothing new."""
+        query = question
+        hits = self._select(self._search(query, filters, trace), trace)
+        for _ in range(1, self.hops):
+            read = self._generate(question, hits, trace)
+            following = expand(question, read)
+            if following in (None, query):
+                return hits, read
+            query = following
+            found = self._search(query, filters, trace)
+            hits = self._select(join(hits, found, n=self.n_read), trace)
+        return hits, None
+
+    async def _afollow(
+        self, question: str, filters: Filters | None, trace: Trace
+    ) -> tuple[list[Hit], Generation | None]:
+        query = question
+        hits = self._select(await self._asearch(query, filters, trace), trace)
+        for _ in range(1, self.hops):
+            read = await self._agenerate(question, hits, trace)
+            following = expand(question, read)
+            if following in (None, query):
+                return hits, read
+            query = following
+            found = await self._asearch(query, filters, trace)
+            hits = self._select(join(hits, found, n=self.n_read), trace)
+        return hits, None
+
+    def _search(self, query: str, filters: Filters | None, trace: Trace) -> list[Hit]:
+        return search(self.retriever, query, n=self.n_read, filters=filters, trace=trace)
+
+    async def _asearch(self, query: str, filters: Filters | None, trace: Trace) -> list[Hit]:
+        return await asearch(self.retriever, query, n=self.n_read, filters=filters, trace=trace)
+
+    def _select(self, found: Sequence[Hit], trace: Trace) -> list[Hit]:
+        return select(
+            found,
+            n=self.n_read,
+            min_score=self.min_score,
+            max_tokens=self.max_tokens,
+            rows=self.retriever.model.rows,
+            trace=trace,
+        )
+
+    # -- answers ----------------------------------------------------------------------------
 
     def _generator(self, hits: Sequence[Hit]) -> Generator:
         """Who answers: without passages nobody makes anything up."""
         return self.generator if hits else self._reader
 
-    def _retrieve(self, question: str, filters: Filters | None, clock: _Clock) -> list[Hit]:
-        return self._select(
-            self.retriever.search(question, k=self.n_read, filters=filters, on_stage=clock.lap)
-        )
+    def _generate(self, question: str, hits: Sequence[Hit], trace: Trace) -> Generation:
+        generator = self._generator(hits)
+        with trace.stage(generator.stage) as stage:
+            generation = generator.generate(question, hits)
+            self._tell_model(stage, generator)
+        return generation
 
-    async def _aretrieve(self, question: str, filters: Filters | None, clock: _Clock) -> list[Hit]:
-        return self._select(
-            await self.retriever.asearch(
-                question, k=self.n_read, filters=filters, on_stage=clock.lap
+    async def _agenerate(self, question: str, hits: Sequence[Hit], trace: Trace) -> Generation:
+        generator = self._generator(hits)
+        with trace.stage(generator.stage) as stage:
+            generation = await generator.agenerate(question, hits)
+            self._tell_model(stage, generator)
+        return generation
+
+    def _tell_model(self, stage: Stage, generator: Generator) -> None:
+        own = self.retriever.model.checkpoint if generator is self._reader else None
+        model = getattr(generator, "model", None)
+        name = own or (model if isinstance(model, str) else getattr(model, "name", None))
+        stage.tell({"gen_ai.request.model": name})
+
+    def _answer(
+        self, question: str, hits: Sequence[Hit], generation: Generation | None, trace: Trace
+    ) -> Answer:
+        """The whole answer, each place cited once.
+
+        Raises:
+            GenerationError: a stream ended without its `Generation`.
+        """
+        if generation is None:
+            raise GenerationError(
+                f"{type(self.generator).__name__} ended its stream without the whole answer: "
+                "expected a Generation as its last piece"
             )
+        citations = cite(generation.citations, trace=trace)
+        trace.tell(
+            {
+                "unimoer.hops": self.hops,
+                "unimoer.hits": len(hits),
+                "unimoer.abstained": generation.text is None,
+                "unimoer.confidence": generation.confidence,
+                "unimoer.complete": generation.complete,
+                "unimoer.prompt": generation.prompt or None,
+            }
         )
-
-    def _select(self, hits: Sequence[Hit]) -> list[Hit]:
-        """The passages that are good enough, as many of the best as fit."""
-        good = [hit for hit in hits if hit.score >= self.min_score]
-        if self.max_tokens is None:
-            return good
-        sizes = accumulate(self.retriever.model.rows.count(hit.passage.content) for hit in good)
-        return [
-            hit for hit, size in zip(good, sizes, strict=True) if size <= self.max_tokens
-        ] or good[:1]
-
-
-def _answer(question: str, hits: Sequence[Hit], generation: Generation, clock: _Clock) -> Answer:
-    return Answer(
-        question=question,
-        text=generation.text,
-        confidence=generation.confidence,
-        citations=generation.citations,
-        hits=hits,
-        timings=clock.laps(),
-        prompt=generation.prompt,
-        complete=generation.complete,
-    )
-
-
-class _Clock:
-    """Times stages one after the other."""
-
-    def __init__(self) -> None:
-        self._started = self._last = time.perf_counter()
-        self._laps: dict[str, float] = {}
-
-    def lap(self, name: str) -> None:
-        now = time.perf_counter()
-        self._laps[name] = round((now - self._last) * 1000, 2)
-        self._last = now
-
-    def laps(self) -> dict[str, float]:
-        return {**self._laps, "total": round((self._last - self._started) * 1000, 2)}
+        trace.quote({"unimoer.question": question, "unimoer.answer": generation.text})
+        return Answer(
+            question=question,
+            text=generation.text,
+            confidence=generation.confidence,
+            citations=citations,
+            hits=hits,
+            timings=trace.timings,
+            prompt=generation.prompt,
+            complete=generation.complete,
+        )

@@ -1,0 +1,71 @@
+"""How an answer looks on a terminal."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from unimoer_rag.cli.output import print_text
+
+if TYPE_CHECKING:
+    from unimoer_rag.generation.types import Citation
+    from unimoer_rag.pipelines.answer import Answer
+
+__all__ = ["print_answer"]
+
+_CONTEXT = 160  # characters printed on either side of an answer
+
+
+def print_answer(answer: Answer, *, streamed: bool = False) -> None:
+    """An answer with its confidence, sources and timings.
+
+    Args:
+        answer: what to print.
+        streamed: its text stands on the terminal already, with no new line behind it.
+    """
+    if answer.text is None:
+        from unimoer_rag.pipelines.answer import NO_ANSWER
+
+        print_text(Text(NO_ANSWER, "bold"))
+        if answer.hits:
+            print_text("nearest passages:")
+        for hit in answer.hits[:3]:
+            print_text(f"  {hit.score:.3f} {hit.source}:{hit.passage.start}-{hit.passage.end}")
+    else:
+        sure = "" if answer.confidence is None else f"  confidence {answer.confidence:.2f}"
+        print_text(Text.assemble(("" if streamed else answer.text, "bold"), (sure, "dim")))
+    for number, citation in enumerate(answer.citations, start=1):
+        _print_citation(number, citation)
+    spent = ", ".join(f"{stage} {ms:.0f} ms" for stage, ms in answer.timings.items())
+    print_text(Text(f"\n{spent}", "dim"))
+
+
+def _print_citation(number: int, citation: Citation) -> None:
+    p = citation.hit.passage
+    at, end = citation.start - p.start, citation.end - p.start
+    place = f"\n[{number}] {p.source}:{citation.start}-{citation.end}  "
+    if citation.confidence is None:  # the whole passage supports an answer in other words
+        print_text(place)
+        print_text(f"    {_flat(p.text)}")
+        return
+    found = f"{_flat(citation.text)} ({citation.confidence:.2f})"
+    print_text(Text.assemble(place, (found, "dim")))
+    print_text(
+        Text.assemble(
+            f"    {_tail(_flat(p.text[:at]))}",
+            (_flat(p.text[at:end]), "bold green"),
+            _tail(_flat(p.text[end:])[::-1])[::-1],
+        )
+    )
+
+
+def _tail(text: str) -> str:
+    """The last words, as many as a reader needs to see what an answer is about."""
+    return text if len(text) <= _CONTEXT else f"…{text[-_CONTEXT:].partition(' ')[2]}"
+
+
+def _flat(text: str) -> str:
+    """On one line."""
+    return re.sub(r"\s+", " ", text)

@@ -1,0 +1,73 @@
+"""What a pipeline gives: an answer with everything that led to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from unimoer_rag.generation.types import Citation
+from unimoer_rag.retrieval.types import Hit
+
+__all__ = ["NO_ANSWER", "Answer"]
+
+NO_ANSWER = "no answer found"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a pipeline found out.
+
+    Attributes:
+        question: what was asked.
+        text: the answer, or None when nothing supports one.
+        confidence: probability in [0, 1] that the answer is right, 0 without one; None where the
+            generator gives none.
+        citations: what supports the answer, best first; of a reader's answer the first is the
+            answer itself.
+        hits: all passages that were read, best first; after more hops than one, the best of the
+            hop before, then those of the last.
+        timings: milliseconds of each stage, by name.
+        prompt: digest of the prompt, "" where there is none.
+        complete: False for an answer that was cut off at the generator's limit.
+    """
+
+    question: str
+    text: str | None
+    confidence: float | None
+    citations: Sequence[Citation] = ()
+    hits: Sequence[Hit] = ()
+    timings: dict[str, float] = field(default_factory=dict)
+    prompt: str = ""
+    complete: bool = True
+
+    def __str__(self) -> str:
+        if self.text is None:
+            return NO_ANSWER
+        if not self.citations:
+            return self.text
+        source = self.citations[0]
+        return f"{self.text}  [{source.hit.source}:{source.start}-{source.end}]"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as JSON-ready values."""
+        return {
+            "question": self.question,
+            "answer": self.text,
+            "confidence": self.confidence,
+            "citations": [
+                {
+                    "text": c.text,
+                    "source": c.hit.source,
+                    "start": c.start,
+                    "end": c.end,
+                    "confidence": c.confidence,
+                    "passage": c.hit.to_dict(),
+                }
+                for c in self.citations
+            ],
+            "hits": [hit.to_dict() for hit in self.hits],
+            "timings_ms": self.timings,
+            "prompt": self.prompt,
+            "complete": self.complete,
+        }

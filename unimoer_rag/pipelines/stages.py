@@ -1,0 +1,122 @@
+"""The stages around the generator: retrieve and rerank, select, cite."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import accumulate
+
+from unimoer_rag.generation.types import Citation
+from unimoer_rag.model.rows import RowMaker
+from unimoer_rag.pipelines.tracing import Stage, Trace
+from unimoer_rag.retrieval.reranker import Ranked, Reranker
+from unimoer_rag.retrieval.retriever import Filters, UnifiedRetriever
+from unimoer_rag.retrieval.types import Hit
+
+__all__ = ["asearch", "cite", "search", "select"]
+
+
+def search(
+    retriever: UnifiedRetriever, query: str, *, n: int, filters: Filters | None, trace: Trace
+) -> list[Hit]:
+    """Passages found for a query, all of them reranked where the retriever reranks, best first.
+
+    Args:
+        retriever: finds and reranks.
+        query: what to look for.
+        n: passages wanted at least.
+        filters: conditions on passages.
+        trace: times both stages.
+    """
+    with trace.stage("retrieve") as stage:
+        found = retriever.search(query, k=max(n, retriever.rerank), rerank=0, filters=filters)
+        _tell_found(stage, retriever, query, found)
+    if not retriever.rerank:
+        return found
+    with trace.stage("rerank") as stage:
+        order = Reranker(retriever.engine).rank(query, [hit.passage.content for hit in found])
+        return _reranked(stage, retriever, found, order)
+
+
+async def asearch(
+    retriever: UnifiedRetriever, query: str, *, n: int, filters: Filters | None, trace: Trace
+) -> list[Hit]:
+    """`search` without blocking the event loop."""
+    with trace.stage("retrieve") as stage:
+        found = await retriever.asearch(
+            query, k=max(n, retriever.rerank), rerank=0, filters=filters
+        )
+        _tell_found(stage, retriever, query, found)
+    if not retriever.rerank:
+        return found
+    with trace.stage("rerank") as stage:
+        contents = [hit.passage.content for hit in found]
+        order = await Reranker(retriever.engine).arank(query, contents)
+        return _reranked(stage, retriever, found, order)
+
+
+def _tell_found(
+    stage: Stage, retriever: UnifiedRetriever, query: str, found: Sequence[Hit]
+) -> None:
+    stage.tell(
+        {
+            "gen_ai.operation.name": "retrieval",
+            "gen_ai.request.model": retriever.model.checkpoint,
+            "unimoer.mode": retriever.mode,
+            "unimoer.hits": len(found),
+        }
+    )
+    stage.quote({"gen_ai.retrieval.query.text": query})
+
+
+def _reranked(
+    stage: Stage, retriever: UnifiedRetriever, found: Sequence[Hit], order: Sequence[Ranked]
+) -> list[Hit]:
+    hits = [replace(found[place.index], rerank=place.score) for place in order]
+    stage.tell(
+        {
+            "gen_ai.request.model": retriever.model.checkpoint,
+            "unimoer.hits": len(hits),
+            "unimoer.top_score": hits[0].score if hits else None,
+        }
+    )
+    return hits
+
+
+def select(
+    hits: Sequence[Hit],
+    *,
+    n: int,
+    min_score: float,
+    max_tokens: int | None,
+    rows: RowMaker,
+    trace: Trace,
+) -> list[Hit]:
+    """The passages to read: good enough, the best `n` at most, as many of those as fit.
+
+    Args:
+        hits: best first.
+        n: passages at most.
+        min_score: what is scored below is left out.
+        max_tokens: of the passages together; the best one stays however long it is.
+        rows: counts tokens.
+        trace: times it.
+    """
+    with trace.stage("select") as stage:
+        kept = [hit for hit in hits[:n] if hit.score >= min_score]
+        if max_tokens is not None:
+            sums = list(accumulate(rows.count(hit.passage.content) for hit in kept))
+            kept = kept[: max(1, sum(tokens <= max_tokens for tokens in sums))]
+            stage.tell({"unimoer.tokens": sums[len(kept) - 1] if kept else 0})
+        stage.tell({"unimoer.hits": len(kept)})
+    return kept
+
+
+def cite(citations: Iterable[Citation], *, trace: Trace) -> list[Citation]:
+    """Each place once, best first: passages that overlap give the same words twice."""
+    with trace.stage("cite") as stage:
+        places: dict[tuple[str, int, int], Citation] = {}
+        for citation in citations:
+            places.setdefault((citation.hit.source, citation.start, citation.end), citation)
+        stage.tell({"unimoer.citations": len(places)})
+    return list(places.values())

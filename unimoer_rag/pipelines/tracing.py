@@ -1,0 +1,172 @@
+"""The stages of an answer: timed always, and traced where OpenTelemetry is installed.
+
+Spans go to the tracer provider that the program has set up; nothing is set up here. A span is the
+current one only while its stage's own code runs, never while a stream waits for whoever reads it:
+what the reader does meanwhile is no part of the answer, and may happen in another task.
+
+Questions and answers are private: they are told only where OpenTelemetry's own switch for them,
+`OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT`, is on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections import defaultdict
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache
+from importlib import metadata
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from opentelemetry.trace import Span
+
+__all__ = ["Stage", "Trace", "tracing"]
+
+T = TypeVar("T")
+
+_CONTENT = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
+_CAPTURING = ("true", "span_only", "span_and_event")
+_END: Any = object()
+
+
+class Stage:
+    """A stage under way.
+
+    Args:
+        span: None where nothing is traced.
+    """
+
+    def __init__(self, span: Span | None) -> None:
+        self._span = span
+
+    def tell(self, attributes: Mapping[str, Any]) -> None:
+        """Add attributes to the span, those that are None left out."""
+        if self._span is not None:
+            self._span.set_attributes({k: v for k, v in attributes.items() if v is not None})
+
+    def quote(self, attributes: Mapping[str, Any]) -> None:
+        """`tell`, of words of a question or an answer: only where these are asked for."""
+        if os.environ.get(_CONTENT, "").lower() in _CAPTURING:
+            self.tell(attributes)
+
+    def working(self) -> AbstractContextManager[object]:
+        """A block of the stage's own work: spans that start in it belong to this one."""
+        api = _opentelemetry()
+        if self._span is None or api is None:
+            return nullcontext()
+        # What fails is recorded once, where the span ends.
+        current: AbstractContextManager[object] = api.use_span(
+            self._span, record_exception=False, set_status_on_exception=False
+        )
+        return current
+
+    def pieces(self, stream: Iterator[T]) -> Generator[T, None, None]:
+        """The pieces of a stream, whose work is the stage's; closing this closes the stream."""
+        try:
+            while True:
+                with self.working():
+                    piece = next(stream, _END)
+                if piece is _END:
+                    return
+                yield piece
+        finally:
+            if isinstance(stream, Generator):
+                stream.close()
+
+    async def apieces(self, stream: AsyncIterator[T]) -> AsyncGenerator[T, None]:
+        """`pieces`, awaited."""
+        try:
+            while True:
+                with self.working():
+                    piece = await anext(stream, _END)
+                if piece is _END:
+                    return
+                yield piece
+        finally:
+            if isinstance(stream, AsyncGenerator):
+                await stream.aclose()
+
+
+class Trace(Stage):
+    """A whole answer on its way, with the time spent in its stages; `tracing` makes it.
+
+    Args:
+        span: None where nothing is traced.
+    """
+
+    def __init__(self, span: Span | None) -> None:
+        super().__init__(span)
+        self._started = time.perf_counter()
+        self._spent: defaultdict[str, float] = defaultdict(float)
+
+    @property
+    def timings(self) -> dict[str, float]:
+        """Milliseconds of each stage so far, its turns together, and of everything."""
+        spent = {**self._spent, "total": time.perf_counter() - self._started}
+        return {name: round(seconds * 1000, 2) for name, seconds in spent.items()}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[Stage]:
+        """A block that is one stage's work from its first line to its last."""
+        with self.streaming(name) as stage, stage.working():
+            yield stage
+
+    @contextmanager
+    def streaming(self, name: str) -> Iterator[Stage]:
+        """A block in which a stage's work is done by `pieces` or `apieces` alone."""
+        started = time.perf_counter()
+        with _span(name, self._span) as span:
+            try:
+                yield Stage(span)
+            finally:
+                self._spent[name] += time.perf_counter() - started
+
+
+@contextmanager
+def tracing() -> Iterator[Trace]:
+    """A block in which a question is answered."""
+    with _span("answer", None) as span:
+        yield Trace(span)
+
+
+@contextmanager
+def _span(name: str, parent: Span | None) -> Iterator[Span | None]:
+    """A span over a block, current nowhere; what fails in the block is recorded."""
+    api = _opentelemetry()
+    if api is None:
+        yield None
+        return
+    context = None if parent is None else api.set_span_in_context(parent)
+    span: Span = api.get_tracer("unimoer_rag", _version()).start_span(
+        f"unimoer.{name}", context=context
+    )
+    try:
+        yield span
+    except (GeneratorExit, asyncio.CancelledError):
+        span.set_attribute("unimoer.cancelled", True)  # nobody wants the rest: no error
+        raise
+    except BaseException as error:
+        span.record_exception(error)
+        span.set_status(api.Status(api.StatusCode.ERROR, f"{type(error).__name__}: {error}"))
+        raise
+    finally:
+        span.end()
+
+
+@cache
+def _opentelemetry() -> ModuleType | None:
+    try:
+        from opentelemetry import trace
+    except ImportError:
+        return None
+    return trace
+
+
+@cache
+def _version() -> str:
+    return metadata.version("unimoer-rag")
