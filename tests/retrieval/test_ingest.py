@@ -116,6 +116,18 @@ def test_documents_of_one_source_belong_together(in_memory: UnifiedRetriever) ->
     assert [p.text for p in stored(in_memory).values()] == ["One part."]
 
 
+def test_without_replacing_nothing_goes(retriever: UnifiedRetriever) -> None:
+    retriever.add([Document("One tent.", source="a"), Document("Two tents.", source="b")])
+    changed = [Document("One red tent.", source="a"), Document("Two tents.", source="b")]
+    report = retriever.add(changed, replace=False)
+    assert (report.added, report.unchanged, report.removed) == (1, 1, 0)
+    assert sorted(p.text for p in stored(retriever).values()) == [
+        "One red tent.",
+        "One tent.",
+        "Two tents.",
+    ]
+
+
 def test_offsets_and_ids(in_memory: UnifiedRetriever) -> None:
     document = Document(f"  \n{LONG}\ud800 End, café.\n", "a\udfffb", "Ti\udc00tle")
     in_memory.add([document])

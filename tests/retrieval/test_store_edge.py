@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -115,6 +116,25 @@ def test_a_store_may_be_closed_by_another_thread(folder: Path) -> None:
     EdgeStore(folder).close()
 
 
+def test_an_index_without_dense_vectors_searches_by_words_alone(
+    folder: Path, tmp_path: Path
+) -> None:
+    bare = [replace(record, dense=np.zeros(0, np.float32)) for record in RECORDS]
+    queries = [ENCODER.query("refunds"), ENCODER.query("working hours")]
+    with EdgeStore(tmp_path / "bare", dimension=0) as store:
+        store.upsert(bare)
+        store.optimize()
+    with EdgeStore(tmp_path / "bare") as store, EdgeStore(folder) as whole:
+        assert (store.dimension, store.count()) == (0, len(RECORDS))
+        assert store.search_sparse(queries, limit=9) == whole.search_sparse(queries, limit=9)
+        with pytest.raises(InputError, match=r"no dense vectors.*'sparse'"):
+            store.search_dense(np.zeros((1, 0), np.float32), limit=9)
+        with pytest.raises(InputError, match="holds vectors of 0"):
+            store.upsert(RECORDS)
+    with pytest.raises(IndexMismatchError, match="vectors of 0, the model gives 8"):
+        EdgeStore(tmp_path / "bare", dimension=DIMENSION)
+
+
 def test_another_dimension_is_refused(folder: Path) -> None:
     with pytest.raises(
         IndexMismatchError, match=r"vectors of 8, the model gives 9.*another folder"
@@ -128,8 +148,8 @@ def test_no_index_there(tmp_path: Path) -> None:
         with pytest.raises(InputError, match="no index at"):
             EdgeStore(path)
     assert list(tmp_path.iterdir()) == []
-    with pytest.raises(InputError, match="dimension is 0"):
-        EdgeStore(tmp_path / "absent", dimension=0)
+    with pytest.raises(InputError, match="dimension is -1"):
+        EdgeStore(tmp_path / "absent", dimension=-1)
 
 
 def test_other_peoples_folders_stay_untouched(tmp_path: Path) -> None:

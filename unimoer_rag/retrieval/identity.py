@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Protocol
 
 from unimoer_rag.errors import IndexMismatchError, InputError
-from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.retrieval.chunking import Chunking
 from unimoer_rag.retrieval.sparse import BM25Encoder
 from unimoer_rag.retrieval.store import Store
 
-__all__ = ["WHOLE", "ChunkingChoice", "agree", "identity_of"]
+__all__ = ["WHOLE", "ChunkingChoice", "Identified", "agree", "identity_of"]
 
 WHOLE = "whole"
 """Chunking of documents that are passages already: each is kept as it is."""
@@ -20,7 +19,25 @@ WHOLE = "whole"
 ChunkingChoice = Chunking | str | None
 
 
-def identity_of(model: UniMoER, chunking: Chunking | str, encoder: BM25Encoder) -> dict[str, Any]:
+class Identified(Protocol):
+    """What embeds; a `UniMoER` is one."""
+
+    @property
+    def checkpoint(self) -> str:
+        """Its name, for messages."""
+
+    @property
+    def checkpoint_digest(self) -> str:
+        """Differs between models that embed differently."""
+
+    @property
+    def dimension(self) -> int:
+        """Length of its vectors; 0 where nothing is embedded."""
+
+
+def identity_of(
+    model: Identified, chunking: Chunking | str, encoder: BM25Encoder
+) -> dict[str, Any]:
     """The identity an index built with these gets."""
     return {
         "model": model.checkpoint,
@@ -32,7 +49,7 @@ def identity_of(model: UniMoER, chunking: Chunking | str, encoder: BM25Encoder) 
 
 
 def agree(
-    store: Store, model: UniMoER, chunking: ChunkingChoice, encoder: BM25Encoder, *, where: str
+    store: Store, model: Identified, chunking: ChunkingChoice, encoder: BM25Encoder, *, where: str
 ) -> Chunking | str:
     """Record a new index's identity, or check that of an existing one.
 

@@ -6,20 +6,36 @@ nothing else: indexing twice changes nothing, and a killed run goes on where it 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
+from typing import NamedTuple
 
-from unimoer_rag.engine import Engine
-from unimoer_rag.model.jobs import embedding
+import numpy as np
+from numpy.typing import NDArray
+
 from unimoer_rag.retrieval.sources import Problem
 from unimoer_rag.retrieval.sparse import BM25Encoder
 from unimoer_rag.retrieval.store import Record, Store
 from unimoer_rag.retrieval.text import clean_text
 from unimoer_rag.retrieval.types import Document, Passage, Scalar
 
-__all__ = ["AddReport", "Progress", "ingest"]
+__all__ = ["AddReport", "Embed", "Embedded", "Progress", "ingest"]
 
+
+class Embedded(NamedTuple):
+    """Texts as vectors.
+
+    Attributes:
+        vectors: float32 `[n, dimension]`; `[n, 0]` for an index without dense vectors.
+        n_truncated: texts that were too long, embedded by their beginning.
+    """
+
+    vectors: NDArray[np.float32]
+    n_truncated: int = 0
+
+
+Embed = Callable[[Sequence[str]], Embedded]
 Progress = Callable[["AddReport"], None]
 
 # Passages embedded and stored together: enough to fill batches of one length, few enough that a
@@ -59,10 +75,11 @@ def ingest(
     documents: Iterable[Document],
     split: Callable[[Document], Sequence[Passage]],
     *,
-    engine: Engine,
+    embed: Embed,
     store: Store,
     encoder: BM25Encoder,
     report: AddReport,
+    replace: bool = True,
     on_progress: Progress = lambda report: None,
 ) -> AddReport:
     """Cut, embed and store documents; drop what changed documents no longer say.
@@ -72,10 +89,12 @@ def ingest(
     Args:
         documents: what to add.
         split: cuts a document into passages.
-        engine: embeds.
+        embed: gives the passages' vectors.
         store: keeps.
         encoder: weighs the terms of the sparse vectors.
         report: updated as it goes, so that an interrupted run has told what it did.
+        replace: drop what these sources had before. It takes half a kilobyte of memory for every
+            passage that is there; without it memory does not grow, however much is there.
         on_progress: called with the report after every batch.
 
     Raises:
@@ -86,13 +105,15 @@ def ingest(
     # Only sources that were there before can have stale passages. Looking them all up takes a
     # while in a large index, which a few passages are not worth.
     few = len(first) < _BATCH
-    known = {passage.source for passage in first} if few else store.sources().keys()
+    known: Collection[str] = ()
+    if replace:
+        known = {passage.source for passage in first} if few else store.sources().keys()
     current: dict[str, set[str]] = {}
     for batch in chain([first], batches):
         for passage in batch:
             if passage.source in known:
                 current.setdefault(passage.source, set()).add(passage.id)
-        _store(batch, engine, store, encoder, report)
+        _store(batch, embed, store, encoder, report)
         on_progress(report)
     report.removed += _remove_stale(store, current)
     store.optimize()
@@ -138,7 +159,7 @@ def _batches(passages: Iterator[Passage]) -> Iterator[list[Passage]]:
 
 def _store(
     batch: Sequence[Passage],
-    engine: Engine,
+    embed: Embed,
     store: Store,
     encoder: BM25Encoder,
     report: AddReport,
@@ -149,15 +170,14 @@ def _store(
     new = [passage for key, passage in unique.items() if present.get(key) != passage]
     report.unchanged += len(unique) - len(new)
     if new:
-        job = embedding(engine.model, [passage.content for passage in new], "document")
-        vectors = engine.submit(job).result()
+        vectors, n_truncated = embed([passage.content for passage in new])
         store.upsert(
             Record(passage, vector, encoder.document(passage.content))
             for passage, vector in zip(new, vectors, strict=True)
         )
         store.flush()
         report.added += len(new)
-        report.truncated += job.n_truncated
+        report.truncated += n_truncated
 
 
 def _remove_stale(store: Store, current: Mapping[str, set[str]]) -> int:

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import InputError, UnimoerError
 from unimoer_rag.extras import needs_extra
+from unimoer_rag.model.jobs import embedding
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.retrieval.chunking import Chunker, Chunking, whole
 from unimoer_rag.retrieval.identity import WHOLE, ChunkingChoice, agree
-from unimoer_rag.retrieval.ingest import AddReport, Progress, ingest
+from unimoer_rag.retrieval.ingest import AddReport, Embedded, Progress, ingest
 from unimoer_rag.retrieval.search import Filters, Mode, Search, check_settings
 from unimoer_rag.retrieval.sources import scan
 from unimoer_rag.retrieval.sparse import BM25Encoder
@@ -125,6 +126,7 @@ class UnifiedRetriever:
         documents: Iterable[str | Document],
         *,
         source: str = "text",
+        replace: bool = True,
         on_progress: Progress = lambda report: None,
     ) -> AddReport:
         """Index texts or documents; what is there already is left alone.
@@ -135,6 +137,8 @@ class UnifiedRetriever:
         Args:
             documents: texts or documents.
             source: texts get the sources `<source>/<hash of the text>`.
+            replace: let documents take the place of what their sources had. Without it they are
+                only added, in memory that does not grow with the index.
             on_progress: called with the report after every batch.
         """
         if isinstance(documents, str | Document):
@@ -143,7 +147,7 @@ class UnifiedRetriever:
             document if isinstance(document, Document) else _named(document, source, at)
             for at, document in enumerate(documents)
         )
-        return self._ingest(named, AddReport(), on_progress=on_progress)
+        return self._ingest(named, AddReport(), replace=replace, on_progress=on_progress)
 
     def add_path(
         self, path: str | Path, *, on_progress: Progress = lambda report: None
@@ -168,16 +172,22 @@ class UnifiedRetriever:
         *,
         on_progress: Progress,
         precut: bool = False,
+        replace: bool = True,
     ) -> AddReport:
         return ingest(
             documents,
             whole if precut else self._chunker.split,
-            engine=self.engine,
+            embed=self._embed,
             store=self.store,
             encoder=self._encoder,
             report=report,
+            replace=replace,
             on_progress=on_progress,
         )
+
+    def _embed(self, texts: Sequence[str]) -> Embedded:
+        job = embedding(self.model, texts, "document")
+        return Embedded(self.engine.submit(job).result(), job.n_truncated)
 
     def delete(self, ids: Iterable[str] | None = None, *, filters: Filters | None = None) -> int:
         """Remove passages by id, or by filters such as `{"source": "handbook/refunds.md"}`.

@@ -86,16 +86,21 @@ class Search:
             return [[Hit(f.passage, sparse=f.score) for f in found] for found in sparse]
         return [_fuse(d, s)[:limit] for d, s in zip(dense, sparse, strict=True)]
 
-    def rankings(self, model: UniMoER, found: Sequence[Sequence[Hit]]) -> list[Job[Floats]]:
-        """Jobs that rank what was found, one for each query that found something."""
+    def to_rank(self, found: Sequence[Sequence[Hit]]) -> list[tuple[str, list[str]]]:
+        """What a reranker is asked: each query that found something, and the passages' texts."""
         return [
-            ranking(model, query, [hit.passage.content for hit in hits], logits=False)
+            (query, [hit.passage.content for hit in hits])
             for query, hits in zip(self.queries, found, strict=True)
             if hits and self.depth
         ]
 
+    def rankings(self, model: UniMoER, found: Sequence[Sequence[Hit]]) -> list[Job[Floats]]:
+        """Jobs that rank what was found, one for each of `to_rank`."""
+        asked = self.to_rank(found)
+        return [ranking(model, query, texts, logits=False) for query, texts in asked]
+
     def rank(self, found: Sequence[Sequence[Hit]], scores: Sequence[Floats]) -> list[list[Hit]]:
-        """The hits of each query, best first, by the scores of `rankings` where there are any."""
+        """The hits of each query, best first, by the scores of `to_rank` where there are any."""
         if not self.depth:
             return [list(hits[: self.k]) for hits in found]
         left = iter(scores)

@@ -37,7 +37,8 @@ class Record:
 
     Attributes:
         passage: what is stored; its id is the record's key.
-        dense: float array [dimension]; its length does not matter, scores are cosines.
+        dense: float array [dimension]; its length does not matter, scores are cosines. Empty
+            where the index holds no dense vectors.
         sparse: the passage's BM25 weights.
     """
 
@@ -68,7 +69,7 @@ class Store(Protocol):
 
     @property
     def dimension(self) -> int:
-        """Length of the dense vectors."""
+        """Length of the dense vectors; 0 in an index that holds none."""
         ...
 
     def upsert(self, records: Iterable[Record]) -> None:
@@ -188,6 +189,8 @@ def check_records(records: Iterable[Record], dimension: int) -> list[Record]:
 
 def check_vectors(vectors: NDArray[np.float32], dimension: int) -> NDArray[np.float32]:
     """Query vectors as a finite float32 array [queries, dimension]."""
+    if not dimension:
+        raise InputError("this index holds no dense vectors: search it with the mode 'sparse'")
     array = np.asarray(vectors, dtype=np.float32)
     if array.ndim != 2 or (array.shape[1] != dimension and array.size):
         raise InputError(

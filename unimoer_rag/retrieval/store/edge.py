@@ -58,7 +58,8 @@ class EdgeStore:
 
     Args:
         path: the folder; made when `dimension` is given and it is absent or empty.
-        dimension: length of the dense vectors; None takes what the index has.
+        dimension: length of the dense vectors, 0 for an index of BM25 alone; None takes what the
+            index has.
         hnsw_from: passages in a segment from which `optimize` builds a graph. Below it the
             engine compares every vector, which is exact and, at 25,000 passages of 384
             dimensions, still faster than the graph (5 ms a query against 7).
@@ -91,7 +92,7 @@ class EdgeStore:
 
     @property
     def dimension(self) -> int:
-        """Length of the dense vectors."""
+        """Length of the dense vectors; 0 in an index that holds none."""
         return self._manifest.dimension
 
     @property
@@ -131,7 +132,9 @@ class EdgeStore:
                 payload = base.to_payload(record.passage)
                 payload[FLAGS] = flags_of(payload["metadata"])
                 dense = np.asarray(record.dense, dtype=np.float32).tolist()
-                vectors = {base.DENSE: dense, base.SPARSE: _sparse(record.sparse)}
+                vectors: dict[str, Any] = {base.SPARSE: _sparse(record.sparse)}
+                if dense:
+                    vectors[base.DENSE] = dense
                 points.append(edge.Point(uuid.UUID(record.passage.id), vectors, payload))
                 n_bytes += 8 * (len(dense) + 2 * len(record.sparse.values))
                 n_bytes += 4 * len(record.passage.content) + 4 * len(repr(payload["metadata"]))

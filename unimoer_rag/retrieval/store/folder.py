@@ -51,7 +51,8 @@ def check_folder(path: Path, dimension: int | None) -> None:
             raise InputError(
                 f"there is no index at {str(path)!r}; index some documents into it first"
             )
-        base.check_dimension(dimension)
+        if dimension:  # 0: an index without dense vectors
+            base.check_dimension(dimension)
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(
@@ -104,7 +105,8 @@ def _load(
     with load_errors(path):
         shard = edge.EdgeShard.load(str(path / _SHARD), config)
         n_passages = shard.count(edge.CountRequest())
-        has_vector = edge.Filter(must=[edge.HasVectorCondition(base.DENSE)])
+        kind = base.DENSE if manifest.dimension else base.SPARSE
+        has_vector = edge.Filter(must=[edge.HasVectorCondition(kind)])
         n_vectors = shard.count(edge.CountRequest(filter=has_vector))
     # The engine opens some damaged segments as empty ones.
     expected = n_passages if manifest.passages is None else manifest.passages
@@ -119,8 +121,9 @@ def _load(
 
 def _config(dimension: int, hnsw_from: int) -> edge.EdgeConfig:
     threshold_kib = max(1, hnsw_from * dimension * 4 // 1024)
+    dense = edge.EdgeVectorParams(dimension, edge.Distance.Cosine) if dimension else None
     return edge.EdgeConfig(
-        vectors={base.DENSE: edge.EdgeVectorParams(dimension, edge.Distance.Cosine)},
+        vectors={base.DENSE: dense} if dense else {},
         sparse_vectors={base.SPARSE: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf)},
         # A filter that leaves less than full_scan_threshold is answered by comparing all.
         hnsw_config=edge.HnswIndexConfig(

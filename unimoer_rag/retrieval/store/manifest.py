@@ -5,7 +5,7 @@
 | `format` | "unimoer-index" |
 | `version` | 1 |
 | `ready` | false until the engine's files are complete |
-| `dimension` | length of the dense vectors |
+| `dimension` | length of the dense vectors; 0 where there are none |
 | `passages` | how many there were when last flushed; null while changes are being written |
 | `identity` | what the index was built with (checkpoint digest, chunking), or null |
 """
@@ -59,7 +59,7 @@ def read_manifest(folder: Path) -> Manifest:
                 f"{_VERSION}: update unimoer-rag or index the documents again"
             )
         manifest = Manifest(**content)
-        if not isinstance(manifest.dimension, int) or manifest.dimension < 1:
+        if not isinstance(manifest.dimension, int) or manifest.dimension < 0:
             raise ValueError(f"dimension is {manifest.dimension!r}")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise IndexCorruptError(
