@@ -1,4 +1,4 @@
-"""Data sets in the BEIR layout, and runs in the TREC format.
+"""Data sets in the BEIR layout.
 
 A folder holds, plain or gzipped:
 
@@ -14,24 +14,29 @@ the corpus holds no answer) and the id of the passage to read. Standard BEIR fol
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Collection, Container, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from unimoer_rag.errors import DataError, InputError
-from unimoer_rag.evaluation.lines import find_file, json_rows, malformed, numbered_lines
+from unimoer_rag.evaluation.answers import AnswerRules
+from unimoer_rag.evaluation.corpora import Progress, beir_passages, open_corpus, silent
+from unimoer_rag.evaluation.lines import (
+    find_file,
+    json_rows,
+    malformed,
+    numbered_lines,
+    row_id,
+    row_text,
+)
+from unimoer_rag.evaluation.runs import Run, load_run
 from unimoer_rag.retrieval.types import Document
 
-__all__ = ["BeirDataset", "Qrels", "Question", "Run", "load_beir", "load_run"]
+__all__ = ["BeirDataset", "Qrels", "Question", "Run", "load_beir", "load_run", "read_beir"]
 
 Qrels = dict[str, dict[str, int]]
 """Question id -> document id -> grade."""
-
-Run = dict[str, dict[str, float]]
-"""Question id -> document id -> score, higher is better."""
 
 _N_EXAMPLES = 3  # named in a message about many ids
 
@@ -60,13 +65,15 @@ class BeirDataset:
     Attributes:
         name: the folder's name.
         split: which questions these are.
-        corpus: document id -> document; a document's `source` is its id.
+        corpus: document id -> document; a document's `source` is its id. A large one is on disk
+            (`DiskCorpus`): go through its `values()`, do not list them.
         questions: in the order of the file.
         qrels: judgements, for the questions that have any.
         relevance_level: lowest grade that counts as relevant. 1, or 2 where grades reach 3, as on
             the TREC Deep Learning tracks (0 irrelevant, 1 related, 2 highly relevant, 3 perfect).
         n_judged_outside: judged documents that the corpus does not hold. Not an error: a reranking
             pool keeps the judgements of the whole collection, and recall counts them.
+        answer_rules: whose official script defines the F1 of its answers.
     """
 
     name: str
@@ -76,6 +83,7 @@ class BeirDataset:
     qrels: Qrels = field(repr=False)
     relevance_level: int = 1
     n_judged_outside: int = 0
+    answer_rules: AnswerRules = "squad"
 
     @property
     def golds(self) -> dict[str, tuple[str, ...]]:
@@ -105,11 +113,23 @@ class BeirDataset:
         return replace(self, questions=questions, qrels=qrels)
 
 
-def load_beir(folder: str | Path, split: str) -> BeirDataset:
+def load_beir(
+    folder: str | Path,
+    split: str | None = None,
+    *,
+    cache: Path | None = None,
+    on_progress: Progress = silent,
+) -> BeirDataset:
     """Read one split of a data set in the BEIR layout.
 
     With `queries.SPLIT.jsonl` every question of that file counts, judged or not. With a
     `queries.jsonl` shared by all splits, the questions are those that the split judges.
+
+    Args:
+        folder: of the data set.
+        split: which questions; by default `test`, or the only split there is.
+        cache: where a large corpus is kept to be read from disk, see `open_corpus`.
+        on_progress: told of what takes long, see `open_corpus`.
 
     Raises:
         DataError: the folder, a file or the split is missing, a line is malformed, the corpus or
@@ -121,6 +141,7 @@ def load_beir(folder: str | Path, split: str) -> BeirDataset:
     folder = Path(folder)
     if not folder.is_dir():
         raise DataError(f"no data set folder at {str(folder)!r}: name a folder in the BEIR layout")
+    split = split or _default_split(folder)
     qrels_path = find_file(folder / "qrels", f"{split}.tsv")
     if qrels_path is None:
         splits = ", ".join(_splits(folder)) or "none"
@@ -133,8 +154,44 @@ def load_beir(folder: str | Path, split: str) -> BeirDataset:
     if questions_path is None or corpus_path is None:
         wanted = "corpus.jsonl" if corpus_path is None else f"queries.{split}.jsonl"
         raise DataError(f"{str(folder)!r} has no {wanted} (nor {wanted}.gz)")
+    return read_beir(
+        name=folder.resolve().name,
+        split=split,
+        corpus_path=corpus_path,
+        questions_path=questions_path,
+        qrels_path=qrels_path,
+        all_questions=own_questions is not None,
+        cache=cache,
+        on_progress=on_progress,
+    )
 
-    corpus = _read_corpus(corpus_path)
+
+def read_beir(
+    *,
+    name: str,
+    split: str,
+    corpus_path: Path,
+    questions_path: Path,
+    qrels_path: Path,
+    all_questions: bool = False,
+    cache: Path | None = None,
+    on_progress: Progress = silent,
+) -> BeirDataset:
+    """`load_beir` for files that need not lie in one folder.
+
+    Args:
+        name: of the data set.
+        split: which questions these are.
+        corpus_path: its `corpus.jsonl`.
+        questions_path: its `queries.jsonl`.
+        qrels_path: the split's judgements.
+        all_questions: keep those without judgements.
+        cache: see `load_beir`.
+        on_progress: see `load_beir`.
+
+    Raises:
+        DataError: see `load_beir`.
+    """
     qrels = _read_qrels(qrels_path)
     questions = _read_questions(questions_path)
     _check_known(
@@ -142,17 +199,18 @@ def load_beir(folder: str | Path, split: str) -> BeirDataset:
         {q.id for q in questions},
         f"{qrels_path} judges questions that {questions_path.name} does not hold",
     )
-    if own_questions is None:
+    if not all_questions:
         questions = [q for q in questions if q.id in qrels]
     if not questions:
         raise DataError(f"{questions_path} holds no questions for the split {split!r}")
+    corpus = open_corpus(corpus_path, beir_passages, cache=cache, on_progress=on_progress)
     _check_known(
         dict.fromkeys(q.context for q in questions if q.context is not None),
         corpus,
         f"{questions_path} names contexts that {corpus_path.name} does not hold",
     )
     judged = {doc_id for grades in qrels.values() for doc_id in grades}
-    outside = judged - corpus.keys()
+    outside = {doc_id for doc_id in judged if doc_id not in corpus}
     if judged and outside == judged:
         # Some strangers are a pool cut from a collection; only strangers are another corpus.
         _check_known(
@@ -162,7 +220,7 @@ def load_beir(folder: str | Path, split: str) -> BeirDataset:
         )
     top = max((grade for grades in qrels.values() for grade in grades.values()), default=1)
     return BeirDataset(
-        name=folder.resolve().name,
+        name=name,
         split=split,
         corpus=corpus,
         questions=questions,
@@ -172,61 +230,11 @@ def load_beir(folder: str | Path, split: str) -> BeirDataset:
     )
 
 
-def load_run(path: str | Path) -> Run:
-    """Read a run in the TREC format: `question Q0 document rank score tag`, plain or gzipped.
-
-    As in trec_eval the score orders the documents, and the rank column is ignored.
-
-    Raises:
-        DataError: the file is missing or empty, a line is malformed, or a document comes twice.
-    """
-    path = Path(path)
-    run: Run = {}
-    for number, line in numbered_lines(path):
-        columns = line.split()
-        if len(columns) != 6:
-            raise malformed(
-                path,
-                number,
-                f"{len(columns)} columns",
-                "the six of a TREC run: question, Q0, document, rank, score, tag",
-            )
-        qid, _, doc_id, _, score_text, _ = columns
-        try:
-            score = float(score_text)
-        except ValueError:
-            score = math.nan
-        if not math.isfinite(score):
-            raise malformed(path, number, f"the score {score_text!r}", "a finite number")
-        scores = run.setdefault(qid, {})
-        if doc_id in scores:
-            raise malformed(
-                path, number, f"document {doc_id!r} again for question {qid!r}", "each pair once"
-            )
-        scores[doc_id] = score
-    if not run:
-        raise DataError(f"{path} is empty: expected a TREC run")
-    return run
-
-
-def _read_corpus(path: Path) -> dict[str, Document]:
-    corpus: dict[str, Document] = {}
-    for number, row in json_rows(path):
-        doc_id = _id(row, path, number, corpus)
-        title = row.get("title") or ""
-        if not isinstance(title, str):
-            raise malformed(path, number, f"a title of type {type(title).__name__}", "a string")
-        corpus[doc_id] = Document(text=_text(row, path, number), source=doc_id, title=title)
-    if not corpus:
-        raise DataError(f"{path} is empty: expected one JSON document a line")
-    return corpus
-
-
 def _read_questions(path: Path) -> list[Question]:
     questions: dict[str, Question] = {}
     for number, row in json_rows(path):
-        qid = _id(row, path, number, questions)
-        text = _text(row, path, number)
+        qid = row_id(row, path, number, taken=questions)
+        text = row_text(row, path, number)
         if not text.strip():
             raise malformed(path, number, f"an empty text for question {qid!r}", "a question")
         answers, context = row.get("answers"), row.get("context")
@@ -266,27 +274,23 @@ def _read_qrels(path: Path) -> Qrels:
     return qrels
 
 
-def _id(row: dict[str, Any], path: Path, number: int, taken: Container[str]) -> str:
-    value = row.get("_id")
-    if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
-        raise malformed(path, number, f"_id {value!r}", "a non-empty string")
-    if str(value) in taken:
-        raise malformed(path, number, f"_id {value!r} a second time", "unique ids")
-    return str(value)
-
-
-def _text(row: dict[str, Any], path: Path, number: int) -> str:
-    value = row.get("text")
-    if not isinstance(value, str):
-        raise malformed(path, number, f"text {value!r}", "a string")
-    return value
-
-
 def _check_known(named: Collection[str], known: Container[str], problem: str) -> None:
     unknown = [name for name in named if name not in known]
     if unknown:
         shown = ", ".join(map(repr, unknown[:_N_EXAMPLES]))
         raise DataError(f"{problem}: {len(unknown)} of {len(named)}, for example {shown}")
+
+
+def _default_split(folder: Path) -> str:
+    splits = _splits(folder)
+    if "test" in splits or not splits:
+        return "test"
+    if len(splits) > 1:
+        raise DataError(
+            f"{str(folder)!r} has no split 'test' but {', '.join(splits)}: say which, "
+            f"as in --split {splits[0]}"
+        )
+    return splits[0]
 
 
 def _splits(folder: Path) -> list[str]:

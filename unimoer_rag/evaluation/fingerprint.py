@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Iterable
-from typing import Any
 
 from unimoer_rag.evaluation.datasets import BeirDataset
+from unimoer_rag.evaluation.digest import SetDigest, row_line
+from unimoer_rag.evaluation.disk_corpus import DiskCorpus
 
 __all__ = ["corpus_sha256", "questions_sha256"]
 
 
 def corpus_sha256(dataset: BeirDataset) -> str:
     """Of every passage's id, title and text; their order does not count."""
-    return _digest([doc_id, d.title, d.text] for doc_id, d in sorted(dataset.corpus.items()))
+    if isinstance(dataset.corpus, DiskCorpus):
+        return dataset.corpus.sha256  # taken when it was stored
+    digest = SetDigest()
+    for doc_id, document in dataset.corpus.items():
+        digest.add([doc_id, document.title, document.text])
+    return digest.hexdigest()
 
 
 def questions_sha256(dataset: BeirDataset) -> str:
@@ -22,16 +26,8 @@ def questions_sha256(dataset: BeirDataset) -> str:
 
     The order of questions and judgements does not count.
     """
-    rows = (
-        [q.id, q.text, q.answers, q.context, sorted(dataset.qrels.get(q.id, {}).items())]
-        for q in sorted(dataset.questions, key=lambda q: q.id)
-    )
-    return _digest([[dataset.relevance_level], *rows])
-
-
-def _digest(rows: Iterable[Any]) -> str:
-    digest = hashlib.sha256()
-    for row in rows:
-        # One line each: JSON escapes line ends, so that rows cannot run into each other.
-        digest.update(json.dumps(row, separators=(",", ":")).encode("ascii") + b"\n")
+    digest = hashlib.sha256(row_line([dataset.relevance_level]))
+    for q in sorted(dataset.questions, key=lambda q: q.id):
+        judged = sorted(dataset.qrels.get(q.id, {}).items())
+        digest.update(row_line([q.id, q.text, q.answers, q.context, judged]))
     return digest.hexdigest()
