@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from unimoer_rag.engine import Engine
 from unimoer_rag.evaluation.datasets import BeirDataset, Question
+from unimoer_rag.evaluation.systems.pipeline import Answering
+from unimoer_rag.evaluation.systems.types import Progress
 from unimoer_rag.evaluation.timing import Timings
 from unimoer_rag.model.jobs import Reading, reading
-from unimoer_rag.pipelines.rag import RagPipeline
-from unimoer_rag.retrieval.retriever import UnifiedRetriever
 
 __all__ = ["Answers", "measure_pipeline", "measure_reading", "read_contexts"]
 
 # Questions under way at once: enough to fill batches, few enough to report progress.
 _BLOCK = 64
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +26,21 @@ class Answers:
 
     Attributes:
         origin: where the answers come from, in words.
-        predictions: question id -> answer, "" where it abstained.
+        predictions: question id -> the answer that is scored. Where every question has an answer
+            nothing is gained by abstaining, so this is then the best guess; "" for an abstention.
+        given: question id -> the answer that a user is given, "" where it abstained.
+        citations: question id -> ids of the documents that an answer given cites, best first;
+            without the questions that were answered from a given passage.
+        read: question id -> ids of the documents that the answer was made from, best first.
+        prompt: digest of the generator's prompt, "" where there is none.
     """
 
     origin: str
-    predictions: dict[str, str]
+    predictions: Mapping[str, str]
+    given: Mapping[str, str]
+    citations: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    read: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    prompt: str = ""
 
 
 def measure_reading(
@@ -63,7 +71,8 @@ def measure_reading(
         _submit(engine, dataset, question).result()
 
     timings.time("read", [partial(alone, question) for question in questions[:n_timed]])
-    return Answers("the gold passage", predictions)
+    contexts = {q.id: [q.context] for q in questions if q.context is not None}
+    return Answers("the gold passage", predictions, predictions, read=contexts)
 
 
 def read_contexts(
@@ -89,26 +98,50 @@ def _submit(engine: Engine, dataset: BeirDataset, question: Question) -> Future[
 
 
 def measure_pipeline(
-    retriever: UnifiedRetriever, dataset: BeirDataset, *, timings: Timings, on_progress: Progress
+    pipeline: Answering,
+    dataset: BeirDataset,
+    *,
+    first_stage: str,
+    threshold: float,
+    timings: Timings,
+    on_progress: Progress,
 ) -> Answers:
     """Answer by retrieving, reranking and reading; an abstention is the empty answer.
 
     Args:
-        retriever: over the data set's corpus.
+        pipeline: over the data set's corpus; it gives every answer it has a confidence for.
         dataset: with answers.
+        first_stage: how it searches, in a word.
+        threshold: an answer of less confidence counts as an abstention.
         timings: takes the times of `answer` and of the pipeline's stages.
         on_progress: called with what is done and its size.
     """
-    pipeline = RagPipeline(retriever)
     questions = [q for q in dataset.questions if q.answers is not None]
+    must_answer = all(q.answers for q in questions)
     predictions: dict[str, str] = {}
+    given: dict[str, str] = {}
+    citations: dict[str, Sequence[str]] = {}
+    read: dict[str, Sequence[str]] = {}
+    prompt = ""
     with timings.run("answer", len(questions)):
         for at, question in enumerate(questions, start=1):
             answer = pipeline.answer(question.text)
-            predictions[question.id] = answer.text or ""
+            guess = answer.text or ""
+            given[question.id] = guess if _sure(answer.confidence, threshold) else ""
+            predictions[question.id] = guess if must_answer else given[question.id]
+            cited = [c.hit.source for c in answer.citations if _sure(c.confidence, threshold)]
+            citations[question.id] = list(dict.fromkeys(cited))
+            read[question.id] = list(dict.fromkeys(hit.source for hit in answer.hits))
+            prompt = answer.prompt or prompt
             stages = dict(answer.timings)
             timings.calls.setdefault("answer", []).append(stages.pop("total"))
             for stage, elapsed in stages.items():
                 timings.stages.setdefault(f"answer/{stage}", []).append(elapsed)
             on_progress("answering", at, len(questions))
-    return Answers(f"the whole pipeline, {retriever.mode} search", predictions)
+    origin = f"the whole pipeline, {first_stage} search"
+    return Answers(origin, predictions, given, citations, read, prompt)
+
+
+def _sure(confidence: float | None, threshold: float) -> bool:
+    """Whether an answer is given; a generator without confidences abstains by itself."""
+    return confidence is None or confidence >= threshold

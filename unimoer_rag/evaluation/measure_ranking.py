@@ -2,51 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unimoer_rag.engine import Engine
 from unimoer_rag.errors import DataError
 from unimoer_rag.evaluation.datasets import BeirDataset, Question, Run
 from unimoer_rag.evaluation.passages import answer_in_passage
 from unimoer_rag.evaluation.ranking import per_query
 from unimoer_rag.evaluation.summary import Rows
+from unimoer_rag.evaluation.systems.types import Finder, Progress, System
 from unimoer_rag.evaluation.timing import Timings
-from unimoer_rag.model.jobs import ranking
-from unimoer_rag.retrieval.retriever import UnifiedRetriever
+from unimoer_rag.retrieval.reranker import best_first
 
-__all__ = ["Stages", "measure_ranking", "search_run"]
+__all__ = ["Stages", "asked", "measure_ranking", "rerank_run", "search_run"]
 
 # Deep enough for recall@100.
 _RETRIEVED = 100
 # Questions under way at once: enough to fill batches, few enough to report progress.
 _BLOCK = 64
 
-Progress = Callable[[str, int, int], None]
-
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """Measures of both stages, by question.
+    """Both stages, and their measures by question.
 
     Attributes:
-        retrieval: of the first stage.
+        first: what the first stage found.
+        second: the same reranked; empty where nothing was.
+        retrieval: measures of the first stage.
         rerank: of the second.
     """
 
+    first: Run = field(default_factory=dict)
+    second: Run = field(default_factory=dict)
     retrieval: Rows = field(default_factory=dict)
     rerank: Rows = field(default_factory=dict)
 
 
+def asked(dataset: BeirDataset) -> list[Question]:
+    """The questions that a ranking is measured by: the judged ones.
+
+    Where nothing is judged, as over the whole of Wikipedia, those with an answer: whether it
+    stands in a passage can be seen.
+    """
+    judged = [q for q in dataset.questions if q.id in dataset.qrels]
+    return judged or [q for q in dataset.questions if q.answers]
+
+
 def measure_ranking(
-    engine: Engine,
+    system: System,
     dataset: BeirDataset,
-    source: UnifiedRetriever | Run,
+    source: Finder | Run,
     *,
     depth: int,
     rerank: bool,
@@ -57,9 +67,9 @@ def measure_ranking(
     """Measure a first stage and, where asked, its reranking.
 
     Args:
-        engine: runs the RERANK task.
-        dataset: with judgements.
-        source: the first stage: a retriever over the corpus, or a run.
+        system: ranks.
+        dataset: with judgements, or with answers.
+        source: the first stage: what searches the corpus, or a run.
         depth: how many results are reranked; a run is rescored whole.
         rerank: measure the second stage too.
         n_timed: single calls timed.
@@ -69,31 +79,33 @@ def measure_ranking(
     Raises:
         DataError: a run without any of these questions, or with documents the corpus lacks.
     """
-    judged = [q for q in dataset.questions if q.id in dataset.qrels]
-    if isinstance(source, UnifiedRetriever):
-        with timings.run("search", len(judged)):
-            first = search_run(source, judged, max(_RETRIEVED, depth), on_progress)
-        timings.time("search", [partial(source.search, q.text, rerank=0) for q in judged[:n_timed]])
-    else:
-        first = _known(source, dataset, judged)
+    questions = asked(dataset)
+    if isinstance(source, dict):
+        first = _known(source, dataset, questions)
         depth = max(map(len, first.values()))
-    retrieval = _measure(dataset, first)
+    else:
+        with timings.run("search", len(questions)):
+            first = search_run(source, questions, max(_RETRIEVED, depth), on_progress)
+        singly = [partial(source.search, q.text, rerank=0) for q in questions[:n_timed]]
+        timings.time("search", singly)
+    retrieval = _measure(dataset, questions, first)
     if not rerank:
-        return Stages(retrieval)
-    found = [q for q in judged if first.get(q.id)]
+        return Stages(first, retrieval=retrieval)
+    found = [q for q in questions if first.get(q.id)]
     with timings.run("rerank", len(found)):
-        second = _rerank(engine, dataset, judged, first, depth, on_progress)
+        second = rerank_run(system, dataset, questions, first, depth, on_progress)
 
     def cold(question: Question) -> None:
-        engine.cache.clear()
-        _score(engine, dataset, question, _order(first[question.id])[:depth]).result()
+        system.forget()
+        top = _order(first[question.id])[:depth]
+        system.rank([question.text], [[dataset.content(document) for document in top]])
 
     timings.time("rerank", [partial(cold, question) for question in found[:n_timed]])
-    return Stages(retrieval, _measure(dataset, second))
+    return Stages(first, second, retrieval, _measure(dataset, questions, second))
 
 
 def search_run(
-    retriever: UnifiedRetriever,
+    retriever: Finder,
     questions: Sequence[Question],
     n: int,
     on_progress: Progress,
@@ -109,11 +121,13 @@ def search_run(
     return run
 
 
-def _measure(dataset: BeirDataset, run: Run) -> Rows:
+def _measure(dataset: BeirDataset, questions: Sequence[Question], run: Run) -> Rows:
     """The ranking measures, and where the questions have answers, whether they were found."""
-    measured = per_query(dataset.qrels, run, relevance_level=dataset.relevance_level)
-    answered = answer_in_passage(dataset, run)
-    return {qid: {**row, **answered.get(qid, {})} for qid, row in measured.items()}
+    judged: Rows = {}
+    if dataset.qrels:
+        judged = per_query(dataset.qrels, run, relevance_level=dataset.relevance_level)
+    answered = answer_in_passage(dataset, questions, run)
+    return {q.id: {**judged.get(q.id, {}), **answered.get(q.id, {})} for q in questions}
 
 
 def _known(run: Run, dataset: BeirDataset, judged: Sequence[Question]) -> Run:
@@ -134,38 +148,43 @@ def _known(run: Run, dataset: BeirDataset, judged: Sequence[Question]) -> Run:
     return part
 
 
-def _rerank(
-    engine: Engine,
+def rerank_run(
+    system: System,
     dataset: BeirDataset,
-    judged: Sequence[Question],
+    questions: Sequence[Question],
     first: Run,
     depth: int,
     on_progress: Progress,
 ) -> Run:
-    """The first `depth` of each ranking by our logits, above the rest in their old order."""
+    """The first `depth` of each ranking by the system's scores, above the rest as they were."""
     run: Run = {}
-    for at in range(0, len(judged), _BLOCK):
-        block = [q for q in judged[at : at + _BLOCK] if first.get(q.id)]
-        ordered = {q.id: _order(first[q.id]) for q in block}
-        # All are queued before the first is awaited, so that they share batches.
-        futures = {q.id: _score(engine, dataset, q, ordered[q.id][:depth]) for q in block}
-        for question in block:
-            ids = ordered[question.id]
-            logits = futures[question.id].result()
-            top = dict(zip(ids[:depth], map(float, logits), strict=True))
-            floor = min(top.values())
-            rest = {d: floor - n for n, d in enumerate(ids[depth:], start=1)}
-            run[question.id] = {**top, **rest}
-        on_progress("reranking", min(at + _BLOCK, len(judged)), len(judged))
+    for at in range(0, len(questions), _BLOCK):
+        block = [q for q in questions[at : at + _BLOCK] if first.get(q.id)]
+        ordered = [_order(first[q.id]) for q in block]
+        texts = [[dataset.content(document) for document in ids[:depth]] for ids in ordered]
+        scored = system.rank([q.text for q in block], texts)
+        for question, ids, scores in zip(block, ordered, scored, strict=True):
+            run[question.id] = _reordered(ids, scores)
+        on_progress("reranking", min(at + _BLOCK, len(questions)), len(questions))
     return run
+
+
+def _reordered(ids: Sequence[str], scores: NDArray[np.float32]) -> dict[str, float]:
+    """Scores of all `ids`: the first by `scores`, above the others as they were.
+
+    Equal scores are parted by the smallest step, or the measures would order them by name where a
+    search keeps the first stage's order.
+    """
+    order = [ids[at] for at in best_first(scores)]
+    falling = np.sort(scores.astype(np.float32))[::-1]
+    run: dict[str, float] = {}
+    last = np.float32(np.inf)
+    for document, score in zip(order, falling, strict=True):
+        last = min(score, np.nextafter(last, np.float32(-np.inf)))
+        run[document] = float(last)
+    floor = float(last)
+    return run | {d: floor - n for n, d in enumerate(ids[len(scores) :], start=1)}
 
 
 def _order(scores: Mapping[str, float]) -> list[str]:
     return sorted(scores, key=lambda document: -scores[document])
-
-
-def _score(
-    engine: Engine, dataset: BeirDataset, question: Question, documents: Sequence[str]
-) -> Future[NDArray[np.float32]]:
-    texts = [dataset.content(document) for document in documents]
-    return engine.submit(ranking(engine.model, question.text, texts, logits=True))

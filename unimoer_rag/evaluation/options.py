@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unimoer_rag.errors import InputError
+from unimoer_rag.evaluation.judged import Judge
+from unimoer_rag.generation.extractive import check_threshold
+from unimoer_rag.generation.types import THRESHOLD
 from unimoer_rag.retrieval.retriever import Mode
 
 __all__ = ["PARTS", "EvalOptions"]
@@ -20,11 +23,16 @@ class EvalOptions:
 
     Attributes:
         parts: some of `PARTS`.
-        depth: how many of the first stage's results are reranked; a given run is rescored whole.
+        depth: how many of the first stage's results are reranked, 0 for none; a given run is
+            rescored whole.
         mode: the first stage, see `UnifiedRetriever`.
         index: folder that keeps the index for the next time; a temporary one by default.
         n_timed: single calls timed for each latency; 0 times none.
+        threshold: of the pipeline: an answer of less confidence counts as an abstention.
         seed: of the resampling behind the intervals.
+        n_worst: of how many of the worst questions the result tells everything, texts included.
+        ragas: judge the answers with ragas too.
+        judge: the language model that ragas asks; without it only what needs none is computed.
 
     Raises:
         InputError: a part is unknown, there is none, or a number is too small.
@@ -35,7 +43,11 @@ class EvalOptions:
     mode: Mode = "dense"
     index: Path | None = None
     n_timed: int = 30
+    threshold: float = THRESHOLD
     seed: int = 0
+    n_worst: int = 0
+    ragas: bool = False
+    judge: Judge | None = None
 
     def __post_init__(self) -> None:
         parts = [self.parts] if isinstance(self.parts, str) else self.parts
@@ -45,9 +57,13 @@ class EvalOptions:
                 f"cannot measure the parts {self.parts!r}: expected a list of some of "
                 f"{', '.join(PARTS)}"
             )
-        if self.depth < 1:
-            raise InputError(f"depth is {self.depth}: expected at least 1 result to rerank")
+        if self.judge is not None and not self.ragas:
+            raise InputError("a judge is given, which only ragas asks: set ragas too")
+        if self.depth < 0:
+            raise InputError(f"depth is {self.depth}: expected a number of results to rerank, or 0")
         if self.n_timed < 0:
             raise InputError(f"n_timed is {self.n_timed}: expected a number of calls, or 0")
-        if self.seed < 0:
-            raise InputError(f"seed is {self.seed}: expected 0 or a positive number")
+        check_threshold(self.threshold)
+        for name in ("seed", "n_worst"):
+            if (value := getattr(self, name)) < 0:
+                raise InputError(f"{name} is {value}: expected 0 or a positive number")

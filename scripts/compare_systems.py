@@ -1,0 +1,92 @@
+#!/usr/bin/env python3
+"""Measure several systems on one data set and print them side by side.
+
+python scripts/compare_systems.py --data DIR/nq
+python scripts/compare_systems.py --data DIR/nq bm25 unimoer \
+    "two-models --reranker DIR/cross-encoder" "unimoer --mode hybrid"
+
+A system is a name that `unimoer-rag eval --system` takes, with options of its own behind it. Each
+runs in a process of its own, so that its peak of memory is its own. Systems whose result is there
+already are not measured again; one that fails does not keep the others back.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+# What runs without any network.
+DEFAULT = ("bm25", "backbone-cosine", "backbone", "unimoer")
+
+
+def command(system: str, data: Path, split: str, options: str) -> list[str]:
+    """The words of one measurement."""
+    name, *own = shlex.split(system)
+    return [
+        *("unimoer-rag", "eval", "--data", str(data), "--split", split, "--system", name),
+        *own,
+        *shlex.split(options),
+    ]
+
+
+def target(out: Path, system: str, data: Path, split: str) -> Path:
+    """Where a system's result on a data set is kept; options are part of its name."""
+    return (
+        out / f"{data.name}-{split}" / f"{re.sub(r'[^0-9A-Za-z.]+', '-', system).strip('-')}.json"
+    )
+
+
+def measure(words: Sequence[str], file: Path, *, data: Path) -> bool:
+    """Run one measurement and keep its result, with the command in it; whether it succeeded."""
+    part = file.with_suffix(".part")
+    done = subprocess.run(
+        [sys.executable, "-m", "unimoer_rag.cli.main", *words[1:], "--json", str(part)],
+        check=False,
+        stdout=subprocess.DEVNULL,
+    )
+    if done.returncode:
+        return False
+    shown = shlex.join(word.replace(str(data), f"DIR/{data.name}") for word in words)
+    result = {"command": f"{shown} --json OUT", **json.loads(part.read_text(encoding="utf-8"))}
+    part.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    part.replace(file)
+    return True
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure what is missing, then print the table; 1 where a system failed."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("systems", nargs="*", default=DEFAULT, metavar="SYSTEM")
+    parser.add_argument("--data", type=Path, required=True, help="folder of the data set")
+    parser.add_argument("--split", default="dev")
+    parser.add_argument("--out", type=Path, default=Path("results/systems"))
+    parser.add_argument("--options", default="", help='for every system, such as "--limit 100"')
+    chosen = parser.parse_args(arguments)
+    files, failed = [], []
+    for system in chosen.systems:
+        file = target(chosen.out, system, chosen.data, chosen.split)
+        words = command(system, chosen.data, chosen.split, chosen.options)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        print(f"{file} is there already" if file.exists() else shlex.join(words), file=sys.stderr)
+        if file.exists() or measure(words, file, data=chosen.data):
+            files.append(str(file))
+        else:
+            failed.append(system)
+    if files:
+        table = [sys.executable, "-m", "unimoer_rag.cli.main", "report", "table", *files]
+        subprocess.run(table, check=True)
+    for system in failed:
+        print(f"not measured: {system}", file=sys.stderr)
+    return int(bool(failed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,139 @@
+"""The protocol of everything that a data set can measure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from unimoer_rag.engine import Engine
+from unimoer_rag.model.rows import Side
+from unimoer_rag.retrieval.retriever import OnStage
+from unimoer_rag.retrieval.types import Document, Hit
+
+__all__ = ["Embedder", "Finder", "Progress", "Ranker", "System"]
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done and how much there is."""
+
+
+class Embedder(Protocol):
+    """Texts to vectors: the first stage of a baseline."""
+
+    @property
+    def dimension(self) -> int:
+        """Length of the vectors."""
+
+    @property
+    def modules(self) -> Sequence[torch.nn.Module]:
+        """What is loaded for it."""
+
+    def describe(self) -> Mapping[str, Any]:
+        """JSON-ready: what it is made of; `model` is its name."""
+
+    def embed(self, texts: Sequence[str], side: Side) -> NDArray[np.float32]:
+        """L2-normalised vectors, float32 `[n, dimension]`, of queries or of documents."""
+
+
+class Ranker(Protocol):
+    """Scores a query's documents: the second stage of a baseline."""
+
+    @property
+    def probabilistic(self) -> bool:
+        """Whether its scores are probabilities of relevance, in [0, 1].
+
+        A reader weighs what it finds in a passage by those, and by nothing else.
+        """
+
+    @property
+    def modules(self) -> Sequence[torch.nn.Module]:
+        """What is loaded for it; a model shared with the embedder is named by both."""
+
+    def describe(self) -> Mapping[str, Any]:
+        """JSON-ready: what it is made of; `model` is its name."""
+
+    def rank(self, query: str, documents: Sequence[str]) -> NDArray[np.float32]:
+        """Scores of the documents, float32 `[n]`, higher is better."""
+
+
+class Finder(Protocol):
+    """Searches an indexed corpus; `UnifiedRetriever` is one."""
+
+    def search(
+        self,
+        query: str,
+        *,
+        k: int | None = None,
+        rerank: int | None = None,
+        on_stage: OnStage = ...,
+    ) -> list[Hit]:
+        """The best passages for a query, best first; see `UnifiedRetriever.search`."""
+
+    def search_batch(
+        self, queries: Sequence[str], *, k: int | None = None, rerank: int | None = None
+    ) -> list[list[Hit]]:
+        """`search` for many queries at once."""
+
+
+class System(Protocol):
+    """Finds passages of a corpus for questions, ranks texts, and may read answers out of them."""
+
+    @property
+    def name(self) -> str:
+        """What results call it."""
+
+    @property
+    def reranks(self) -> bool:
+        """Whether it has a second stage."""
+
+    @property
+    def reader(self) -> Engine | None:
+        """Runs the READ task for it; None where nothing reads."""
+
+    @property
+    def modules(self) -> Sequence[torch.nn.Module]:
+        """Everything that is loaded for finding and ranking, the reader included."""
+
+    def describe(self) -> Mapping[str, Any]:
+        """JSON-ready: checkpoints, revisions and settings that its numbers depend on."""
+
+    def over(
+        self,
+        corpus: Mapping[str, Document],
+        *,
+        index: Path,
+        first_stage: str,
+        depth: int,
+        on_progress: Progress,
+    ) -> AbstractContextManager[Finder]:
+        """The corpus indexed, each document whole, and nothing else.
+
+        Args:
+            corpus: document id -> document, whose `source` is its id.
+            index: folder of the index; what it holds already is not encoded again.
+            first_stage: "dense", "sparse" or "hybrid".
+            depth: first-stage results that a search reranks where it says nothing else.
+            on_progress: called with "indexing", what is done and its size.
+
+        Raises:
+            DataError: the index holds passages of something else.
+            InputError: it has no such first stage.
+        """
+
+    def rank(
+        self, questions: Sequence[str], documents: Sequence[Sequence[str]]
+    ) -> list[NDArray[np.float32]]:
+        """Scores of each question's documents, higher is better; only their order counts.
+
+        Args:
+            questions: one for each list of documents.
+            documents: as the model sees them, the title first.
+        """
+
+    def forget(self) -> None:
+        """Drop what is cached between calls, so that the next one is timed as a first one."""
