@@ -31,6 +31,23 @@ def test_writes_json_and_prints_a_table(run: Command, dataset: Path, tmp_path: P
     assert {"em", "f1"} <= set(measured["answers"])
 
 
+def test_answers_by_a_pipeline_of_a_file(run: Command, dataset: Path, tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("hops: 2\nretrieve: {mode: hybrid, rerank: 3}\nselect: {n_read: 2}\n")
+    words = ("eval", *MINILM, "--data", dataset, "--split", "dev", "--pipeline", path)
+    measured = json.loads(run(*words, "--parts", "answers", "--json", "-").stdout)
+    assert (measured["first_stage"], measured["rerank_depth"]) == ("hybrid", 3)
+    assert (measured["pipeline"]["hops"], measured["pipeline"]["select"]["n_read"]) == (2, 2)
+    assert measured["threshold"] == measured["pipeline"]["generate"]["threshold"]
+    assert measured["answers"]["f1"] >= measured["answers"]["given_f1"] >= 0
+    typed = json.loads(run(*words, "--parts", "answers", "--rerank", 0, "--json", "-").stdout)
+    assert typed["rerank_depth"] == 0
+
+    refused = run("eval", "--data", dataset, "--pipeline", path, "--system", "bm25")
+    assert refused.exit_code == 1
+    assert "unimoer's own retriever" in refused.stderr
+
+
 def test_prints_json_for_a_dash(run: Command, dataset: Path) -> None:
     words = ("eval", *MINILM, "--data", dataset, "--split", "dev", "--parts", "retrieval")
     result = run(*words, "--limit", 4, "--json", "-")
@@ -58,7 +75,7 @@ def test_rescores_a_run(run: Command, dataset: Path, tmp_path: Path) -> None:
         (("--data", "nowhere"), "nowhere"),
         (("--split", "test"), "test"),
         (("--parts", "speed"), "speed"),
-        (("--rerank", "0"), "0"),
+        (("--rerank", "-1"), "depth is -1"),
         (("--limit", "0"), "limit"),
         (("--seed", "-1"), "seed is -1"),
         (("--run", "nowhere"), "nowhere"),

@@ -1,4 +1,4 @@
-"""`unimoer-rag report`: two results compared."""
+"""`unimoer-rag report`: results compared, side by side, and as a page."""
 
 from __future__ import annotations
 
@@ -91,6 +91,51 @@ def test_other_questions_and_older_files_are_refused(
     assert "measure again" in done.stderr
 
 
-def test_help_lists_compare(typed: Command) -> None:
-    assert "compare" in typed("--help").stdout
+def test_puts_systems_side_by_side(typed: Command, results: list[Path]) -> None:
+    done = typed("table", *results)
+    assert done.exit_code == 0, done.stderr
+    for words in ("quality on micro dev", "dense", "sparse", "median latency and memory"):
+        assert words in done.stdout
+    measured = [json.loads(path.read_text(encoding="utf-8")) for path in results]
+    found = json.loads(typed("table", *results, "--json").stdout)
+    assert (found["dataset"], found["questions_sha256"]) == (
+        "micro",
+        measured[0]["questions_sha256"],
+    )
+    for row, result in zip(found["systems"], measured, strict=True):
+        assert row["first_stage"] == result["first_stage"]
+        assert row["ndcg"] == result["rerank"]["nDCG@10"]
+        assert row["f1"] == result["answers"]["f1"]
+        assert row["search_ms"] == result["latency_percentiles_ms"]["search"]["p50"]
+        assert row["model_mb"] == result["memory_mb"]["model"]
+    lines = typed("table", *results, "--markdown").stdout.splitlines()
+    assert len(lines) == 4
+    assert all(line.startswith("|") for line in lines)
+
+
+def test_a_table_of_other_data_is_refused(
+    typed: Command, results: list[Path], tmp_path: Path
+) -> None:
+    other = _changed(results[1], tmp_path / "other.json", corpus_sha256="0")
+    done = typed("table", results[0], other)
+    assert done.exit_code == 1
+    assert "the results differ in their corpus" in done.stderr
+
+
+def test_writes_a_page(typed: Command, results: list[Path], tmp_path: Path) -> None:
+    page = tmp_path / "pages" / "dense.html"
+    done = typed("html", results[0], "-o", page)
+    assert done.exit_code == 0, done.stderr
+    assert str(page) in done.stdout
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("<!doctype html>")
+    assert "unimoer on micro" in text
+    assert "went worst" not in text  # no texts of the data set without --worst
+    assert typed("html", tmp_path / "none.json", "-o", page).exit_code == 1
+
+
+def test_help_lists_what_there_is(typed: Command) -> None:
+    for name in ("compare", "table", "html"):
+        assert name in typed("--help").stdout
     assert "--json" in typed("compare", "--help").stdout
+    assert "--markdown" in typed("table", "--help").stdout

@@ -27,6 +27,7 @@ def _result(values: Any = RETRIEVAL[0], **changed: Any) -> Result:
         "checkpoint_digest": "d0",
         "first_stage": "dense",
         "rerank_depth": 50,
+        "answers": {"f1": 50.0},
         "per_question": {"retrieval": rows, "rerank": {}, "answers": {}},
     }
     return Result.model_validate({**fields, **changed})
@@ -64,6 +65,21 @@ def test_only_shared_measures_are_compared_question_by_question_in_any_order() -
     assert (row["difference"], row["low"], row["high"], row["p_value"]) == (50, 0, 100, 1)
 
 
+def test_measures_that_not_every_question_has_are_compared_where_both_have_them() -> None:
+    def cited(**precision: float) -> Result:
+        rows = {qid: {"citation_precision": value} for qid, value in precision.items()}
+        judged = {qid: {"faithfulness": value / 100} for qid, value in precision.items()}
+        return _result(per_question={"answers": rows, "ragas": judged})
+
+    found = compare_results(cited(a=100, b=50, c=0), cited(b=100, c=0, d=100))["differences"]
+    row = found["answers"]["citation_precision"]
+    assert (row["first"], row["second"], row["difference"], row["n"]) == (25, 50, 25, 2)
+    judged = found["ragas"]["faithfulness"]
+    assert (judged["difference"], judged["n"]) == (0.25, 2)
+    with pytest.raises(DataError, match="no measure in common"):
+        compare_results(cited(a=100), cited(b=100))
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
@@ -71,6 +87,7 @@ def test_only_shared_measures_are_compared_question_by_question_in_any_order() -
         ({"split": "test"}, "differ in their split: 'dev' and 'test'"),
         ({"questions_sha256": "a1"}, r"questions \(questions_sha256\): 'a0' and 'a1'"),
         ({"corpus_sha256": "c1"}, "differ in their corpus"),
+        ({"answers": {"rules": "hotpotqa"}}, "by the rules of hotpotqa and of squad"),
         ({"per_question": {"answers": {"q0": {"em": 1.0}}}}, "has retrieval, the second answers"),
         ({"per_question": {}}, "the second none; measure the same --parts"),
         ({"values": RETRIEVAL[1][:5]}, "for 12 and 5 questions that are not the same"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from model.tiny_models import make_model, save_backbone
+from numpy.typing import NDArray
 from training.toy import write_beir, write_toy
 
 from unimoer_rag.engine import Engine
@@ -19,9 +21,10 @@ from unimoer_rag.errors import DataError, InputError
 from unimoer_rag.evaluation.answers import score_answers
 from unimoer_rag.evaluation.datasets import BeirDataset, Run, load_beir, load_run
 from unimoer_rag.evaluation.evaluate import PARTS, EvalOptions, evaluate
-from unimoer_rag.evaluation.measure_ranking import _rerank
+from unimoer_rag.evaluation.measure_ranking import rerank_run
 from unimoer_rag.evaluation.passages import CUTOFFS
 from unimoer_rag.evaluation.ranking import MEASURES
+from unimoer_rag.evaluation.systems import Unified
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.pipelines.rag import RagPipeline
 from unimoer_rag.retrieval.retriever import UnifiedRetriever
@@ -113,7 +116,7 @@ def test_reranking_orders_the_first_and_leaves_the_rest(
 ) -> None:
     monkeypatch.setitem(model.tasks, "rerank", replace(model.task("rerank"), feedback=feedback))
     first = _dense(model, finding)
-    second = _rerank(Engine.of(model), finding, finding.questions, first, depth, lambda *_: None)
+    second = rerank_run(Unified(model), finding, finding.questions, first, depth, lambda *_: None)
     expected: Run = {}
     for question in finding.questions:
         before = sorted(first[question.id], key=lambda d: -first[question.id][d])
@@ -130,6 +133,23 @@ def test_reranking_orders_the_first_and_leaves_the_rest(
     result = evaluate(model, finding, options=options)
     # Scores of equal texts may tie, and batches of another shape may part them.
     assert _ranking(result["rerank"]) == pytest.approx(_measures(finding, expected), abs=2e-3)
+
+
+class _Indifferent(Unified):
+    """Scores everything alike."""
+
+    def rank(
+        self, questions: Sequence[str], documents: Sequence[Sequence[str]]
+    ) -> list[NDArray[np.float32]]:
+        return [np.full(len(texts), 7.5, dtype=np.float32) for texts in documents]
+
+
+def test_what_a_reranker_cannot_tell_apart_keeps_its_order(
+    model: UniMoER, finding: BeirDataset
+) -> None:
+    options = EvalOptions(parts=("retrieval", "rerank"), depth=10, n_timed=0)
+    result = evaluate(_Indifferent(model), finding, options=options)
+    assert result["rerank"] == result["retrieval"]
 
 
 def test_a_deep_reranking_retrieves_as_deep(model: UniMoER, tmp_path: Path) -> None:
@@ -262,12 +282,40 @@ def test_without_contexts_the_whole_pipeline_answers(model: UniMoER, finding: Be
 def test_parts_are_measured_as_far_as_the_data_set_goes(
     model: UniMoER, reading: BeirDataset
 ) -> None:
-    unjudged = replace(reading, qrels={})
-    result = evaluate(model, unjudged, options=EvalOptions(n_timed=0))
-    assert (result["retrieval"], result["rerank"], result["n_judged"]) == ({}, {}, 0)
-    assert result["answers"]["n"] == 24
-    with pytest.raises(DataError, match=r"nothing to measure retrieval by: 0 questions are judged"):
-        evaluate(model, unjudged, options=EvalOptions(parts=("retrieval",)))
+    unanswered = replace(reading, questions=[replace(q, answers=None) for q in reading.questions])
+    result = evaluate(model, unanswered, options=EvalOptions(depth=5, n_timed=0))
+    assert tuple(result["retrieval"]) == tuple(result["rerank"]) == MEASURES
+    assert result["answers"] == {}
+    bare = replace(unanswered, qrels={})
+    with pytest.raises(
+        DataError, match=r"nothing to measure retrieval of 'unimoer' by: 0 question"
+    ):
+        evaluate(model, bare, options=EvalOptions(parts=("retrieval",)))
+
+
+def test_unjudged_questions_are_measured_by_where_their_answers_stand(
+    model: UniMoER, finding: BeirDataset
+) -> None:
+    options = EvalOptions(parts=("retrieval", "rerank"), depth=5, n_timed=0)
+    judged = evaluate(model, finding, options=options)
+    unjudged = evaluate(model, replace(finding, qrels={}), options=options)
+    found = tuple(f"answer-in-passage@{k}" for k in CUTOFFS)
+    assert unjudged["n_judged"] == 0
+    for part in ("retrieval", "rerank"):
+        assert unjudged[part] == {name: judged[part][name] for name in found}
+
+
+def test_at_depth_0_nothing_is_reranked(model: UniMoER, finding: BeirDataset) -> None:
+    result = evaluate(model, finding, options=EvalOptions(depth=0, n_timed=1))
+    assert (result["rerank"], result["rerank_depth"]) == ({}, 0)
+    assert result["latency_ms"].keys() == {"search", "answer"}
+    retriever = UnifiedRetriever(model, chunking="whole", rerank=0)
+    retriever.add(finding.corpus.values())
+    pipeline = RagPipeline(retriever)
+    predictions = {q.id: pipeline.answer(q.text).text or "" for q in finding.questions}
+    assert result["answers"]["f1"] == pytest.approx(
+        score_answers(predictions, finding.golds).f1, abs=0.01
+    )
 
 
 @pytest.mark.parametrize(
@@ -276,7 +324,7 @@ def test_parts_are_measured_as_far_as_the_data_set_goes(
         {"parts": ("speed",)},
         {"parts": ()},
         {"parts": "answers"},
-        {"depth": 0},
+        {"depth": -1},
         {"n_timed": -1},
         {"seed": -1},
     ],
@@ -313,7 +361,7 @@ def test_a_kept_index_is_used_again(model: UniMoER, finding: BeirDataset, tmp_pa
         name="other",
         corpus={f"x{name}": replace(d, source=f"x{name}") for name, d in finding.corpus.items()},
     )
-    with pytest.raises(DataError, match=r"holds 48 passages, 24 of them not from 'other'"):
+    with pytest.raises(DataError, match=r"holds 48 passages, 24 of them not from this corpus"):
         evaluate(model, renamed, options=options)
 
 

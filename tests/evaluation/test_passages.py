@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unimoer_rag.evaluation.datasets import BeirDataset, Question
+from unimoer_rag.evaluation.measure_ranking import asked
 from unimoer_rag.evaluation.passages import CUTOFFS, answer_in_passage, holds_answer
 from unimoer_rag.retrieval.types import Document
 
@@ -56,7 +57,7 @@ def test_cutoffs_by_hand(rank: int) -> None:
     dataset = _dataset([Question("q", "what?", ("cabin", "Tent"))], texts)
     run = {"q": {name: -float(name[1:]) for name in texts}}
     expected = {f"answer-in-passage@{k}": float(rank <= k) for k in CUTOFFS}
-    assert answer_in_passage(dataset, run) == {"q": expected}
+    assert answer_in_passage(dataset, asked(dataset), run) == {"q": expected}
 
 
 def test_which_questions_count() -> None:
@@ -71,7 +72,7 @@ def test_which_questions_count() -> None:
     ]
     dataset = _dataset(questions, {"p1": "my tent", "p2": "boat"})
     del dataset.qrels["unjudged"]
-    found = answer_in_passage(dataset, {"found": {"p1": 1.0}, "title": {"p2": 1.0}})
+    found = answer_in_passage(dataset, asked(dataset), {"found": {"p1": 1.0}, "title": {"p2": 1.0}})
     assert {qid: row["answer-in-passage@100"] for qid, row in found.items()} == {
         "found": 1.0, "lost": 0.0, "title": 0.0,
     }  # fmt: skip
@@ -79,4 +80,5 @@ def test_which_questions_count() -> None:
 
 def test_equal_scores_are_ordered_as_in_the_ranking_measures() -> None:
     dataset = _dataset([Question("q", "?", ("tent",))], {"a": "boat", "b": "tent"})
-    assert answer_in_passage(dataset, {"q": {"a": 1.0, "b": 1.0}})["q"]["answer-in-passage@1"] == 1
+    found = answer_in_passage(dataset, asked(dataset), {"q": {"a": 1.0, "b": 1.0}})
+    assert found["q"]["answer-in-passage@1"] == 1

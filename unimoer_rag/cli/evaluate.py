@@ -1,35 +1,78 @@
-"""`unimoer-rag eval`: a checkpoint measured on a data set."""
+"""`unimoer-rag eval`: a system measured on a data set."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.progress import Progress, TaskID
 from rich.table import Table
 
 from unimoer_rag.cli.output import (
-    CheckpointOption,
-    ModeOption,
+    Mode,
     console,
     progress_bar,
     quiet,
     write_json,
+    write_text,
 )
 
 __all__ = ["evaluate_command"]
 
 
 def evaluate_command(
-    data: Annotated[Path, typer.Option("--data", help="A folder in the BEIR layout.")],
-    split: Annotated[str, typer.Option("--split", help="Its split, such as dev or test.")] = "test",
-    checkpoint: CheckpointOption = "unimoer-minilm",
+    name: Annotated[
+        str | None,
+        typer.Argument(help="A data set known by name, such as nq, triviaqa or hotpotqa."),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data", help="A folder in the BEIR layout, an official file, or NAME's own files."
+        ),
+    ] = None,
+    corpus: Annotated[
+        Path | None,
+        typer.Option("--corpus", help="A file of passages, for a file of questions."),
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option("--split", help="Its split, such as dev or test.")
+    ] = None,
+    system: Annotated[
+        str, typer.Option("--system", help="What is measured: unimoer, or a baseline by name.")
+    ] = "unimoer",
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(help="Of unimoer: a shipped checkpoint, a folder, or a backbone's name."),
+    ] = None,
+    embedder: Annotated[
+        str | None, typer.Option(help="Of a baseline: what finds, a folder or owner/name@commit.")
+    ] = None,
+    reranker: Annotated[str | None, typer.Option(help="Of a baseline: what reranks.")] = None,
+    reader: Annotated[
+        str | None, typer.Option(help="Checkpoint that reads answers for a baseline.")
+    ] = None,
     run: Annotated[
         Path | None,
         typer.Option("--run", help="A TREC run to rescore, in place of searching the corpus."),
     ] = None,
-    rerank: Annotated[int, typer.Option(help="First-stage results to rerank.")] = 50,
-    mode: ModeOption = "dense",
+    pipeline: Annotated[
+        str | None,
+        typer.Option("--pipeline", help="Answer by this preset, such as multihop, or YAML file."),
+    ] = None,
+    chat_key: Annotated[
+        str | None,
+        typer.Option("--chat-key", envvar="UNIMOER_CHAT_KEY", help="Of its chat server."),
+    ] = None,
+    rerank: Annotated[
+        int | None, typer.Option(help="First-stage results to rerank (50); 0 for none.")
+    ] = None,
+    mode: Annotated[
+        Mode | None,
+        typer.Option(help="First stage: vectors (default), BM25, or both fused by rank."),
+    ] = None,
     parts: Annotated[
         str, typer.Option(help="What to measure, comma-separated.")
     ] = "retrieval,rerank,answers",
@@ -44,47 +87,117 @@ def evaluate_command(
     json_path: Annotated[
         Path | None, typer.Option("--json", help="Write the results to this file ('-': print).")
     ] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Write them as one HTML page with plots, too.")
+    ] = None,
+    n_worst: Annotated[
+        int | None,
+        typer.Option("--worst", help="Worst questions told with texts; 20 with --html, else 0."),
+    ] = None,
+    ragas: Annotated[
+        bool, typer.Option("--ragas", help="Judge the answers with ragas as well.")
+    ] = False,
+    judge_url: Annotated[
+        str | None,
+        typer.Option(
+            "--judge-url", help="A chat server (OpenAI's interface) that ragas asks, too."
+        ),
+    ] = None,
+    judge_model: Annotated[
+        str | None, typer.Option("--judge-model", help="Its model; the first one if not given.")
+    ] = None,
+    judge_key: Annotated[
+        str | None,
+        typer.Option("--judge-key", envvar="UNIMOER_JUDGE_KEY", help="Its API key."),
+    ] = None,
 ) -> None:
     """Measure retrieval, reranking and answers on a data set."""
-    from unimoer_rag.evaluation.datasets import load_beir, load_run
+    if html is not None:
+        # Now, since it tells what is missing, and not when everything has been measured.
+        from unimoer_rag.evaluation.report.page import page_template
 
-    dataset = load_beir(data, split)
+        page_template()
+    quiet()
+    from unimoer_rag.evaluation.catalogue import open_dataset
+    from unimoer_rag.evaluation.datasets import load_run
+    from unimoer_rag.evaluation.evaluate import EvalOptions, evaluate
+    from unimoer_rag.evaluation.judged import Judge
+    from unimoer_rag.evaluation.systems.pipeline import check_pipeline, configured
+    from unimoer_rag.evaluation.systems.registry import READER, build_system, find_entry
+    from unimoer_rag.pipelines.config import PipelineConfig
+
+    entry = find_entry(system)
+    config = PipelineConfig() if pipeline is None else PipelineConfig.load(pipeline)
+    with progress_bar() as bar:
+        dataset = open_dataset(name, data=data, corpus=corpus, split=split, on_progress=_shown(bar))
     if limit is not None:
         dataset = dataset.limit(limit, seed)
     given = load_run(run) if run is not None else None
-    quiet()
-    from unimoer_rag.evaluation.evaluate import EvalOptions, evaluate
-    from unimoer_rag.model.unimoer import UniMoER
-
     options = EvalOptions(
         parts=tuple(p.strip() for p in parts.split(",") if p.strip()),
-        depth=rerank,
-        mode=mode,
+        depth=config.retrieve.rerank if rerank is None else rerank,
+        mode=mode or (entry.mode if pipeline is None else config.retrieve.mode),
+        threshold=getattr(config.generate, "threshold", 0.0),
         index=index,
         seed=seed,
+        n_worst=n_worst if n_worst is not None else (20 if html else 0),
+        ragas=ragas or judge_url is not None,
+        judge=Judge(judge_url, judge_model, judge_key) if judge_url is not None else None,
     )
-    model = UniMoER.from_pretrained(checkpoint, dtype=dtype)
+    if "answers" in options.parts and dataset.golds and not entry.reads:
+        reader = reader or READER
+    measured = build_system(
+        system,
+        checkpoint=checkpoint,
+        embedder=embedder,
+        reranker=reranker,
+        reader=reader,
+        dtype=dtype,
+    )
+    if pipeline is not None:
+        check_pipeline(measured)
     with progress_bar() as bar:
-        tasks: dict[str, Any] = {}
-
-        def show(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bar.add_task(what, total=total)
-            bar.update(tasks[what], completed=done)
-
-        result = evaluate(model, dataset, run=given, options=options, on_progress=show)
+        result = evaluate(
+            measured,
+            dataset,
+            run=given,
+            options=options,
+            pipeline=None if pipeline is None else configured(config, chat_key=chat_key),
+            on_progress=_shown(bar),
+        )
+    if pipeline is not None:
+        result["pipeline"] = config.model_dump(exclude={"retrieve"})
     if limit is not None:
         result["limit"] = {"questions": limit, "seed": seed}
     if json_path is None or str(json_path) != "-":
         console.print(_quality(result))
+        if "ragas" in result:
+            console.print(_judgements(result["ragas"]))
         console.print(_speed(result))
     if json_path is not None:
         write_json(result, json_path)
+    if html is not None:
+        from unimoer_rag.evaluation.report.page import render_page
+        from unimoer_rag.evaluation.results import Result
+
+        write_text(render_page(Result.model_validate(result)), html)
+
+
+def _shown(bar: Progress) -> Callable[[str, int, int], None]:
+    """A line of the progress bar for each thing that is worked on; a size of 0 is unknown."""
+    tasks: dict[str, TaskID] = {}
+
+    def show(what: str, done: int, total: int) -> None:
+        if what not in tasks:
+            tasks[what] = bar.add_task(what, total=total or None)
+        bar.update(tasks[what], completed=done, total=total or None)
+
+    return show
 
 
 def _quality(result: dict[str, Any]) -> Table:
     table = Table(
-        title=f"{result['checkpoint']} on {result['dataset']} {result['split']} "
+        title=f"{_name(result)} on {result['dataset']} {result['split']} "
         f"({result['n']} questions, {result['passages']} passages)"
     )
     _headings(table, "measure", "first stage", "95% interval", "reranked", "95% interval")
@@ -95,9 +208,27 @@ def _quality(result: dict[str, Any]) -> Table:
             *_mean(result, "rerank", measure, digits=4),
         )
     table.add_section()
-    for measure in ("em", "f1", "abstention"):
+    for measure in ("em", "f1", "abstention", "citation_precision", "citation_recall"):
         if measure in result["answers"]:
             table.add_row(f"answers: {measure}", *_mean(result, "answers", measure, digits=2))
+    return table
+
+
+def _name(result: dict[str, Any]) -> str:
+    """What was measured: of our own models the checkpoint, else the system."""
+    system: str = result["system"]
+    return str(result["checkpoint"]) if system == "unimoer" else system
+
+
+def _judgements(found: dict[str, Any]) -> Table:
+    table = Table(title="judged by ragas")
+    _headings(table, "metric", "mean", "95% interval", "judged", "failed", "skipped")
+    for metric, row in found.items():
+        mean, interval = "", ""
+        if row["mean"] is not None:
+            mean, interval = f"{row['mean']:.4f}", f"{row['low']:.4f} to {row['high']:.4f}"
+        counts = (str(row[name]) for name in ("n", "failed", "skipped"))
+        table.add_row(metric, mean, interval, *counts)
     return table
 
 

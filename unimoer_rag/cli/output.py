@@ -25,6 +25,7 @@ __all__ = [
     "Collection",
     "JsonFlag",
     "KeyOption",
+    "Mode",
     "ModeOption",
     "UrlOption",
     "console",
@@ -34,6 +35,7 @@ __all__ = [
     "progress_bar",
     "quiet",
     "write_json",
+    "write_text",
 ]
 
 console = Console()
@@ -57,9 +59,9 @@ KeyOption = Annotated[
     str | None,
     typer.Option("--api-key", envvar="QDRANT_API_KEY", help="The server's API key."),
 ]
+Mode = Literal["dense", "sparse", "hybrid"]
 ModeOption = Annotated[
-    Literal["dense", "sparse", "hybrid"],
-    typer.Option("--mode", help="First stage: vectors, BM25, or both fused by rank."),
+    Mode, typer.Option("--mode", help="First stage: vectors, BM25, or both fused by rank.")
 ]
 Collection = Annotated[str, typer.Option("--collection", help="Collection on the server.")]
 
@@ -107,8 +109,13 @@ def write_json(value: Any, path: Path) -> None:
     if str(path) == "-":
         print_json(value)
         return
+    write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", path)
+
+
+def write_text(text: str, path: Path) -> None:
+    """Text to a file, whose folder is made where it is missing."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_file(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+        write_file(path, text)
     except OSError as error:
         raise StoreError(f"could not write {path}: {error.strerror}") from error

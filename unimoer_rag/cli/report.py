@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
-from unimoer_rag.cli.output import JsonFlag, console, print_json, print_text
+from unimoer_rag.cli.output import JsonFlag, console, print_json, print_text, write_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from unimoer_rag.evaluation.report.table import Row
 
 __all__ = ["report"]
 
@@ -43,17 +50,76 @@ def compare(
         print_json({"files": [str(first), str(second)], **found})
         return
     print_text(f"A: {_system(found['first'])}, {first}\nB: {_system(found['second'])}, {second}")
-    console.print(_table(found))
+    console.print(_differences(found))
+
+
+@report.command()
+def table(
+    results: Annotated[
+        list[Path], typer.Argument(metavar="A.json B.json ...", help="On the same questions.")
+    ],
+    as_json: JsonFlag = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print a Markdown table in place of text.")
+    ] = False,
+) -> None:
+    """Show systems side by side: quality, median latency, memory."""
+    from unimoer_rag.evaluation.report.table import markdown_table, system_rows
+    from unimoer_rag.evaluation.results import load_result
+
+    loaded = [load_result(path) for path in results]
+    rows = system_rows(loaded)
+    if as_json:
+        first = loaded[0]
+        shared = {key: getattr(first, key) for key in ("dataset", "split", "questions_sha256")}
+        print_json({**shared, "systems": [asdict(row) for row in rows]})
+    elif markdown:
+        print(markdown_table(rows))
+    else:
+        name = f"{loaded[0].dataset} {loaded[0].split}"
+        console.print(_systems(rows, f"quality on {name}", quality=True))
+        console.print(_systems(rows, "median latency and memory", quality=False))
+
+
+@report.command()
+def html(
+    result: Annotated[Path, typer.Argument(metavar="A.json", help="What to show.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The page to write.")],
+) -> None:
+    """Write a result as one self-contained HTML page with plots."""
+    from unimoer_rag.evaluation.report.page import render_page
+    from unimoer_rag.evaluation.results import load_result
+
+    write_text(render_page(load_result(result)), output)
+    print_text(f"wrote {output}")
+
+
+def _systems(rows: Sequence[Row], title: str, *, quality: bool) -> Table:
+    from unimoer_rag.evaluation.report.table import columns_with_values
+
+    table = Table(title=title)
+    columns = [column for column in columns_with_values(rows) if column.quality is quality]
+    table.add_column("system", overflow="fold")
+    if quality:
+        table.add_column("first stage")
+        table.add_column("reranked", justify="right")
+    for column in columns:
+        table.add_column(column.heading, justify="right")
+    for row in rows:
+        stages = (row.first_stage, str(row.rerank_depth)) if quality else ()
+        table.add_row(escape(row.system), *stages, *(column.text(row) for column in columns))
+    return table
 
 
 def _system(measured: dict[str, Any]) -> str:
+    names = dict.fromkeys(filter(None, (measured["system"], measured["checkpoint"])))
     return (
-        f"{measured['checkpoint']}, first stage {measured['first_stage']}, "
+        f"{', '.join(names) or 'unnamed'}, first stage {measured['first_stage']}, "
         f"reranked {measured['rerank_depth']}"
     )
 
 
-def _table(found: dict[str, Any]) -> Table:
+def _differences(found: dict[str, Any]) -> Table:
     table = Table(title=f"B minus A on {found['dataset']} {found['split']}")
     table.add_column("measure")
     for heading in ("A", "B", "B - A", "95% interval", "p", "n"):

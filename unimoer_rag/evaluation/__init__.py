@@ -5,6 +5,7 @@ Importing this loads no model; `unimoer_rag.evaluation.evaluate` measures one on
 """
 
 from unimoer_rag.evaluation.answers import AnswerScores, exact_match, f1, score_answers
+from unimoer_rag.evaluation.catalogue import open_dataset
 from unimoer_rag.evaluation.datasets import BeirDataset, Question, load_beir, load_run
 from unimoer_rag.evaluation.ranking import MEASURES, evaluate_run, per_query
 
@@ -18,6 +19,7 @@ __all__ = [
     "f1",
     "load_beir",
     "load_run",
+    "open_dataset",
     "per_query",
     "score_answers",
 ]

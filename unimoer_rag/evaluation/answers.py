@@ -3,6 +3,10 @@
 Rajpurkar et al., "SQuAD: 100,000+ Questions for Machine Comprehension of Text" (2016), and
 "Know What You Don't Know: Unanswerable Questions for SQuAD" (2018), whose scripts define the
 normalisation: lower case, no ASCII punctuation, no English articles, single spaces.
+
+HotpotQA (Yang et al., "HotpotQA: A Dataset for Diverse, Explainable Multi-hop Question Answering",
+EMNLP 2018) adds a rule to F1: where the answer or the prediction is a bare "yes", "no" or
+"noanswer", nothing but the same counts, so that "no idea" does not earn half of "no".
 """
 
 from __future__ import annotations
@@ -12,10 +16,12 @@ import string
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Literal
 
 from unimoer_rag.errors import InputError
 
 __all__ = [
+    "AnswerRules",
     "AnswerScores",
     "exact_match",
     "f1",
@@ -25,6 +31,11 @@ __all__ = [
     "score_answers",
 ]
 
+AnswerRules = Literal["squad", "hotpotqa"]
+"""Whose official script defines F1; exact match is the same."""
+
+# Of HotpotQA's script: what is right or wrong as a whole.
+_WHOLE = frozenset({"yes", "no", "noanswer"})
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 # By word boundary, not by token: "the—end" loses its article too, as in the official script.
 _ARTICLE = re.compile(r"\b(?:an?|the)\b")
@@ -60,13 +71,17 @@ class AnswerScores:
 
 
 def score_answers(
-    predictions: Mapping[str, str], golds: Mapping[str, Sequence[str]]
+    predictions: Mapping[str, str],
+    golds: Mapping[str, Sequence[str]],
+    *,
+    rules: AnswerRules = "squad",
 ) -> AnswerScores:
     """Score predicted answers against accepted ones.
 
     Args:
         predictions: question id -> answer, "" to abstain. Ids that `golds` lacks are ignored.
         golds: question id -> accepted answers; none at all for a question without an answer.
+        rules: those of SQuAD, or of HotpotQA.
 
     Raises:
         InputError: there are no questions, or some have no prediction. (Counting a gap as an
@@ -76,7 +91,7 @@ def score_answers(
         >>> score_answers({"q": "the red tent"}, {"q": ["red tent", "a tent"]}).em
         100.0
     """
-    rows = per_answer(predictions, golds)
+    rows = per_answer(predictions, golds, rules=rules)
     answered = [rows[qid] for qid, accepted in golds.items() if has_answer(accepted)]
     unanswerable = [rows[qid] for qid, accepted in golds.items() if not has_answer(accepted)]
     return AnswerScores(
@@ -92,7 +107,10 @@ def score_answers(
 
 
 def per_answer(
-    predictions: Mapping[str, str], golds: Mapping[str, Sequence[str]]
+    predictions: Mapping[str, str],
+    golds: Mapping[str, Sequence[str]],
+    *,
+    rules: AnswerRules = "squad",
 ) -> dict[str, dict[str, float]]:
     """Score every answer: question id -> `em`, `f1` and `abstention`, each 0 to 100.
 
@@ -109,7 +127,7 @@ def per_answer(
     return {
         qid: {
             "em": 100 * exact_match(predictions[qid], accepted),
-            "f1": 100 * f1(predictions[qid], accepted),
+            "f1": 100 * f1(predictions[qid], accepted, rules=rules),
             "abstention": 100.0 * (not predictions[qid]),
         }
         for qid, accepted in golds.items()
@@ -126,10 +144,22 @@ def exact_match(prediction: str, golds: Sequence[str]) -> float:
     return float(normalize_answer(prediction) in _normalized(golds))
 
 
-def f1(prediction: str, golds: Sequence[str]) -> float:
-    """Harmonic mean of token precision and recall, against the accepted answer it fits best."""
-    predicted = normalize_answer(prediction).split()
-    return max(_token_f1(predicted, gold.split()) for gold in _normalized(golds))
+def f1(prediction: str, golds: Sequence[str], *, rules: AnswerRules = "squad") -> float:
+    """Harmonic mean of token precision and recall, against the accepted answer it fits best.
+
+    Args:
+        prediction: the answer, "" to abstain.
+        golds: accepted answers.
+        rules: those of SQuAD, or of HotpotQA.
+    """
+    whole = _WHOLE if rules == "hotpotqa" else frozenset()
+    predicted = normalize_answer(prediction)
+    return max(
+        float(predicted == gold)
+        if {predicted, gold} & whole
+        else _token_f1(predicted.split(), gold.split())
+        for gold in _normalized(golds)
+    )
 
 
 def normalize_answer(text: str) -> str:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
-
 from unimoer_rag.errors import DataError, InputError
+from unimoer_rag.evaluation.citations import CITATION_MEASURES
 from unimoer_rag.evaluation.options import PARTS
+from unimoer_rag.evaluation.results import Result, load_result
 from unimoer_rag.evaluation.statistics import LEVEL, PERMUTATIONS, RESAMPLES, compare
 from unimoer_rag.evaluation.summary import columns
 
-__all__ = ["Result", "compare_results", "load_result"]
+__all__ = ["Result", "check_same_data", "compare_results", "load_result"]
 
 _DIGITS = 5
+
+# What has values of each question: ragas may judge beside the parts.
+_PARTS = (*PARTS, "ragas")
 
 # What two results must have in common, and what it is called.
 _SHARED = {
@@ -26,55 +28,12 @@ _SHARED = {
 }
 
 
-class Result(BaseModel):
-    """What a comparison needs of a result; the names are those of `evaluate`."""
-
-    dataset: str
-    split: str
-    corpus_sha256: str
-    questions_sha256: str
-    checkpoint: str
-    checkpoint_digest: str | None
-    first_stage: str
-    rerank_depth: int | str
-    per_question: dict[str, dict[str, dict[str, float]]]
-
-
-def load_result(path: str | Path) -> Result:
-    """Read a result that `unimoer-rag eval --json` wrote.
-
-    Raises:
-        DataError: the file is missing or no such result, or an older version wrote it.
-    """
-    path = Path(path)
-    try:
-        text = path.read_bytes()
-    except OSError as error:
-        raise DataError(
-            f"could not read the result {path} ({error.strerror}): name a file that "
-            "'unimoer-rag eval --json' wrote"
-        ) from error
-    try:
-        return Result.model_validate_json(text)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        where = ".".join(map(str, problem["loc"]))
-        if problem["type"] == "missing":
-            raise DataError(
-                f"{path} lacks {where!r}, without which nothing can be compared question by "
-                "question: an older version wrote it, so measure again with 'unimoer-rag eval "
-                "--json'"
-            ) from error
-        at = f" at {where!r}" if where else ""
-        raise DataError(
-            f"{path} is no result of 'unimoer-rag eval --json'{at}: {problem['msg']}"
-        ) from error
-
-
 def compare_results(first: Result, second: Result, *, seed: int = 0) -> dict[str, Any]:
     """The second result minus the first, for every measure that both have.
 
-    The p-values are those of single comparisons: of twenty measures alike, one falls below 0.05.
+    Measures that not every question has (citations, ragas) are compared over the questions that
+    have a value in both: `n` tells how many. The p-values are those of single comparisons: of
+    twenty measures alike, one falls below 0.05.
 
     Args:
         first: what is compared to.
@@ -92,14 +51,8 @@ def compare_results(first: Result, second: Result, *, seed: int = 0) -> dict[str
     """
     if seed < 0:
         raise InputError(f"seed is {seed}: expected 0 or a positive number")
-    for name, words in _SHARED.items():
-        ours, theirs = getattr(first, name), getattr(second, name)
-        if ours != theirs:
-            raise DataError(
-                f"the results differ in their {words}: {ours!r} and {theirs!r}; compare two that "
-                "were measured on the same questions"
-            )
-    differences = {part: _differences(first, second, part, seed) for part in PARTS}
+    check_same_data(first, second)
+    differences = {part: _differences(first, second, part, seed) for part in _PARTS}
     if not any(differences.values()):
         raise DataError(
             f"the results have no measure in common: the first has {_measured(first)}, the second "
@@ -119,12 +72,37 @@ def compare_results(first: Result, second: Result, *, seed: int = 0) -> dict[str
     }
 
 
+def check_same_data(first: Result, second: Result) -> None:
+    """Raise unless two results were measured on the same questions over the same corpus.
+
+    Raises:
+        DataError: they were not; names what differs.
+    """
+    for name, words in _SHARED.items():
+        ours, theirs = getattr(first, name), getattr(second, name)
+        if ours != theirs:
+            raise DataError(
+                f"the results differ in their {words}: {ours!r} and {theirs!r}; compare two that "
+                "were measured on the same questions"
+            )
+    rules = {r.answers.get("rules", "squad") for r in (first, second) if r.answers}
+    if len(rules) > 1:
+        raise DataError(
+            f"the answers were scored by the rules of {' and of '.join(sorted(map(str, rules)))}: "
+            "measure both again on the same data set by name"
+        )
+
+
 def _differences(first: Result, second: Result, part: str, seed: int) -> dict[str, Any]:
     before, after = (columns(r.per_question.get(part, {})) for r in (first, second))
     found: dict[str, Any] = {}
     for measure in (name for name in before if name in after):
         ours, theirs = before[measure], after[measure]
-        if ours.keys() != theirs.keys():
+        if part == "ragas" or measure in CITATION_MEASURES:
+            ours = {qid: value for qid, value in ours.items() if qid in theirs}
+            if not ours:
+                continue
+        elif ours.keys() != theirs.keys():
             raise DataError(
                 f"{part} {measure} is there for {len(ours)} and {len(theirs)} questions that are "
                 "not the same: measure both again"
@@ -138,9 +116,9 @@ def _differences(first: Result, second: Result, part: str, seed: int) -> dict[st
 
 
 def _measured(result: Result) -> str:
-    return ", ".join(part for part in PARTS if result.per_question.get(part)) or "none"
+    return ", ".join(part for part in _PARTS if result.per_question.get(part)) or "none"
 
 
 def _system(result: Result) -> dict[str, Any]:
-    names = {"checkpoint", "checkpoint_digest", "first_stage", "rerank_depth"}
+    names = {"system", "checkpoint", "checkpoint_digest", "first_stage", "rerank_depth"}
     return result.model_dump(include=names)

@@ -4,37 +4,51 @@ from __future__ import annotations
 
 import platform
 import sys
+from collections.abc import Sequence
 from importlib import metadata
 
-from unimoer_rag.model.unimoer import UniMoER
+import torch
 
 __all__ = ["memory_mb", "versions"]
 
+_PACKAGES = ("unimoer-rag", "torch", "transformers", "tokenizers", "qdrant-edge-py", "ir-measures")
 
-def memory_mb(model: UniMoER) -> dict[str, float]:
-    """Megabytes (10^6 bytes): the model's tensors, and the process at its peak."""
-    tensors = sum(p.numel() * p.element_size() for p in model.parameters())
-    memory = {"model": round(tensors / 1e6, 1)}
+
+def memory_mb(modules: Sequence[torch.nn.Module]) -> dict[str, float]:
+    """Megabytes (10^6 bytes): the tensors of what is loaded, and the process at its peak.
+
+    On a CUDA device `gpu_peak` too: the most that torch had allocated there at once.
+    """
+    tensors = {p.data_ptr(): p.nbytes for module in modules for p in module.parameters()}
+    memory = {"model": round(sum(tensors.values()) / 1e6, 1)}
     if sys.platform != "win32":
         # Here, since it asks the system in a way that Windows does not know.
         from unimoer_rag.benchmarks.memory import peak
 
         memory["peak"] = round(peak() / 1e6, 1)
+    devices = {p.device for module in modules for p in module.parameters()}
+    on_gpu = sum(torch.cuda.max_memory_allocated(d) for d in devices if d.type == "cuda")
+    if on_gpu:
+        memory["gpu_peak"] = round(on_gpu / 1e6, 1)
     return memory
 
 
-def versions(model: UniMoER) -> dict[str, str]:
-    """Of the library and what its numbers depend on, with the model's type and device."""
-    names = ("unimoer-rag", "torch", "transformers", "tokenizers", "qdrant-edge-py", "ir-measures")
+def versions(modules: Sequence[torch.nn.Module], *, others: Sequence[str] = ()) -> dict[str, str]:
+    """Of the library and what its numbers depend on, with the first model's type and device.
+
+    Args:
+        modules: what is loaded.
+        others: distributions that were used beside the usual ones.
+    """
     installed = {}
-    for name in names:
+    for name in (*_PACKAGES, *others):
         try:
             installed[name] = metadata.version(name)
         except metadata.PackageNotFoundError:  # ir-measures is optional
             continue
-    return {
-        "python": platform.python_version(),
-        **installed,
-        "dtype": str(model.dtype).removeprefix("torch."),
-        "device": str(model.device),
-    }
+    found = {"python": platform.python_version(), **installed}
+    first = next((p for module in modules for p in module.parameters()), None)
+    if first is not None:
+        found["dtype"] = str(first.dtype).removeprefix("torch.")
+        found["device"] = str(first.device)
+    return found

@@ -7,14 +7,14 @@ text; titles do not count. Words are compared after SQuAD's normalisation.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import cache
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 from unimoer_rag.evaluation.answers import normalize_answer
-from unimoer_rag.evaluation.datasets import BeirDataset
+from unimoer_rag.evaluation.datasets import BeirDataset, Question
 from unimoer_rag.evaluation.ranking import ranked
 
-__all__ = ["CUTOFFS", "answer_in_passage", "holds_answer"]
+__all__ = ["CUTOFFS", "answer_in_passage", "holds_answer", "judged_relevant", "relevant_among"]
 
 CUTOFFS = (1, 5, 20, 100)
 """How many of the first passages are looked at."""
@@ -31,28 +31,29 @@ def holds_answer(text: str, answer: str) -> bool:
 
 
 def answer_in_passage(
-    dataset: BeirDataset, run: Mapping[str, Mapping[str, float]]
+    dataset: BeirDataset, questions: Iterable[Question], run: Mapping[str, Mapping[str, float]]
 ) -> dict[str, dict[str, float]]:
     """Whether any of the first k passages holds an accepted answer, for every k of `CUTOFFS`.
 
     Args:
-        dataset: its judged questions that have an answer count; one without results as 0.
+        dataset: whose corpus holds the passages.
+        questions: those that have an answer count; one without results as 0.
         run: scores of passages that the corpus holds.
 
     Returns:
         Question id -> `answer-in-passage@k` -> 1.0 or 0.0.
     """
 
-    @cache  # many questions find the same passages
+    @lru_cache(maxsize=2**16)  # many questions find the same passages
     def words(doc_id: str) -> str:
         return normalize_answer(dataset.corpus[doc_id].text)
 
     rows: dict[str, dict[str, float]] = {}
-    for qid, golds in dataset.golds.items():
-        answers = [answer for gold in golds if (answer := normalize_answer(gold))]
-        if not answers or qid not in dataset.qrels:
+    for question in questions:
+        answers = [answer for gold in question.answers or () if (answer := normalize_answer(gold))]
+        if not answers:
             continue
-        found = ranked(run.get(qid, {}))[: max(CUTOFFS)]
+        found = ranked(run.get(question.id, {}))[: max(CUTOFFS)]
         first = next(
             (
                 rank
@@ -61,8 +62,37 @@ def answer_in_passage(
             ),
             max(CUTOFFS) + 1,
         )
-        rows[qid] = {f"answer-in-passage@{k}": float(first <= k) for k in CUTOFFS}
+        rows[question.id] = {f"answer-in-passage@{k}": float(first <= k) for k in CUTOFFS}
     return rows
+
+
+def judged_relevant(dataset: BeirDataset, qid: str) -> set[str]:
+    """Passages of the corpus that are judged relevant to a question; none where nobody judged."""
+    return {
+        doc_id
+        for doc_id, grade in dataset.qrels.get(qid, {}).items()
+        if grade >= dataset.relevance_level and doc_id in dataset.corpus
+    }
+
+
+def relevant_among(dataset: BeirDataset, question: Question, passages: Iterable[str]) -> set[str]:
+    """Which of some passages are relevant to a question.
+
+    Args:
+        dataset: its judgements tell; of a question that nobody judged, a passage is relevant that
+            holds an accepted answer.
+        question: one of its questions.
+        passages: ids of documents in the corpus.
+    """
+    if question.id in dataset.qrels:
+        return judged_relevant(dataset, question.id) & set(passages)
+    answers = [normalize_answer(gold) for gold in question.answers or ()]
+
+    def holds_one(doc_id: str) -> bool:
+        text = normalize_answer(dataset.corpus[doc_id].text)
+        return any(_within(answer, text) for answer in answers)
+
+    return {doc_id for doc_id in passages if holds_one(doc_id)}
 
 
 def _within(answer: str, text: str) -> bool:
