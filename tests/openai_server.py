@@ -16,6 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from unimoer_rag.engine import SharedModel
+from unimoer_rag.generation.types import THRESHOLD
 
 __all__ = ["chat_server"]
 
@@ -65,7 +66,7 @@ def _answer(question: str, passages: str) -> str:
     engine = SharedModel("unimoer-minilm").engine
     found = zip(engine.read(question, texts), engine.rank(question, texts), numbered, strict=True)
     best, relevance, number = max(found, key=lambda one: one[0].confidence(one[1]))
-    if best.confidence(relevance) < 0.05:
+    if best.confidence(relevance) < THRESHOLD:
         return _UNKNOWN
     return f"{best.text} {number[1]}" if number else best.text
 
