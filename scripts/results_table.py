@@ -9,14 +9,22 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
+
+from unimoer_rag.evaluation.compare import compare_results
+from unimoer_rag.evaluation.results import load_result
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"
 PAGES = (ROOT / "README.md", ROOT / "unimoer_rag/checkpoints/unimoer-minilm/README.md")
 
 BENCHES = ("sharing", "concurrency")
+
+# Files of pipelines beside the default one, and what they are.
+VARIANTS = {"-retrieval": "retrieval only", "-hybrid": "hybrid, reranked"}
+SHIPPED = "unimoer-minilm"
 
 # Columns: the folders under results/, the frozen backbone first.
 _HEADINGS = {"minilm": "all-MiniLM-L6-v2, frozen", "unimoer-minilm": "unimoer-minilm"}
@@ -29,6 +37,8 @@ def load(folder: Path = RESULTS) -> Results:
     """Every result under a folder."""
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for path in sorted(folder.glob("*/*.json")):
+        if path.stem.endswith(tuple(VARIANTS)) or path.parent.name == "systems":
+            continue
         result = json.loads(path.read_text(encoding="utf-8"))
         found.setdefault(path.parent.name, {})[path.stem] = result
     return found
@@ -70,6 +80,8 @@ def _measures(result: Mapping[str, Any]) -> dict[str, float]:
     if result["answers"]:
         rows[f"F1 of answers from {result['answers']['from']}"] = result["answers"]["f1"]
         rows["exact match"] = result["answers"]["em"]
+        if result["answers"].get("given_f1", result["answers"]["f1"]) != result["answers"]["f1"]:
+            rows["F1, abstentions counted as wrong"] = result["answers"]["given_f1"]
     return rows
 
 
@@ -80,6 +92,33 @@ def _cells(values: list[float | None], digits: int) -> list[str]:
         f"**{text}**" if len(known) > 1 and value == max(known) > min(known) else text
         for text, value in zip(shown, values, strict=True)
     ]
+
+
+def render_stages(folder: Path = RESULTS / SHIPPED) -> str:
+    """Answers by what finds their passages, and whether each stage helped."""
+    lines = [
+        "| data set | retrieval only: EM, F1 | reranked: EM, F1 | hybrid, reranked: EM, F1 "
+        "| F1 gained by reranking | by hybrid search |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    for path in sorted(folder.glob("*-hybrid.json")):
+        stem = path.stem.removesuffix("-hybrid")
+        results = [
+            load_result(folder / f"{stem}{suffix}.json") for suffix in ("-retrieval", "", "-hybrid")
+        ]
+        scores = [f"{r.answers['em']:.1f}, {r.answers['f1']:.1f}" for r in results]
+        gains = [
+            _gain(compare_results(before, after)["differences"]["answers"]["f1"])
+            for before, after in pairwise(results)
+        ]
+        shown = f"{results[0].dataset}, {results[0].n:,} questions"
+        lines.append(f"| {' | '.join([shown, *scores, *gains])} |")
+    return "\n".join(lines)
+
+
+def _gain(difference: Mapping[str, Any]) -> str:
+    mean, low, high = (difference[name] for name in ("difference", "low", "high"))
+    return f"{mean:+.1f} ({low:+.1f} to {high:+.1f})"
 
 
 def load_benches(folder: Path = RESULTS) -> dict[str, dict[str, Any]]:
@@ -119,7 +158,10 @@ def fill(page: str, table: str, name: str = "results") -> str:
 def filled(page: Path) -> str:
     """A page as it should be."""
     text = fill(page.read_text(encoding="utf-8"), render(load()))
-    return fill(text, render_benches(load_benches()), "bench") if page == PAGES[0] else text
+    if page != PAGES[0]:
+        return text
+    text = fill(text, render_stages(), "stages")
+    return fill(text, render_benches(load_benches()), "bench")
 
 
 if __name__ == "__main__":
