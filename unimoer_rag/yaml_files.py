@@ -31,11 +31,11 @@ def read_yaml(path: Path, kind: type[M], *, whole: str, error: type[UnimoerError
         return kind.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except OSError as problem:
         raise error(f"cannot read {path}: {problem.strerror or problem}") from problem
-    except (yaml.YAMLError, UnicodeDecodeError) as problem:
-        raise error(f"{path} is not YAML: {problem}") from problem
     except ValidationError as problem:
         first = problem.errors()[0]
         where = ".".join(map(str, first["loc"])) or whole
         # Pydantic puts "Value error, " before what a validator of ours says.
         said = first["msg"].removeprefix("Value error, ")
         raise error(f"{path}: {where}: {said}") from problem
+    except (yaml.YAMLError, ValueError) as problem:  # a date with a 13th month, no UTF-8
+        raise error(f"{path} is not YAML: {problem}") from problem

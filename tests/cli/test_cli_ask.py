@@ -191,6 +191,11 @@ def test_a_stream_is_printed_as_it_comes(run: Command, docs: Path) -> None:
         assert run(*words, *chat).stdout.startswith("In 14 days [1].\n\n[1] docs/refunds.md:")
         assert run(*words, *chat).stdout.startswith("NO ANSWER\nno answer found\nnearest")
         assert all(request["stream"] for request in server.requests)
+        server.answers = [stream("In ", "14", end=""), stream("In 14", end="length")]
+        broken = run(*words, *chat)
+        assert (broken.exit_code, broken.stdout) == (1, "In 14\n")
+        assert "broke off after 5 characters" in broken.stderr
+        assert run(*words, *chat).stdout.startswith("In 14  (cut off at the limit of tokens)\n")
     words = ("--docs", HANDBOOK, "--stream")
     nothing = run("ask", "Who won the 1998 World Cup?", *words)
     assert nothing.stdout.startswith("no answer found\nnearest")

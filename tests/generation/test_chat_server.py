@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 
 import pytest
@@ -42,7 +44,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def both(server: Faulty, **options: object) -> list[Generation]:
-    """The same answer through all four doors."""
+    """The same answer, blocking and awaited."""
     client = ChatServer(server.url, "tiny", **options)  # type: ignore[arg-type]
     found = [client.generate(QUESTION, HITS), await client.agenerate(QUESTION, HITS)]
     client.close()
@@ -212,11 +214,55 @@ async def test_an_overload_reported_inside_a_stream_is_tried_again(server: Fault
     await client.aclose()
 
 
-@pytest.mark.parametrize("body", ["<html>", "[]", {"choices": []}, {"choices": [{"message": 3}]}])
+async def test_a_stream_that_ends_before_its_first_word_is_tried_again(server: Faulty) -> None:
+    client = ChatServer(server.url, "tiny", retries=1)
+    server.answers = [stream(end=""), stream("a"), stream(end=""), stream("b"), whole("no stream")]
+    assert next(client.stream(QUESTION, HITS)) == "a"
+    found = client.astream(QUESTION, HITS)
+    assert await anext(found) == "b"
+    await found.aclose()  # type: ignore[attr-defined]
+    with pytest.raises(GeneratorUnavailableError, match="ended its stream before the first event"):
+        next(client.stream(QUESTION, HITS))
+    assert len(server.requests) == 6
+    await client.aclose()
+
+
+async def test_a_refusal_in_another_encoding(server: Faulty) -> None:
+    def answer(handler) -> None:
+        handler.send_response(400)
+        handler.end_headers()
+        handler.wfile.write("trop de jetons: trop répété".encode("latin-1"))
+
+    server.answers = [answer]
+    client = ChatServer(server.url, "tiny")
+    with pytest.raises(GeneratorRefusedError, match=r"status 400.*trop de jetons"):
+        next(client.stream(QUESTION, HITS))
+    with pytest.raises(GeneratorRefusedError, match=r"status 400.*trop de jetons"):
+        await anext(client.astream(QUESTION, HITS))
+    await client.aclose()
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["<html>", "[]", {"choices": []}, {"choices": [{"message": 3}]},
+     {"choices": [{"message": {"content": 3}}]}],
+)  # fmt: skip
 def test_what_is_no_chat_completion_is_an_error(server: Faulty, body: object) -> None:
     server.answers = [status(200, body)]
     with pytest.raises(GenerationError, match="is no chat completion"):
         ChatServer(server.url, "tiny").generate(QUESTION, HITS)
+
+
+def test_a_body_that_cannot_be_unpacked_is_an_error(server: Faulty) -> None:
+    def answer(handler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Encoding", "gzip")
+        handler.end_headers()
+        handler.wfile.write(b"no gzip")
+
+    server.answers = [answer]
+    with pytest.raises(GenerationError, match="DecodingError"):
+        ChatServer(server.url, "tiny", retries=0).generate(QUESTION, HITS)
 
 
 async def test_nobody_there() -> None:
@@ -282,10 +328,32 @@ def test_one_client_serves_several_event_loops(server: Faulty) -> None:
         assert asyncio.run(client.agenerate(QUESTION, HITS)).text == "fine"
 
 
+def test_connections_of_event_loops_that_ended_are_let_go(server: Faulty) -> None:
+    def kept_open(handler) -> None:
+        handler.protocol_version, handler.close_connection = "HTTP/1.1", False
+        whole("fine")(handler)
+
+    server.answers = [kept_open]
+    client = ChatServer(server.url, "tiny")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # nobody can close them any more
+        for _ in range(4):
+            asyncio.run(client.agenerate(QUESTION, HITS))
+        gc.collect()
+        assert len(client._aclients) == 1
+        client._aclients.clear()
+        gc.collect()
+    client.close()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"url": "localhost:8000"}, "url is 'localhost:8000': expected one such as 'http://"),
+        ({"url": "http:///v1"}, "url is 'http:///v1': expected one such as"),
+        ({"url": "http://localhost:abc/v1"}, "url is .*: Invalid port: 'abc'"),
+        ({"api_key": "secret\n"}, "api_key has characters that no HTTP header carries"),
+        ({"api_key": "clé"}, "api_key has characters"),
         ({"max_tokens": 0}, "max_tokens is 0: expected 1 or more"),
         ({"temperature": -1}, "temperature is -1"),
         ({"timeout": 0}, "timeout is 0"),

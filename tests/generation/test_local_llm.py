@@ -11,11 +11,17 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import torch
 from generation.tiny_llm import HITS, QUESTION, finish, reference, save_llm
 from model.tiny_models import save_backbone
 from transformers import Gemma2Config, GPT2Config
 
-from unimoer_rag.errors import BackboneError, GeneratorRefusedError, InputError
+from unimoer_rag.errors import (
+    BackboneError,
+    GenerationError,
+    GeneratorRefusedError,
+    InputError,
+)
 from unimoer_rag.generation import decoding
 from unimoer_rag.generation.local_llm import LocalLLM
 from unimoer_rag.generation.prompts import Prompt
@@ -136,6 +142,12 @@ def test_a_template_that_refuses(tmp_path: Path) -> None:
         load(folder).begin(MESSAGES)
 
 
+def test_an_option_that_no_template_takes(llm_folder: Path) -> None:
+    llm = load(llm_folder, template_options={"tokenize": True})
+    with pytest.raises(GeneratorRefusedError, match=r"'tokenize'.* the template_options"):
+        llm.begin(MESSAGES)
+
+
 def test_without_a_template_the_reply_is_its_first_line(tmp_path: Path) -> None:
     folder = save_llm(tmp_path, template=None, max_position_embeddings=4096)
     llm = load(folder, max_tokens=60, temperature=2.0)
@@ -228,6 +240,23 @@ def test_a_prompt_that_is_too_long(untied_folder: Path) -> None:
         writer.generate("why? " * 400, HITS)
 
 
+async def test_a_model_that_fails_says_so(llm_folder: Path) -> None:
+    llm = load(llm_folder, max_tokens=20)
+    failing = iter([None, None, torch.OutOfMemoryError("no memory")])
+
+    def fail(*args: object) -> None:
+        if (error := next(failing, None)) is not None:
+            raise error
+
+    hook = llm._decoder.model.register_forward_pre_hook(fail)
+    reply = llm.begin(MESSAGES)
+    with pytest.raises(GenerationError, match=r"failed after 2 tokens .*no memory\): free memory"):
+        finish(reply)
+    assert reply.more().result(60) is None
+    hook.remove()
+    assert len(ids(llm)) == 20  # the next one is written
+
+
 def test_a_reply_is_cut_where_the_context_ends(untied_folder: Path) -> None:
     llm = load(untied_folder, max_tokens=1000)
     reply = llm.begin(MESSAGES)
@@ -247,6 +276,10 @@ def test_models_that_cannot_write(tmp_path: Path) -> None:
         load(save_backbone("bert", tmp_path / "bert"))
     with pytest.raises(BackboneError, match=r"hold no output layer \(lm_head.weight"):
         load(save_backbone("llama", tmp_path / "llama"))
+    broken = save_llm(tmp_path / "broken")
+    (broken / "generation_config.json").write_text("{", encoding="utf-8")
+    with pytest.raises(BackboneError, match=r"generation_config\.json .*: correct it, or delete"):
+        load(broken)
 
 
 @pytest.mark.parametrize(
@@ -255,6 +288,8 @@ def test_models_that_cannot_write(tmp_path: Path) -> None:
         ({"max_tokens": 0}, "max_tokens is 0: expected 1 or more"),
         ({"temperature": -0.5}, "temperature is -0.5: expected 0 or more"),
         ({"temperature": float("nan")}, "temperature is nan"),
+        ({"seed": -1}, "seed is -1: expected 0 or more"),
+        ({"seed": 2**64}, "seed is 18446744073709551616"),
         ({"device": "tpu9"}, "device 'tpu9' cannot be used here"),
         ({"dtype": "int3"}, "unknown dtype 'int3'"),
     ],

@@ -44,6 +44,7 @@ def test_braces_in_a_passage_are_text() -> None:
         ("Made up [4] and [0], real [1].", [1]),
         ("No numbers [a], [1-2], (1).", []),
         ("Too long a number [99999999999999999999].", []),
+        (f"Longer than int takes [{'9' * 5000}].", []),
     ],
 )
 def test_citations_are_the_passages_named(cited: Prompt, reply: str, numbers: list[int]) -> None:
@@ -58,6 +59,13 @@ def test_citations_are_the_passages_named(cited: Prompt, reply: str, numbers: li
 def test_abstaining(cited: Prompt, reply: str) -> None:
     found = cited.read(reply, HITS)
     assert (found.text, found.confidence, found.prompt) == (None, 0.0, cited.digest)
+
+
+def test_an_abstention_that_is_a_sentence() -> None:
+    prompt = Prompt(**PARTS | {"system": "Say: I do not know.", "abstention": "I do not know."})
+    for reply in ("I do not know.", "i do not know", " I do not know. "):
+        assert prompt.read(reply, HITS).text is None
+    assert prompt.read("I do not know, but [1] may.", HITS).text is not None
 
 
 def test_the_digest_is_that_of_the_content(cited: Prompt, tmp_path: Path) -> None:
@@ -86,8 +94,9 @@ def test_a_malformed_prompt_is_named(tmp_path: Path, change: dict, message: str)
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "bad.yaml"
-    path.write_text("a: [", encoding="utf-8")
-    with pytest.raises(InputError, match=r"bad\.yaml is not YAML"):
-        Prompt.load(path)
+    for content in (b"a: [", b"a: 2024-13-45", b"a: \xff"):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=r"bad\.yaml is not YAML"):
+            Prompt.load(path)
     with pytest.raises(InputError, match="no prompt 'nothing': expected a YAML file or cited"):
         Prompt.load("nothing")

@@ -102,6 +102,16 @@ async def test_it_ends_where_an_answer_leads_nowhere_new(staff: UnifiedRetriever
     assert len(generator.read) == 8
 
 
+async def test_it_ends_where_an_answer_was_had_two_hops_before(staff: UnifiedRetriever) -> None:
+    generator = Told(["Ada Holm", "Leeds", "Ada Holm", "Leeds"] * 2)
+    pipeline = RagPipeline(staff, n_read=1, generator=generator, hops=9)
+    assert pipeline.answer(QUESTION).text == "Ada Holm"
+    assert len(generator.read) == 3
+    generator.answers = ["Ada Holm", "Leeds", "Ada Holm", "Leeds"]
+    assert (await pipeline.aanswer(QUESTION)).text == "Ada Holm"
+    assert len(generator.read) == 6
+
+
 async def test_no_answer_is_not_followed(staff: UnifiedRetriever) -> None:
     generator = Told([None] * 4)
     pipeline = RagPipeline(staff, generator=generator, hops=2)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from inspect import Parameter, signature
 from pathlib import Path
 
 import pytest
 from generation.faulty_server import faulty_server, whole
 from generation.tiny_llm import save_llm
+from pydantic import BaseModel
 
 from unimoer_rag import RagPipeline, UnifiedRetriever
 from unimoer_rag.errors import (
@@ -18,10 +20,20 @@ from unimoer_rag.errors import (
 )
 from unimoer_rag.generation.chat_server import ChatServer
 from unimoer_rag.generation.extractive import ExtractiveReader
+from unimoer_rag.generation.local_llm import LocalLLM
+from unimoer_rag.generation.resident import ResidentLLM
+from unimoer_rag.generation.types import THRESHOLD
+from unimoer_rag.generation.vllm_engine import VllmEngine
 from unimoer_rag.generation.writer import Writer
 from unimoer_rag.pipelines.build import build
-from unimoer_rag.pipelines.config import PipelineConfig
-from unimoer_rag.pipelines.generators import ReaderConfig, ServerConfig
+from unimoer_rag.pipelines.config import PipelineConfig, RetrieveConfig, SelectConfig
+from unimoer_rag.pipelines.generators import (
+    LocalConfig,
+    ReaderConfig,
+    ResidentConfig,
+    ServerConfig,
+    VllmConfig,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 PRESETS = sorted(path.stem for path in (ROOT / "pipelines").glob("*.yaml"))
@@ -115,6 +127,7 @@ def test_an_empty_file_is_the_default(tmp_path: Path) -> None:
         ("\nretrieve:\n  mode: fuzzy\n", r":3: retrieve\.mode: .*'dense', 'sparse' or 'hybrid'"),
         ("generate:\n  kind: chat-server\n", r":1: generate\.url: Field required"),
         ("generate:\n  kind: oracle\n", r":1: generate: .*'oracle'"),
+        ("generate:\n  url: http://x\n", r":2: generate\.url: Extra inputs"),
         ("generate:\n  kind: reader\n  threshold: 2\n", r":3: generate\.threshold: .*less than"),
         ("select: {}\nhops: 0\n", r":2: hops: .*greater than or equal to 1"),
         ("hops: 2\nreranker: x\n", r":2: reranker: Extra inputs"),
@@ -125,6 +138,53 @@ def test_an_empty_file_is_the_default(tmp_path: Path) -> None:
 def test_a_mistake_is_named_with_its_line_and_key(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(InputError, match=rf"bad\.yaml.*{message}"):
         PipelineConfig.load(write(tmp_path / "bad.yaml", text))
+
+
+@pytest.mark.parametrize("text", ["hops: 2024-13-45", "hops: !!int many", "hops: \udcff"])
+def test_what_yaml_cannot_read_is_named(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(InputError, match=r"bad\.yaml is not YAML: "):
+        PipelineConfig.load(path)
+
+
+def test_a_file_need_not_name_the_reader(tmp_path: Path) -> None:
+    config = PipelineConfig.load(write(tmp_path / "mine.yaml", "generate: {threshold: 0.2}"))
+    assert config.generate == ReaderConfig(threshold=0.2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "made", "elsewhere"),
+    [
+        # `elsewhere`: arguments that no file may hold, or that another section does.
+        (RetrieveConfig, UnifiedRetriever, {"api_key", "chunking", "k"}),
+        (SelectConfig, RagPipeline, {"retriever", "generator", "hops", "threshold"}),
+        (ServerConfig, ChatServer, {"api_key"}),
+        (ResidentConfig, ResidentLLM, {"engine"}),
+        (LocalConfig, LocalLLM, set()),
+        (VllmConfig, VllmEngine, set()),
+    ],
+)
+def test_keys_are_the_arguments_with_their_defaults(
+    kind: type[BaseModel], made: type, elsewhere: set[str]
+) -> None:
+    arguments = dict(signature(made).parameters)
+    fields = {name: field for name, field in kind.model_fields.items() if name != "kind"}
+    if made in (ResidentLLM, LocalLLM, VllmEngine):
+        assert fields.pop("prompt").default == signature(Writer).parameters["prompt"].default
+    assert fields.keys() == arguments.keys() - elsewhere
+    for name, field in fields.items():
+        default = arguments[name].default
+        if field.is_required():
+            assert default is Parameter.empty, name
+        else:
+            assert field.get_default(call_default_factory=True) in (default, default or {}), name
+
+
+def test_the_other_defaults_are_those_of_the_pipeline() -> None:
+    arguments = signature(RagPipeline).parameters
+    assert PipelineConfig().hops == arguments["hops"].default
+    assert ReaderConfig().threshold == arguments["threshold"].default == THRESHOLD
 
 
 def test_an_unknown_name_lists_the_presets() -> None:

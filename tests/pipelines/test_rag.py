@@ -214,6 +214,8 @@ def test_an_empty_question_is_refused(retriever: UnifiedRetriever, question: str
         {"threshold": -0.1},
         {"threshold": 1.1},
         {"threshold": float("nan")},
+        {"min_score": float("nan")},
+        {"hops": 0},
     ],
 )
 def test_settings_that_cannot_be_are_refused(

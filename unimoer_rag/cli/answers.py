@@ -35,7 +35,8 @@ def print_answer(answer: Answer, *, streamed: bool = False) -> None:
             print_text(f"  {hit.score:.3f} {hit.source}:{hit.passage.start}-{hit.passage.end}")
     else:
         sure = "" if answer.confidence is None else f"  confidence {answer.confidence:.2f}"
-        print_text(Text.assemble(("" if streamed else answer.text, "bold"), (sure, "dim")))
+        cut = "" if answer.complete else "  (cut off at the limit of tokens)"
+        print_text(Text.assemble(("" if streamed else answer.text, "bold"), (sure + cut, "dim")))
     for number, citation in enumerate(answer.citations, start=1):
         _print_citation(number, citation)
     spent = ", ".join(f"{stage} {ms:.0f} ms" for stage, ms in answer.timings.items())

@@ -19,7 +19,7 @@ from unimoer_rag.cli.output import (
     quiet,
 )
 from unimoer_rag.cli.search import FiltersOption, parse_filters, require_index
-from unimoer_rag.errors import InputError
+from unimoer_rag.errors import InputError, UnimoerError
 
 if TYPE_CHECKING:
     from unimoer_rag.pipelines.config import PipelineConfig
@@ -158,10 +158,15 @@ def _streamed(pipeline: RagPipeline, question: str, filters: dict[str, Any] | No
     """The answer, its words printed as they come."""
     pieces = pipeline.stream(question, filters=filters)
     printed = False
-    while isinstance(piece := next(pieces), str):
-        sys.stdout.write(piece)
-        sys.stdout.flush()
-        printed = True
+    try:
+        while isinstance(piece := next(pieces), str):
+            sys.stdout.write(piece)
+            sys.stdout.flush()
+            printed = True
+    except UnimoerError:
+        if printed:
+            sys.stdout.write("\n")  # what came before it broke off stands there
+        raise
     if piece.text is None and printed:
         sys.stdout.write("\n")  # the model's own words for it stand there
     return piece

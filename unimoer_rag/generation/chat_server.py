@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import weakref
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from itertools import chain
@@ -79,8 +78,12 @@ class ChatServer:
         retries: int = 3,
         max_concurrency: int = 16,
     ) -> None:
-        if not url.startswith(("http://", "https://")):
-            raise InputError(f"url is {url!r}: expected one such as 'http://localhost:8000/v1'")
+        _check_url(url)
+        if api_key and not _fits_header(api_key):
+            raise InputError(
+                "api_key has characters that no HTTP header carries, such as a line's end: give "
+                "the key alone"
+            )
         for name, value, least in (
             ("max_tokens", max_tokens, 1),
             ("temperature", temperature, 0),
@@ -90,10 +93,8 @@ class ChatServer:
         ):
             if not value >= least:
                 raise InputError(f"{name} is {value!r}: expected {least} or more")
-        self.url, self.prompt = (
-            url.rstrip("/"),
-            (prompt if isinstance(prompt, Prompt) else Prompt.load(prompt)),
-        )
+        self.url = url.rstrip("/")
+        self.prompt = prompt if isinstance(prompt, Prompt) else Prompt.load(prompt)
         self._model = model
         self._body = {"max_tokens": max_tokens, "temperature": temperature, **(options or {})}
         self._settings: dict[str, Any] = {
@@ -110,9 +111,7 @@ class ChatServer:
         }
         self._client = httpx.Client(**self._settings)
         # Connections belong to the event loop that opened them.
-        self._aclients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient] = (
-            weakref.WeakKeyDictionary()
-        )
+        self._aclients: dict[asyncio.AbstractEventLoop, httpx.AsyncClient] = {}
 
     @property
     def stage(self) -> str:
@@ -166,7 +165,8 @@ class ChatServer:
                 try:
                     with transport_errors(self.url):
                         if response.status_code != httpx.codes.OK:
-                            check_response(response, self.url, response.read().decode())
+                            response.read()
+                            check_response(response, self.url, response.text)
                         lines = response.iter_lines()
                         first = next(filter(is_event, lines), "")
                     check_first(first, self.url)
@@ -215,7 +215,8 @@ class ChatServer:
                 try:
                     with transport_errors(self.url):
                         if response.status_code != httpx.codes.OK:
-                            check_response(response, self.url, (await response.aread()).decode())
+                            await response.aread()
+                            check_response(response, self.url, response.text)
                         lines = response.aiter_lines()
                         first = await _first_event(lines)
                     check_first(first, self.url)
@@ -231,6 +232,9 @@ class ChatServer:
     def _aclient(self) -> httpx.AsyncClient:
         loop = asyncio.get_running_loop()
         if loop not in self._aclients:
+            # One connection a loop would add up where every call runs in a loop of its own.
+            for ended in [one for one in list(self._aclients) if one.is_closed()]:
+                self._aclients.pop(ended, None)
             self._aclients[loop] = httpx.AsyncClient(**self._settings)
         return self._aclients[loop]
 
@@ -272,6 +276,19 @@ class ChatServer:
         if client is not None:
             await client.aclose()
         self.close()
+
+
+def _check_url(url: str) -> None:
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise InputError(f"url is {url!r}: {error}") from error
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise InputError(f"url is {url!r}: expected one such as 'http://localhost:8000/v1'")
+
+
+def _fits_header(text: str) -> bool:
+    return text.isascii() and text.isprintable() and text == text.strip()
 
 
 async def _first_event(lines: AsyncIterator[str]) -> str:

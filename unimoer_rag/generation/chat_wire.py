@@ -43,7 +43,8 @@ class Reply:
         """
         try:
             choice = response.json()["choices"][0]
-            return cls([choice["message"]["content"] or ""], choice.get("finish_reason") or "stop")
+            text = _text(choice["message"]["content"])
+            return cls([text], choice.get("finish_reason") or "stop")
         except (ValueError, LookupError, TypeError) as error:
             raise _nonsense(url, response.text) from error
 
@@ -74,7 +75,7 @@ class Reply:
             if "error" in event:
                 raise GenerationError(f"the server at {url} failed: {_said(data)}")
             choices = event["choices"]  # empty where the event tells of usage alone
-            piece = choices[0]["delta"].get("content") if choices else None
+            piece = _text(choices[0]["delta"].get("content")) if choices else ""
             self.reason = (choices[0].get("finish_reason") if choices else None) or self.reason
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise _nonsense(url, data) from error
@@ -98,13 +99,22 @@ def is_event(line: str) -> bool:
 
 
 def check_first(line: str, url: str) -> None:
-    """Raise if a stream begins with an error that another try may not meet.
+    """Raise if a stream begins with an error that another try may not meet, or not at all.
 
     vLLM reports an overload so that it notices after it has answered with status 200.
+
+    Args:
+        line: the stream's first event, "" where it has none.
+        url: of the server, for messages.
 
     Raises:
         GeneratorUnavailableError: it does.
     """
+    if not line:
+        raise GeneratorUnavailableError(
+            f"the server at {url} ended its stream before the first event: try later, or correct "
+            "the URL if it is no server with OpenAI's interface"
+        )
     data = line.removeprefix("data:").strip()
     try:
         error = json.loads(data)["error"]
@@ -160,15 +170,13 @@ def transport_errors(url: str, reply: Reply | None = None) -> Iterator[None]:
     """
     try:
         yield
-    except httpx.TransportError as error:
+    except httpx.RequestError as error:
         reason = f"{type(error).__name__}: {error}"
         if reply is not None:  # some of it is out, so that it cannot be tried again
             raise _broke_off(url, reply, reason) from error
         raise GeneratorUnavailableError(
             f"no chat server answers at {url} ({reason}): start it, or correct the URL"
         ) from error
-    except httpx.InvalidURL as error:
-        raise GeneratorRefusedError(f"{url} is no URL: {error}") from error
 
 
 def _broke_off(url: str, reply: Reply, reason: str) -> GenerationError:
@@ -180,6 +188,13 @@ def _nonsense(url: str, text: str) -> GenerationError:
     return GenerationError(
         f"what answers at {url} is no chat completion: {text[:200]!r}; expected OpenAI's interface"
     )
+
+
+def _text(content: object) -> str:
+    """The content of a message; servers send none, or null, where there are no words."""
+    if not isinstance(content, str | None):
+        raise TypeError(f"content is {type(content).__name__}")
+    return content or ""
 
 
 def _said(text: str) -> str:

@@ -67,8 +67,6 @@ class Conversation:
 def _templated(
     messages: Sequence[Mapping[str, str]], tokenizer: Any, options: Mapping[str, Any], name: str
 ) -> str:
-    from jinja2 import TemplateError
-
     def render(given: Sequence[Mapping[str, str]]) -> str:
         return str(
             tokenizer.apply_chat_template(
@@ -78,15 +76,15 @@ def _templated(
 
     try:
         return render(messages)
-    except TemplateError as error:
+    except Exception as error:  # noqa: BLE001 - the template's own, or what a wrong option leads to
         # Some models know no system message: it then begins what the user says.
         joined = "\n\n".join(message["content"].strip() for message in messages)
         try:
             return render([{"role": "user", "content": joined}])
-        except TemplateError:
+        except Exception:  # noqa: BLE001 - the first one is told
             raise GeneratorRefusedError(
                 f"the chat template of {name} refuses the prompt ({error}): correct its "
-                "chat_template, or use another model"
+                "chat_template or the template_options, or use another model"
             ) from error
 
 

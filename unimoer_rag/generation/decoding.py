@@ -11,7 +11,7 @@ import torch
 from tokenizers.decoders import DecodeStream
 from torch import Tensor
 
-from unimoer_rag.errors import InputError
+from unimoer_rag.errors import GenerationError, InputError
 from unimoer_rag.generation.conversation import TEMPLATE_OPTIONS, Conversation, FirstLine
 
 __all__ = ["Decoder", "Decoding", "Device"]
@@ -68,6 +68,8 @@ class Decoder:
             raise InputError(f"max_tokens is {max_tokens}: expected 1 or more")
         if not temperature >= 0:
             raise InputError(f"temperature is {temperature}: expected 0 or more")
+        if not 0 <= seed < 2**64:
+            raise InputError(f"seed is {seed}: expected 0 or more, of 64 bits")
         self.model, self.tokenizer, self.device, self.name = model, tokenizer, device, name
         self.max_tokens, self.temperature, self.seed = max_tokens, temperature, seed
         self.options = TEMPLATE_OPTIONS if template_options is None else template_options
@@ -120,10 +122,21 @@ class Decoding:
 
     # -- in the device's thread -------------------------------------------------------------
 
-    @torch.inference_mode()
     def _turn(self) -> str | None:
         if self._ended:
             return None
+        try:
+            return self._write()
+        except RuntimeError as error:  # torch's, such as too little memory
+            self._ended = True
+            raise GenerationError(
+                f"{self._decoder.name} failed after {len(self.ids)} tokens of its reply "
+                f"({type(error).__name__}: {error}): free memory on its device, or have fewer or "
+                "shorter passages read"
+            ) from error
+
+    @torch.inference_mode()
+    def _write(self) -> str:
         until = time.monotonic() + _TURN
         text = ""
         while not self._ended:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from unimoer_rag.errors import InputError
 from unimoer_rag.pipelines.generators import GenerateConfig, ReaderConfig
@@ -51,6 +51,11 @@ class PipelineConfig(_Frozen):
     select: SelectConfig = SelectConfig()
     generate: GenerateConfig = ReaderConfig()
 
+    @field_validator("generate", mode="before")
+    @classmethod
+    def _reader_by_default(cls, values: Any) -> Any:
+        return {"kind": "reader", **values} if isinstance(values, dict) else values
+
     @classmethod
     def load(cls, name: str | Path) -> PipelineConfig:
         """The pipeline of a preset ("local") or of a YAML file.
@@ -66,8 +71,6 @@ class PipelineConfig(_Frozen):
             return cls.model_validate({} if values is None else values)
         except OSError as error:
             raise InputError(f"cannot read {path}: {error.strerror or error}") from error
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise InputError(f"{path} is not YAML: {error}") from error
         except ValidationError as error:
             first = error.errors()[0]
             keys = list(first["loc"])
@@ -75,6 +78,8 @@ class PipelineConfig(_Frozen):
                 del keys[1:2]  # the kind of generator, which stands in no key
             where = ".".join(map(str, keys)) or "pipeline"
             raise InputError(f"{path}:{_line(node, keys)}: {where}: {first['msg']}") from error
+        except (yaml.YAMLError, ValueError) as error:  # a date with a 13th month, no UTF-8
+            raise InputError(f"{path} is not YAML: {error}") from error
 
     def updated(self, **sections: Mapping[str, Any]) -> Self:
         """The same with some values in other places; those that are None stay as they are.

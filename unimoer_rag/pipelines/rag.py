@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, closing
 from pathlib import Path
@@ -59,6 +60,8 @@ class RagPipeline:
     ) -> None:
         if n_read < 1:
             raise InputError(f"n_read is {n_read}: expected the number of passages to read")
+        if math.isnan(min_score):
+            raise InputError("min_score is nan: expected the least score of a passage to read")
         if max_tokens is not None and max_tokens < 1:
             raise InputError(f"max_tokens is {max_tokens}: expected tokens to read, or None")
         if hops < 1:
@@ -172,30 +175,30 @@ class RagPipeline:
         self, question: str, filters: Filters | None, trace: Trace
     ) -> tuple[list[Hit], Generation | None]:
         """The passages of the last hop; and the answer, where it led to nothing new."""
-        query = question
-        hits = self._select(self._search(query, filters, trace), trace)
+        asked = [question]
+        hits = self._select(self._search(question, filters, trace), trace)
         for _ in range(1, self.hops):
             read = self._generate(question, hits, trace)
             following = expand(question, read)
-            if following in (None, query):
+            if following is None or following in asked:
                 return hits, read
-            query = following
-            found = self._search(query, filters, trace)
+            asked.append(following)
+            found = self._search(following, filters, trace)
             hits = self._select(join(hits, found, n=self.n_read), trace)
         return hits, None
 
     async def _afollow(
         self, question: str, filters: Filters | None, trace: Trace
     ) -> tuple[list[Hit], Generation | None]:
-        query = question
-        hits = self._select(await self._asearch(query, filters, trace), trace)
+        asked = [question]
+        hits = self._select(await self._asearch(question, filters, trace), trace)
         for _ in range(1, self.hops):
             read = await self._agenerate(question, hits, trace)
             following = expand(question, read)
-            if following in (None, query):
+            if following is None or following in asked:
                 return hits, read
-            query = following
-            found = await self._asearch(query, filters, trace)
+            asked.append(following)
+            found = await self._asearch(following, filters, trace)
             hits = self._select(join(hits, found, n=self.n_read), trace)
         return hits, None
 

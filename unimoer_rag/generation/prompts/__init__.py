@@ -18,7 +18,7 @@ from unimoer_rag.yaml_files import read_yaml
 __all__ = ["Prompt"]
 
 _HERE = Path(__file__).parent
-_NUMBERS = re.compile(r"\[(\d+(?:\s*[,;]\s*\d+)*)\]")
+_NUMBERS = re.compile(r"\[(\d{1,9}(?:\s*[,;]\s*\d{1,9})*)\]")
 _BLANKS = re.compile(r"\{(passages|question)\}")
 
 
@@ -76,13 +76,17 @@ class Prompt(BaseModel):
     def read(self, reply: str, hits: Sequence[Hit], *, complete: bool = True) -> Generation:
         """A reply as an answer, the passages it names resolved; numbers of none are left out."""
         text = reply.strip()
-        if not text or text.strip(" .").casefold() == self.abstention.casefold():
+        if not text or _plain(text) == _plain(self.abstention):
             return Generation(None, confidence=0.0, prompt=self.digest, complete=complete)
         citations = [
             Citation(hit.text, hit, hit.passage.start, hit.passage.end, confidence=None)
             for hit in (hits[number - 1] for number in _cited(text) if number <= len(hits))
         ]
         return Generation(text, citations, prompt=self.digest, complete=complete)
+
+
+def _plain(words: str) -> str:
+    return words.strip(" .\n").casefold()
 
 
 def _cited(text: str) -> list[int]:
