@@ -6,8 +6,8 @@ python scripts/compare_systems.py --data DIR/nq bm25 unimoer \
     "two-models --reranker DIR/cross-encoder" "unimoer --mode hybrid"
 
 A system is a name that `unimoer-rag eval --system` takes, with options of its own behind it. Each
-runs in a process of its own, so that its peak of memory is its own. Systems whose result is there
-already are not measured again; one that fails does not keep the others back.
+runs in a process of its own, so that its peak of memory is its own. A system whose result with the
+same options is there already is not measured again; one that fails does not keep the others back.
 """
 
 from __future__ import annotations
@@ -35,11 +35,10 @@ def command(system: str, data: Path, split: str, options: str) -> list[str]:
     ]
 
 
-def target(out: Path, system: str, data: Path, split: str) -> Path:
-    """Where a system's result on a data set is kept; options are part of its name."""
-    return (
-        out / f"{data.name}-{split}" / f"{re.sub(r'[^0-9A-Za-z.]+', '-', system).strip('-')}.json"
-    )
+def target(out: Path, system: str, data: Path, split: str, options: str) -> Path:
+    """Where a system's result on a data set is kept; all options are part of its name."""
+    name = re.sub(r"[^0-9A-Za-z.]+", "-", f"{system} {options}").strip("-")
+    return out / f"{data.name}-{split}" / f"{name}.json"
 
 
 def measure(words: Sequence[str], file: Path, *, data: Path) -> bool:
@@ -68,24 +67,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, required=True, help="folder of the data set")
     parser.add_argument("--split", default="dev")
     parser.add_argument("--out", type=Path, default=Path("results/systems"))
-    parser.add_argument("--options", default="", help='for every system, such as "--limit 100"')
+    parser.add_argument("--options", default="", help='for every system: --options="--limit 100"')
     chosen = parser.parse_args(arguments)
+    data = chosen.data.resolve()  # has a name, even where "." was given
     files, failed = [], []
     for system in chosen.systems:
-        file = target(chosen.out, system, chosen.data, chosen.split)
-        words = command(system, chosen.data, chosen.split, chosen.options)
+        file = target(chosen.out, system, data, chosen.split, chosen.options)
+        words = command(system, data, chosen.split, chosen.options)
         file.parent.mkdir(parents=True, exist_ok=True)
         print(f"{file} is there already" if file.exists() else shlex.join(words), file=sys.stderr)
-        if file.exists() or measure(words, file, data=chosen.data):
+        if file.exists() or measure(words, file, data=data):
             files.append(str(file))
         else:
             failed.append(system)
+    shown = True
     if files:
         table = [sys.executable, "-m", "unimoer_rag.cli.main", "report", "table", *files]
-        subprocess.run(table, check=True)
+        shown = subprocess.run(table, check=False).returncode == 0
     for system in failed:
         print(f"not measured: {system}", file=sys.stderr)
-    return int(bool(failed))
+    return int(bool(failed) or not shown)
 
 
 if __name__ == "__main__":

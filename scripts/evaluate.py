@@ -30,7 +30,7 @@ SETS = {
     "squad2-dev": "--parts answers --limit 4000",
     "hotpotqa": "",
     "musique": "",
-    "triviaqa-distant": "",
+    "triviaqa-distant": "--limit 400",
 }
 SPLIT = "dev"
 

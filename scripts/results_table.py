@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from unimoer_rag.evaluation.compare import compare_results
-from unimoer_rag.evaluation.results import load_result
+from unimoer_rag.evaluation.results import Result, load_result
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"
@@ -98,8 +98,8 @@ def render_stages(folder: Path = RESULTS / SHIPPED) -> str:
     """Answers by what finds their passages, and whether each stage helped."""
     lines = [
         "| data set | retrieval only: EM, F1 | reranked: EM, F1 | hybrid, reranked: EM, F1 "
-        "| F1 gained by reranking | by hybrid search |",
-        "|---|---:|---:|---:|---:|---:|",
+        "| F1 gained by reranking | by hybrid search | the first passage is a bridge |",
+        "|---|---:|---:|---:|---:|---:|---:|",
     ]
     for path in sorted(folder.glob("*-hybrid.json")):
         stem = path.stem.removesuffix("-hybrid")
@@ -112,8 +112,15 @@ def render_stages(folder: Path = RESULTS / SHIPPED) -> str:
             for before, after in pairwise(results)
         ]
         shown = f"{results[0].dataset}, {results[0].n:,} questions"
-        lines.append(f"| {' | '.join([shown, *scores, *gains])} |")
+        lines.append(f"| {' | '.join([shown, *scores, *gains, _bridges(results[1])])} |")
     return "\n".join(lines)
+
+
+def _bridges(result: Result) -> str:
+    """How often what reranking puts first is relevant, and yet holds no accepted answer."""
+    rows, ranks = result.per_question["rerank"], result.details.ranks
+    bridges = [ranks[q][1] == 1 and not row["answer-in-passage@1"] for q, row in rows.items()]
+    return f"{100 * sum(bridges) / len(bridges):.0f}%"
 
 
 def _gain(difference: Mapping[str, Any]) -> str:

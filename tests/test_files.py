@@ -38,6 +38,24 @@ def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["a.json"]
 
 
+def test_a_device_stays_a_device_and_a_link_a_link(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_file(pipe, "through")
+        assert os.read(reader, 100) == b"through"
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo()
+    link, file = tmp_path / "link", tmp_path / "file"
+    file.write_text("before", encoding="utf-8")
+    link.symlink_to(file)
+    write_file(link, "after")
+    assert link.is_symlink()
+    assert file.read_text(encoding="utf-8") == "after"
+
+
 def test_where_nothing_can_be_written(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="missing"):
         write_file(tmp_path / "missing" / "a.json", "x")

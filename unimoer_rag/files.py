@@ -39,8 +39,14 @@ def replacing(path: Path) -> Iterator[Path]:
 def write_file(path: Path, data: str | bytes) -> None:
     """Write a file through `replacing`, text as UTF-8.
 
+    A link stays, and the file behind it is written. So is what is no file, such as `/dev/null`.
+
     Raises:
         OSError: it could not be written; what was there before is untouched.
     """
-    with replacing(path) as part:
-        part.write_bytes(data.encode() if isinstance(data, str) else data)
+    content = data.encode() if isinstance(data, str) else data
+    if path.exists() and not path.is_file():
+        path.write_bytes(content)  # a device or a pipe must not give way to a file
+        return
+    with replacing(path.resolve()) as part:
+        part.write_bytes(content)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -39,11 +40,15 @@ def test_answers_by_a_pipeline_of_a_file(run: Command, dataset: Path, tmp_path: 
     assert (measured["first_stage"], measured["rerank_depth"]) == ("hybrid", 3)
     assert (measured["pipeline"]["hops"], measured["pipeline"]["select"]["n_read"]) == (2, 2)
     assert measured["threshold"] == measured["pipeline"]["generate"]["threshold"]
+    # Though every question has a passage to read: a pipeline that is asked for answers.
+    assert measured["answers"]["from"] == "the whole pipeline, hybrid search"
+    assert "answer/rerank" in measured["latency_percentiles_ms"]
     assert measured["answers"]["f1"] >= measured["answers"]["given_f1"] >= 0
     typed = json.loads(run(*words, "--parts", "answers", "--rerank", 0, "--json", "-").stdout)
     assert typed["rerank_depth"] == 0
 
-    refused = run("eval", "--data", dataset, "--pipeline", path, "--system", "bm25")
+    words = ("--data", dataset, "--split", "dev", "--pipeline", path)
+    refused = run("eval", *words, "--system", "bm25")
     assert refused.exit_code == 1
     assert "unimoer's own retriever" in refused.stderr
 
@@ -88,6 +93,47 @@ def test_wrong_arguments(run: Command, dataset: Path, words: tuple[str, ...], sa
     assert result.exit_code == 1
     assert result.stderr.startswith("error: ")
     assert said in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--limit", "0"), "cannot keep 0 questions"),
+        (("--parts", "speed"), "speed"),
+        (("--run", "nowhere"), "nowhere"),
+        (("--json", "."), "cannot write results to '.', a folder"),
+        (("--html", "."), "cannot write results to '.', a folder"),
+        (("--judge-model", "judge"), "give --judge-url too"),
+    ],
+)
+def test_mistakes_are_told_before_the_data_set_is_opened(
+    run: Command, words: tuple[str, ...], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opened(*args: object, **settings: object) -> None:
+        raise AssertionError("the data set is opened")
+
+    monkeypatch.setattr("unimoer_rag.evaluation.catalogue.open_dataset", opened)
+    result = run("eval", "nq", *words)
+    assert result.exit_code == 1
+    assert said in result.stderr
+
+
+def test_the_table_tells_names_and_guesses_apart(
+    run: Command, dataset: Path, tmp_path: Path
+) -> None:
+    folder, target = tmp_path / "micro [b] set", tmp_path / "out.json"
+    shutil.copytree(dataset, folder)
+    words = ("--data", folder, "--split", "dev", "--system", "bm25", "--reader", "minilm")
+    result = run("eval", *words, "--json", target)
+    assert result.exit_code == 0, result.stderr
+    assert "bm25 on micro [b] set dev" in result.stdout
+    names = [f"answer-in-passage@{k}" for k in (1, 5, 20, 100)]
+    names += [f"answers: {name}" for name in ("em", "f1", "given_em", "given_f1", "abstention")]
+    assert all(f" {name} " in result.stdout for name in names)
+    assert "has_answer" not in result.stdout  # every question has one
+    # Nothing reranks for it, whatever depth is the default.
+    measured = json.loads(target.read_text(encoding="utf-8"))
+    assert (measured["rerank_depth"], measured["rerank"]) == (0, {})
 
 
 def test_results_that_cannot_be_written_are_still_shown(

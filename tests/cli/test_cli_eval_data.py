@@ -75,6 +75,7 @@ def test_questions_over_passages_without_judgements(
         ((), "give the name of a data set (nq,"),
         (("nqq",), "no data set is known as 'nqq'"),
         (("nq", "--split", "dev"), "nq has no split 'dev'"),
+        (("nq", "--corpus", "passages.jsonl"), "nq is judged over its own passages"),
         (("--data", "nowhere"), "no data at 'nowhere'"),
     ],
 )

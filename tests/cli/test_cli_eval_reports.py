@@ -65,6 +65,7 @@ def test_judges_with_ragas(run: Command, dataset: Path, tmp_path: Path) -> None:
         assert row["n"] == len(judged)
         assert row["n"] + row["failed"] + row["skipped"] == 4
     assert result["ragas"]["non_llm_context_recall"]["mean"] == 1  # the gold passage was read
+    assert result["ragas_judge"] == "judge"
     assert "ragas" in result["versions"]
     assert set(judging.keys) == {"Bearer secret"}
 

@@ -21,8 +21,9 @@ def typed() -> Command:
     app = typer.Typer(cls=_Commands, pretty_exceptions_enable=False)
     app.add_typer(report)
 
-    def call(*words: object) -> Result:
-        return CliRunner().invoke(app, ["report", *map(str, words)], env={"COLUMNS": "120"})
+    def call(*words: object, columns: int = 120) -> Result:
+        env = {"COLUMNS": str(columns)}
+        return CliRunner().invoke(app, ["report", *map(str, words)], env=env)
 
     return call
 
@@ -54,6 +55,14 @@ def test_prints_differences(typed: Command, results: list[Path]) -> None:
     assert "B minus A on micro dev" in done.stdout
     for words in ("95% interval", "retrieval: nDCG@10", "rerank: R@5", "answers: em"):
         assert words in done.stdout
+
+
+def test_no_figure_is_cut_on_a_narrow_terminal(typed: Command, results: list[Path]) -> None:
+    done = typed("compare", *results, columns=80)
+    assert "…" not in done.stdout
+    assert max(map(len, done.stdout.splitlines()[2:])) <= 80
+    last = json.loads(typed("compare", *results, "--json").stdout)["differences"]["answers"]["f1"]
+    assert f"│ {last['p_value']:.4f} │ {last['n']} " in done.stdout
 
 
 def test_prints_json(typed: Command, results: list[Path]) -> None:

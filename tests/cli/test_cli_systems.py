@@ -60,6 +60,15 @@ def test_wrong_choices(run: Command, dataset: Path, words: tuple[str, ...], said
     assert said in " ".join(result.stderr.split())
 
 
+def test_models_are_checked_before_the_data(run: Command, tmp_path: Path) -> None:
+    """The data may have to be downloaded first."""
+    for words in (("--system", "task-lora"), ("--system", "bm25", "--embedder", "minilm")):
+        result = run("eval", "--data", tmp_path / "nowhere", *words)
+        assert result.exit_code == 1
+        assert words[1] in result.stderr
+        assert "nowhere" not in result.stderr
+
+
 @pytest.fixture
 def script() -> ModuleType:
     spec = importlib.util.spec_from_file_location("compare_systems", SCRIPT)
@@ -68,6 +77,18 @@ def script() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def test_results_of_other_options_are_other_files(script: ModuleType) -> None:
+    files = {
+        script.target(Path("out"), system, Path("nq"), "dev", options).as_posix()
+        for system, options in (("bm25", ""), ("bm25", "--limit 10"), ("bm25 --seed 1", ""))
+    }
+    assert files == {
+        "out/nq-dev/bm25.json",
+        "out/nq-dev/bm25-limit-10.json",
+        "out/nq-dev/bm25-seed-1.json",
+    }
 
 
 @pytest.mark.slow
@@ -81,7 +102,7 @@ def test_one_command_compares_systems(
     assert "unknown system 'bm52'" in first.err
     assert "not measured: bm52" in first.err
     [file] = tmp_path.rglob("*.json")
-    assert str(file.relative_to(tmp_path)) == "micro-dev/bm25-seed-1.json"
+    assert str(file.relative_to(tmp_path)) == "micro-dev/bm25-seed-1-parts-retrieval.json"
     assert json.loads(file.read_text())["command"] == (
         "unimoer-rag eval --data DIR/micro --split dev --system bm25 --seed 1 --parts retrieval "
         "--json OUT"

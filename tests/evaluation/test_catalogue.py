@@ -76,7 +76,7 @@ def test_the_documentation_lists_them_with_their_splits() -> None:
 
 
 def test_hotpotqa_brings_its_passages(tmp_path: Path) -> None:
-    dataset = open_dataset(data=write(tmp_path / "hotpot_dev_distractor_v1.json", HOTPOTQA))
+    dataset = open_dataset(data=str(write(tmp_path / "hotpot_dev_distractor_v1.json", HOTPOTQA)))
     assert (dataset.name, dataset.split) == ("hotpot_dev_distractor_v1", "all")
     assert len(dataset.corpus) == 5
     assert dataset.qrels["5a8b57f2"] == {"Scott": 1, "Ed": 1}
@@ -226,7 +226,7 @@ def test_without_a_network_the_error_says_what_to_get(name: str, tmp_path: Path)
     split = known.default_split
     assert "not on this machine, and HF_HUB_OFFLINE is set" in said
     for file in known.files(split):
-        assert f"curl -L -o {name}/{file.local_name} {file.url}" in said
+        assert f"curl -fL -o {name}/{file.local_name} {file.url}" in said
     assert said.endswith(f"unimoer-rag eval {name} --data {name} --split {split}")
 
 
@@ -236,7 +236,7 @@ def test_the_commands_of_that_error_give_a_folder_that_opens(tmp_path: Path) -> 
     made = re.search(r"mkdir -p (\S+)\n", str(caught.value))
     assert made is not None
     assert made[1] == "hotpotqa/qrels"
-    named = set(re.findall(r"curl -L -o hotpotqa/(\S+)", str(caught.value)))
+    named = set(re.findall(r"curl -fL -o hotpotqa/(\S+)", str(caught.value)))
     assert named == {
         "corpus.jsonl.gz",
         "queries.jsonl.gz",
@@ -310,7 +310,7 @@ def test_a_server_in_trouble_is_told_with_what_to_get(toy: FileServer, tmp_path:
         open_dataset("toy", cache=tmp_path)
     said = str(caught.value)
     assert "status 503" in said
-    assert f"curl -L -o toy/NQ-open.toy.jsonl {toy.url}/NQ-open.toy.jsonl" in said
+    assert f"curl -fL -o toy/NQ-open.toy.jsonl {toy.url}/NQ-open.toy.jsonl" in said
     assert open_dataset("toy", cache=tmp_path).name == "toy"
 
 

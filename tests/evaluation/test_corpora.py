@@ -168,6 +168,7 @@ def test_a_beir_folder_goes_to_disk_above_the_limit(
     dataset = load_beir(tmp_path, cache=tmp_path / "cache")
     assert isinstance(dataset.corpus, DiskCorpus)
     assert dataset.n_judged_outside == 1
+    assert ("d3",) not in dataset.corpus
     assert dataset.content("d3") == "Title 3. Text «3»."
     assert dataset.limit(1).corpus is dataset.corpus
 

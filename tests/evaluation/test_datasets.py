@@ -85,6 +85,8 @@ def test_judgements_beyond_the_corpus_are_kept_and_counted(tmp_path: Path) -> No
     dataset = load_beir(tmp_path, "dev")
     assert dataset.n_judged_outside == 1
     assert dataset.qrels["q1"] == {"d1": 1, "eleven": 1}
+    # Of the questions that are kept: the second has none.
+    assert {dataset.limit(1, seed).n_judged_outside for seed in range(8)} == {0, 1}
 
 
 def test_limit_is_seeded_nested_and_in_file_order(tmp_path: Path) -> None:

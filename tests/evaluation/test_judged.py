@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import subprocess
@@ -79,6 +80,17 @@ def test_offline_metrics_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     summary = judged.summary(seed=0)
     assert (summary["exact_match"]["mean"], summary["exact_match"]["n"]) == (0.5, 2)
     assert all((row["failed"], row["skipped"]) == (0, 1) for row in summary.values())
+
+
+def test_judges_where_an_event_loop_runs_already() -> None:
+    async def in_a_notebook() -> object:
+        return judge_answers(SAMPLES).rows
+
+    assert asyncio.run(in_a_notebook()) == judge_answers(SAMPLES).rows
+
+
+def test_a_judge_does_not_show_its_key() -> None:
+    assert "secret" not in repr(Judge("http://localhost/v1", key="secret"))
 
 
 def test_without_embeddings_nothing_is_compared_by_meaning() -> None:

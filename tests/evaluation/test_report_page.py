@@ -220,6 +220,27 @@ def test_parts_that_were_not_measured_are_left_out() -> None:
         assert heading not in text
 
 
+def test_shows_what_the_figures_depend_on() -> None:
+    text = " ".join(
+        _Read(
+            _page(
+                reader={"checkpoint": "another"}, pipeline={"hops": 2}, limit={"questions": 4},
+                threshold=0.25, ragas_judge="the judge",
+            )
+        ).words
+    )  # fmt: skip
+    for words in ('"another"', '"hops": 2', '"questions": 4', "0.25", "the judge"):
+        assert words in text, words
+
+
+def test_questions_without_answers_are_told_apart_where_there_are_some() -> None:
+    scores = {"from": "x", "abstained": 0, "n": 4, "f1": 40.0, "has_answer_f1": 40.0}
+    assert "answerable questions" not in _page(answers={**scores, "n_no_answer": 0})
+    some = _page(answers={**scores, "n_no_answer": 1, "no_answer_f1": 100.0})
+    assert "F1, answerable questions" in some
+    assert "rightly abstained" in some
+
+
 def test_without_reranking_nothing_moved() -> None:
     details = {"ranks": {"q0": [3, None], "q1": [None, None]}}
     assert "moved up" not in _Read(_page(details=details)).text

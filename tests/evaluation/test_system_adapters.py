@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -128,14 +129,20 @@ def test_the_system_ranks_with_it(folders) -> None:
     assert "embed=" in str(system.describe()["checkpoint"])
 
 
-def test_an_index_belongs_to_its_adapters(folders) -> None:
+def test_an_index_belongs_to_its_adapters(folders, tmp_path) -> None:
+    # The same weights at another scale embed otherwise.
+    scaled = shutil.copytree(folders["embed"], tmp_path / "scaled")
+    config = json.loads((scaled / "adapter_config.json").read_text())
+    config["lora_alpha"] *= 2
+    (scaled / "adapter_config.json").write_text(json.dumps(config))
     digests = {
         load(folders, embed=folders["embed"]).checkpoint_digest,
         load(folders, embed=folders["rerank"]).checkpoint_digest,
+        load(folders, embed=scaled).checkpoint_digest,
         load(folders, shared=folders["rerank"]).checkpoint_digest,
         UniMoER.from_backbone(str(folders["backbone"]), device="cpu").checkpoint_digest,
     }
-    assert len(digests) == 4
+    assert len(digests) == 5
 
 
 def test_what_cannot_be_meant_is_refused(folders, tmp_path) -> None:

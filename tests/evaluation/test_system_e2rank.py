@@ -10,6 +10,7 @@ from evaluation.tiny_decoders import DOCUMENTS, QUERY, Reference, save_decoder
 
 from unimoer_rag.errors import BackboneError
 from unimoer_rag.evaluation.systems.e2rank import E2Rank
+from unimoer_rag.evaluation.systems.two_stage import TwoStage
 
 TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n"
@@ -63,21 +64,20 @@ def test_queries_are_found_with_an_instruction(folder, system) -> None:
     np.testing.assert_allclose(system.embed([QUERY], "query")[0], expected, atol=1e-5)
 
 
-def test_what_was_embedded_is_not_embedded_again(system, monkeypatch) -> None:
+def test_what_was_embedded_is_not_embedded_again(folder, system, monkeypatch) -> None:
     vectors = system.embed(DOCUMENTS, "document")
+    vectors[:] = 0  # ours to change
     read: list[int] = []
     run = system.body.run
     monkeypatch.setattr(
         system.body, "run", lambda rows, *args: read.append(len(rows)) or run(rows, *args)
     )
-    scores = system.rank(QUERY, DOCUMENTS)
+    whole = TwoStage("e2rank", embedder=system, ranker=system)
+    whole.forget()  # before a call is timed: the vectors are an index, which stays
+    [scores] = whole.rank([QUERY], [DOCUMENTS])
     assert read == [1]  # the prompt
-    vectors[:] = 0  # ours to change
-    system.forget()
-    np.testing.assert_allclose(system.rank(QUERY, DOCUMENTS), scores, atol=1e-5)
-    assert read == [1, 1, len(DOCUMENTS)]
-    np.testing.assert_array_equal(system.rank(QUERY, DOCUMENTS), scores)
-    assert read == [1, 1, len(DOCUMENTS), 1]
+    anew = E2Rank(folder, device="cpu", dtype="float32", shown=3)
+    np.testing.assert_allclose(anew.rank(QUERY, DOCUMENTS), scores, atol=1e-5)
 
 
 def test_only_so_many_vectors_are_kept(folder, system, monkeypatch) -> None:

@@ -46,7 +46,12 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
         ("qwen3", {"checkpoint": "x"}, "takes embedder, reranker"),
         ("unimoer", {"reader": "unimoer-minilm"}, "reads answers itself"),
         ("task-lora", {"embedder": "x"}, "'task-lora' needs reranker"),
-        ("shared-lora", {}, "'shared-lora' needs embedder"),
+        (
+            "shared-lora",
+            {},
+            "'shared-lora' needs embedder: name the folder of a plain LoRA adapter",
+        ),
+        ("backbone", {"embedder": ""}, "the embedder is an empty name"),
     ],
 )
 def test_models_that_do_not_fit_are_refused(name, models, said) -> None:

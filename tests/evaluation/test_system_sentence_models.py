@@ -99,6 +99,12 @@ def test_scores_are_the_librarys_and_the_sigmoid_of_the_logit(reranker_path) -> 
     assert scores == pytest.approx(1 / (1 + np.exp(-library.predict(pairs))), abs=1e-5)
 
 
+def test_nothing_gives_nothing(embedder_path, reranker_path) -> None:
+    embedder = SentenceEmbedder(embedder_path, **WHERE)
+    assert embedder.embed([], "query").shape == (0, embedder.dimension)
+    assert CrossEncoderRanker(reranker_path, **WHERE).rank(QUERY, []).shape == (0,)
+
+
 def test_precision_is_that_asked_for(embedder_path, reranker_path) -> None:
     short = {"device": "cpu", "dtype": "bfloat16"}
     for part in (
@@ -125,6 +131,10 @@ def test_a_description_tells_the_weights_apart(embedder_path, tmp_path) -> None:
 def test_what_cannot_be_used_is_refused(embedder_path, tmp_path) -> None:
     with pytest.raises(BackboneError, match=r"gives 3 scores for a pair: expected .* one"):
         CrossEncoderRanker(save_cross_encoder(tmp_path / "classes", 3), **WHERE)
+    # transformers would put a head of random numbers on it, and every score would be noise.
+    bare = save_backbone("bert", tmp_path / "bare")
+    with pytest.raises(BackboneError, match="BertModel and no trained head of a BertForSeq"):
+        CrossEncoderRanker(bare, **WHERE)
     with pytest.raises(InputError, match="downloads are pinned"):
         SentenceEmbedder("owner/name", **WHERE)
     with pytest.raises(InputError, match="takes no revision"):

@@ -109,7 +109,8 @@ def test_the_same_models_find_what_our_retriever_finds(mode, model, data, tmp_pa
         ]
         for hit, same in zip(chain(*ranked), chain(*expected), strict=True):
             for score in ("dense", "sparse", "fused", "rerank"):
-                assert hit[score] == pytest.approx(same[score], abs=1e-5)
+                # float32, in batches of other sizes
+                assert hit[score] == pytest.approx(same[score], abs=1e-4)
         stages: list[str] = []
         alone = parts.search(questions[0], k=9, on_stage=stages.append)
         assert [hit.to_dict()["id"] for hit in alone] == [hit["id"] for hit in ranked[0]]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
@@ -18,6 +19,7 @@ from unimoer_rag.cli.output import (
     write_json,
     write_text,
 )
+from unimoer_rag.errors import InputError
 
 __all__ = ["evaluate_command"]
 
@@ -112,27 +114,34 @@ def evaluate_command(
     ] = None,
 ) -> None:
     """Measure retrieval, reranking and answers on a data set."""
+    # What is wrong is told before anything is downloaded or measured, as far as it can be seen.
+    _check_targets(json_path, html)
+    if judge_model is not None and judge_url is None:
+        raise InputError("--judge-model names a model without its server: give --judge-url too")
     if html is not None:
-        # Now, since it tells what is missing, and not when everything has been measured.
         from unimoer_rag.evaluation.report.page import page_template
 
         page_template()
     quiet()
     from unimoer_rag.evaluation.catalogue import open_dataset
-    from unimoer_rag.evaluation.datasets import load_run
+    from unimoer_rag.evaluation.datasets import check_limit, load_run
     from unimoer_rag.evaluation.evaluate import EvalOptions, evaluate
     from unimoer_rag.evaluation.judged import Judge
     from unimoer_rag.evaluation.systems.pipeline import check_pipeline, configured
-    from unimoer_rag.evaluation.systems.registry import READER, build_system, find_entry
+    from unimoer_rag.evaluation.systems.registry import (
+        READER,
+        build_system,
+        choose_models,
+        find_entry,
+    )
     from unimoer_rag.pipelines.config import PipelineConfig
 
     entry = find_entry(system)
+    # Before any data: it may have to be downloaded.
+    choose_models(
+        system, checkpoint=checkpoint, embedder=embedder, reranker=reranker, reader=reader
+    )
     config = PipelineConfig() if pipeline is None else PipelineConfig.load(pipeline)
-    with progress_bar() as bar:
-        dataset = open_dataset(name, data=data, corpus=corpus, split=split, on_progress=_shown(bar))
-    if limit is not None:
-        dataset = dataset.limit(limit, seed)
-    given = load_run(run) if run is not None else None
     options = EvalOptions(
         parts=tuple(p.strip() for p in parts.split(",") if p.strip()),
         depth=config.retrieve.rerank if rerank is None else rerank,
@@ -144,6 +153,13 @@ def evaluate_command(
         ragas=ragas or judge_url is not None,
         judge=Judge(judge_url, judge_model, judge_key) if judge_url is not None else None,
     )
+    if limit is not None:
+        check_limit(limit)
+    given = load_run(run) if run is not None else None
+    with progress_bar() as bar:
+        dataset = open_dataset(name, data=data, corpus=corpus, split=split, on_progress=_shown(bar))
+    if limit is not None:
+        dataset = dataset.limit(limit, seed)
     if "answers" in options.parts and dataset.golds and not entry.reads:
         reader = reader or READER
     measured = build_system(
@@ -166,7 +182,7 @@ def evaluate_command(
             on_progress=_shown(bar),
         )
     if pipeline is not None:
-        result["pipeline"] = config.model_dump(exclude={"retrieve"})
+        result["pipeline"] = config.model_dump(mode="json", exclude={"retrieve"})
     if limit is not None:
         result["limit"] = {"questions": limit, "seed": seed}
     if json_path is None or str(json_path) != "-":
@@ -183,6 +199,12 @@ def evaluate_command(
         write_text(render_page(Result.model_validate(result)), html)
 
 
+def _check_targets(*paths: Path | None) -> None:
+    for path in paths:
+        if path is not None and path.is_dir():
+            raise InputError(f"cannot write results to {str(path)!r}, a folder: name a file")
+
+
 def _shown(bar: Progress) -> Callable[[str, int, int], None]:
     """A line of the progress bar for each thing that is worked on; a size of 0 is unknown."""
     tasks: dict[str, TaskID] = {}
@@ -197,8 +219,10 @@ def _shown(bar: Progress) -> Callable[[str, int, int], None]:
 
 def _quality(result: dict[str, Any]) -> Table:
     table = Table(
-        title=f"{_name(result)} on {result['dataset']} {result['split']} "
-        f"({result['n']} questions, {result['passages']} passages)"
+        title=escape(
+            f"{_name(result)} on {result['dataset']} {result['split']} "
+            f"({result['n']} questions, {result['passages']} passages)"
+        )
     )
     _headings(table, "measure", "first stage", "95% interval", "reranked", "95% interval")
     for measure in result["retrieval"]:
@@ -208,10 +232,18 @@ def _quality(result: dict[str, Any]) -> Table:
             *_mean(result, "rerank", measure, digits=4),
         )
     table.add_section()
-    for measure in ("em", "f1", "abstention", "citation_precision", "citation_recall"):
-        if measure in result["answers"]:
-            table.add_row(f"answers: {measure}", *_mean(result, "answers", measure, digits=2))
+    for measure in _answer_measures(result["answers"]):
+        table.add_row(f"answers: {measure}", *_mean(result, "answers", measure, digits=2))
     return table
+
+
+def _answer_measures(answers: dict[str, Any]) -> list[str]:
+    """Those to show; of questions without an answer only where there are some."""
+    measures = ["em", "f1", "given_em", "given_f1", "abstention"]
+    if answers.get("n_no_answer"):
+        measures += ["has_answer_em", "has_answer_f1", "no_answer_f1"]
+    measures += ["citation_precision", "citation_recall"]
+    return [measure for measure in measures if answers.get(measure) is not None]
 
 
 def _name(result: dict[str, Any]) -> str:
@@ -244,7 +276,7 @@ def _speed(result: dict[str, Any]) -> Table:
 
 
 def _headings(table: Table, first: str, *others: str) -> None:
-    table.add_column(first)
+    table.add_column(first, no_wrap=True)  # names that are cut cannot be told apart
     for heading in others:
         table.add_column(heading, justify="right")
 

@@ -43,7 +43,8 @@ def compare(
     Each difference has its 95% interval (paired bootstrap) and a two-sided p-value (paired
     randomisation test).
     """
-    from unimoer_rag.evaluation.compare import compare_results, load_result
+    from unimoer_rag.evaluation.compare import compare_results
+    from unimoer_rag.evaluation.results import load_result
 
     found = compare_results(load_result(first), load_result(second), seed=seed)
     if as_json:
@@ -97,7 +98,7 @@ def html(
 def _systems(rows: Sequence[Row], title: str, *, quality: bool) -> Table:
     from unimoer_rag.evaluation.report.table import columns_with_values
 
-    table = Table(title=title)
+    table = Table(title=escape(title))
     columns = [column for column in columns_with_values(rows) if column.quality is quality]
     table.add_column("system", overflow="fold")
     if quality:
@@ -120,10 +121,11 @@ def _system(measured: dict[str, Any]) -> str:
 
 
 def _differences(found: dict[str, Any]) -> Table:
-    table = Table(title=f"B minus A on {found['dataset']} {found['split']}")
-    table.add_column("measure")
+    table = Table(title=escape(f"B minus A on {found['dataset']} {found['split']}"))
+    # Where it is narrow names and intervals go on in the next line: a figure that is cut is wrong.
+    table.add_column("measure", overflow="fold")
     for heading in ("A", "B", "B - A", "95% interval", "p", "n"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=heading != "95% interval")
     for part, measures in found["differences"].items():
         table.add_section()
         # Answers are in percent, the others in [0, 1].

@@ -33,7 +33,16 @@ from unimoer_rag.evaluation.lines import (
 from unimoer_rag.evaluation.runs import Run, load_run
 from unimoer_rag.retrieval.types import Document
 
-__all__ = ["BeirDataset", "Qrels", "Question", "Run", "load_beir", "load_run", "read_beir"]
+__all__ = [
+    "BeirDataset",
+    "Qrels",
+    "Question",
+    "Run",
+    "check_limit",
+    "load_beir",
+    "load_run",
+    "read_beir",
+]
 
 Qrels = dict[str, dict[str, int]]
 """Question id -> document id -> grade."""
@@ -71,8 +80,6 @@ class BeirDataset:
         qrels: judgements, for the questions that have any.
         relevance_level: lowest grade that counts as relevant. 1, or 2 where grades reach 3, as on
             the TREC Deep Learning tracks (0 irrelevant, 1 related, 2 highly relevant, 3 perfect).
-        n_judged_outside: judged documents that the corpus does not hold. Not an error: a reranking
-            pool keeps the judgements of the whole collection, and recall counts them.
         answer_rules: whose official script defines the F1 of its answers.
     """
 
@@ -82,13 +89,21 @@ class BeirDataset:
     questions: list[Question] = field(repr=False)
     qrels: Qrels = field(repr=False)
     relevance_level: int = 1
-    n_judged_outside: int = 0
     answer_rules: AnswerRules = "squad"
 
     @property
     def golds(self) -> dict[str, tuple[str, ...]]:
         """Question id -> accepted answers, for the questions whose answers are known."""
         return {q.id: q.answers for q in self.questions if q.answers is not None}
+
+    @property
+    def n_judged_outside(self) -> int:
+        """Judged documents that the corpus does not hold.
+
+        Not an error: a reranking pool keeps the judgements of the whole collection, and recall
+        counts them.
+        """
+        return sum(doc_id not in self.corpus for doc_id in _judged(self.qrels))
 
     def content(self, doc_id: str) -> str:
         """A document as the model sees it: the title, where there is one, then the text."""
@@ -102,8 +117,7 @@ class BeirDataset:
         Raises:
             InputError: `n` is below 1.
         """
-        if n < 1:
-            raise InputError(f"cannot keep {n} questions: give a limit of 1 or more, or none")
+        check_limit(n)
         if n >= len(self.questions):
             return self
         order = list(range(len(self.questions)))
@@ -111,6 +125,16 @@ class BeirDataset:
         questions = [self.questions[i] for i in sorted(order[:n])]
         qrels = {q.id: self.qrels[q.id] for q in questions if q.id in self.qrels}
         return replace(self, questions=questions, qrels=qrels)
+
+
+def check_limit(n: int) -> None:
+    """Raise unless so many questions can be kept.
+
+    Raises:
+        InputError: `n` is below 1.
+    """
+    if n < 1:
+        raise InputError(f"cannot keep {n} questions: give a limit of 1 or more, or none")
 
 
 def load_beir(
@@ -209,9 +233,8 @@ def read_beir(
         corpus,
         f"{questions_path} names contexts that {corpus_path.name} does not hold",
     )
-    judged = {doc_id for grades in qrels.values() for doc_id in grades}
-    outside = {doc_id for doc_id in judged if doc_id not in corpus}
-    if judged and outside == judged:
+    judged = _judged(qrels)
+    if judged and not any(doc_id in corpus for doc_id in judged):
         # Some strangers are a pool cut from a collection; only strangers are another corpus.
         _check_known(
             sorted(judged),
@@ -226,7 +249,6 @@ def read_beir(
         questions=questions,
         qrels=qrels,
         relevance_level=2 if top >= 3 else 1,
-        n_judged_outside=len(outside),
     )
 
 
@@ -272,6 +294,10 @@ def _read_qrels(path: Path) -> Qrels:
                 path, number, f"a second grade for ({qid!r}, {doc_id!r})", "one grade a pair"
             )
     return qrels
+
+
+def _judged(qrels: Qrels) -> set[str]:
+    return {doc_id for grades in qrels.values() for doc_id in grades}
 
 
 def _check_known(named: Collection[str], known: Container[str], problem: str) -> None:

@@ -113,8 +113,10 @@ class DiskCorpus(Mapping[str, Document]):
         return _document(row)
 
     def __contains__(self, doc_id: object) -> bool:
+        if not isinstance(doc_id, str):
+            return False
         found = self._db.execute("SELECT 1 FROM passages WHERE id = ?", (doc_id,))
-        return isinstance(doc_id, str) and found.fetchone() is not None
+        return found.fetchone() is not None
 
     def __len__(self) -> int:
         return self._n

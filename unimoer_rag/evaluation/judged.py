@@ -11,6 +11,7 @@ import asyncio
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,7 +68,7 @@ class Judge:
 
     url: str
     model: str | None = None
-    key: str | None = None
+    key: str | None = field(default=None, repr=False)
     timeout: float = 120.0
     max_concurrency: int = 8
     max_tokens: int = 4096
@@ -208,7 +209,9 @@ def judge_answers(
     async def everything() -> None:
         await asyncio.gather(*(one(*each) for each in wanted))
 
-    asyncio.run(everything())
+    # In a thread of its own: the caller's may run an event loop already, as a notebook's does.
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, everything()).result()
     return judged
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -106,7 +107,8 @@ class Worst(BaseModel):
         question: its text.
         measure: what it is judged by, "f1" or "nDCG@10".
         score: its value.
-        answer: what was answered, "" for an abstention, None where nothing was to be answered.
+        answer: the one that is scored (the best guess where every question has an answer), "" for
+            an abstention, None where nothing was to be answered.
         accepted: accepted answers, or None where nobody recorded any.
         passages: the best passages found, and the relevant ones.
     """
@@ -153,8 +155,14 @@ class Result(BaseModel):
     rerank: dict[str, float] = Field(default_factory=dict)
     answers: dict[str, float | int | str | None] = Field(default_factory=dict)
     ragas: dict[str, Judgement] = Field(default_factory=dict)
+    ragas_judge: str | None = None
     intervals: dict[str, dict[str, Ends]] = Field(default_factory=dict)
-    prompt: str | None = None
+    threshold: float | None = None
+    limit: dict[str, int] | None = None
+    pipeline: dict[str, Any] | None = None
+    embedder: dict[str, Any] | None = None
+    reranker: dict[str, Any] | None = None
+    reader: dict[str, Any] | None = None
     seed: int = 0
     latency_percentiles_ms: dict[str, dict[str, float]] = Field(default_factory=dict)
     questions_per_second: dict[str, float] = Field(default_factory=dict)

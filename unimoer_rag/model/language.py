@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from unimoer_rag.errors import BackboneError
 from unimoer_rag.model.unimoer import UniMoER
 
-__all__ = ["resident_language_model", "with_output_layer"]
+__all__ = ["read_tensors", "resident_language_model", "with_output_layer"]
 
 _resident: weakref.WeakKeyDictionary[UniMoER, Any] = weakref.WeakKeyDictionary()
 _making = threading.Lock()
@@ -49,7 +49,8 @@ def with_output_layer(backbone: nn.Module, path: Path, *, causal: bool) -> Any:
         causal: it is a decoder.
 
     Raises:
-        BackboneError: it is an encoder, or its files hold no output layer.
+        BackboneError: it is an encoder, its files hold no output layer, or its
+            generation_config.json is broken.
     """
     from transformers import AutoModelForCausalLM
 
@@ -73,7 +74,14 @@ def with_output_layer(backbone: nn.Module, path: Path, *, causal: bool) -> Any:
         output.weight = model.get_input_embeddings().weight
     missing = [name for name, parameter in model.named_parameters() if parameter.is_meta]
     like = next(backbone.parameters())
-    for name, tensor in _read(path, missing).items():
+    tensors = read_tensors(
+        path,
+        missing,
+        what="output layer",
+        expected="it embeds and reads, but writes no text; give the folder of a causal language "
+        "model",
+    )
+    for name, tensor in tensors.items():
         parent, _, own = name.rpartition(".")
         kept = nn.Parameter(tensor.to(like.device, like.dtype), requires_grad=False)
         setattr(model.get_submodule(parent), own, kept)
@@ -81,8 +89,20 @@ def with_output_layer(backbone: nn.Module, path: Path, *, causal: bool) -> Any:
     return model.eval()
 
 
-def _read(path: Path, names: list[str]) -> Mapping[str, Tensor]:
-    """Some tensors of a model's folder, and no others."""
+def read_tensors(
+    path: Path, names: Sequence[str], *, what: str, expected: str
+) -> Mapping[str, Tensor]:
+    """Some tensors of a model's folder, and no others.
+
+    Args:
+        path: the folder.
+        names: of the tensors, as its files call them.
+        what: they are together, for the message.
+        expected: ends the message.
+
+    Raises:
+        BackboneError: the files do not hold them.
+    """
     index = path / "model.safetensors.index.json"
     try:
         files = json.loads(index.read_text())["weight_map"] if index.is_file() else {}
@@ -92,9 +112,8 @@ def _read(path: Path, names: list[str]) -> Mapping[str, Tensor]:
                 tensors[name] = file.get_tensor(name)
     except Exception as error:  # a missing tensor, a broken file and broken JSON, of many kinds
         raise BackboneError(
-            f"the files in {path} hold no output layer ({', '.join(names)}; "
-            f"{type(error).__name__}: {error}): it embeds and reads, but writes no text; give the "
-            "folder of a causal language model"
+            f"the files in {path} hold no {what} ({', '.join(names)}; "
+            f"{type(error).__name__}: {error}): {expected}"
         ) from error
     return tensors
 
@@ -105,4 +124,10 @@ def _generation_config(path: Path, default: Any) -> Any:
 
     if not (path / "generation_config.json").is_file():
         return default
-    return GenerationConfig.from_pretrained(str(path))
+    try:
+        return GenerationConfig.from_pretrained(str(path))
+    except Exception as error:  # broken JSON and bad values, of many kinds
+        raise BackboneError(
+            f"cannot read {path / 'generation_config.json'} ({type(error).__name__}: {error}): "
+            "correct it, or delete it for the model's defaults"
+        ) from error

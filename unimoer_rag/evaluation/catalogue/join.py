@@ -58,7 +58,7 @@ def judged_by_title(dataset: BeirDataset, titles: Mapping[str, tuple[str, ...]])
     qrels: Qrels = {
         qid: {ids.get(title, title): 1 for title in named} for qid, named in titles.items()
     }
-    return replace(dataset, qrels=qrels, n_judged_outside=len(wanted - ids.keys()))
+    return replace(dataset, qrels=qrels)
 
 
 def _words(text: str) -> str:

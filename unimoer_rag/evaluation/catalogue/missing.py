@@ -26,7 +26,7 @@ def missing_files(known: Known, split: str, files: Sequence[RemoteFile], reason:
     )
     made = " ".join(folders or [name])
     lines = [
-        f"curl -L -o {name}/{file.local_name} {file.url}   # {readable_size(file.size)}"
+        f"curl -fL -o {name}/{file.local_name} {file.url}   # {readable_size(file.size)}"
         for file in files
     ]
     return DataError(

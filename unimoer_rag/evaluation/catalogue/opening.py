@@ -22,10 +22,10 @@ __all__ = ["open_dataset"]
 def open_dataset(
     name: str | None = None,
     *,
-    data: Path | None = None,
+    data: str | Path | None = None,
     split: str | None = None,
-    corpus: Path | None = None,
-    cache: Path | None = None,
+    corpus: str | Path | None = None,
+    cache: str | Path | None = None,
     on_progress: Progress = silent,
 ) -> BeirDataset:
     """Open a data set: one known by name, a folder in the BEIR layout, or an official file.
@@ -43,11 +43,13 @@ def open_dataset(
         on_progress: called with what takes long, how much of it is done and its size or 0.
 
     Raises:
-        InputError: neither name nor data is given, or the name is unknown.
+        InputError: neither name nor data is given, the name is unknown, or a corpus is given where
+            judgements belong to another.
         DataError: files are missing and cannot be fetched (the message says what to get), a file
             is malformed, or questions have no passages.
     """
     known = _known(name)
+    data, corpus, cache = (None if p is None else Path(p) for p in (data, corpus, cache))
     dataset = _opened(known, data, split, corpus, cache, on_progress)
     return dataset if known is None else replace(dataset, answer_rules=known.answer_rules)
 
@@ -95,7 +97,16 @@ def _split(known: Known, split: str | None) -> str:
 
 
 def _wanted(known: Known, split: str, corpus: Path | None) -> list[RemoteFile]:
-    """What has to be there: a corpus of one's own takes the place of the known one."""
+    """What has to be there: a corpus of one's own takes the place of the known one.
+
+    Raises:
+        InputError: the split has judgements, which a corpus of one's own knows nothing of.
+    """
+    if corpus is not None and known.splits[split].qrels is not None:
+        raise InputError(
+            f"{known.name} is judged over its own passages: leave --corpus out, or give a file of "
+            "questions as --data"
+        )
     return [file for file in known.files(split) if corpus is None or file != known.corpus]
 
 
@@ -170,14 +181,9 @@ def _from_files(
     """A known data set whose files are here."""
     files = known.splits[split]
     passages = paths[known.corpus] if corpus is None and known.corpus is not None else corpus
-    if files.qrels is None:
+    if files.qrels is None or passages is None:
         return _from_questions(
             paths[files.questions], passages, known.name, split, cache, on_progress
-        )
-    if corpus is not None or passages is None:
-        raise InputError(
-            f"{known.name} is judged over its own passages: leave --corpus out, or give a file of "
-            "questions as --data"
         )
     dataset = read_beir(
         name=known.name,
@@ -204,7 +210,7 @@ def _from_questions(
     if kind not in QUESTIONS:
         raise DataError(
             f"{path} holds passages ({kind}), not questions: give it as --corpus, and questions "
-            "as --data"
+            "as --data (those in the BEIR layout by their folder)"
         )
     asked = QUESTIONS[kind](path)
     if not asked.questions:
@@ -223,8 +229,7 @@ def _from_questions(
                 f"{path} ({kind}) holds questions without passages: give a file of passages with "
                 f"--corpus ({', '.join(CORPORA)}; plain, .gz or .zip), such as {DPR_PASSAGES.url}"
             )
-        outside = {d for grades in asked.qrels.values() for d in grades if d not in asked.passages}
-        return replace(dataset, n_judged_outside=len(outside))
+        return dataset
     kind = find_format(corpus)
     if kind not in CORPORA:
         raise DataError(f"{corpus} holds questions ({kind}), not passages ({', '.join(CORPORA)})")

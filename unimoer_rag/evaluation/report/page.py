@@ -6,6 +6,7 @@ own policy forbids scripts and requests.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -82,6 +83,7 @@ def _content(result: Result) -> dict[str, Any]:
         "headline": list(_headline(result)),
         "ranking": list(_ranking(result)),
         "answers": list(_answers(result)),
+        "settings": list(_settings(result)),
         "movement": movement(result.details.ranks) if reranked else None,
         "latency": latency_bars(result.latency_percentiles_ms),
         "distributions": [
@@ -115,10 +117,24 @@ def _ranking(result: Result) -> Iterator[tuple[str, _Mean | None, _Mean | None]]
 
 
 def _answers(result: Result) -> Iterator[tuple[str, _Mean]]:
+    unanswerable = result.answers.get("n_no_answer") != 0
     for measure, name in _ANSWERS.items():
+        if measure.startswith("has_answer") and not unanswerable:
+            continue  # the same as over all questions
         value = result.answers.get(measure)
         if isinstance(value, int | float):
             yield name, _Mean(value, result.intervals.get("answers", {}).get(measure))
+
+
+def _settings(result: Result) -> Iterator[tuple[str, str]]:
+    """What else the figures depend on: of other systems than ours, and of pipelines from files."""
+    for name in ("embedder", "reranker", "reader", "pipeline", "limit"):
+        if value := getattr(result, name):
+            yield name, json.dumps(value, ensure_ascii=False)
+    if result.threshold is not None:
+        yield "threshold of an answer", f"{result.threshold:g}"
+    if result.ragas_judge is not None:
+        yield "judge of ragas", result.ragas_judge
 
 
 def _mean(result: Result, part: str, measure: str) -> _Mean | None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from unimoer_rag.errors import InputError
-from unimoer_rag.model.checkpoint import WEIGHTS
+from unimoer_rag.model.checkpoint import CONFIG, WEIGHTS
 from unimoer_rag.model.files import file_digest
 from unimoer_rag.model.peft_adapters import adapter_shape, import_expert
 from unimoer_rag.model.tasks import EMBED, RERANK
@@ -88,5 +88,9 @@ def _folders(**given: str | Path | None) -> Mapping[str, Path]:
 
 def _digest(backbone: str, folders: Mapping[str, Path]) -> str:
     """Identity of a backbone under these adapters: an index belongs to one of them."""
-    adapters = (f"{expert}:{file_digest(path / WEIGHTS)}" for expert, path in folders.items())
-    return hashlib.sha256("|".join([backbone, *adapters]).encode()).hexdigest()
+    files = (  # the configuration has the scale of the weights
+        f"{expert}:{file_digest(folder / file)}"
+        for expert, folder in folders.items()
+        for file in (WEIGHTS, CONFIG)
+    )
+    return hashlib.sha256("|".join([backbone, *files]).encode()).hexdigest()

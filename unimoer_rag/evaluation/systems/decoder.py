@@ -6,8 +6,7 @@ from a row's first token, so what a row gives does not depend on the rows beside
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import safe_open
 from torch import Tensor
 from torch.nn import functional
 
@@ -171,29 +169,6 @@ class Body:
         mask = torch.zeros(hidden.shape, dtype=self.dtype, device=self.device)
         mask = mask.masked_fill(hidden, torch.finfo(self.dtype).min)
         return mask.expand(-1, -1, longest, -1)
-
-    # -- weights beside the body ------------------------------------------------------------
-
-    def tensors(self, names: Sequence[str]) -> Mapping[str, Tensor]:
-        """Tensors of the files that the body itself does not have, float32 on its device.
-
-        Raises:
-            BackboneError: the files do not hold them.
-        """
-        index = self.path / "model.safetensors.index.json"
-        found = {}
-        try:
-            files = json.loads(index.read_text())["weight_map"] if index.is_file() else {}
-            for name in names:
-                file = self.path / files.get(name, "model.safetensors")
-                with safe_open(file, framework="pt") as weights:
-                    found[name] = weights.get_tensor(name).to(self.device, torch.float32)
-        except Exception as error:  # a missing tensor, a broken file and broken JSON, of many kinds
-            raise BackboneError(
-                f"the files in {self.path} lack {', '.join(names)} ({type(error).__name__}: "
-                f"{error}): expected a model of the kind that was asked for"
-            ) from error
-        return found
 
 
 def unit_vectors(states: Tensor) -> NDArray[np.float32]:

@@ -40,7 +40,8 @@ class E2Rank:
     break before the query.
 
     Vectors of documents are kept, so that what was indexed is not embedded a second time to be
-    ranked, as it would not be where vectors come out of the index.
+    ranked, as it would not be where vectors come out of the index. They are an index, not a cache:
+    `System.forget` leaves them.
 
     Args:
         name_or_path: see `find_weights`.
@@ -123,10 +124,6 @@ class E2Rank:
         asked = unit_vectors(self.body.last(self.body.ids([prompt])))
         scores: NDArray[np.float32] = self._known(documents) @ asked[0]
         return scores
-
-    def forget(self) -> None:
-        """Drop the kept vectors; ranking a document then embeds it again."""
-        self._vectors.clear()
 
     def _prompt(self, query: str, documents: Sequence[str]) -> str:
         listed = "\n".join(f"[{at}] {text}" for at, text in enumerate(documents, start=1))

@@ -3,7 +3,8 @@
 The prompt, the special tokens and the projector are those of the model's own repository, which
 transformers would run as remote code; here they stand on transformers' Qwen3. Its code says 125
 documents a pass, its paper and model card 64, and the paper a projector of 1024 -> 512 -> 256, its
-code 1024 -> 512 -> 512: here 64, and whatever size the weights have.
+code 1024 -> 512 -> 512: here 64, and whatever size the weights have. Its code also ends a block
+that nears the model's 131,072 positions, which 64 documents reach only at 2,048 tokens each.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from torch.nn import functional
 
 from unimoer_rag.errors import BackboneError, InputError
 from unimoer_rag.evaluation.systems.decoder import Body
+from unimoer_rag.model.language import read_tensors
 
 __all__ = ["ListwiseReranker"]
 
@@ -105,7 +107,13 @@ class ListwiseReranker:
 
 def _projector(body: Body) -> nn.Sequential:
     """The map from states to vectors, in float32; it has no biases."""
-    first, second = body.tensors(["projector.0.weight", "projector.2.weight"]).values()
+    tensors = read_tensors(
+        body.path,
+        ["projector.0.weight", "projector.2.weight"],
+        what="projector",
+        expected="give the folder of a jina-reranker-v3",
+    )
+    first, second = (tensor.to(body.device, torch.float32) for tensor in tensors.values())
     if first.shape[1] != body.width or second.shape[1] != first.shape[0]:
         raise BackboneError(
             f"the projector in {body.path} has the shapes {tuple(first.shape)} and "

@@ -29,12 +29,12 @@ from unimoer_rag.evaluation.systems.types import System
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.retrieval.search import Mode
 
-__all__ = ["READER", "SYSTEMS", "Entry", "build_system", "find_entry"]
+__all__ = ["READER", "SYSTEMS", "Entry", "build_system", "choose_models", "find_entry"]
 
 READER = "unimoer-minilm"
 """Reads answers for systems that do not, where nothing else is asked for."""
 
-_NEEDED = ""  # a model without a default
+_ADAPTER = ""  # the only models without a default
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,14 +42,12 @@ class Entry:
     """A system that can be built by name.
 
     Attributes:
-        summary: what it is, in a line.
         build: makes it.
         takes: the models it is made of, with their defaults; "" where one must be named.
         reads: whether it reads answers itself.
         mode: its first stage where nothing else is asked for.
     """
 
-    summary: str
     build: Callable[[Models], System]
     takes: Mapping[str, str]
     reads: bool = False
@@ -58,60 +56,33 @@ class Entry:
 
 SYSTEMS: Mapping[str, Entry] = {
     "unimoer": Entry(
-        summary="one model that finds, reranks and reads",
         build=builders.unimoer,
         takes={"checkpoint": "unimoer-minilm"},
         reads=True,
     ),
-    "bm25": Entry(summary="words alone, no model", build=builders.bm25, takes={}, mode="sparse"),
-    "backbone": Entry(
-        summary="a backbone as it is, untrained late interaction",
-        build=builders.backbone,
-        takes={"embedder": "minilm"},
-    ),
-    "backbone-cosine": Entry(
-        summary="a backbone as it is, cosine at both stages",
-        build=builders.backbone_cosine,
-        takes={"embedder": "minilm"},
-    ),
+    "bm25": Entry(build=builders.bm25, takes={}, mode="sparse"),
+    "backbone": Entry(build=builders.backbone, takes={"embedder": "minilm"}),
+    "backbone-cosine": Entry(build=builders.backbone_cosine, takes={"embedder": "minilm"}),
     "two-models": Entry(
-        summary="a sentence-transformers embedder and a cross-encoder",
         build=builders.two_models,
-        takes={
-            "embedder": "minilm",
-            "reranker": "cross-encoder/ms-marco-MiniLM-L6-v2@"
-            "c5ee24cb16019beea0893ab7796b1df96625c6b8",
-        },
+        takes={"embedder": "minilm", "reranker": "cross-encoder/ms-marco-MiniLM-L6-v2"},
     ),
     "qwen3": Entry(
-        summary="Qwen3-Embedding and Qwen3-Reranker",
         build=builders.qwen3,
         takes={"embedder": "Qwen/Qwen3-Embedding-0.6B", "reranker": "Qwen/Qwen3-Reranker-0.6B"},
     ),
-    "e2rank": Entry(
-        summary="E2Rank: a listwise prompt embedded, cosine",
-        build=builders.e2rank,
-        takes={"embedder": "Alibaba-NLP/E2Rank-0.6B"},
-    ),
+    "e2rank": Entry(build=builders.e2rank, takes={"embedder": "Alibaba-NLP/E2Rank-0.6B"}),
     "jina-listwise": Entry(
-        summary="jina-reranker-v3: many documents in one pass",
         build=builders.jina_listwise,
         takes={"embedder": "minilm", "reranker": "jinaai/jina-reranker-v3"},
     ),
-    "gritlm": Entry(
-        summary="GritLM: one language model that embeds and judges",
-        build=builders.gritlm,
-        takes={"embedder": "GritLM/GritLM-7B"},
-    ),
+    "gritlm": Entry(build=builders.gritlm, takes={"embedder": "GritLM/GritLM-7B"}),
     "task-lora": Entry(
-        summary="a backbone with one LoRA for each task",
         build=builders.task_lora,
-        takes={"checkpoint": "minilm", "embedder": _NEEDED, "reranker": _NEEDED},
+        takes={"checkpoint": "minilm", "embedder": _ADAPTER, "reranker": _ADAPTER},
     ),
     "shared-lora": Entry(
-        summary="a backbone with one LoRA for all tasks",
-        build=builders.shared_lora,
-        takes={"checkpoint": "minilm", "embedder": _NEEDED},
+        build=builders.shared_lora, takes={"checkpoint": "minilm", "embedder": _ADAPTER}
     ),
 }
 """Every system that `--system` knows, by name."""
@@ -148,15 +119,13 @@ def build_system(
     >>> build_system("bm25").name
     'bm25'
     """
-    entry = find_entry(name)
-    if reader is not None and entry.reads:
-        raise InputError(f"the system {name!r} reads answers itself: leave the reader out")
-    given = {"checkpoint": checkpoint, "embedder": embedder, "reranker": reranker}
-    chosen = _choose(name, entry, given)
+    chosen = choose_models(
+        name, checkpoint=checkpoint, embedder=embedder, reranker=reranker, reader=reader
+    )
     engine = None
     if reader is not None:
         engine = Engine.of(UniMoER.from_pretrained(reader, device=device, dtype=dtype))
-    return entry.build(Models(**chosen, reader=engine, device=device, dtype=dtype))
+    return SYSTEMS[name].build(Models(**chosen, reader=engine, device=device, dtype=dtype))
 
 
 def find_entry(name: str) -> Entry:
@@ -171,19 +140,37 @@ def find_entry(name: str) -> Entry:
         raise InputError(f"unknown system {name!r}: expected one of {', '.join(SYSTEMS)}") from None
 
 
-def _choose(name: str, entry: Entry, given: Mapping[str, str | None]) -> dict[str, str]:
-    """The models a system is built of: those given, its defaults for the rest."""
+def choose_models(
+    name: str,
+    *,
+    checkpoint: str | None = None,
+    embedder: str | None = None,
+    reranker: str | None = None,
+    reader: str | None = None,
+) -> dict[str, str]:
+    """The models a system is built of: those given, its defaults for the rest; loads nothing.
+
+    Raises:
+        InputError: see `build_system`.
+    """
+    entry = find_entry(name)
+    if reader is not None and entry.reads:
+        raise InputError(f"the system {name!r} reads answers itself: leave the reader out")
+    given = {"checkpoint": checkpoint, "embedder": embedder, "reranker": reranker}
     for kind, model in given.items():
         if model is not None and kind not in entry.takes:
             takes = ", ".join(entry.takes) or "no model"
             raise InputError(
                 f"the system {name!r} has no {kind} to choose ({model!r}): it takes {takes}"
             )
-    chosen = {kind: given.get(kind) or default for kind, default in entry.takes.items()}
-    missing = [kind for kind, model in chosen.items() if model == _NEEDED]
+        if model == "":
+            raise InputError(f"the {kind} is an empty name: name one, or leave it out")
+    named = {kind: model for kind, model in given.items() if model is not None}
+    chosen = {**entry.takes, **named}
+    missing = [kind for kind, model in chosen.items() if model == _ADAPTER]
     if missing:
         raise InputError(
-            f"the system {name!r} needs {' and '.join(missing)}: name a folder, or a repository of "
-            "the Hub as owner/name@<commit>"
+            f"the system {name!r} needs {' and '.join(missing)}: name the folder of a plain LoRA "
+            "adapter, as PEFT saves it"
         )
     return chosen

@@ -73,7 +73,7 @@ class SentenceEmbedder:
         vectors: NDArray[np.float32] = encode(
             list(texts), normalize_embeddings=True, show_progress_bar=False
         )
-        return vectors.astype(np.float32, copy=False)
+        return vectors.astype(np.float32, copy=False).reshape(-1, self.dimension)
 
 
 class CrossEncoderRanker:
@@ -86,7 +86,8 @@ class CrossEncoderRanker:
         dtype: see `UniMoER.from_pretrained`.
 
     Raises:
-        BackboneError: there is no such model, it cannot be loaded, or it gives several scores.
+        BackboneError: there is no such model, it cannot be loaded, its files hold no trained head,
+            or it gives several scores.
         InputError: a repository of the Hub without a revision, or an unusable argument.
         MissingExtraError: sentence-transformers is not installed.
     """
@@ -107,6 +108,7 @@ class CrossEncoderRanker:
         self._facts, self._model = _load(
             CrossEncoder, str(name_or_path), revision, device=device, dtype=dtype
         )
+        _check_head(self._model.model, str(name_or_path))
         if self._model.num_labels != 1:
             raise BackboneError(
                 f"{name_or_path} gives {self._model.num_labels} scores for a pair: expected a "
@@ -155,6 +157,19 @@ def _load(
     pinned = {"revision": commit} if commit else {"sha256": _digests(path)}
     facts = {"dtype": str(precision).removeprefix("torch."), "library": metadata.version(_LIBRARY)}
     return {"model": name, **pinned, **facts}, model
+
+
+def _check_head(model: Any, name: str) -> None:
+    """Refuse a model that scores by random weights.
+
+    transformers gives files of another class, such as a backbone's, a new head of random numbers.
+    """
+    loaded, saved = type(model).__name__, getattr(model.config, "architectures", None) or []
+    if loaded not in saved:
+        raise BackboneError(
+            f"{name} holds {', '.join(saved) or 'an unknown class'} and no trained head of a "
+            f"{loaded}: expected a cross-encoder, such as cross-encoder/ms-marco-MiniLM-L6-v2"
+        )
 
 
 def _digests(folder: Path) -> dict[str, str]:
