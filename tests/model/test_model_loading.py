@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+import re
 import shutil
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_models import TEXTS, make_model, randomise
+from safetensors.torch import load_file, save_file
+from tiny_models import TEXTS, make_model, randomise, save_backbone
 
 from unimoer_rag.errors import BackboneError, CheckpointError, InputError, MissingExtraError
 from unimoer_rag.model import loading
@@ -147,6 +149,18 @@ def test_a_damaged_backbone_is_named(backbone_path, tmp_path) -> None:
         with pytest.raises(BackboneError, match=rf"could not load the backbone in {folder}"):
             load(folder)
         shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("kind", ["bert", "qwen3"])
+def test_a_backbone_that_lacks_weights_is_not_filled_with_random_ones(
+    kind: str, tmp_path: Path
+) -> None:
+    folder = save_backbone(kind, tmp_path / kind)
+    weights = load_file(folder / "model.safetensors")
+    lost = next(name for name in weights if "layer" in name)
+    save_file({n: t for n, t in weights.items() if n != lost}, folder / "model.safetensors")
+    with pytest.raises(BackboneError, match=rf"lack 1 tensors .*{re.escape(lost)}"):
+        UniMoER.from_backbone(folder)
 
 
 def test_devices_and_dtypes_that_are_not_there_are_refused(saved: Path) -> None:

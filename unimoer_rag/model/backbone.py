@@ -218,8 +218,12 @@ def load_backbone(
 
     try:
         config = AutoConfig.from_pretrained(str(path))
-        model = AutoModel.from_pretrained(
-            str(path), dtype=dtype, use_safetensors=True, attn_implementation=attention
+        model, loading = AutoModel.from_pretrained(
+            str(path),
+            dtype=dtype,
+            use_safetensors=True,
+            attn_implementation=attention,
+            output_loading_info=True,
         )
         tokenizer = AutoTokenizer.from_pretrained(str(path))
     except Exception as error:  # transformers, safetensors and json each have their own kinds
@@ -227,6 +231,13 @@ def load_backbone(
             f"could not load the backbone in {path} ({type(error).__name__}: {error}): expected "
             "config.json, tokenizer files and safetensors weights"
         ) from error
+    # What the files lack, transformers fills with random numbers. A pooler is not read here.
+    missing = sorted(k for k in loading["missing_keys"] if not k.startswith("pooler."))
+    if missing:
+        raise BackboneError(
+            f"the weights in {path} lack {len(missing)} tensors of its architecture, for example "
+            f"{missing[0]!r}: expected whole safetensors files of a {config.model_type}"
+        )
     if not getattr(tokenizer, "is_fast", False):
         raise BackboneError(f"the tokenizer in {path} is not a fast one (no tokenizer.json)")
     if getattr(model, "pooler", None) is not None:
