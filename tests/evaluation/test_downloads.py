@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from evaluation.file_server import FileServer, serving, serving_as_the_hub
 from huggingface_hub import constants
+from huggingface_hub.utils import disable_progress_bars
 from tenacity import wait_none
 
 from unimoer_rag.errors import DataError
@@ -171,7 +172,8 @@ def test_a_hub_file_comes_by_its_commit_and_is_found_again(hub: FileServer, tmp_
     )
     assert file.here(tmp_path) is None
     told: list[tuple[str, int, int]] = []
-    path = file.fetch(tmp_path, lambda *what: told.append(what))
+    with disable_progress_bars():  # as the command line does
+        path = file.fetch(tmp_path, lambda *what: told.append(what))
     assert path.read_bytes() == CONTENT
     assert path.name == "a.jsonl"
     assert told[-1] == ("a.jsonl", len(CONTENT), len(CONTENT))

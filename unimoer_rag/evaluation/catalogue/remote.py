@@ -90,12 +90,17 @@ class HubFile:
 
 
 def _bar(name: str, on_progress: Progress) -> Any:
-    """A progress bar class for the Hub's client that draws nothing and tells `on_progress`."""
-    from huggingface_hub.utils.tqdm import tqdm
+    """A progress bar class for the Hub's client that draws nothing and tells `on_progress`.
 
-    class Told(tqdm):
+    It is not the client's own, which stays silent where bars are switched off, as the command line
+    does for the loading of models.
+    """
+    from tqdm import tqdm
+
+    class Told(tqdm):  # type: ignore[misc]  # it has no types
         def __init__(self, *args: Any, **settings: Any) -> None:
-            super().__init__(*args, **settings | {"disable": False, "file": io.StringIO()})  # type: ignore[no-untyped-call]
+            settings.pop("name", None)  # the client's own group of bars
+            super().__init__(*args, **settings | {"disable": False, "file": io.StringIO()})
 
         def display(self, *args: Any, **settings: Any) -> None:
             on_progress(name, int(self.n), int(self.total or 0))
