@@ -37,7 +37,7 @@ def load(folder: Path = RESULTS) -> Results:
     """Every result under a folder."""
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for path in sorted(folder.glob("*/*.json")):
-        if path.stem.endswith(tuple(VARIANTS)) or path.parent.name == "systems":
+        if path.stem.endswith(tuple(VARIANTS)):
             continue
         result = json.loads(path.read_text(encoding="utf-8"))
         found.setdefault(path.parent.name, {})[path.stem] = result

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from unimoer_rag.engine.cache import StateCache
 from unimoer_rag.engine.worker import Pending, Worker
 from unimoer_rag.errors import InputError
+from unimoer_rag.model.batching import default_token_budget
 from unimoer_rag.model.jobs import Job, Reading, embedding, ranking, reading, scoring
 from unimoer_rag.model.rows import Row, Side
 from unimoer_rag.model.unimoer import UniMoER
@@ -29,8 +30,6 @@ __all__ = ["Engine", "EngineStats"]
 
 T = TypeVar("T")
 
-# Padded tokens a batch. Small batches stay in a CPU's cache; GPUs want them large.
-_CPU_TOKENS, _GPU_TOKENS = 1024, 32768
 _CACHE_BYTES = 256 * 2**20
 
 
@@ -92,7 +91,7 @@ class Engine:
         cache_bytes: int = _CACHE_BYTES,
     ) -> None:
         if token_budget is None:
-            token_budget = _CPU_TOKENS if model.device.type == "cpu" else _GPU_TOKENS
+            token_budget = default_token_budget(model.device)
         if token_budget < 1:
             raise InputError(f"token_budget is {token_budget}: expected tokens a batch, 1 or more")
         if cache_bytes < 0:

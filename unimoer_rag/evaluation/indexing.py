@@ -9,7 +9,7 @@ from pathlib import Path
 
 from unimoer_rag.engine import Engine
 from unimoer_rag.evaluation.datasets import BeirDataset, Run
-from unimoer_rag.evaluation.measure_ranking import search_run
+from unimoer_rag.evaluation.measure_ranking import asked, search_run
 from unimoer_rag.evaluation.options import EvalOptions
 from unimoer_rag.evaluation.systems import Unified
 from unimoer_rag.evaluation.systems.types import Progress
@@ -45,9 +45,8 @@ def first_stage(
     options: EvalOptions | None = None,
     on_progress: Progress = lambda part, done, total: None,
 ) -> Run:
-    """What a search of the corpus finds for each judged question: `options.depth` passages."""
+    """What a search finds for every question of `asked`: `options.depth` passages."""
     options = options or EvalOptions()
-    judged = [q for q in dataset.questions if q.id in dataset.qrels]
     with (
         tempfile.TemporaryDirectory() as scratch,
         Unified(model).over(
@@ -58,4 +57,4 @@ def first_stage(
             on_progress=on_progress,
         ) as retriever,
     ):
-        return search_run(retriever, judged, options.depth, on_progress)
+        return search_run(retriever, asked(dataset), options.depth, on_progress)

@@ -58,7 +58,7 @@ def measure_reading(
         on_progress: called with what is done and its size.
     """
     questions = [q for q in dataset.questions if q.answers is not None]
-    may_abstain = any(not q.answers for q in questions)
+    may_abstain = _some_unanswerable(questions)
     threshold = engine.model.task("read").abstain
 
     predictions: dict[str, str] = {}
@@ -117,7 +117,7 @@ def measure_pipeline(
         on_progress: called with what is done and its size.
     """
     questions = [q for q in dataset.questions if q.answers is not None]
-    must_answer = all(q.answers for q in questions)
+    may_abstain = _some_unanswerable(questions)
     predictions: dict[str, str] = {}
     given: dict[str, str] = {}
     citations: dict[str, Sequence[str]] = {}
@@ -128,7 +128,7 @@ def measure_pipeline(
             answer = pipeline.answer(question.text)
             guess = answer.text or ""
             given[question.id] = guess if _sure(answer.confidence, threshold) else ""
-            predictions[question.id] = guess if must_answer else given[question.id]
+            predictions[question.id] = given[question.id] if may_abstain else guess
             cited = [c.hit.source for c in answer.citations if _sure(c.confidence, threshold)]
             citations[question.id] = list(dict.fromkeys(cited))
             read[question.id] = list(dict.fromkeys(hit.source for hit in answer.hits))
@@ -140,6 +140,11 @@ def measure_pipeline(
             on_progress("answering", at, len(questions))
     origin = f"the whole pipeline, {first_stage} search"
     return Answers(origin, predictions, given, citations, read, prompt)
+
+
+def _some_unanswerable(questions: Sequence[Question]) -> bool:
+    """Whether abstaining can be right; otherwise every question is to be answered."""
+    return any(not q.answers for q in questions)
 
 
 def _sure(confidence: float | None, threshold: float) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any, Protocol, TypeVar
@@ -11,10 +12,11 @@ import torch
 from tokenizers.decoders import DecodeStream
 from torch import Tensor
 
+from unimoer_rag.engine.worker import Worker
 from unimoer_rag.errors import GenerationError, InputError
 from unimoer_rag.generation.conversation import TEMPLATE_OPTIONS, Conversation, FirstLine
 
-__all__ = ["Decoder", "Decoding", "Device"]
+__all__ = ["Decoder", "Decoding", "Device", "OwnThread"]
 
 T = TypeVar("T")
 
@@ -30,6 +32,19 @@ class Device(Protocol):
 
     def __call__(self, function: Callable[[], T], /) -> Future[T]:
         """Run a function in the device's one thread."""
+
+
+class OwnThread:
+    """The device of a model that has no engine; it ends with the last reply under way."""
+
+    def __init__(self) -> None:
+        self._worker = Worker(token_budget=1)
+        # Also runs at the interpreter's exit.
+        weakref.finalize(self, self._worker.abandon)
+
+    def __call__(self, function: Callable[[], T], /) -> Future[T]:
+        """See `Device`."""
+        return self._worker.call(function)
 
 
 class Decoder:

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
-from unimoer_rag.engine.worker import Worker
-from unimoer_rag.generation.decoding import Decoder
+from unimoer_rag.generation.decoding import Decoder, OwnThread
 from unimoer_rag.generation.writer import Reply
 from unimoer_rag.model.backbone import load_backbone, resolve_backbone
 from unimoer_rag.model.device import choose_device, choose_dtype
 from unimoer_rag.model.language import with_output_layer
 
 __all__ = ["LocalLLM"]
-
-T = TypeVar("T")
 
 
 class LocalLLM:
@@ -61,7 +56,7 @@ class LocalLLM:
         self._decoder = Decoder(
             with_output_layer(body.model, path, causal=body.family == "decoder"),
             body.tokenizer,
-            device=_Queue(),
+            device=OwnThread(),
             name=model,
             max_tokens=max_tokens,
             temperature=temperature,
@@ -77,15 +72,3 @@ class LocalLLM:
     def begin(self, messages: list[dict[str, str]]) -> Reply:
         """See `LanguageModel.begin`."""
         return self._decoder.begin(messages)
-
-
-class _Queue:
-    """The one thread of a model that has no engine; it ends with the last reply under way."""
-
-    def __init__(self) -> None:
-        self._worker = Worker(token_budget=1)
-        # Also runs at the interpreter's exit.
-        weakref.finalize(self, self._worker.abandon)
-
-    def __call__(self, function: Callable[[], T], /) -> Future[T]:
-        return self._worker.call(function)

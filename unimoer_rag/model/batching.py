@@ -10,7 +10,15 @@ from torch import Tensor
 
 from unimoer_rag.model.rows import Row
 
-__all__ = ["Batch", "pad_rows", "plan_batches"]
+__all__ = ["Batch", "default_token_budget", "pad_rows", "plan_batches"]
+
+# Padded tokens a batch. Small batches stay in a CPU's cache; GPUs want them large.
+_CPU_TOKENS, _GPU_TOKENS = 1024, 32768
+
+
+def default_token_budget(device: torch.device) -> int:
+    """Padded tokens a batch, where nothing else is asked for."""
+    return _CPU_TOKENS if device.type == "cpu" else _GPU_TOKENS
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,19 +18,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from unimoer_rag.errors import BackboneError
-from unimoer_rag.evaluation.systems.pins import find_weights
+from unimoer_rag.evaluation.systems.pins import find_weights, identity_of_weights
 from unimoer_rag.model.backbone import load_backbone
-from unimoer_rag.model.batching import plan_batches
+from unimoer_rag.model.batching import default_token_budget, plan_batches
 from unimoer_rag.model.device import choose_device, choose_dtype
-from unimoer_rag.model.files import file_digest
 
 __all__ = ["WEB_SEARCH", "Body", "unit_vectors"]
 
 WEB_SEARCH = "Given a web search query, retrieve relevant passages that answer the query"
 """The instruction that Qwen3's and E2Rank's makers publish their figures with."""
-
-# Padded tokens a batch: as for UniMoER, small on CPUs, where large ones are slower.
-_CPU_TOKENS, _GPU_TOKENS = 1_024, 32_768
 
 
 class Body:
@@ -64,19 +60,19 @@ class Body:
             raise BackboneError(f"{self.path} is an encoder: expected a decoder, such as a Qwen3")
         self.model, self.tokenizer, self.width = backbone.model, backbone.tokenizer, backbone.width
         self.device, self.dtype = where, kind
-        self.token_budget = _CPU_TOKENS if where.type == "cpu" else _GPU_TOKENS
+        self.token_budget = default_token_budget(where)
 
     def describe(self) -> dict[str, Any]:
         """JSON-ready: the weights, by commit or by digest, and their precision."""
         return {
             "model": self.name,
-            **({"revision": self.revision} if self.revision else {"sha256": self._digests}),
+            **self._identity,
             "dtype": str(self.dtype).removeprefix("torch."),
         }
 
     @cached_property
-    def _digests(self) -> dict[str, str]:
-        return {file.name: file_digest(file) for file in sorted(self.path.glob("*.safetensors"))}
+    def _identity(self) -> dict[str, Any]:
+        return identity_of_weights(self.path, self.revision)
 
     # -- tokens -----------------------------------------------------------------------------
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
@@ -13,11 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from unimoer_rag.engine.worker import Worker
 from unimoer_rag.errors import BackboneError
 from unimoer_rag.evaluation.systems.decoder import Body, unit_vectors
 from unimoer_rag.evaluation.systems.verdict import Verdict
-from unimoer_rag.generation.decoding import Decoder
+from unimoer_rag.generation.decoding import Decoder, OwnThread
 from unimoer_rag.model.language import with_output_layer
 from unimoer_rag.model.rows import Side
 
@@ -126,17 +124,13 @@ class GritLM:
         Args:
             max_tokens: of a reply.
         """
-        worker = Worker(token_budget=1)
-        decoder = Decoder(
+        return Decoder(
             self._model,
             self.body.tokenizer,
-            device=worker.call,
+            device=OwnThread(),
             name=self.body.name,
             max_tokens=max_tokens,
         )
-        # The thread ends with the last reply under way; also runs at the interpreter's exit.
-        weakref.finalize(decoder, worker.abandon)
-        return decoder
 
     def _first_of(self, word: str) -> int:
         """The token that a reply with a word begins with."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from unimoer_rag.errors import InputError
 from unimoer_rag.model.backbone import BACKBONES, resolve_backbone
+from unimoer_rag.model.files import file_digest
 
-__all__ = ["PINS", "find_weights"]
+__all__ = ["PINS", "find_weights", "identity_of_weights"]
 
 
 PINS: Mapping[str, str] = {
@@ -53,3 +55,11 @@ def find_weights(name: str, revision: str | None = None) -> tuple[Path, str | No
             f"{name}@<40-digit commit>, the folder of a local copy, or one of {', '.join(PINS)}"
         )
     return resolve_backbone(f"{repo}@{chosen}" if chosen else repo), chosen or None
+
+
+def identity_of_weights(folder: Path, commit: str | None) -> dict[str, Any]:
+    """Which weights these are, JSON-ready: the commit, or the digest of every weights file."""
+    if commit:
+        return {"revision": commit}
+    files = sorted(folder.rglob("*.safetensors"))
+    return {"sha256": {str(file.relative_to(folder)): file_digest(file) for file in files}}

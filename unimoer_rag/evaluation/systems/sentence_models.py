@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from unimoer_rag.errors import BackboneError
-from unimoer_rag.evaluation.systems.pins import find_weights
+from unimoer_rag.evaluation.systems.pins import find_weights, identity_of_weights
 from unimoer_rag.extras import needs_extra
 from unimoer_rag.model.device import choose_device, choose_dtype
-from unimoer_rag.model.files import file_digest
 from unimoer_rag.model.rows import Side
 
 __all__ = ["CrossEncoderRanker", "SentenceEmbedder"]
@@ -154,9 +153,8 @@ def _load(
             f"sentence-transformers saves for a {getattr(kind, '__name__', kind)}, with "
             "safetensors weights"
         ) from error
-    pinned = {"revision": commit} if commit else {"sha256": _digests(path)}
     facts = {"dtype": str(precision).removeprefix("torch."), "library": metadata.version(_LIBRARY)}
-    return {"model": name, **pinned, **facts}, model
+    return {"model": name, **identity_of_weights(path, commit), **facts}, model
 
 
 def _check_head(model: Any, name: str) -> None:
@@ -170,8 +168,3 @@ def _check_head(model: Any, name: str) -> None:
             f"{name} holds {', '.join(saved) or 'an unknown class'} and no trained head of a "
             f"{loaded}: expected a cross-encoder, such as cross-encoder/ms-marco-MiniLM-L6-v2"
         )
-
-
-def _digests(folder: Path) -> dict[str, str]:
-    files = sorted(folder.rglob("*.safetensors"))
-    return {str(file.relative_to(folder)): file_digest(file) for file in files}
