@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from router_cases import COMBINATIONS
 from safetensors.torch import load_file, save
 from tiny_models import TEXTS, make_model
 
 from unimoer_rag.errors import CheckpointError, DigestMismatchError
 from unimoer_rag.model.checkpoint import CARD, CONFIG, WEIGHTS, parameters_by_name
 from unimoer_rag.model.experts import ExpertSpec
-from unimoer_rag.model.routers import GATES, ROUTERS
 from unimoer_rag.model.tasks import EMBED, RERANK_CROSS, Task
 from unimoer_rag.model.unimoer import UniMoER
 
@@ -44,8 +44,7 @@ def rewrite(folder: Path, tensors: dict[str, torch.Tensor]) -> None:
     edit(folder, weights_sha256=hashlib.sha256(data).hexdigest())
 
 
-@pytest.mark.parametrize("gate", GATES)
-@pytest.mark.parametrize("router", ROUTERS)
+@pytest.mark.parametrize(("router", "gate"), COMBINATIONS)
 @pytest.mark.parametrize("kind", ["bert", "qwen3"])
 def test_saving_and_loading_loses_nothing(backbone_path, tmp_path, kind, router, gate) -> None:
     tasks = (
@@ -56,7 +55,7 @@ def test_saving_and_loading_loses_nothing(backbone_path, tmp_path, kind, router,
     )
     experts = {
         "shared": ExpertSpec(rank=3, alpha=6),
-        "read": ExpertSpec(rank=2, alpha=1.5),
+        "read": ExpertSpec(rank=2, alpha=1.5, layers=(1, 2)),
         "embed": ExpertSpec(rank=1, alpha=1),
         "rerank": ExpertSpec(rank=2, alpha=2),
     }
@@ -67,12 +66,14 @@ def test_saving_and_loading_loses_nothing(backbone_path, tmp_path, kind, router,
         experts=experts,
         tasks=tasks,
         targets=("query", "value") if kind == "bert" else ("q_proj", "down_proj"),
+        router_options={"k": 3} if router == "rank-wise" else {},
         query_instruction="Find: ",
     )
     folder = model.save_pretrained(tmp_path / "checkpoint")
     again = load(folder)
     assert (again.tasks, again.experts) == (model.tasks, model.experts)
     assert (again.router_kind, again.gate_kind) == (router, gate)
+    assert again.router_options == model.router_options
     assert (again.targets, again.query_instruction) == (model.targets, "Find: ")
     for (name, old), new in zip(
         parameters_by_name(model).items(), parameters_by_name(again).values(), strict=True

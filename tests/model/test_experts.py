@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from unimoer_rag.errors import InputError
 from unimoer_rag.model.experts import ExpertSpec, RoutedLinear
+from unimoer_rag.model.forward import States
 from unimoer_rag.model.routers import ROUTERS
 from unimoer_rag.model.unimoer import UniMoER
 
@@ -27,19 +28,38 @@ class LoopedLinear(nn.Module):
         return y
 
 
-def looped_hidden(model: UniMoER, batch, weights: Tensor, experts: tuple[str, ...]) -> Tensor:
-    """Hidden states with loops over experts, routed by the traced weights of each layer."""
+class LoopedRanks(LoopedLinear):
+    """The same, each rank an expert of rank 1 with the alpha of the expert it is part of."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.routed.base(x)
+        for name, spec in self.model.experts.items():
+            up, down = self.routed.lora_B[name], self.routed.lora_A[name]
+            for i in range(spec.rank):
+                delta = torch.einsum("o,i,rti->rto", up[:, i], down[i], x) * spec.alpha
+                y = y + self.given[name][..., i : i + 1] * delta
+        return y
+
+
+def looped_hidden(model: UniMoER, batch, states: States) -> Tensor:
+    """Hidden states with loops over experts, routed by the recorded weights of each layer."""
     strength = torch.tensor([row.task.strength for row in batch.rows]).view(-1, 1, 1)
     swapped = []
     for name, routed in model.routed_layers().items():
         layer = next(int(part) for part in name.split(".") if part.isdigit())
-        given = {expert: torch.zeros(()) for expert in model.experts}
-        for at, expert in enumerate(experts):
-            given[expert] = weights[layer][..., at : at + 1] * strength
+        decision = states.routing[layer]
+        given = {name: torch.zeros(1, 1, spec.rank) for name, spec in model.experts.items()}
+        sizes = [model.experts[expert].rank for expert in states.experts]
+        ranks = decision.ranks.split(sizes, -1) if decision.ranks is not None else ()
+        parts = ranks or decision.weights.split(1, -1)
+        for expert, part in zip(states.experts, parts, strict=True):
+            given[expert] = part * strength
         path, _, child = name.rpartition(".")
         parent = model.backbone.get_submodule(path)
         swapped.append((parent, child, routed))
-        setattr(parent, child, LoopedLinear(routed, model, given))
+        kind = LoopedRanks if ranks else LoopedLinear
+        given = given if ranks else {e: w[..., :1] for e, w in given.items()}
+        setattr(parent, child, kind(routed, model, given))
     try:
         kwargs = {} if batch.types is None else {"token_type_ids": batch.types}
         return model.backbone(
@@ -68,7 +88,7 @@ def test_fused_experts_equal_the_loop_over_experts(backbone_path, kind, router) 
     batch = model.collate(rows)
     with torch.inference_mode():
         states = model(batch)
-        expected = looped_hidden(model, batch, states.weights, states.experts)
+        expected = looped_hidden(model, batch, states)
         silent = model(
             model.collate([type(r)(r.task.with_strength(0), r.ids, r.first) for r in rows])
         )

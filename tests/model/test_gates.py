@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 
-from unimoer_rag.model.routers.gates import GATES, SparsegenGate, sparsegen
+from unimoer_rag.model.routers.gates import GATES, MASKED, SparsegenGate, sparsegen
 
 Vector = NDArray[np.float64]
 
@@ -125,14 +127,67 @@ def test_leading_axes_are_left_alone() -> None:
 def test_every_gate_gives_a_point_of_the_simplex(gate: str) -> None:
     module = GATES[gate](16)
     for n in (1, 2, 5):
-        weights = module(torch.randn(3, 2, n), torch.randn(3, 2, 16))
-        assert weights.dtype == torch.float32
-        assert (weights >= 0).all()
-        torch.testing.assert_close(weights.sum(-1), torch.ones(3, 2))
+        logits = torch.randn(3, 2, n)
+        decision = module(logits, torch.randn(3, 2, 16))
+        assert decision.weights.dtype == torch.float32
+        assert (decision.weights >= 0).all()
+        assert decision.logits is logits
+        total = decision.weights.sum(-1)
+        if gate == "tsallis":  # what it cuts off goes to nobody
+            assert (total <= 1 + 1e-6).all()
+        else:
+            torch.testing.assert_close(total, torch.ones(3, 2))
+
+
+def dynmole(logits: list[float]) -> list[float]:
+    """DynMoLE's rule for one token, in loops."""
+    top = max(logits)
+    exp = [math.exp(u - top) for u in logits]
+    p = [e / sum(exp) for e in exp]
+    n, q = len(p), 1.1
+    if n == 1:
+        return p
+    entropy = (1 - sum(x**q for x in p)) / (q - 1)
+    if entropy / ((1 - n ** (1 - q)) / (q - 1)) > 0.9:
+        return p
+    kept, total = [0.0] * n, 0.0
+    for place, i in enumerate(sorted(range(n), key=lambda i: -p[i])):
+        total += p[i]
+        if place < 2 or total <= 0.75:
+            kept[i] = p[i]
+    return kept
+
+
+@given(st.lists(st.floats(-4, 4, width=32), min_size=1, max_size=7), st.integers(0, 3))
+@settings(deadline=None)
+def test_tsallis_is_dynmoles_rule_over_what_a_row_may_use(values: list[float], n: int) -> None:
+    expected = dynmole(values)
+    masked = torch.tensor([*values, *[MASKED] * n])
+    found = GATES["tsallis"](4)(masked, torch.zeros(4)).weights
+    # Not at a kink, where a rounding decides.
+    p = np.sort(np.exp(np.array(values)) / np.exp(np.array(values)).sum())[::-1]
+    entropy = (1 - (p**1.1).sum()) / (1 - max(len(p), 2) ** -0.1)
+    assume(abs(entropy - 0.9) > 1e-4)
+    assume((np.abs(p.cumsum() - 0.75) > 1e-4).all())
+    assume(len(p) < 3 or p[1] - p[2] > 1e-5 or entropy > 0.9)
+    np.testing.assert_allclose(found[: len(values)], expected, atol=1e-5)
+    assert not found[len(values) :].any()
+
+
+def test_tsallis_by_hand() -> None:
+    gate = GATES["tsallis"](4)
+
+    def weights(p: list[float]) -> list[float]:
+        return gate(torch.tensor(p).log(), torch.zeros(4)).weights.tolist()
+
+    assert weights([0.25] * 4) == pytest.approx([0.25] * 4)  # even: all of them
+    assert weights([0.97, 0.01, 0.01, 0.01]) == pytest.approx([0.97, 0.01, 0, 0])  # at least two
+    # Entropy 0.83 of the largest: 0.5 + 0.2 stay within 0.75, and 0.15 does not.
+    assert weights([0.5, 0.2, 0.15, 0.06, 0.05, 0.04]) == pytest.approx([0.5, 0.2, 0, 0, 0, 0])
 
 
 def test_top_k_keeps_two_renormalised() -> None:
-    weights = GATES["top-k"](4)(torch.tensor([1.0, 3.0, 2.0, -5.0]), torch.zeros(4))
+    weights = GATES["top-k"](4)(torch.tensor([1.0, 3.0, 2.0, -5.0]), torch.zeros(4)).weights
     assert weights.tolist()[0] == 0.0
     assert weights.tolist()[3] == 0.0
     torch.testing.assert_close(weights[1:3], torch.tensor([3.0, 2.0]).softmax(-1))
@@ -142,4 +197,6 @@ def test_untrained_sparsegen_starts_dense() -> None:
     gate = SparsegenGate(8)
     lam = torch.nn.functional.logsigmoid(gate.out(torch.zeros(32))) + 0.99
     assert lam.item() == pytest.approx(-1.589, abs=1e-3)
-    assert (gate(torch.tensor([0.5, 0.0, -0.5]), torch.zeros(8)) > 0).all()
+    decision = gate(torch.tensor([0.5, 0.0, -0.5]), torch.zeros(8))
+    assert (decision.weights > 0).all()
+    assert decision.lam.item() == pytest.approx(lam.item())

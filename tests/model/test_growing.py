@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from router_cases import COMBINATIONS, set_pilots, untrained
 from tiny_models import TEXTS, make_model, randomise
 
 from unimoer_rag.errors import InputError
 from unimoer_rag.model.experts import ExpertSpec
-from unimoer_rag.model.routers import GATES, ROUTERS
+from unimoer_rag.model.routers import ROUTERS
 from unimoer_rag.model.tasks import Task
 from unimoer_rag.model.unimoer import UniMoER
 
@@ -26,8 +27,7 @@ def everything(model: UniMoER) -> list[np.ndarray]:
     ]
 
 
-@pytest.mark.parametrize("gate", GATES)
-@pytest.mark.parametrize("router", ROUTERS)
+@pytest.mark.parametrize(("router", "gate"), COMBINATIONS)
 def test_old_tasks_are_bit_identical(backbone_path, router, gate) -> None:
     model = make_model(backbone_path("bert"), router=router, gate=gate)
     before = everything(model)
@@ -44,9 +44,11 @@ def test_old_tasks_are_bit_identical(backbone_path, router, gate) -> None:
 
 @pytest.mark.parametrize("router", ROUTERS)
 def test_the_new_task_works_and_is_saved(backbone_path, tmp_path, router) -> None:
-    model = make_model(backbone_path("bert"), trained=False, router=router)
+    model = untrained(backbone_path("bert"), router)
     model.add_expert("legal", ExpertSpec(rank=4, alpha=8))
     model.add_task(LEGAL)
+    if router == "similarity":
+        set_pilots(model)
     model.add_task(Task("topics", "vector", ("legal",), max_tokens=64))
     silent = model.score(TEXTS[0], TEXTS, task="legal", logits=True)
     assert (silent == 0).all()

@@ -22,7 +22,15 @@ from unimoer_rag.engine.cache import StateCache
 from unimoer_rag.engine.worker import Pending, Worker
 from unimoer_rag.errors import InputError
 from unimoer_rag.model.batching import default_token_budget
-from unimoer_rag.model.jobs import Job, Reading, embedding, ranking, reading, scoring
+from unimoer_rag.model.jobs import (
+    Job,
+    Reading,
+    classifying,
+    embedding,
+    ranking,
+    reading,
+    scoring,
+)
 from unimoer_rag.model.rows import Row, Side
 from unimoer_rag.model.unimoer import UniMoER
 
@@ -175,13 +183,39 @@ class Engine:
         """`rank` without blocking the event loop."""
         return await self._answer(lambda: ranking(self.model, query, documents, logits=logits))
 
-    def read(self, question: str, passages: Sequence[str]) -> list[Reading]:
+    def read(self, question: str, passages: Sequence[str], *, task: str = "read") -> list[Reading]:
         """The best answer span of each passage; see `UniMoER.read`."""
-        return self.submit(reading(self.model, question, passages)).result()
+        return self.submit(reading(self.model, question, passages, task)).result()
 
-    async def aread(self, question: str, passages: Sequence[str]) -> list[Reading]:
+    async def aread(
+        self, question: str, passages: Sequence[str], *, task: str = "read"
+    ) -> list[Reading]:
         """`read` without blocking the event loop."""
-        return await self._answer(lambda: reading(self.model, question, passages))
+        return await self._answer(lambda: reading(self.model, question, passages, task))
+
+    def classify(
+        self,
+        texts: Sequence[str],
+        *,
+        pairs: Sequence[str] | None = None,
+        task: str = "classify",
+        logits: bool = False,
+    ) -> NDArray[np.float32]:
+        """Probability of each label, float32 `[n, labels]`; see `UniMoER.classify`."""
+        return self.submit(classifying(self.model, texts, pairs, task, logits=logits)).result()
+
+    async def aclassify(
+        self,
+        texts: Sequence[str],
+        *,
+        pairs: Sequence[str] | None = None,
+        task: str = "classify",
+        logits: bool = False,
+    ) -> NDArray[np.float32]:
+        """`classify` without blocking the event loop."""
+        return await self._answer(
+            lambda: classifying(self.model, texts, pairs, task, logits=logits)
+        )
 
     async def _answer(self, make: Callable[[], Job[T]]) -> T:
         # Tokenising a large request takes a while too: not on the event loop.

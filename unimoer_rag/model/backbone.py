@@ -20,7 +20,14 @@ from torch import nn
 from unimoer_rag.errors import BackboneError, DigestMismatchError, MissingExtraError
 from unimoer_rag.model.files import file_digest
 
-__all__ = ["BACKBONES", "Backbone", "BackboneSpec", "load_backbone", "resolve_backbone"]
+__all__ = [
+    "BACKBONES",
+    "Backbone",
+    "BackboneSpec",
+    "as_backbone",
+    "load_backbone",
+    "resolve_backbone",
+]
 
 Family = Literal["encoder", "decoder"]
 
@@ -240,9 +247,24 @@ def load_backbone(
         )
     if not getattr(tokenizer, "is_fast", False):
         raise BackboneError(f"the tokenizer in {path} is not a fast one (no tokenizer.json)")
+    return as_backbone(model.to(device), tokenizer, path)
+
+
+def as_backbone(model: nn.Module, tokenizer: Any, path: Path) -> Backbone:
+    """A Hugging Face module as a backbone: frozen, in eval mode, without a pooler.
+
+    Args:
+        model: without a language model's or other head.
+        tokenizer: a fast tokenizer.
+        path: the folder that both are of.
+
+    Raises:
+        BackboneError: it has no list of transformer layers.
+    """
     if getattr(model, "pooler", None) is not None:
         model.pooler = None  # a head that nothing here reads, and memory for it
-    model.requires_grad_(False).eval().to(device)
+    model.requires_grad_(False).eval()
+    config: Any = model.config
     return Backbone(
         model=model,
         tokenizer=tokenizer,

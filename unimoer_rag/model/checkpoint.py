@@ -41,6 +41,7 @@ __all__ = [
     "CONFIG",
     "WEIGHTS",
     "config_digest",
+    "layer_of",
     "parameters_by_name",
     "push",
     "read_config",
@@ -62,6 +63,12 @@ def parameters_by_name(model: UniMoER) -> dict[str, nn.Parameter]:
     named.update({f"router.{name}": p for name, p in model.router.named_parameters()})
     named.update({f"heads.{name}": p for name, p in model.heads.named_parameters()})
     return named
+
+
+def layer_of(name: str) -> int:
+    """The transformer layer of an expert's parameter, 0 nearest the input, by its name here."""
+    _, _, *path = name.split(".")
+    return next(int(part) for part in path if part.isdigit())
 
 
 # -- reading --------------------------------------------------------------------------------
@@ -197,9 +204,10 @@ def _describe(model: UniMoER, weights_sha256: str) -> CheckpointConfig:
         base_model_sha256=digest,
         hidden_size=model.width,
         num_hidden_layers=model.n_layers,
-        experts={n: ExpertConfig(r=s.rank, lora_alpha=s.alpha) for n, s in model.experts.items()},
+        experts={name: ExpertConfig.of(spec) for name, spec in model.experts.items()},
         router=model.router_kind,
         gate=model.gate_kind,
+        router_options=model.router_options,
         target_modules=model.targets,
         query_instruction=model.query_instruction,
         tasks=tuple(TaskConfig(**asdict(task)) for task in model.tasks.values()),

@@ -17,14 +17,23 @@ class _Frozen(BaseModel):
 
 
 class ExpertConfig(_Frozen):
-    """Size of one expert, in PEFT's words."""
+    """Size and place of one expert, the size in PEFT's words; see `ExpertSpec`."""
 
     r: int = Field(ge=1)
     lora_alpha: float = Field(gt=0, allow_inf_nan=False)
+    targets: tuple[str, ...] = ()
+    layers: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, spec: ExpertSpec) -> ExpertConfig:
+        """That of an expert."""
+        return cls(r=spec.rank, lora_alpha=spec.alpha, targets=spec.targets, layers=spec.layers)
 
     def spec(self) -> ExpertSpec:
         """As the model wants it."""
-        return ExpertSpec(rank=self.r, alpha=self.lora_alpha)
+        return ExpertSpec(
+            rank=self.r, alpha=self.lora_alpha, targets=self.targets, layers=self.layers
+        )
 
 
 class TaskConfig(_Frozen):
@@ -38,6 +47,7 @@ class TaskConfig(_Frozen):
     abstain: float = Field(default=0.5, ge=0, le=1)
     feedback: float = Field(default=0.0, ge=0, lt=1)
     dimensions: tuple[int, ...] = ()
+    labels: tuple[str, ...] = ()
 
     def task(self) -> Task:
         """As the model wants it."""
@@ -60,6 +70,7 @@ class CheckpointConfig(_Frozen):
     experts: dict[str, ExpertConfig]
     router: str
     gate: str
+    router_options: dict[str, int] = {}
     target_modules: tuple[str, ...] = ()
     query_instruction: str = ""
     tasks: tuple[TaskConfig, ...]

@@ -11,7 +11,7 @@ from unimoer_rag.model.rows import Row
 from unimoer_rag.model.tasks import Task
 from unimoer_rag.model.unimoer import UniMoER
 
-__all__ = ["describe", "routing_weights"]
+__all__ = ["describe", "describe_experts", "probe_rows", "routing_weights"]
 
 # Texts to look at the routing with: short questions, and passages of other subjects.
 _QUERIES = ("how long do refunds take?", "who wrote the first dictionary?", "symptoms of asthma")
@@ -24,17 +24,7 @@ _PASSAGES = (
 
 def describe(model: UniMoER) -> dict[str, Any]:
     """Backbone, experts, parameters, bytes, and mean routing weights by task, expert and layer."""
-    layers = model.routed_layers().values()
-    experts = {
-        name: {
-            "rank": spec.rank,
-            "alpha": spec.alpha,
-            "parameters": sum(
-                layer.lora_A[name].numel() + layer.lora_B[name].numel() for layer in layers
-            ),
-        }
-        for name, spec in model.experts.items()
-    }
+    experts = describe_experts(model)
     n_experts = sum(expert["parameters"] for expert in experts.values())
     n_router = sum(p.numel() for p in model.router.parameters())
     n_heads = sum(p.numel() for p in model.heads.parameters())
@@ -65,16 +55,39 @@ def describe(model: UniMoER) -> dict[str, Any]:
                 "experts": list(task.experts),
                 "strength": task.strength,
                 **({"feedback": task.feedback} if task.head == "late" else {}),
+                **({"labels": list(task.labels)} if task.labels else {}),
             }
             for name, task in model.tasks.items()
         },
         "routing": {
-            name: routing_weights(model, _probe(model, task)) for name, task in model.tasks.items()
+            name: routing_weights(model, probe_rows(model, task))
+            for name, task in model.tasks.items()
         },
     }
 
 
-def _probe(model: UniMoER, task: Task) -> list[Row]:
+def describe_experts(model: UniMoER) -> dict[str, Any]:
+    """Each expert's size, parameters, place, and the tasks that name it."""
+    layers = model.routed_layers().values()
+    return {
+        name: {
+            "rank": spec.rank,
+            "alpha": spec.alpha,
+            "parameters": sum(
+                layer.lora_A[name].numel() + layer.lora_B[name].numel()
+                for layer in layers
+                if name in layer.lora_A
+            ),
+            "targets": list(spec.targets),
+            "layers": list(spec.layers),
+            "tasks": [task.name for task in model.tasks.values() if name in task.experts],
+        }
+        for name, spec in model.experts.items()
+    }
+
+
+def probe_rows(model: UniMoER, task: Task) -> list[Row]:
+    """A few rows of a task, to look at what the model makes of them."""
     if task.joint:
         return model.rows.pairs(list(zip(_QUERIES, _PASSAGES, strict=True)), task)
     return [

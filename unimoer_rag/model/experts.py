@@ -9,40 +9,47 @@ weights, repeated over each expert's ranks. No tensor with an expert axis is eve
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from unimoer_rag.errors import InputError
-from unimoer_rag.model.routers import Router, RoutingInput
-from unimoer_rag.model.tasks import Task
+from unimoer_rag.model.routers import Router
+from unimoer_rag.model.scope import current_scope
 
 __all__ = [
     "ExpertSpec",
     "RoutedLinear",
-    "RoutingScope",
     "attach_experts",
     "attach_router",
-    "make_scope",
-    "routing_scope",
+    "place_expert",
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class ExpertSpec:
-    """Size of one expert: LoRA rank and alpha (its scale is `alpha / rank`).
+    """Size and place of one expert.
+
+    Attributes:
+        rank: LoRA rank.
+        alpha: LoRA alpha; the expert's scale is `alpha / rank`.
+        targets: names of the linear layers that have it ("query", "dense"), among those the model
+            routes; all of them when empty.
+        layers: the transformer layers that have it, 0 for the first; all of them when empty.
+            Different numbers of experts by layer are MoLA's allocation (NAACL Findings 2025).
 
     Raises:
-        InputError: either is not above zero.
+        InputError: rank or alpha is not above zero.
     """
 
     rank: int
     alpha: float
+    targets: tuple[str, ...] = ()
+    layers: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.rank < 1 or not 0 < self.alpha < float("inf"):  # NaN fails this too
@@ -56,121 +63,54 @@ class ExpertSpec:
         """The factor on the expert's output."""
         return self.alpha / self.rank
 
-
-@dataclass(slots=True)
-class RoutingScope:
-    """The routing of one forward, seen by its layers; never stored on a module.
-
-    Attributes:
-        routing: the constants of the forward.
-        experts: names of the active experts, in order.
-        strength: float32 `[rows, 1, 1]`: each row's task strength.
-        scale: float32 `[ranks]`: `alpha / r` for every rank of the active experts.
-        repeats: `[len(active)]`: the rank of each active expert.
-        weights: what the routed layers multiply by, set anew at each transformer layer.
-        trace: float32 routing weights of each layer, in order.
-    """
-
-    routing: RoutingInput
-    experts: tuple[str, ...]
-    strength: Tensor
-    scale: Tensor
-    repeats: Tensor
-    weights: Tensor | None = None
-    trace: list[Tensor] = field(default_factory=list)
+    def in_layer(self, layer: int) -> bool:
+        """Whether a transformer layer has it."""
+        return not self.layers or layer in self.layers
 
 
-# A context variable, not an attribute: threads and tasks running the same module never meet.
-_SCOPE: ContextVar[RoutingScope | None] = ContextVar("unimoer_routing", default=None)
-
-
-def make_scope(
-    tasks: Sequence[Task], experts: Mapping[str, ExpertSpec], *, mask: Tensor, causal: bool
-) -> RoutingScope | None:
-    """The routing of one batch; None where no row has an expert to use.
+def attach_router(layers: Sequence[nn.Module], router: Router) -> None:
+    """Show the router its layers, and ask it at the entry of every transformer layer.
 
     Args:
-        tasks: each row's task.
-        experts: every expert of the model, in order.
-        mask: bool `[rows, tokens]`: real tokens.
-        causal: the backbone is a decoder.
-    """
-    names = {e for task in set(tasks) if task.strength for e in task.experts}
-    # Only what some row may use takes part: an expert added later leaves this arithmetic alone.
-    active = tuple(i for i, name in enumerate(experts) if name in names)
-    if not active:
-        return None
-    chosen = tuple(name for name in experts if name in names)
-    allowed = torch.tensor([[name in task.experts for name in chosen] for task in tasks])
-    specs = [experts[name] for name in chosen]
-    repeats = torch.tensor([spec.rank for spec in specs])
-    scale = torch.tensor([spec.scale for spec in specs]).repeat_interleave(repeats)
-    strength = torch.tensor([task.strength for task in tasks]).view(-1, 1, 1)
-    return RoutingScope(
-        routing=RoutingInput(
-            tasks=tuple(task.name for task in tasks),
-            active=active,
-            allowed=allowed.to(mask.device),
-            mask=mask,
-            causal=causal,
-        ),
-        experts=chosen,
-        strength=strength.to(mask.device),
-        scale=scale.to(mask.device),
-        repeats=repeats.to(mask.device),
-    )
-
-
-@contextmanager
-def routing_scope(scope: RoutingScope | None) -> Iterator[None]:
-    """Route the forwards inside the block by `scope`; None switches all experts off."""
-    token = _SCOPE.set(scope)
-    try:
-        yield
-    finally:
-        _SCOPE.reset(token)
-
-
-def attach_router(layers: nn.ModuleList, router: Router) -> None:
-    """Ask the router at the entry of every transformer layer.
-
-    Args:
-        layers: the backbone's transformer layers, in order.
+        layers: the backbone's transformer layers, in order, with their experts attached.
         router: decides from the layer's input `[rows, tokens, width]`.
+
+    Raises:
+        InputError: the router needs what the layers do not have.
     """
+    router.bind([[m for m in layer.modules() if isinstance(m, RoutedLinear)] for layer in layers])
     for index, layer in enumerate(layers):
 
         def decide(
             module: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor], at: int = index
         ) -> None:
-            scope = _SCOPE.get()
+            scope = current_scope()
             if scope is None:
                 return
             hidden = args[0] if args else kwargs["hidden_states"]
-            weights = router(at, hidden, scope.routing)
-            scope.trace.append(weights)
-            spread = (weights * scope.strength).repeat_interleave(scope.repeats, dim=-1)
-            scope.weights = (spread * scope.scale).to(hidden.dtype)
+            scope.enter(router(at, hidden, scope.routing), hidden.dtype)
 
         layer.register_forward_pre_hook(decide, with_kwargs=True)  # type: ignore[arg-type]
 
 
 def attach_experts(
-    layers: nn.ModuleList, experts: Mapping[str, ExpertSpec], targets: Sequence[str]
+    layers: Sequence[nn.Module], experts: Mapping[str, ExpertSpec], targets: Sequence[str]
 ) -> None:
     """Put a routed layer in the place of every targeted linear layer.
 
     Args:
         layers: the backbone's transformer layers.
-        experts: each expert's size, by name, in order.
+        experts: each expert's size and place, by name, in order.
         targets: names of linear layers, without their parents'; all of them when empty.
 
     Raises:
-        InputError: a target is the name of no linear layer, or there is none at all.
+        InputError: a target is the name of no linear layer, there is none at all, or an expert
+            has no place among them.
     """
     found = [
         (parent, name, child)
-        for parent in layers.modules()
+        for layer in layers
+        for parent in layer.modules()
         for name, child in parent.named_children()
         if isinstance(child, nn.Linear)
     ]
@@ -183,7 +123,43 @@ def attach_experts(
         )
     for parent, name, child in found:
         if not targets or name in targets:
-            setattr(parent, name, RoutedLinear(child, experts))
+            setattr(parent, name, RoutedLinear(child))
+    for expert, spec in experts.items():
+        place_expert(layers, expert, spec)
+
+
+def place_expert(layers: Sequence[nn.Module], name: str, spec: ExpertSpec) -> None:
+    """Add one silent expert to the routed linear layers where its specification puts it.
+
+    Args:
+        layers: the backbone's transformer layers, in order.
+        name: the expert's.
+        spec: its size and place.
+
+    Raises:
+        InputError: a target or a layer of the expert does not exist; nothing was added.
+    """
+    routed = [
+        (index, path.rpartition(".")[2], module)
+        for index, layer in enumerate(layers)
+        for path, module in layer.named_modules()
+        if isinstance(module, RoutedLinear)
+    ]
+    names = sorted({target for _, target, _ in routed})
+    unknown = sorted(set(spec.targets) - set(names))
+    if unknown:
+        raise InputError(
+            f"the expert {name!r} targets {', '.join(unknown)}, which is no routed linear layer: "
+            f"expected some of {', '.join(names)}"
+        )
+    if spec.layers and not 0 <= min(spec.layers) <= max(spec.layers) < len(layers):
+        raise InputError(
+            f"the expert {name!r} is placed in the transformer layers {list(spec.layers)}: "
+            f"expected numbers from 0 to {len(layers) - 1}"
+        )
+    for index, target, module in routed:
+        if spec.in_layer(index) and (not spec.targets or target in spec.targets):
+            module.add_expert(name, spec)
 
 
 class RoutedLinear(nn.Module):
@@ -193,10 +169,12 @@ class RoutedLinear(nn.Module):
 
     Args:
         base: the frozen layer; kept as it is.
-        experts: each expert's size, by name, in order.
+        experts: size of each expert it has from the start, by name, in order.
     """
 
-    def __init__(self, base: nn.Linear, experts: Mapping[str, ExpertSpec]) -> None:
+    def __init__(
+        self, base: nn.Linear, experts: Mapping[str, ExpertSpec] = MappingProxyType({})
+    ) -> None:
         super().__init__()
         self.base = base
         self.lora_A = nn.ParameterDict()
@@ -213,6 +191,12 @@ class RoutedLinear(nn.Module):
         up = torch.zeros(self.base.out_features, spec.rank, device=device, dtype=torch.float32)
         self.lora_A[name] = nn.Parameter(down)
         self.lora_B[name] = nn.Parameter(up)
+
+    def remove_expert(self, name: str) -> None:
+        """Forget one expert; nothing to do where it is not."""
+        if name in self.lora_A:
+            del self.lora_A[name], self.lora_B[name]
+            self._fused = None  # another expert of the name could come to the same address
 
     def fused(self, experts: tuple[str, ...], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """`A [ranks, in]` and `B [out, ranks]` of some experts, kept between inference calls."""
@@ -231,8 +215,12 @@ class RoutedLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """`[rows, tokens, in]` to `[rows, tokens, out]`, routed by the scope in force."""
         y: Tensor = self.base(x)
-        scope = _SCOPE.get()
-        if scope is None or scope.weights is None:
+        scope = current_scope()
+        if scope is None:
             return y
-        down, up = self.fused(scope.experts, x.dtype)
-        return y + functional.linear(functional.linear(x, down) * scope.weights, up)
+        held = tuple(name for name in scope.routing.experts if name in self.lora_A)
+        weights = scope.weights(held)
+        if weights is None or not held:
+            return y
+        down, up = self.fused(held, x.dtype)
+        return y + functional.linear(functional.linear(x, down) * weights, up)

@@ -6,6 +6,7 @@
 | late | the text's tokens | `LateState`, compared by `LateHead.compare` |
 | cross | both segments of a pair (last token on decoders) | one relevance logit |
 | span | the document's tokens and the first (last) token | `SpanScores` |
+| class | one text or both segments of a pair (last token on decoders) | a logit a label |
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from unimoer_rag.model.rows import Row
 
 __all__ = [
     "MAX_ANSWER_TOKENS",
+    "ClassHead",
     "CrossHead",
     "LateHead",
     "LateState",
@@ -104,33 +106,55 @@ def _segment_mean(hidden: Tensor, spans: Sequence[tuple[int, int]]) -> Tensor:
     return torch.stack(means)
 
 
-class CrossHead(nn.Module):
-    """A relevance logit from a joint encoding of query and document.
+def _row_features(hidden: Tensor, rows: Sequence[Row], *, causal: bool) -> Tensor:
+    """What a row says as a whole, float32 `[rows, width]` on decoders, else `[rows, 4 * width]`.
 
-    Encoders: an MLP over the pooled segments `[q, d, q*d, |q-d|]`; decoders: over the last token.
-    The last map starts at zero, so that an untrained head scores every pair alike. The features
-    are those of InferSent (Conneau et al. 2017, section 3.1).
+    Encoders: the pooled segments `[q, d, q*d, |q-d|]` of InferSent (Conneau et al. 2017, section
+    3.1); a row of one text has zeros for `d`. Decoders: the last token.
+    """
+    states = hidden.float()
+    if causal:
+        return torch.stack([s[len(r.ids) - 1] for s, r in zip(states, rows, strict=True)])
+    q = _segment_mean(states, [row.first for row in rows])
+    d = _segment_mean(states, [row.second for row in rows])
+    return torch.cat([q, d, q * d, (q - d).abs()], dim=-1)
+
+
+class ClassHead(nn.Module):
+    """Logits of a row's labels: an MLP over one text, or over a pair encoded together.
+
+    The last map starts at zero, so that an untrained head answers every row alike.
+
+    Args:
+        width: hidden size of the backbone.
+        labels: how many there are.
+        causal: the backbone is a decoder.
     """
 
-    def __init__(self, width: int, *, causal: bool) -> None:
+    def __init__(self, width: int, labels: int, *, causal: bool) -> None:
         super().__init__()
         self.causal = causal
         self.hidden = nn.Linear(width if causal else 4 * width, width)
-        self.out = nn.Linear(width, 1)
+        self.out = nn.Linear(width, labels)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
     def forward(self, hidden: Tensor, rows: Sequence[Row]) -> Tensor:
-        """Logits float32 `[rows]` from states `[rows, tokens, width]`."""
-        states = hidden.float()
-        if self.causal:
-            features = torch.stack([s[len(r.ids) - 1] for s, r in zip(states, rows, strict=True)])
-        else:
-            q = _segment_mean(states, [row.first for row in rows])
-            d = _segment_mean(states, [row.second for row in rows])
-            features = torch.cat([q, d, q * d, (q - d).abs()], dim=-1)
+        """Logits float32 `[rows, labels]` from states `[rows, tokens, width]`."""
+        features = _row_features(hidden, rows, causal=self.causal)
         logits: Tensor = self.out(functional.gelu(self.hidden(features)))
-        return logits.squeeze(-1)
+        return logits
+
+
+class CrossHead(ClassHead):
+    """A relevance logit from a joint encoding of query and document: a `ClassHead` of one label."""
+
+    def __init__(self, width: int, *, causal: bool) -> None:
+        super().__init__(width, 1, causal=causal)
+
+    def forward(self, hidden: Tensor, rows: Sequence[Row]) -> Tensor:
+        """Logits float32 `[rows]` from states `[rows, tokens, width]`."""
+        return super().forward(hidden, rows).squeeze(-1)
 
 
 class SpanHead(nn.Module):

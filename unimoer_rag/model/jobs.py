@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Job",
     "Reading",
+    "classifying",
     "decode_span",
     "embedding",
     "embedding_size",
@@ -216,21 +217,68 @@ def _judging(
     return Job(rows, finish)
 
 
-def reading(model: UniMoER, question: str, passages: Sequence[str]) -> Job[list[Reading]]:
+def reading(
+    model: UniMoER, question: str, passages: Sequence[str], task: str = "read"
+) -> Job[list[Reading]]:
     """The best answer span of each passage.
 
     Raises:
-        InputError: a text is no string or is empty, or the model does not read.
+        InputError: a text is no string or is empty, or the task does not read.
     """
+    chosen = model.task(task)
+    if chosen.head != "span":
+        raise InputError(
+            f"task {task!r} does not read: its head is {chosen.head!r}, expected 'span'"
+        )
     check_list(passages, "passages")
     kept = list(passages)
-    rows = model.rows.pairs([(question, passage) for passage in kept], model.task("read"))
+    rows = model.rows.pairs([(question, passage) for passage in kept], chosen)
 
     def finish(outputs: list[Any]) -> list[Reading]:
         return [
             decode_span(scores, row, passage)
             for scores, row, passage in zip(outputs, rows, kept, strict=True)
         ]
+
+    return Job(rows, finish)
+
+
+def classifying(
+    model: UniMoER,
+    texts: Sequence[str],
+    pairs: Sequence[str] | None,
+    task: str,
+    *,
+    logits: bool,
+) -> Job[NDArray[np.float32]]:
+    """Probabilities (or logits) of a task's labels, float32 `[n, labels]`.
+
+    Raises:
+        InputError: a text is no string or is empty, there is not one second text for each first,
+            or the task does not classify.
+    """
+    chosen = model.task(task)
+    if chosen.head != "class":
+        raise InputError(
+            f"task {task!r} does not classify: its head is {chosen.head!r}, expected 'class'"
+        )
+    check_list(texts, "texts")
+    if pairs is None:
+        rows = model.rows.single(texts, chosen)
+    else:
+        check_list(pairs, "pairs")
+        if len(pairs) != len(texts):
+            raise InputError(
+                f"{len(texts)} texts and {len(pairs)} pairs: expected one second text for each"
+            )
+        rows = model.rows.pairs(list(zip(texts, pairs, strict=True)), chosen)
+
+    def finish(outputs: list[Any]) -> NDArray[np.float32]:
+        if not outputs:
+            return np.zeros((0, len(chosen.labels)), dtype=np.float32)
+        raw = torch.stack(outputs).float()
+        answers: NDArray[np.float32] = (raw if logits else raw.softmax(-1)).cpu().numpy()
+        return answers
 
     return Job(rows, finish)
 

@@ -34,7 +34,7 @@ from unimoer_rag.model.device import choose_device, choose_dtype
 from unimoer_rag.model.files import file_digest
 from unimoer_rag.model.unimoer import UniMoER
 
-__all__ = ["build", "load", "shipped_checkpoints"]
+__all__ = ["build", "load", "load_own", "pack", "shipped_checkpoints"]
 
 _SHIPPED = Path(__file__).parent.parent / "checkpoints"
 _live: weakref.WeakValueDictionary[tuple[str, ...], UniMoER] = weakref.WeakValueDictionary()
@@ -79,14 +79,25 @@ def load(name: str | Path, *, revision: str | None, device: str, dtype: str) -> 
         key = (identity, str(where), str(kind))
         model = _live.get(key)
         if model is None:
-            if folder is None:
-                dtype_name = str(kind).removeprefix("torch.")
-                model = build(str(name), device=str(where), dtype=dtype_name)
-            else:
-                model = _load(folder, where, kind)
-                model.checkpoint = str(name)
-            _live[key] = model
+            model = _live[key] = _read(str(name), folder, where, kind)
         return model
+
+
+def load_own(
+    name: str | Path, *, revision: str | None = None, device: str = "auto", dtype: str = "auto"
+) -> UniMoER:
+    """As `UniMoER.from_pretrained`, but an instance that nobody else holds: one to be changed."""
+    where = choose_device(device)
+    return _read(str(name), _locate(str(name), revision), where, choose_dtype(dtype, where))
+
+
+def _read(name: str, folder: Path | None, device: torch.device, dtype: torch.dtype) -> UniMoER:
+    """A new instance: of the checkpoint in a folder, or of the backbone of that name."""
+    if folder is None:
+        return build(name, device=str(device), dtype=str(dtype).removeprefix("torch."))
+    model = _load(folder, device, dtype)
+    model.checkpoint = name
+    return model
 
 
 def shipped_checkpoints() -> list[str]:
@@ -116,6 +127,7 @@ def _load(folder: Path, device: torch.device, dtype: torch.dtype) -> UniMoER:
             tasks=[task.task() for task in config.tasks],
             router=config.router,
             gate=config.gate,
+            router_options=config.router_options,
             targets=config.target_modules,
             query_instruction=config.query_instruction,
         )
@@ -125,12 +137,12 @@ def _load(folder: Path, device: torch.device, dtype: torch.dtype) -> UniMoER:
             "unimoer-rag, or get the checkpoint again if it was edited"
         ) from error
     set_tensors(model, tensors, folder)
-    _pack(model)
+    pack(model)
     model.checkpoint_digest = config_digest(folder)
     return model.eval()
 
 
-def _pack(model: UniMoER) -> None:
+def pack(model: UniMoER) -> None:
     """Hold the experts in float16, as their file does: half the memory and the same numbers."""
     for routed in model.routed_layers().values():
         for parameter in (*routed.lora_A.values(), *routed.lora_B.values()):

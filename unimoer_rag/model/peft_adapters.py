@@ -28,8 +28,7 @@ from unimoer_rag.model.backbone import BACKBONES
 from unimoer_rag.model.checkpoint import CONFIG, WEIGHTS
 from unimoer_rag.model.experts import ExpertSpec, RoutedLinear
 from unimoer_rag.model.files import make_folder, write_whole
-from unimoer_rag.model.routers import RoutingInput
-from unimoer_rag.model.routers.explicit import ExplicitRouter
+from unimoer_rag.model.scope import make_scope
 from unimoer_rag.model.tasks import Task
 from unimoer_rag.model.unimoer import UniMoER
 
@@ -76,7 +75,7 @@ def export_expert(
     peft = _peft("exporting an expert")
     spec = _spec(model, expert)
     factors = _factors(model, expert, task)
-    routed = model.routed_layers()
+    routed = _routed(model, expert)
     base = BACKBONES.get(model.backbone_name)
     config = peft.LoraConfig(
         r=spec.rank,
@@ -104,8 +103,8 @@ def export_expert(
 def import_expert(model: UniMoER, expert: str, folder: str | Path) -> None:
     """Read a plain LoRA adapter into an expert of a model, in place.
 
-    Its scale is folded into `lora_B` where it differs from the expert's. Routed layers that the
-    adapter does not target stay silent, as they are in PEFT.
+    Its scale is folded into `lora_B` where it differs from the expert's. Layers of the expert that
+    the adapter does not target stay silent, as they are in PEFT.
 
     Args:
         model: the model; its tasks, router and other experts stay as they are.
@@ -115,7 +114,7 @@ def import_expert(model: UniMoER, expert: str, folder: str | Path) -> None:
     Raises:
         InputError: there is no such expert, or its rank is another.
         CheckpointError: the adapter is missing, damaged, of another kind than plain LoRA, or
-            targets layers that the model does not route or that have another shape.
+            targets layers that the expert does not have or that have another shape.
         MissingExtraError: peft is not installed.
     """
     peft = _peft("importing an expert")
@@ -128,7 +127,7 @@ def import_expert(model: UniMoER, expert: str, folder: str | Path) -> None:
             f"alpha={config.lora_alpha}))"
         )
     scale = config.lora_alpha / (math.sqrt(config.r) if config.use_rslora else config.r)
-    routed = model.routed_layers()
+    routed = _routed(model, expert)
     pairs = _pairs(_read_tensors(source / WEIGHTS), model)
     # Everything is checked before anything changes.
     for layer, sides in pairs.items():
@@ -176,7 +175,8 @@ def constant_weights(model: UniMoER, task: Task) -> Tensor:
 
     Args:
         model: the model.
-        task: one of its tasks; with a single expert, that expert's weight is always 1.
+        task: one of its tasks; with a single expert, that expert's weight is always 1, but for a
+            router that weighs its ranks one by one.
 
     Returns:
         float32 `[layers, experts of the task in the model's order]`.
@@ -184,21 +184,23 @@ def constant_weights(model: UniMoER, task: Task) -> Tensor:
     Raises:
         InputError: the router looks at the text.
     """
-    if len(task.experts) == 1:
+    if len(task.experts) == 1 and not model.router.by_rank:
         return torch.ones(model.n_layers, 1, device=model.device)
-    if not isinstance(model.router, ExplicitRouter):
+    if model.router.by_text:
         raise InputError(
             f"the {model.router_kind} router weighs the experts of {task.name!r} by the text: only "
-            "a task-explicit router, or a task with one expert, has constant weights; export the "
-            "expert without a task to get it with weight 1"
+            "a task-explicit or switch router, or a task with one expert, has constant weights; "
+            "export the expert without a task to get it with weight 1"
         )
-    active = tuple(i for i, name in enumerate(model.experts) if name in task.experts)
-    allowed = torch.ones(1, len(active), dtype=torch.bool, device=model.device)
-    routing = RoutingInput((task.name,), active, allowed, mask=allowed, causal=model.causal)
+    one = torch.ones(1, 1, dtype=torch.bool, device=model.device)
+    loud = [task.with_strength(1.0)]  # at strength 0 nothing would be asked
+    scope = make_scope(loud, model.experts, n_layers=model.n_layers, mask=one, causal=model.causal)
+    if scope is None:
+        return torch.ones(model.n_layers, 0, device=model.device)
     nothing = torch.zeros(1, 1, model.width, device=model.device)
     with torch.no_grad():
-        layers = [model.router(at, nothing, routing).view(-1) for at in range(model.n_layers)]
-    return torch.stack(layers)
+        decided = [model.router(at, nothing, scope.routing) for at in range(model.n_layers)]
+    return torch.stack([decision.weights.view(-1) for decision in decided])
 
 
 def _peft(purpose: str) -> Any:
@@ -214,6 +216,12 @@ def _spec(model: UniMoER, expert: str) -> ExpertSpec:
             "model.add_expert makes a new one"
         )
     return model.experts[expert]
+
+
+def _routed(model: UniMoER, expert: str) -> dict[str, RoutedLinear]:
+    """The linear layers that have the expert, by name."""
+    routed = model.routed_layers()
+    return {name: linear for name, linear in routed.items() if expert in linear.lora_A}
 
 
 def _factors(model: UniMoER, expert: str, task: str | None) -> list[float]:
@@ -301,8 +309,9 @@ def _check_layer(
     path = folder / WEIGHTS
     if layer not in routed:
         raise CheckpointError(
-            f"{path} targets {layer!r}, which is no routed layer of this model: expected layers "
-            f"such as {next(iter(routed))!r}; build the model with targets that cover the adapter's"
+            f"{path} targets {layer!r}, which is no routed layer of this model that has the expert "
+            f"{expert!r}: expected layers such as {next(iter(routed))!r}; build the model and its "
+            "expert with targets and layers that cover the adapter's"
         )
     if sorted(sides) != ["lora_A", "lora_B"]:
         raise CheckpointError(

@@ -26,7 +26,7 @@ __all__ = [
     "check_name",
 ]
 
-Head = Literal["vector", "late", "cross", "span"]
+Head = Literal["vector", "late", "cross", "span", "class"]
 
 # Fewest tokens a row may be cut to: the frame around a pair, and some words of both.
 MIN_TOKENS = 16
@@ -52,6 +52,7 @@ class Task:
             was trained for it (Matryoshka representation learning, arXiv 2205.13147).
         feedback: share of pseudo-relevance feedback in a reranking (`LateHead.rank`), from 0
             (every pair for itself) to below 1; late interaction only.
+        labels: the classes that the head "class" tells apart, in the order of its outputs.
 
     Raises:
         InputError: a field has a value that cannot be used.
@@ -65,6 +66,7 @@ class Task:
     abstain: float = 0.5
     feedback: float = 0.0
     dimensions: tuple[int, ...] = ()
+    labels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.head not in get_args(Head):
@@ -93,6 +95,26 @@ class Task:
         if not 0 <= self.abstain <= 1:
             raise InputError(
                 f"task {self.name!r} abstains at {self.abstain}: expected a probability in [0, 1]"
+            )
+        self._check_labels()
+
+    def _check_labels(self) -> None:
+        shown = ", ".join(map(repr, self.labels)) or "none"
+        if self.head != "class":
+            if self.labels:
+                raise InputError(
+                    f"task {self.name!r} has the head {self.head!r} and the labels {shown}: "
+                    "expected labels for the head 'class' alone"
+                )
+            return
+        if len(self.labels) < 2 or not all(label.strip() for label in self.labels):
+            raise InputError(
+                f"task {self.name!r} has the labels {shown}: expected at least two, none empty"
+            )
+        twice = sorted({label for label in self.labels if self.labels.count(label) > 1})
+        if twice:
+            raise InputError(
+                f"task {self.name!r} has the label {twice[0]!r} more than once: expected each once"
             )
 
     @property

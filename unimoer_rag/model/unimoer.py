@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,20 +19,20 @@ from unimoer_rag.model.experts import (
     RoutedLinear,
     attach_experts,
     attach_router,
-    make_scope,
-    routing_scope,
+    place_expert,
 )
-from unimoer_rag.model.heads import (
-    CrossHead,
-    LateHead,
-    LateState,
-    SpanHead,
-    SpanScores,
-    pool,
-    punctuation_ids,
+from unimoer_rag.model.forward import States, encode
+from unimoer_rag.model.jobs import (
+    Job,
+    Reading,
+    classifying,
+    embedding,
+    ranking,
+    reading,
+    scoring,
 )
-from unimoer_rag.model.jobs import Job, Reading, embedding, ranking, reading, scoring
-from unimoer_rag.model.routers import GATES, ROUTERS
+from unimoer_rag.model.readout import Output, new_head, read_out
+from unimoer_rag.model.routers import make_router
 from unimoer_rag.model.rows import Row, RowMaker, Side
 from unimoer_rag.model.tasks import DEFAULT_TASKS, Task, check_name
 
@@ -41,29 +41,12 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT_EXPERTS", "Batch", "States", "UniMoER"]
 
-Output = Tensor | LateState | SpanScores
-
 DEFAULT_EXPERTS: Mapping[str, ExpertSpec] = {
     "shared": ExpertSpec(rank=8, alpha=16),
     "embed": ExpertSpec(rank=8, alpha=16),
     "rerank": ExpertSpec(rank=8, alpha=16),
     "read": ExpertSpec(rank=8, alpha=16),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class States:
-    """What a forward gives.
-
-    Attributes:
-        hidden: last hidden states `[rows, tokens, width]` in the backbone's dtype.
-        experts: the experts the batch could use.
-        weights: float32 routing weights of each layer, `[rows, 1 or tokens, experts]`.
-    """
-
-    hidden: Tensor
-    experts: tuple[str, ...]
-    weights: Sequence[Tensor]
 
 
 class UniMoER(nn.Module):
@@ -78,6 +61,7 @@ class UniMoER(nn.Module):
         tasks: what the model can do.
         router: a key of `ROUTERS`.
         gate: a key of `GATES`.
+        router_options: options of the router's own, such as `{"k": 8}` of "rank-wise".
         targets: names of the linear layers that get experts ("query", "dense"); all when empty.
         query_instruction: goes before a query that is embedded.
 
@@ -101,6 +85,7 @@ class UniMoER(nn.Module):
         tasks: Iterable[Task] = DEFAULT_TASKS,
         router: str = "per-layer",
         gate: str = "sparsegen",
+        router_options: Mapping[str, int] = MappingProxyType({}),
         targets: Sequence[str] = (),
         query_instruction: str = "",
     ) -> None:
@@ -112,11 +97,8 @@ class UniMoER(nn.Module):
         for task in tasks:
             self._check_task(task)
             self.tasks[task.name] = task
-        if router not in ROUTERS:
-            raise InputError(f"unknown router {router!r}: expected one of {', '.join(ROUTERS)}")
-        if gate not in GATES:
-            raise InputError(f"unknown gate {gate!r}: expected one of {', '.join(GATES)}")
         self.backbone_name, self.router_kind, self.gate_kind = name, router, gate
+        self.router_options = dict(router_options)
         self.targets, self.query_instruction = tuple(targets), query_instruction
         self.causal = backbone.family == "decoder"
         self.path: Path = backbone.path
@@ -129,16 +111,21 @@ class UniMoER(nn.Module):
             max_positions=backbone.max_positions,
             query_instruction=query_instruction,
         )
-        self.n_layers = len(backbone.layers)
-        attach_experts(backbone.layers, self.experts, self.targets)
-        self.router = ROUTERS[router](
+        # A tuple: they are the backbone's, not registered a second time.
+        self.layers = tuple(backbone.layers)
+        self.n_layers = len(self.layers)
+        attach_experts(self.layers, self.experts, self.targets)
+        self.router = make_router(
+            router,
+            self.router_options,
             width=self.width,
             n_layers=self.n_layers,
-            n_experts=len(self.experts),
+            ranks=tuple(spec.rank for spec in self.experts.values()),
             tasks=tuple(self.tasks),
             gate=gate,
-        ).to(self.device)
-        attach_router(backbone.layers, self.router)
+        )
+        attach_router(self.layers, self.router)
+        self.router.to(self.device)
         self.heads = nn.ModuleDict(
             {
                 name: self.new_head(task)
@@ -164,10 +151,8 @@ class UniMoER(nn.Module):
 
     def new_head(self, task: Task) -> nn.Module:
         """A head for a task, as it is before training; not for "vector", which has none."""
-        if task.head == "late":
-            return LateHead(punctuation_ids(self.tokenizer)).to(self.device)
-        kind = CrossHead if task.head == "cross" else SpanHead
-        return kind(self.width, causal=self.causal).to(self.device)
+        head = new_head(task, width=self.width, causal=self.causal, tokenizer=self.tokenizer)
+        return head.to(self.device)
 
     # -- what it grows by -------------------------------------------------------------------
 
@@ -178,17 +163,16 @@ class UniMoER(nn.Module):
 
         Args:
             name: letters, digits, `-` and `_`.
-            spec: its size.
+            spec: its size and place.
 
         Raises:
-            InputError: the name is taken or cannot be one.
+            InputError: the name is taken or cannot be one, or the place does not exist.
         """
         check_name(name, "an expert")
         if name in self.experts:
             raise InputError(f"the expert {name!r} exists already: choose another name")
-        for routed in self.routed_layers().values():
-            routed.add_expert(name, spec)
-        self.router.add_expert()
+        place_expert(self.layers, name, spec)
+        self.router.add_expert(spec.rank)
         self.experts[name] = spec
 
     def add_task(self, task: Task) -> None:
@@ -251,40 +235,18 @@ class UniMoER(nn.Module):
 
     def forward(self, batch: Batch) -> States:
         """Run the backbone over one batch whose rows may be of different tasks."""
-        tasks = [row.task for row in batch.rows]
-        scope = make_scope(tasks, self.experts, mask=batch.mask, causal=self.causal)
-        inputs: dict[str, Any] = {"input_ids": batch.ids, "attention_mask": batch.mask.long()}
-        if batch.types is not None:
-            inputs["token_type_ids"] = batch.types
-        if self.causal:
-            inputs["use_cache"] = False
-        with routing_scope(scope):
-            hidden = self.backbone(**inputs).last_hidden_state
-        if scope is None:
-            return States(hidden, (), ())
-        return States(hidden, scope.experts, scope.trace)
+        return encode(
+            self.backbone,
+            self.router,
+            self.experts,
+            batch,
+            n_layers=self.n_layers,
+            causal=self.causal,
+        )
 
     def read_out(self, batch: Batch, hidden: Tensor) -> list[Output]:
         """Each row's answer by its task's head, in row order."""
-        outputs: dict[int, Output] = {}
-        for name in {row.task.name for row in batch.rows}:
-            at = [i for i, row in enumerate(batch.rows) if row.task.name == name]
-            rows = [batch.rows[i] for i in at]
-            states = hidden if len(at) == len(batch.rows) else hidden[at]
-            mask = batch.mask if len(at) == len(batch.rows) else batch.mask[at]
-            head = rows[0].task.head
-            if head == "vector":
-                answers: Sequence[Output] = list(pool(states, mask, causal=self.causal))
-            elif head == "late":
-                late: LateHead = self.heads[name]  # type: ignore[assignment]
-                pooled = pool(states, mask, causal=self.causal)
-                answers = [
-                    late.state(s, r, p) for s, r, p in zip(states, rows, pooled, strict=True)
-                ]
-            else:
-                answers = list(self.heads[name](states, rows))
-            outputs.update(zip(at, answers, strict=True))
-        return [outputs[i] for i in range(len(batch.rows))]
+        return read_out(batch, hidden, self.heads, causal=self.causal)
 
     @torch.inference_mode()
     def run(self, rows: Sequence[Row]) -> list[Output]:
@@ -350,9 +312,36 @@ class UniMoER(nn.Module):
         result: NDArray[np.float32] = self.execute(ranking(self, query, documents, logits=logits))
         return result
 
-    def read(self, question: str, passages: Sequence[str]) -> list[Reading]:
-        """The best answer span of each passage, with its probability and that of none."""
-        result: list[Reading] = self.execute(reading(self, question, passages))
+    def read(self, question: str, passages: Sequence[str], *, task: str = "read") -> list[Reading]:
+        """The best answer span of each passage, with its probability and that of none.
+
+        Args:
+            question: the question.
+            passages: the passages.
+            task: "read" or another reading task it has.
+        """
+        result: list[Reading] = self.execute(reading(self, question, passages, task))
+        return result
+
+    def classify(
+        self,
+        texts: Sequence[str],
+        *,
+        pairs: Sequence[str] | None = None,
+        task: str = "classify",
+        logits: bool = False,
+    ) -> NDArray[np.float32]:
+        """Probability of each label of `model.task(task).labels`, float32 `[n, labels]`.
+
+        Args:
+            texts: the texts, or the first text of each pair.
+            pairs: the second text of each pair, read together with the first.
+            task: a task with the head "class".
+            logits: give raw logits in place of probabilities that sum to 1.
+        """
+        result: NDArray[np.float32] = self.execute(
+            classifying(self, texts, pairs, task, logits=logits)
+        )
         return result
 
     # -- disk -------------------------------------------------------------------------------
@@ -374,7 +363,8 @@ class UniMoER(nn.Module):
             device: as for `from_pretrained`.
             dtype: as for `from_pretrained`.
             attention: an attention implementation of transformers (see `load_backbone`).
-            options: experts, tasks, router, gate, targets, query_instruction of `UniMoER`.
+            options: experts, tasks, router, gate, router_options, targets, query_instruction of
+                `UniMoER`.
 
         Raises:
             BackboneError: the backbone cannot be had.

@@ -2,43 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar, Unpack
+
 import torch
 from torch import Tensor, nn
 
-from unimoer_rag.model.routers.base import Router, RoutingInput
+from unimoer_rag.model.routers.base import Decision, GatedRouter, RouterShape, RoutingInput
 
 __all__ = ["ExplicitRouter"]
 
 
-class ExplicitRouter(Router):
-    """Learned constants. For one task the experts' sum is then one plain LoRA adapter."""
+class ExplicitRouter(GatedRouter):
+    """Learned constants. For one task the experts' sum is then one plain LoRA adapter.
 
-    def __init__(
-        self, *, width: int, n_layers: int, n_experts: int, tasks: tuple[str, ...], gate: str
-    ) -> None:
-        super().__init__(
-            width=width, n_layers=n_layers, n_experts=n_experts, tasks=tasks, gate=gate
-        )
+    Safe for prefix reuse on decoders: the text decides nothing.
+    """
+
+    by_text: ClassVar[bool] = False
+
+    def __init__(self, **shape: Unpack[RouterShape]) -> None:
+        super().__init__(**shape)
         self.logits = nn.ParameterDict(
-            {name: nn.Parameter(torch.zeros(n_layers, n_experts)) for name in tasks}
+            {name: torch.zeros(self.n_layers, self.n_experts) for name in shape["tasks"]}
         )
         # The gate's sparsity predictor sees no text here: a constant stands in for it.
-        self.features = nn.Parameter(torch.zeros(width), requires_grad=False)
+        self.features = nn.Parameter(torch.zeros(self.width), requires_grad=False)
 
-    def add_expert(self) -> None:
-        """See `Router.add_expert`."""
-        self.n_experts += 1
-        for name in list(self.logits):
-            self.logits[name] = self.grown(self.logits[name], 1)
+    def expert_axes(self) -> Mapping[str, int]:
+        """See `Router.expert_axes`."""
+        return {f"logits.{name}": 1 for name in self.logits}
 
     def add_task(self, name: str) -> None:
         """See `Router.add_task`: a new task mixes its experts evenly."""
         device = self.features.device
         self.logits[name] = nn.Parameter(torch.zeros(self.n_layers, self.n_experts, device=device))
 
-    def forward(self, layer: int, hidden: Tensor, routing: RoutingInput) -> Tensor:
-        """See `Router.forward`; the answer is `[rows, 1, len(active)]`."""
+    def remove_task(self, name: str) -> None:
+        """See `Router.remove_task`."""
+        del self.logits[name]
+
+    def forward(self, layer: int, hidden: Tensor, routing: RoutingInput) -> Decision:
+        """See `Router.forward`; one decision a row."""
         index = list(routing.active)
         logits = torch.stack([self.logits[task][layer][index] for task in routing.tasks])
-        features = self.features.expand(len(routing.tasks), 1, -1)
-        return self.mix(logits.unsqueeze(1), features, routing)
+        features: Tensor = self.features.expand(len(routing.tasks), 1, -1)
+        return self.mix(layer, logits.unsqueeze(1), features, routing)

@@ -1,7 +1,7 @@
 """Gates: how a router's logits over experts become mixing weights on the simplex.
 
 A gate is a function of the logits and, for Sparsegen, of a predicted sparsity `lam`. All of
-them work in float32 over the last axis and leave the other axes alone.
+them work in float32 over the last axis, leave the other axes alone, and answer with a `Decision`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["GATES", "SoftmaxGate", "SparsegenGate", "TopKGate", "sparsegen"]
+from unimoer_rag.model.routers.decision import Decision
+
+__all__ = [
+    "GATES",
+    "MASKED",
+    "SoftmaxGate",
+    "SparsegenGate",
+    "TopKGate",
+    "TsallisGate",
+    "sparsegen",
+    "tsallis_entropy",
+]
+
+# Logit of an expert that a row may not use: far below any learned one, and finite, so that
+# Sparsegen's cumulative sums stay finite too.
+MASKED = -1e4
 
 # Added to LogSigmoid so that lam stays below 1, where Sparsegen is defined (LD-MoLE, section 3).
 _LAM_CEILING = 0.99
@@ -56,10 +71,11 @@ class SparsegenGate(nn.Module):
         nn.init.zeros_(self.out.weight)
         nn.init.constant_(self.out.bias, _LAM_BIAS)
 
-    def forward(self, logits: Tensor, features: Tensor) -> Tensor:
+    def forward(self, logits: Tensor, features: Tensor) -> Decision:
         """Weights `[..., E]` from logits `[..., E]` and features `[..., width]`, both float32."""
-        lam = functional.logsigmoid(self.out(torch.relu(self.hidden(features)))) + _LAM_CEILING
-        return sparsegen(logits, lam.squeeze(-1))
+        raw = self.out(torch.relu(self.hidden(features))).squeeze(-1)
+        lam = functional.logsigmoid(raw) + _LAM_CEILING
+        return Decision(sparsegen(logits, lam), logits, lam)
 
 
 class SoftmaxGate(nn.Module):
@@ -68,9 +84,9 @@ class SoftmaxGate(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
 
-    def forward(self, logits: Tensor, features: Tensor) -> Tensor:
+    def forward(self, logits: Tensor, features: Tensor) -> Decision:
         """Weights `[..., E]` from logits `[..., E]`."""
-        return logits.float().softmax(-1)
+        return Decision(logits.float().softmax(-1), logits)
 
 
 class TopKGate(nn.Module):
@@ -81,15 +97,55 @@ class TopKGate(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
 
-    def forward(self, logits: Tensor, features: Tensor) -> Tensor:
+    def forward(self, logits: Tensor, features: Tensor) -> Decision:
         """Weights `[..., E]` from logits `[..., E]`."""
         u = logits.float()
         kept = u.topk(min(self.k, u.shape[-1]), dim=-1)
-        return torch.zeros_like(u).scatter(-1, kept.indices, kept.values.softmax(-1))
+        weights = torch.zeros_like(u).scatter(-1, kept.indices, kept.values.softmax(-1))
+        return Decision(weights, logits)
+
+
+def tsallis_entropy(p: Tensor, n: Tensor, q: float) -> Tensor:
+    """Tsallis entropy of distributions `[..., E]`, 1 for an even one over `n [...]` outcomes.
+
+    `H = (1 - sum p^q) / (1 - n^(1-q))`: DynMoLE's (arXiv 2504.00661) after dividing by its
+    maximum. With fewer than two outcomes it is 0.
+    """
+    most = 1.0 - n.clamp_min(2).float() ** (1.0 - q)
+    return (1.0 - p.pow(q).sum(-1)) / most
+
+
+class TsallisGate(nn.Module):
+    """DynMoLE: all experts where the softmax is nearly even, else the fewest that hold most of it.
+
+    Above the entropy threshold every expert keeps its probability; below it those do whose
+    cumulative probability, largest first, stays within `top_p`, and always the two largest. What
+    is cut off is not given to the others: weights may sum to less than 1 (arXiv 2504.00661).
+    """
+
+    q = 1.1
+    threshold = 0.9
+    top_p = 0.75
+    least = 2
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+
+    def forward(self, logits: Tensor, features: Tensor) -> Decision:
+        """Weights `[..., E]` from logits `[..., E]`."""
+        p = logits.float().softmax(-1)
+        ordered = p.sort(dim=-1, descending=True, stable=True)
+        within = ordered.values.cumsum(-1) <= self.top_p
+        within[..., : self.least] = True
+        n = (logits > MASKED / 2).sum(-1)
+        even = tsallis_entropy(p, n, self.q) > self.threshold
+        kept = torch.zeros_like(within).scatter(-1, ordered.indices, within) | even.unsqueeze(-1)
+        return Decision(p * kept, logits)
 
 
 GATES: dict[str, type[nn.Module]] = {
     "sparsegen": SparsegenGate,
     "softmax": SoftmaxGate,
     "top-k": TopKGate,
+    "tsallis": TsallisGate,
 }

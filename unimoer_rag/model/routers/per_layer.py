@@ -2,35 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Unpack
+
 import torch
 from torch import Tensor, nn
 
-from unimoer_rag.model.routers.base import Router, RoutingInput, pool_features
+from unimoer_rag.model.routers.base import (
+    Decision,
+    GatedRouter,
+    RouterShape,
+    RoutingInput,
+    pooled,
+)
 
 __all__ = ["PerLayerRouter"]
 
 
-class PerLayerRouter(Router):
-    """One linear map a layer, over the pooled and normalised input of the layer (LD-MoLE)."""
+class PerLayerRouter(GatedRouter):
+    """One linear map a layer, over the pooled and normalised input of the layer (LD-MoLE).
 
-    def __init__(
-        self, *, width: int, n_layers: int, n_experts: int, tasks: tuple[str, ...], gate: str
-    ) -> None:
-        super().__init__(
-            width=width, n_layers=n_layers, n_experts=n_experts, tasks=tasks, gate=gate
-        )
+    Not safe for prefix reuse on decoders: the last token decides for the whole row, so that the
+    states of a prefix depend on what follows it.
+    """
+
+    def __init__(self, **shape: Unpack[RouterShape]) -> None:
+        super().__init__(**shape)
         # Zeros: an untrained router mixes evenly.
-        self.weight = nn.Parameter(torch.zeros(n_layers, n_experts, width))
-        self.bias = nn.Parameter(torch.zeros(n_layers, n_experts))
+        self.weight = nn.Parameter(torch.zeros(self.n_layers, self.n_experts, self.width))
+        self.bias = nn.Parameter(torch.zeros(self.n_layers, self.n_experts))
 
-    def add_expert(self) -> None:
-        """See `Router.add_expert`."""
-        self.n_experts += 1
-        self.weight = self.grown(self.weight, 1)
-        self.bias = self.grown(self.bias, 1)
+    def expert_axes(self) -> Mapping[str, int]:
+        """See `Router.expert_axes`."""
+        return {"weight": 1, "bias": 1}
 
-    def forward(self, layer: int, hidden: Tensor, routing: RoutingInput) -> Tensor:
-        """See `Router.forward`; the answer is `[rows, 1, len(active)]`."""
-        features = self.norm(pool_features(hidden, routing)).unsqueeze(1)
+    def features(self, hidden: Tensor, routing: RoutingInput) -> Tensor:
+        """What the maps are applied to: float32 `[rows, n, width]`."""
+        return self.norm(pooled(hidden, routing)).unsqueeze(1)  # type: ignore[no-any-return]
+
+    def forward(self, layer: int, hidden: Tensor, routing: RoutingInput) -> Decision:
+        """See `Router.forward`; one decision a row."""
+        features = self.features(hidden, routing)
         logits = self.linear(self.weight[layer], self.bias[layer], features, routing.active)
-        return self.mix(logits, features, routing)
+        return self.mix(layer, logits, features, routing)

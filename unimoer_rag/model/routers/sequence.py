@@ -2,36 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Unpack
+
 import torch
 from torch import Tensor, nn
 
-from unimoer_rag.model.routers.base import Router, RoutingInput, pool_features
+from unimoer_rag.model.routers.base import (
+    Decision,
+    GatedRouter,
+    RouterShape,
+    RoutingInput,
+    token_mean,
+)
 
 __all__ = ["SequenceRouter"]
 
 
-class SequenceRouter(Router):
-    """Routes by the pooled embeddings; deeper layers reuse the same weights."""
+class SequenceRouter(GatedRouter):
+    """Routes by the mean of the token embeddings; deeper layers reuse the same weights.
 
-    def __init__(
-        self, *, width: int, n_layers: int, n_experts: int, tasks: tuple[str, ...], gate: str
-    ) -> None:
-        super().__init__(
-            width=width, n_layers=n_layers, n_experts=n_experts, tasks=tasks, gate=gate
-        )
-        self.weight = nn.Parameter(torch.zeros(n_experts, width))
-        self.bias = nn.Parameter(torch.zeros(n_experts))
+    The mean on decoders too: the last token's embedding, that of the end-of-text token, has seen no
+    text. Where layers have different experts, each mixes those it has by the same logits. Not safe
+    for prefix reuse on decoders: all tokens decide for the whole row.
+    """
 
-    def add_expert(self) -> None:
-        """See `Router.add_expert`."""
-        self.n_experts += 1
-        self.weight = self.grown(self.weight, 0)
-        self.bias = self.grown(self.bias, 0)
+    def __init__(self, **shape: Unpack[RouterShape]) -> None:
+        super().__init__(**shape)
+        self.weight = nn.Parameter(torch.zeros(self.n_experts, self.width))
+        self.bias = nn.Parameter(torch.zeros(self.n_experts))
 
-    def forward(self, layer: int, hidden: Tensor, routing: RoutingInput) -> Tensor:
-        """See `Router.forward`; the answer is `[rows, 1, len(active)]`."""
+    def expert_axes(self) -> Mapping[str, int]:
+        """See `Router.expert_axes`."""
+        return {"weight": 0, "bias": 0}
+
+    def forward(self, layer: int, hidden: Tensor, routing: RoutingInput) -> Decision:
+        """See `Router.forward`; one decision a row."""
+        memory = routing.memory
         if layer == 0:
-            features = self.norm(pool_features(hidden, routing)).unsqueeze(1)
-            logits = self.linear(self.weight, self.bias, features, routing.active)
-            routing.memory["sequence"] = self.mix(logits, features, routing)
-        return routing.memory["sequence"]
+            memory["features"] = self.norm(token_mean(hidden, routing)).unsqueeze(1)
+            memory["logits"] = self.linear(
+                self.weight, self.bias, memory["features"], routing.active
+            )
+        return self.mix(layer, memory["logits"], memory["features"], routing)

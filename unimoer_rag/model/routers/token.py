@@ -13,12 +13,10 @@ __all__ = ["TokenRouter"]
 class TokenRouter(PerLayerRouter):
     """The per-layer maps, applied to each token's state in place of the pooled one.
 
-    Safe for prefix caching on decoders: a token's weights depend on its own state alone, and no
+    Safe for prefix reuse on decoders: a token's weights depend on its own state alone, and no
     later token reaches that.
     """
 
-    def forward(self, layer: int, hidden: Tensor, routing: RoutingInput) -> Tensor:
-        """See `Router.forward`; the answer is `[rows, tokens, len(active)]`."""
-        features = self.norm(hidden.float())
-        logits = self.linear(self.weight[layer], self.bias[layer], features, routing.active)
-        return self.mix(logits, features, routing)
+    def features(self, hidden: Tensor, routing: RoutingInput) -> Tensor:
+        """See `PerLayerRouter.features`; `n` is the number of tokens."""
+        return self.norm(hidden.float())  # type: ignore[no-any-return]

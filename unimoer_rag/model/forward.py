@@ -1,0 +1,70 @@
+"""The forward of a routed backbone: one pass, or two where the router reads the bare one first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from unimoer_rag.model.batching import Batch
+from unimoer_rag.model.experts import ExpertSpec
+from unimoer_rag.model.routers import Decision, Router
+from unimoer_rag.model.scope import make_scope, routing_scope
+
+__all__ = ["States", "encode"]
+
+
+@dataclass(frozen=True, slots=True)
+class States:
+    """What a forward gives.
+
+    Attributes:
+        hidden: last hidden states `[rows, tokens, width]` in the backbone's dtype.
+        experts: the experts the batch could use, in the model's order.
+        routing: the router's decision at each transformer layer; empty where no expert was on.
+    """
+
+    hidden: Tensor
+    experts: tuple[str, ...]
+    routing: Sequence[Decision]
+
+    @property
+    def weights(self) -> Sequence[Tensor]:
+        """Float32 routing weights of each layer, `[rows, 1 or tokens, experts]`."""
+        return [decision.weights for decision in self.routing]
+
+
+def encode(
+    backbone: nn.Module,
+    router: Router,
+    experts: Mapping[str, ExpertSpec],
+    batch: Batch,
+    *,
+    n_layers: int,
+    causal: bool,
+) -> States:
+    """Run a backbone with its experts over one batch whose rows may be of different tasks."""
+    tasks = [row.task for row in batch.rows]
+    scope = make_scope(tasks, experts, n_layers=n_layers, mask=batch.mask, causal=causal)
+    if scope is None:
+        return States(_hidden(backbone, batch, causal=causal), (), ())
+    if router.two_passes:
+        # The bare backbone is frozen, and so is what it says.
+        with routing_scope(None), torch.no_grad():
+            scope.routing.frozen = _hidden(backbone, batch, causal=causal)
+    with routing_scope(scope):
+        hidden = _hidden(backbone, batch, causal=causal)
+    return States(hidden, scope.routing.experts, tuple(scope.decisions))
+
+
+def _hidden(backbone: nn.Module, batch: Batch, *, causal: bool) -> Tensor:
+    inputs: dict[str, Any] = {"input_ids": batch.ids, "attention_mask": batch.mask.long()}
+    if batch.types is not None:
+        inputs["token_type_ids"] = batch.types
+    if causal:
+        inputs["use_cache"] = False
+    hidden: Tensor = backbone(**inputs).last_hidden_state
+    return hidden
