@@ -12,23 +12,26 @@ import torch
 from model.tiny_models import randomise
 from training.toy import toy_recipe
 
+from unimoer_rag.errors import DataError
 from unimoer_rag.evaluation.datasets import BeirDataset
 from unimoer_rag.model.heads import LateState
 from unimoer_rag.model.rows import Row
+from unimoer_rag.model.tasks import Task
 from unimoer_rag.model.unimoer import UniMoER
-from unimoer_rag.training.data import ReadSource
-from unimoer_rag.training.mining import Mined, mine
-from unimoer_rag.training.objectives import (
-    ContrastiveObjective,
-    Draw,
-    Objective,
-    RankingObjective,
-    ReadingObjective,
-    _shuffled,
-    _token_spans,
-)
+from unimoer_rag.training.data import ModelSearcher, ReadSource, beir_set, mine
+from unimoer_rag.training.data.types import Group, Labelled, TrainingSet
+from unimoer_rag.training.objectives import config
+from unimoer_rag.training.objectives.classification import ClassificationObjective
+from unimoer_rag.training.objectives.contrastive import ContrastiveObjective
+from unimoer_rag.training.objectives.ranking import RankingObjective
+from unimoer_rag.training.objectives.reading import ReadingObjective, token_spans
+from unimoer_rag.training.objectives.types import Draw, Objective
 from unimoer_rag.training.recipe import Recipe
 from unimoer_rag.training.run import make_model
+
+READING = config.Reading(task="read", sources=("toy",), size=2)
+RANKING = config.Ranking(task="rerank", sources=("one", "two"), size=1, every=2, negatives=2)
+EMBEDDING = config.Contrastive(task="embed", sources=("one", "two"), size=2, every=3)
 
 
 @pytest.fixture(scope="module")
@@ -42,82 +45,88 @@ def model(recipe: Recipe) -> UniMoER:
 
 
 @pytest.fixture(scope="module")
-def mined(recipe: Recipe, toy: BeirDataset, tmp_path_factory: pytest.TempPathFactory) -> Mined:
+def mined(
+    recipe: Recipe, toy: BeirDataset, tmp_path_factory: pytest.TempPathFactory
+) -> TrainingSet:
     cache = tmp_path_factory.mktemp("mined")
-    return mine(make_model(recipe), toy, recipe.mining, seed=0, cache=cache)
+    return mine(beir_set(toy), ModelSearcher(make_model(recipe)), recipe.mining, cache=cache)
 
 
-def _source(toy: BeirDataset) -> ReadSource:
-    return ReadSource(toy, unanswerable=0.3, crop=0.5, crop_words=20)
+def _source(toy: BeirDataset, **changes: Any) -> ReadSource:
+    return ReadSource(toy, **({"unanswerable": 0.3, "crop": 0.5, "crop_words": 20} | changes))
 
 
 def _objectives(
-    model: UniMoER, recipe: Recipe, toy: BeirDataset, mined: Mined, seed: int = 0
+    model: UniMoER, toy: BeirDataset, mined: TrainingSet, seed: int = 0
 ) -> list[Objective]:
-    # Two sources, which take turns.
-    both = {"one": mined, "two": Mined(mined.texts, mined.questions[::-1][:5])}
+    both = {"one": mined, "two": TrainingSet("two", mined.texts, list(mined.groups)[::-1][:5])}
     return [
-        ReadingObjective(model, [_source(toy)], recipe.reading, seed),
-        RankingObjective(model, both, recipe.ranking, seed),
-        ContrastiveObjective(model, both, recipe.embedding, seed),
+        ReadingObjective("read", model, {"toy": _source(toy)}, READING, seed=seed),
+        RankingObjective("rerank", model, both, RANKING, seed=seed),
+        ContrastiveObjective("embed", model, both, EMBEDDING, seed=seed),
     ]
 
 
-def _rows(draw: Draw | None) -> list[Row] | None:
-    return None if draw is None else draw.rows
+def _only(settings: Any, **changes: Any) -> Any:
+    return settings.model_copy(update={"sources": ("toy",), **changes})
 
 
-def test_draws_depend_on_the_step_alone(
-    model: UniMoER, recipe: Recipe, toy: BeirDataset, mined: Mined
+def test_draws_depend_on_the_index_alone(
+    model: UniMoER, toy: BeirDataset, mined: TrainingSet
 ) -> None:
-    first = _objectives(model, recipe, toy, mined)
-    forward = [[_rows(o.draw(step)) for o in first] for step in range(8)]
-    second = _objectives(model, recipe, toy, mined)
-    backward = [[_rows(o.draw(step)) for o in second] for step in reversed(range(8))]
+    first = _objectives(model, toy, mined)
+    forward = [[o.draw(index).rows for o in first] for index in range(8)]
+    second = _objectives(model, toy, mined)
+    backward = [[o.draw(index).rows for o in second] for index in reversed(range(8))]
     assert forward == backward[::-1]
-    other = _objectives(model, recipe, toy, mined, seed=1)
-    assert forward != [[_rows(o.draw(step)) for o in other] for step in range(8)]
+    other = _objectives(model, toy, mined, seed=1)
+    assert forward != [[o.draw(index).rows for o in other] for index in range(8)]
 
 
-def test_objectives_sit_steps_out(
-    model: UniMoER, recipe: Recipe, toy: BeirDataset, mined: Mined
+def test_objectives_say_how_often_they_take_part(
+    model: UniMoER, toy: BeirDataset, mined: TrainingSet
 ) -> None:
-    drawn = [
-        [o.draw(step) is not None for step in range(7)]
-        for o in _objectives(model, recipe, toy, mined)
-    ]
-    assert drawn == [
-        [True] * 7,
-        [True, False, True, False, True, False, True],
-        [True, False, False, True, False, False, True],
+    assert [(o.name, o.every) for o in _objectives(model, toy, mined)] == [
+        ("read", 1),
+        ("rerank", 2),
+        ("embed", 3),
     ]
 
 
-@pytest.mark.parametrize("total", [1, 2, 3, 7, 12, 30])
-def test_an_epoch_visits_each_item_once(total: int) -> None:
-    epochs = [
-        [_shuffled(epoch * total + at, total, seed=5) for at in range(total)] for epoch in range(4)
-    ]
-    assert all(sorted(epoch) == list(range(total)) for epoch in epochs)
-    if total > 7:
-        assert len({tuple(epoch) for epoch in epochs}) > 1
+class Recorder(ReadSource):
+    """Remembers what was drawn."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.drawn: list[int] = []
+
+    def draw(self, index: int, rng: Any) -> Any:
+        self.drawn.append(index)
+        return super().draw(index, rng)
 
 
+@pytest.mark.parametrize("group_lengths", [False, True])
 def test_reading_walks_through_all_questions(
-    model: UniMoER, recipe: Recipe, toy: BeirDataset
+    model: UniMoER, toy: BeirDataset, group_lengths: bool
 ) -> None:
-    class Recorder(ReadSource):
-        drawn: list[int] = []  # noqa: RUF012 - one recorder
-
-        def draw(self, index: int, rng: Any) -> Any:
-            self.drawn.append(index)
-            return super().draw(index, rng)
-
     source = Recorder(toy, unanswerable=0.3, crop=0.5, crop_words=20)
-    objective = ReadingObjective(model, [source], recipe.reading, 0)
-    for step in range(len(source) // recipe.reading.examples):
-        objective.draw(step)
+    settings = _only(READING, group_lengths=group_lengths)
+    objective = ReadingObjective("read", model, {"toy": source}, settings, seed=0)
+    for index in range(len(source) // settings.size):
+        objective.draw(index)
     assert sorted(source.drawn) == list(range(len(source)))
+
+
+def test_proportions_are_kept(model: UniMoER, toy: BeirDataset) -> None:
+    sources = {"one": Recorder(toy, unanswerable=0.0, crop=0.0, crop_words=20)}
+    sources["two"] = Recorder(toy, unanswerable=0.0, crop=0.0, crop_words=20)
+    settings = READING.model_copy(
+        update={"sources": ("one", "two"), "proportions": {"one": 3.0, "two": 1.0}}
+    )
+    objective = ReadingObjective("read", model, sources, settings, seed=0)
+    for index in range(16):
+        objective.draw(index)
+    assert [len(source.drawn) for source in sources.values()] == [12 * 2, 4 * 2]
 
 
 def _run(model: UniMoER, draw: Draw) -> tuple[list[Any], list[Any]]:
@@ -130,6 +139,10 @@ def _run(model: UniMoER, draw: Draw) -> tuple[list[Any], list[Any]]:
         batch = model.collate(silent)
         frozen = model.read_out(batch, model(batch).hidden)
     return outputs, frozen
+
+
+def _values(draw: Draw, model: UniMoER) -> dict[str, float]:
+    return {name: value.item() for name, value in draw.loss(*_run(model, draw)).items()}
 
 
 def _softmax(x: Any) -> Any:
@@ -155,12 +168,11 @@ def _late(head: Any, query: LateState, document: LateState) -> Any:
     return head.maxsim.item() * matched + head.cosine.item() * cosine + head.bias.item()
 
 
-def test_ranking_loss_by_hand(model: UniMoER, recipe: Recipe, mined: Mined) -> None:
-    objective = RankingObjective(model, {"toy": mined}, recipe.ranking, 0)
+def test_ranking_losses_by_hand(model: UniMoER, mined: TrainingSet) -> None:
+    objective = RankingObjective("rank", model, {"toy": mined}, _only(RANKING), seed=0)
     draw = objective.draw(2)
-    assert draw is not None
     assert draw.anchored
-    assert len(draw.rows) == 1 + 1 + recipe.ranking.negatives
+    assert len(draw.rows) == 1 + 1 + RANKING.negatives
     outputs, frozen = _run(model, draw)
     losses = {name: value.item() for name, value in draw.loss(outputs, frozen).items()}
 
@@ -169,83 +181,146 @@ def test_ranking_loss_by_hand(model: UniMoER, recipe: Recipe, mined: Mined) -> N
     # The frozen side is judged by the head as it was before training.
     untrained: Any = model.new_head(model.task("rerank"))
     anchor = np.array([_late(untrained, frozen[0], d) for d in frozen[1:]])
-    config = recipe.ranking
     softplus = np.log1p(np.exp(logits))
     binary = 0.5 * (softplus[0] - logits[0]) + 0.5 * softplus[1:].mean()
     assert losses == {
-        "rerank/rank": pytest.approx(-config.weight * math.log(_softmax(logits)[0]), rel=1e-3),
-        "rerank/binary": pytest.approx(config.binary * binary, rel=1e-3),
-        "rerank/anchor": pytest.approx(
-            config.anchor * _kl(logits, anchor, config.anchor_temperature), rel=1e-2, abs=1e-5
-        ),
+        "rank/lce": pytest.approx(-0.5 * math.log(_softmax(logits)[0]), rel=1e-3),
+        "rank/bce": pytest.approx(0.1 * binary, rel=1e-3),
+        "rank/anchor": pytest.approx(2.0 * _kl(logits, anchor, 2.0), rel=1e-2, abs=1e-5),
     }
-    assert losses["rerank/anchor"] > 0
+    assert losses["rank/anchor"] > 0
 
 
-def test_contrastive_loss_by_hand(model: UniMoER, recipe: Recipe, mined: Mined) -> None:
-    draw = ContrastiveObjective(model, {"toy": mined}, recipe.embedding, 0).draw(3)
-    assert draw is not None
+@pytest.fixture
+def scored(mined: TrainingSet) -> TrainingSet:
+    """The mined groups with a teacher that prefers earlier texts, its best the positive."""
+    groups = [
+        Group(
+            g.query, g.positive, g.relevant, g.negatives, (9.0, *(-float(n) for n in g.negatives))
+        )
+        for g in mined.groups
+    ]
+    return TrainingSet("toy", mined.texts, groups)
+
+
+def test_each_document_keeps_its_teachers_score(model: UniMoER, scored: TrainingSet) -> None:
+    """Negatives are drawn at random; the margins by hand show that scores follow them."""
+    settings = _only(RANKING, losses=(config.MarginMse(weight=0.25),), negatives=3)
+    draw = RankingObjective("rank", model, {"toy": scored}, settings, seed=3).draw(1)
+    assert not draw.anchored
+    outputs, _ = _run(model, draw)
+    by_ids = {
+        tuple(model.rows.single([text], model.task("rerank"), "document")[0].ids): place
+        for place, text in enumerate(scored.texts)
+    }
+    places = [by_ids[tuple(row.ids)] for row in draw.rows[1:]]
+    logits = [_late(model.heads["rerank"], outputs[0], d) for d in outputs[1:]]
+    wanted = [9.0 - -float(place) for place in places[1:]]
+    got = [logits[0] - logit for logit in logits[1:]]
+    expected = 0.25 * np.mean([(g - w) ** 2 for g, w in zip(got, wanted, strict=True)])
+    assert draw.loss(outputs, [])["rank/margin-mse"].item() == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    "term",
+    [config.RankNet(), config.Lambda(), config.Kl(temperature=3.0), config.Cprd()],
+    ids=lambda term: term.kind,
+)
+def test_every_term_of_a_group_teaches(
+    model: UniMoER, scored: TrainingSet, term: config.GroupTerm
+) -> None:
+    settings = _only(RANKING, losses=(term,), negatives=3)
+    draw = RankingObjective("rank", model, {"toy": scored}, settings, seed=0).draw(0)
+    batch = model.collate(draw.rows)
+    outputs = model.read_out(batch, model(batch).hidden)
+    ((name, loss),) = draw.loss(outputs, []).items()
+    assert name == f"rank/{term.kind}"
+    (gradient,) = torch.autograd.grad(loss, [model.heads["rerank"].maxsim])
+    assert loss.item() > 0
+    assert gradient.item() != 0
+
+
+@pytest.mark.parametrize("kind", [RankingObjective, ContrastiveObjective])
+def test_a_teachers_loss_wants_a_teacher(model: UniMoER, mined: TrainingSet, kind: Any) -> None:
+    settings = _only(
+        RANKING if kind is RankingObjective else EMBEDDING, losses=(config.MarginMse(),)
+    )
+    with pytest.raises(DataError, match=r"objectives.x: the loss 'margin-mse'.*toy has no scores"):
+        kind("x", model, {"toy": mined}, settings, seed=0)
+
+
+def _contrast_by_hand(
+    draw: Draw, outputs: list[Any], model: UniMoER, mined: TrainingSet, size: int | None = None
+) -> tuple[float, list[Any]]:
+    """InfoNCE in numpy, its positives found by their text."""
+    n = EMBEDDING.size
+    vectors = [o.numpy()[:size] / np.linalg.norm(o.numpy()[:size]) for o in outputs]
+    text, task = model.tokenizer.decode, model.task("embed")
+    column = {tuple(row.ids): at for at, row in enumerate(draw.rows[n:])}
+    contrast, all_scores = [], []
+    for at in range(n):
+        scores = np.array([float(vectors[at] @ d) for d in vectors[n:]]) / EMBEDDING.temperature
+        asked = text(draw.rows[at].ids)
+        question = next(
+            q for q in mined.groups if text(model.rows.single([q.query], task)[0].ids) == asked
+        )
+        positive = model.rows.single([mined.texts[question.positive]], task)[0]
+        contrast.append(-math.log(_softmax(scores)[column[tuple(positive.ids)]]))
+        all_scores.append(scores)
+    return float(np.mean(contrast)), all_scores
+
+
+def test_contrastive_losses_by_hand(model: UniMoER, mined: TrainingSet) -> None:
+    objective = ContrastiveObjective("embed", model, {"toy": mined}, _only(EMBEDDING), seed=0)
+    draw = objective.draw(3)
     assert draw.anchored
     outputs, frozen = _run(model, draw)
     losses = {name: value.item() for name, value in draw.loss(outputs, frozen).items()}
-
-    config, n = recipe.embedding, recipe.embedding.queries
-    text = model.tokenizer.decode
-    column = {tuple(row.ids): at for at, row in enumerate(draw.rows[n:])}
-    contrast, anchor = [], []
-    for at in range(n):
-        scores = np.array([float(outputs[at] @ d) for d in outputs[n:]]) / config.temperature
-        silent = np.array([float(frozen[at] @ d) for d in frozen[n:]]) / config.temperature
-        asked = text(draw.rows[at].ids)
-        question = next(
-            q
-            for q in mined.questions
-            if text(model.rows.single([q.query], model.task("embed"))[0].ids) == asked
-        )
-        positive = model.rows.single([mined.texts[question.positive]], model.task("embed"))[0]
-        contrast.append(-math.log(_softmax(scores)[column[tuple(positive.ids)]]))
-        anchor.append(_kl(scores, silent, config.anchor_temperature))
+    contrast, scores = _contrast_by_hand(draw, outputs, model, mined)
+    _, silent = _contrast_by_hand(draw, frozen, model, mined)
+    anchor = np.mean([_kl(s, f, 2.0) for s, f in zip(scores, silent, strict=True)])
     assert losses == {
-        "embed/contrast": pytest.approx(config.weight * np.mean(contrast), rel=1e-3),
-        "embed/anchor": pytest.approx(config.anchor * np.mean(anchor), rel=1e-2, abs=1e-5),
+        "embed/info-nce": pytest.approx(0.2 * contrast, rel=1e-3),
+        "embed/anchor": pytest.approx(2.0 * anchor, rel=1e-2, abs=1e-5),
     }
 
 
-def test_another_questions_answer_is_no_negative(
-    model: UniMoER, recipe: Recipe, mined: Mined
-) -> None:
+def test_matryoshka_adds_the_contrast_of_cut_vectors(model: UniMoER, mined: TrainingSet) -> None:
+    settings = _only(EMBEDDING, losses=(config.InfoNce(),), dimensions={8: 0.5})
+    draw = ContrastiveObjective("embed", model, {"toy": mined}, settings, seed=0).draw(3)
+    outputs, _ = _run(model, draw)
+    whole, _ = _contrast_by_hand(draw, outputs, model, mined)
+    cut, _ = _contrast_by_hand(draw, outputs, model, mined, size=8)
+    loss = draw.loss(outputs, [])["embed/info-nce"].item()
+    assert loss == pytest.approx(whole + 0.5 * cut, rel=1e-3)
+    assert abs(whole - cut) > 1e-3
+
+
+def test_another_questions_answer_is_no_negative(model: UniMoER, mined: TrainingSet) -> None:
     """With every passage relevant to every question, only the positive is left to choose."""
     everything = tuple(range(len(mined.texts)))
-    lenient = Mined(
+    lenient = TrainingSet(
+        "toy",
         mined.texts,
-        [type(q)(q.query, q.positive, everything, q.negatives) for q in mined.questions],
+        [Group(g.query, g.positive, everything, g.negatives) for g in mined.groups],
     )
-    draw = ContrastiveObjective(model, {"toy": lenient}, recipe.embedding, 0).draw(0)
-    assert draw is not None
-    losses = draw.loss(*_run(model, draw))
-    assert losses["embed/contrast"].item() == pytest.approx(0.0, abs=1e-6)
+    objective = ContrastiveObjective("embed", model, {"toy": lenient}, _only(EMBEDDING), seed=0)
+    assert _values(objective.draw(0), model)["embed/info-nce"] == pytest.approx(0.0, abs=1e-6)
 
 
-def test_untrained_experts_are_not_pulled(recipe: Recipe, mined: Mined) -> None:
+def test_untrained_experts_are_not_pulled(recipe: Recipe, mined: TrainingSet) -> None:
     model = make_model(recipe)
-    objectives = (
-        RankingObjective(model, {"toy": mined}, recipe.ranking, 0),
-        ContrastiveObjective(model, {"toy": mined}, recipe.embedding, 0),
-    )
-    for objective in objectives:
-        draw = objective.draw(0)
-        assert draw is not None
-        losses = draw.loss(*_run(model, draw))
-        (anchor,) = (value for name, value in losses.items() if name.endswith("/anchor"))
-        assert anchor.item() == pytest.approx(0.0, abs=1e-5)
+    ranking = RankingObjective("rank", model, {"toy": mined}, _only(RANKING), seed=0)
+    embedding = ContrastiveObjective("embed", model, {"toy": mined}, _only(EMBEDDING), seed=0)
+    for objective in (ranking, embedding):
+        losses = _values(objective.draw(0), model)
+        assert losses[f"{objective.name}/anchor"] == pytest.approx(0.0, abs=1e-5)
 
 
-def test_reading_loss_is_the_weighted_mean(
-    model: UniMoER, recipe: Recipe, toy: BeirDataset
-) -> None:
-    config = recipe.reading.model_copy(update={"weight": 3.0, "examples": 4, "unanswerable": 1.0})
-    source = ReadSource(toy, unanswerable=1.0, crop=0.0, crop_words=20)
-    draw = ReadingObjective(model, [source], config, 0).draw(1)
+def test_reading_loss_is_the_weighted_mean(model: UniMoER, toy: BeirDataset) -> None:
+    settings = READING.model_copy(update={"weight": 3.0, "size": 4})
+    source = _source(toy, unanswerable=1.0, crop=0.0)
+    draw = ReadingObjective("read", model, {"toy": source}, settings, seed=0).draw(1)
     assert not draw.anchored
     outputs, _ = _run(model, draw)
     joints = [
@@ -266,6 +341,55 @@ def test_reading_loss_is_the_weighted_mean(
     assert draw.loss(outputs, [])["read/span"].item() == pytest.approx(expected, rel=1e-3)
 
 
+@pytest.fixture
+def classifier(recipe: Recipe) -> UniMoER:
+    model = make_model(recipe)
+    model.add_task(Task("topic", "class", ("shared",), labels=("no", "yes", "maybe")))
+    return randomise(model)
+
+
+TOPIC = config.Classification(task="topic", sources=("topics",), size=3, weight=2.0)
+
+
+def test_classification_loss_by_hand(classifier: UniMoER) -> None:
+    examples = [
+        Labelled("the library opens", None, "yes"),
+        Labelled("the parcel", "it was sent", "no"),
+        Labelled("a team of five", None, "maybe"),
+    ]
+    objective = ClassificationObjective("topic", classifier, {"topics": examples}, TOPIC, seed=0)
+    draw = objective.draw(0)
+    outputs, _ = _run(classifier, draw)
+    place = {"no": 0, "yes": 1, "maybe": 2}
+    by_ids = {}
+    for e in examples:
+        task = classifier.task("topic")
+        row = (
+            classifier.rows.single([e.text], task)[0]
+            if e.pair is None
+            else classifier.rows.pairs([(e.text, e.pair)], task)[0]
+        )
+        by_ids[tuple(row.ids)] = place[e.label]
+    expected = 2.0 * np.mean(
+        [
+            -math.log(_softmax(o.numpy().astype(float))[by_ids[tuple(row.ids)]])
+            for o, row in zip(outputs, draw.rows, strict=True)
+        ]
+    )
+    assert draw.loss(outputs, [])["topic/label"].item() == pytest.approx(expected, rel=1e-3)
+
+
+def test_an_unknown_label_is_named(classifier: UniMoER) -> None:
+    with pytest.raises(DataError, match=r"topics, example 2: the label 'perhaps'.*no, yes, maybe"):
+        ClassificationObjective(
+            "topic",
+            classifier,
+            {"topics": [Labelled("a", None, "no"), Labelled("b", None, "perhaps")]},
+            TOPIC,
+            seed=0,
+        )
+
+
 @pytest.mark.parametrize(
     ("span", "tokens"),
     [
@@ -279,10 +403,10 @@ def test_reading_loss_is_the_weighted_mean(
 def test_token_spans(model: UniMoER, span: tuple[int, int], tokens: list[tuple[int, int]]) -> None:
     offsets = [(0, 3), (4, 7), (8, 11), (12, 16)]
     row = Row(model.task("read"), [0] * 6, (1, 1), (1, 5), offsets)
-    assert _token_spans([span], row) == tokens
+    assert token_spans([span], row) == tokens
 
 
 def test_long_answers_are_shortened(model: UniMoER) -> None:
     offsets = [(2 * i, 2 * i + 1) for i in range(50)]
     row = Row(model.task("read"), [0] * 52, (1, 1), (1, 51), offsets)
-    assert _token_spans([(4, 99)], row) == [(2, 31)]
+    assert token_spans([(4, 99)], row) == [(2, 31)]

@@ -12,8 +12,13 @@ from hypothesis import strategies as st
 
 from unimoer_rag.errors import DataError
 from unimoer_rag.evaluation.datasets import BeirDataset
-from unimoer_rag.training.data import Pair, ReadSource, find_spans, load_sources, pairs_of
-from unimoer_rag.training.unanswerable import sentences
+from unimoer_rag.training.data import (
+    ReadSource,
+    beir_set,
+    find_spans,
+    load_sources,
+)
+from unimoer_rag.training.data.unanswerable import sentences
 
 
 @pytest.mark.parametrize(
@@ -35,15 +40,6 @@ def test_find_spans(answers: list[str], text: str, found: list[str]) -> None:
 
 def test_word_boundaries_are_what_they_are() -> None:
     assert find_spans(["art"], "party art, art") == ((6, 9), (11, 14))
-
-
-def test_pairs_take_the_first_relevant_passage_with_its_title(toy: BeirDataset) -> None:
-    first, *_ = pairs = pairs_of(toy)
-    assert len(pairs) == len(toy.questions)
-    document = toy.corpus["d0"]
-    assert first == Pair(toy.questions[0].text, f"{document.title}. {document.text}", "d0")
-    graded = replace(toy, qrels={"q0": {"d5": 0, "d3": 2, "d0": 1}, "q1": {"elsewhere": 1}})
-    assert [pair.document for pair in pairs_of(graded)] == ["d3"]
 
 
 def test_sources_are_loaded_by_name(toy_data: Path) -> None:
@@ -98,3 +94,25 @@ def test_the_share_of_unanswerable_draws_is_the_one_asked_for(toy: BeirDataset) 
     source = ReadSource(toy, unanswerable=0.3, crop=0.5, crop_words=30)
     draws = [source.draw(i % len(source), random.Random(f"{i}")) for i in range(600)]
     assert 0.22 < sum(not draw.spans for draw in draws) / 600 < 0.36
+
+
+def test_a_set_of_beir_has_every_passage_and_the_best_graded_positive(toy: BeirDataset) -> None:
+    found = beir_set(toy)
+    assert list(found.texts) == [document.content for document in toy.corpus.values()]
+    assert [group.query for group in found.groups] == [q.text for q in toy.questions]
+    assert found.groups[3].answers == toy.questions[3].answers
+    again = [
+        *toy.questions[:2],
+        replace(toy.questions[0], id="q9", text=toy.questions[0].text.upper()),
+    ]
+    graded = replace(
+        toy,
+        questions=again,
+        qrels={"q0": {"d5": 1, "d3": 3, "d1": 0}, "q1": {"d2": 1}, "q9": {"d7": 2}},
+        relevance_level=2,
+    )
+    first, second = beir_set(graded).groups  # the second question has nothing of grade 2
+    assert (first.positive, second.positive) == (3, 7)
+    assert first.relevant == second.relevant == (3, 5, 7)
+    with pytest.raises(DataError, match="toy: none of 24 questions has a relevant passage"):
+        beir_set(replace(toy, qrels={"q0": {"elsewhere": 1}}))

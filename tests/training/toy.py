@@ -8,6 +8,11 @@ from typing import Any
 
 from model.tiny_models import save_backbone
 
+from unimoer_rag.evaluation.datasets import BeirDataset
+from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.training.assemble import Material, make_objectives
+from unimoer_rag.training.data import Sources
+from unimoer_rag.training.objectives.types import Objective
 from unimoer_rag.training.recipe import Recipe
 
 THINGS = ("library", "parcel", "report", "team", "capital", "refunds")
@@ -68,10 +73,25 @@ def toy_recipe(backbone: Path, **changes: Any) -> Recipe:
         ],
         "dtype": "float32",
         # A random backbone finds everything alike, so no ceiling.
-        "mining": {"sources": ["toy"], "passages": 100, "questions": 100, "ceiling": 2.0},
-        "embedding": {"queries": 2, "every": 3, "anchor": 0.5},
-        "ranking": {"groups": 1, "every": 2, "negatives": 2, "anchor": 0.5},
-        "reading": {"sources": ["toy"], "examples": 2},
+        "mining": {"passages": 100, "questions": 100, "ceiling": None},
+        "objectives": {
+            "read": {"kind": "reading", "task": "read", "sources": ["toy"], "size": 2},
+            "rerank": {
+                "kind": "ranking",
+                "task": "rerank",
+                "sources": ["toy"],
+                "size": 1,
+                "every": 2,
+                "negatives": 2,
+            },
+            "embed": {
+                "kind": "contrastive",
+                "task": "embed",
+                "sources": ["toy"],
+                "size": 2,
+                "every": 3,
+            },
+        },
         "optimizer": {
             "steps": 6,
             "learning_rate": {"default": 1e-2},
@@ -82,4 +102,12 @@ def toy_recipe(backbone: Path, **changes: Any) -> Recipe:
     return Recipe.model_validate(recipe | changes)
 
 
-__all__ = ["save_backbone", "toy_recipe", "write_beir", "write_toy"]
+def toy_objectives(
+    recipe: Recipe, model: UniMoER, toy: BeirDataset, cache: Path
+) -> list[Objective]:
+    """The recipe's objectives on the toy data set."""
+    sources = Sources(cache, given={"toy": toy}, cache=cache)
+    return make_objectives(recipe, model, Material(recipe, model, sources, cache=cache))
+
+
+__all__ = ["save_backbone", "toy_objectives", "toy_recipe", "write_beir", "write_toy"]

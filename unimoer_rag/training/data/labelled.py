@@ -1,0 +1,42 @@
+"""Labelled texts read from rows as they are drawn."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from unimoer_rag.training.data.columns import read_labelled
+from unimoer_rag.training.data.groups import read_rows
+from unimoer_rag.training.data.rows import Rows
+from unimoer_rag.training.data.types import Labelled
+
+__all__ = ["LabelledRows"]
+
+
+class LabelledRows(Sequence[Labelled]):
+    """The examples of a data set's rows, all of them read once when opened.
+
+    Args:
+        rows: labelled texts; see `columns`.
+        columns: our names of columns -> those of the rows.
+
+    Raises:
+        DataError: a row is malformed; names the file and line.
+    """
+
+    def __init__(self, rows: Rows, *, columns: Mapping[str, str] = {}) -> None:
+        self._rows, self._columns = rows, columns
+        # Read whole before training: what is wrong with a row is told now.
+        counts = Counter(self[at].label for at in range(len(rows)))
+        self.labels: Mapping[str, int] = dict(sorted(counts.items()))
+        """Class -> how many examples it has."""
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, position: Any) -> Any:
+        row = range(len(self))[position]
+        if isinstance(row, range):
+            return [self[place] for place in row]
+        return read_rows(self._rows, row, lambda found: read_labelled(found, self._columns))

@@ -1,0 +1,114 @@
+"""Rows of a file that may be larger than memory, each read when it is asked for."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import mmap
+import shutil
+import weakref
+from array import array
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from unimoer_rag.errors import DataError
+from unimoer_rag.evaluation.lines import reading
+from unimoer_rag.files import replacing
+
+__all__ = ["JsonlRows", "Rows"]
+
+
+class Rows(Protocol):
+    """Numbered rows of a data set, read from disk one at a time."""
+
+    @property
+    def digest(self) -> str:
+        """Tells rows from other rows."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> dict[str, Any]: ...
+
+    def place(self, index: int) -> str:
+        """Where a row stands, for messages."""
+
+
+class JsonlRows(Sequence[dict[str, Any]]):
+    """The objects of a JSONL file.
+
+    Opening reads the file once, for its digest and where its lines begin: 16 bytes of memory a
+    row. A packed file (`.jsonl.gz`) is unpacked into `cache` first, once for each content.
+
+    Args:
+        path: the file.
+        cache: folder for unpacked files.
+
+    Raises:
+        DataError: the file cannot be read, or has no lines.
+    """
+
+    def __init__(self, path: Path, *, cache: Path) -> None:
+        self._path = path
+        with reading(path):
+            plain = _unpacked(path, cache) if path.suffix == ".gz" else path
+            self._starts, self._numbers, self.digest = _scan(plain)
+            if not self._starts:
+                raise DataError(f"{path} is empty: expected one JSON object a line")
+            with plain.open("rb") as file:
+                self._bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        weakref.finalize(self, self._bytes.close)
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[at] for at in range(*index.indices(len(self)))]
+        start = self._starts[index]
+        end = self._bytes.find(b"\n", start)
+        line = self._bytes[start : end if end >= 0 else len(self._bytes)]
+        try:
+            row = json.loads(line.decode("utf-8-sig"))
+        except (ValueError, RecursionError) as error:  # no UTF-8, no JSON
+            raise DataError(
+                f"{self.place(index)}: found {error}; expected one JSON object a line"
+            ) from error
+        if not isinstance(row, dict):
+            raise DataError(
+                f"{self.place(index)}: found a JSON {type(row).__name__}; expected a JSON object"
+            )
+        return row
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return (self[index] for index in range(len(self)))
+
+    def place(self, index: int) -> str:
+        """The file and line of a row."""
+        return f"{self._path}, line {self._numbers[index]}"
+
+
+def _scan(path: Path) -> tuple[array[int], array[int], str]:
+    """Where the lines that are not blank begin, their numbers, and the file's SHA-256."""
+    starts, numbers, digest, at = array("q"), array("q"), hashlib.sha256(), 0
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            digest.update(line)
+            if line.strip():
+                starts.append(at)
+                numbers.append(number)
+            at += len(line)
+    return starts, numbers, digest.hexdigest()
+
+
+def _unpacked(path: Path, cache: Path) -> Path:
+    """The content of a packed file in the cache, by the packed file's digest."""
+    with path.open("rb") as packed:
+        digest = hashlib.file_digest(packed, "sha256").hexdigest()
+    target = cache / f"{digest[:32]}.jsonl"
+    if not target.is_file():
+        cache.mkdir(parents=True, exist_ok=True)
+        with replacing(target) as part, gzip.open(path, "rb") as source, part.open("wb") as file:
+            shutil.copyfileobj(source, file, 2**20)
+    return target

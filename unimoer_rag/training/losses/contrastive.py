@@ -1,0 +1,71 @@
+"""Contrastive losses of query and document vectors."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+__all__ = ["info_nce"]
+
+
+def info_nce(
+    queries: Tensor,
+    documents: Tensor,
+    positives: Tensor,
+    masked: Tensor | None = None,
+    *,
+    temperature: float,
+    own: Tensor | None = None,
+    query_query: bool = False,
+    document_document: bool = False,
+    margin: float | None = None,
+) -> Tensor:
+    """InfoNCE, with the further terms of Qwen3-Embedding as options.
+
+    `-mean_i log exp(q_i d_i+ / t) / Z_i` (van den Oord et al. 2018), where `Z_i` sums the
+    exponentials of
+
+    1. `q_i d_i+`, the positive;
+    2. `q_i d_j`, the query's hard negatives and, unless `own` is given, the documents of the other
+       queries of the batch;
+    3. with `query_query`, `q_i q_j`: the other queries;
+    4. with `document_document`, `d_i+ d_j`: the positive against every other document.
+
+    All four, with `margin=0.1`, are the loss of Qwen3-Embedding (arXiv 2506.05176, section 3).
+    Its margin takes what may be an unlabelled answer out of `Z_i`: documents (from 2 and 4) with
+    `q_i d_j > q_i d_i+ + margin`, and queries (from 3) with `q_i q_j > q_i d_i+ + margin`. As
+    there, no query or document counts against its own positive: a query whose positive is `d_i+`,
+    or is masked for `q_i`, is left out of 3.
+
+    Args:
+        queries: L2-normalised `[q, d]`.
+        documents: L2-normalised `[n, d]`, each once: positives and hard negatives of all queries.
+        positives: int64 `[q]`, the row of each query's positive in `documents`.
+        masked: bool `[q, n]`, documents that are no negatives of a query, such as its other
+            answers. The positive's entry is ignored.
+        temperature: divides the cosines.
+        own: bool `[q, n]`, a query's own hard negatives; given, they are the only ones in term 2.
+        query_query: add term 3.
+        document_document: add term 4.
+        margin: the false-negative margin on the cosine; None keeps every negative.
+    """
+    cosines = queries @ documents.T
+    column = positives.unsqueeze(1)
+    positive = cosines.gather(1, column)
+    excluded = torch.zeros_like(cosines, dtype=torch.bool) if masked is None else masked
+    excluded = excluded.scatter(1, column, True)
+    ceiling = torch.inf if margin is None else positive + margin
+    # Queries that share an answer, by their labels alone; each is one of its own.
+    siblings = excluded[:, positives]
+    excluded = excluded | (cosines > ceiling)
+    unseen = excluded if own is None else excluded | ~own
+    terms = [positive, cosines.masked_fill(unseen, -torch.inf)]
+    if query_query:
+        between = queries @ queries.T
+        terms.append(between.masked_fill(siblings | (between > ceiling), -torch.inf))
+    if document_document:
+        between = documents[positives] @ documents.T
+        terms.append(between.masked_fill(excluded, -torch.inf))
+    logits = torch.cat(terms, dim=1) / temperature
+    return functional.cross_entropy(logits, torch.zeros_like(positives))

@@ -1,0 +1,1 @@
+"""Objectives: what each task learns from. One file an objective; `config` names them in recipes."""
