@@ -33,7 +33,9 @@ def render() -> str:
     for group in app.registered_groups:
         for c in group.typer_instance.registered_commands:
             commands.append(
-                _command(f"{group.typer_instance.info.name} {c.callback.__name__}", c.callback)
+                _command(
+                    f"{group.typer_instance.info.name} {c.name or c.callback.__name__}", c.callback
+                )
             )
     return "\n".join([HEADER, *commands])
 

@@ -2,25 +2,87 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from model.tiny_models import save_backbone
 from training.toy import toy_recipe
 
+from unimoer_rag.cli.train.look import duration
+from unimoer_rag.cli.train.run import COMMANDS
 from unimoer_rag.errors import TrainingError
+from unimoer_rag.evaluation.datasets import BeirDataset
+from unimoer_rag.model.backbone import BACKBONES
+from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.training.estimate import estimate
 from unimoer_rag.training.recipe import Recipe, find_recipe
+from unimoer_rag.training.run import train
 
 SHIPPED = Path(__file__).resolve().parents[2] / "training"
+PRESETS = sorted(SHIPPED.glob("*.yaml"))
+
+# The tiny backbone of each recipe's architecture.
+KINDS = {"minilm": "bert", "qwen3-0.6b": "qwen3", "qwen3-4b": "qwen3", "mistral-7b": "mistral"}
 
 
-@pytest.mark.parametrize("path", sorted(SHIPPED.rglob("*.yaml")), ids=lambda path: path.stem)
-def test_shipped_recipes_load(path: Path) -> None:
-    recipe = find_recipe(str(path))
+def head(path: Path) -> str:
+    """The comment that a file opens with, in one line."""
+    lines = takewhile(lambda line: line.startswith("#"), path.read_text("utf-8").splitlines())
+    return " ".join(line.removeprefix("#").strip() for line in lines)
+
+
+@pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
+def test_shipped_recipes_load_and_say_what_they_are(path: Path) -> None:
+    recipe = find_recipe(path.stem)
     used = {expert for task in recipe.tasks for expert in task.experts}
     assert used == set(recipe.experts)  # no expert that nothing trains
     assert {task.name for task in recipe.tasks} >= {"embed", "rerank", "read"}
+    assert path.stem not in COMMANDS
+    assert recipe.description
+    assert head(path).startswith((f"{path.stem}: ", f"{recipe.name}: "))
+    assert f"unimoer-rag train {path.stem.removesuffix('-own')} " in head(path)
+    known = BACKBONES[recipe.backbone]
+    assert recipe.query_instruction == known.query_instruction
+    assert all(task.max_tokens <= max(known.max_tokens, 512) for task in recipe.tasks)
+
+
+@pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
+def test_shipped_recipes_cost_what_they_say(path: Path) -> None:
+    said = head(path)
+    if "not measured" not in said:
+        assert "Cost: about" in said  # measured
+        return
+    found = estimate(find_recipe(path.stem))
+    names = ["laptop CPU"] if "laptop" in said else ["H200", "A100-80GB"]
+    times = [f"{duration(found.seconds[name])} on one {name}" for name in names]
+    memory = f"{found.memory[names[0]].total / 1e9:.0f} GB"
+    assert f"not measured): {memory}; {', '.join(times)} Run:" in said
+
+
+@pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
+def test_shipped_recipes_take_a_real_step(
+    path: Path, toy: BeirDataset, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    shipped = find_recipe(path.stem)
+    backbone = save_backbone(KINDS[shipped.backbone], tmp_path_factory.mktemp("tiny"))
+    recipe = shipped.model_copy(
+        update={
+            "backbone": str(backbone),
+            "start": None,
+            "optimizer": shipped.optimizer.model_copy(update={"steps": 1, "token_budget": 1024}),
+        }
+    )
+    sets = dict.fromkeys(recipe.sources, toy)
+    reports: list[dict[str, Any]] = []
+    assert train(recipe, sets=sets, output=tmp_path / "run", on_step=reports.append)
+    named = {name.partition("/")[0] for name in reports[0]["losses"]}
+    assert named == {*shipped.objectives, "routing"}
+    assert reports[0]["norm"] > 0
+    trained = UniMoER.from_pretrained(str(tmp_path / "run" / "checkpoint"))
+    assert set(trained.tasks) == {task.name for task in shipped.tasks}
 
 
 def test_a_preset_is_found_by_name() -> None:
@@ -58,24 +120,22 @@ def _set(*path: str, value: Any) -> Any:
         (_set("embeding", value={}), "embeding: Extra inputs"),
         (_set("optimizer", "steps", value=0), r"optimizer\.steps"),
         (_set("optimizer", "clip", value=float("nan")), r"optimizer\.clip"),
-        (_set("reading", "unanswerable", value=1.5), r"reading\.unanswerable"),
+        (
+            _set("objectives", "read", "unanswerable", value=1.5),
+            r"objectives\.read\.reading\.unanswerable",
+        ),
         (_set("experts", "read", "r", value=0), r"experts\.read\.r"),
         (_set("optimizer", "learning_rate", value={"read": 1e-3}), "expected a default"),
         (_set("optimizer", "learning_rate", value={"default": 0.0}), "a rate above 0"),
         (_set("optimizer", "learning_rate", "raed", value=1e-3), "'raed'.*read"),
         (_set("optimizer", "learning_rate", "read", value=-1.0), r"learning_rate\.read"),
         (_set("experts", value={"shared": {"r": 1, "lora_alpha": 1}}), "embed may use 'embed'"),
-        (lambda r: r["tasks"].pop(1), "ranking: trains the task 'rerank'.*embed, read"),
-        (_set("reading", "sources", value=[]), r"reading\.sources"),
-        (_set("mining", "sources", value=[]), r"mining\.sources"),
-        (
-            lambda r: [
-                r["reading"].update(examples=0),
-                r["ranking"].update(groups=0),
-                r["embedding"].update(queries=0),
-            ],
-            "nothing to train",
-        ),
+        (lambda r: r["tasks"].pop(1), "objectives.rerank: trains the task 'rerank'.*embed, read"),
+        (_set("objectives", "read", "task", value="embed"), "head 'vector', expected span"),
+        (_set("objectives", "read", "sources", value=[]), "sources"),
+        (_set("objectives", "read", "proportions", value={"nq": 1}), "proportions: for 'nq'"),
+        (_set("objectives", value={}), "objectives"),
+        (_set("objectives", "rerank", "losses", value=[{"kind": "lse"}]), "losses"),
     ],
 )
 def test_a_malformed_recipe_names_the_key(tmp_path: Path, change: Any, named: str) -> None:

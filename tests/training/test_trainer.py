@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from training.toy import toy_recipe
+from training.toy import toy_objectives, toy_recipe
 
 from unimoer_rag.errors import TrainingError
 from unimoer_rag.evaluation.datasets import BeirDataset
 from unimoer_rag.model.checkpoint import parameters_by_name
 from unimoer_rag.model.unimoer import UniMoER
-from unimoer_rag.training.data import ReadSource
-from unimoer_rag.training.objectives import Draw, ReadingObjective
+from unimoer_rag.training.folder import RunFolder, summary
+from unimoer_rag.training.objectives.types import Draw
 from unimoer_rag.training.optimizer import make_optimizer, rate_at
 from unimoer_rag.training.recipe import Recipe
 from unimoer_rag.training.run import make_model, train
@@ -64,15 +65,15 @@ def _same(left: Path, right: Path) -> None:
 
 def test_a_run_leaves_its_folder(whole: Path, recipe: Recipe) -> None:
     assert {path.name for path in whole.iterdir()} == {
-        "recipe.json", "log.jsonl", "state.safetensors", "checkpoint", "mined",
+        "recipe.json", "log.jsonl", "state.safetensors", "checkpoint", "mined", ".lock",
     }  # fmt: skip
     log = _log(whole)
     assert [line["step"] for line in log] == [1, 2, 3, 4, 5, 6]
     assert log[0]["losses"].keys() == {
-        "read/span", "rerank/rank", "rerank/binary", "rerank/anchor",
-        "embed/contrast", "embed/anchor", "balance",
+        "read/span", "rerank/lce", "rerank/bce", "rerank/anchor",
+        "embed/info-nce", "embed/anchor", "routing/balance",
     }  # fmt: skip
-    assert log[1]["losses"].keys() == {"read/span", "balance"}
+    assert log[1]["losses"].keys() == {"read/span", "routing/balance"}
     assert log[0]["loss"] == pytest.approx(sum(log[0]["losses"].values()), abs=1e-4)
     assert log[0]["routing"]["read"] == {"shared": 0.5, "read": 0.5}
     model = UniMoER.from_pretrained(whole / "checkpoint", device="cpu", dtype="float32")
@@ -181,6 +182,135 @@ def test_a_second_interrupt_acts_at_once(recipe: Recipe, toy_data: Path, tmp_pat
         signal.signal(signal.SIGINT, before)
 
 
+# -- accumulation, and the draws that it shares ---------------------------------------------
+
+
+def test_accumulated_losses_are_the_mean_of_their_draws(
+    recipe: Recipe, toy: BeirDataset, tmp_path: Path
+) -> None:
+    """One step over two draws reports what each of the two would have at the same parameters."""
+    one = recipe.optimizer.model_copy(update={"steps": 1})
+    still = one.model_copy(update={"learning_rate": {"default": 1e-30}, "steps": 4})
+    twice = recipe.model_copy(update={"optimizer": one.model_copy(update={"accumulate": 2})})
+    single = recipe.model_copy(update={"optimizer": still})
+
+    def reports(recipe: Recipe, folder: Path, steps: int) -> list[dict[str, Any]]:
+        model = make_model(recipe)
+        objectives = toy_objectives(recipe, model, toy, tmp_path / "cache")
+        trainer = Trainer(model, recipe, folder)
+        return [trainer.train_step(objectives) for _ in range(steps)]
+
+    (both,) = reports(twice, tmp_path / "both", 1)
+    apart = reports(single, tmp_path / "apart", 4)
+    # Reading draws at every step, ranking at every second, embedding at every third.
+    for name, at in {"read/span": 1, "rerank/lce": 2, "embed/info-nce": 3}.items():
+        mean = (apart[0]["losses"][name] + apart[at]["losses"][name]) / 2
+        assert both["losses"][name] == pytest.approx(mean, abs=2e-5), name
+
+
+def test_a_schedule_acts_around_the_steps_and_is_resumed(
+    recipe: Recipe, toy_data: Path, toy: BeirDataset, tmp_path: Path
+) -> None:
+    class Watcher:
+        def __init__(self) -> None:
+            self.seen: list[str] = []
+            self.total = torch.zeros(3)
+
+        def before_step(self, step: int) -> None:
+            self.seen.append(f"before {step}")
+
+        def after_backward(self, step: int, routing: Mapping[str, Tensor]) -> None:
+            assert routing.keys() == recipe.experts.keys()
+            torch.testing.assert_close(sum(routing.values()), torch.ones(3))
+            assert any(p.grad is not None for p in parameters_by_name(model).values())
+            self.total += routing["read"].cpu()
+            self.seen.append(f"backward {step}")
+
+        def after_update(self, step: int) -> None:
+            assert all(p.grad is None for p in parameters_by_name(model).values())
+            self.seen.append(f"after {step}")
+
+        def state(self) -> dict[str, Tensor]:
+            return {"total": self.total.clone()}
+
+        def load(self, state: Mapping[str, Tensor]) -> None:
+            self.total = state["total"]
+
+    model = make_model(recipe)
+    watcher = Watcher()
+    trainer = Trainer(model, recipe, tmp_path, schedules=[watcher])
+    objectives = toy_objectives(recipe, model, toy, tmp_path / "cache")
+    for _ in range(2):
+        trainer.train_step(objectives)
+    assert watcher.seen == [f"{when} {at}" for at in range(2) for when in _MOMENTS]
+    trainer.save()
+    again = Watcher()
+    Trainer(make_model(recipe), recipe, tmp_path, schedules=[again])
+    assert torch.equal(again.total, watcher.total)
+
+
+_MOMENTS = ("before", "backward", "after")
+
+
+def test_a_sparsity_loss_needs_a_gate_that_predicts_it(recipe: Recipe, tmp_path: Path) -> None:
+    routing = recipe.routing.model_copy(update={"sparsity": 0.1})
+    asking = recipe.model_copy(update={"gate": "softmax", "routing": routing})
+    with pytest.raises(TrainingError, match=r"routing\.sparsity: the gate 'softmax' predicts no"):
+        Trainer(make_model(asking), asking, tmp_path)
+
+
+@pytest.mark.parametrize("asked", ["sparsity", "dynmole"])
+def test_some_regularisers_need_logits(recipe: Recipe, tmp_path: Path, asked: str) -> None:
+    routing = recipe.routing.model_copy(update={asked: 0.1})
+    asking = recipe.model_copy(update={"router": "switch", "routing": routing})
+    with pytest.raises(TrainingError, match="the router 'switch' has no logits over experts"):
+        Trainer(make_model(asking), asking, tmp_path)
+
+
+def test_every_regulariser_is_reported_and_teaches_the_router(
+    recipe: Recipe, toy: BeirDataset, tmp_path: Path
+) -> None:
+    routing = recipe.routing.model_copy(
+        update={
+            "balance": 0.5,
+            "sparsity": 0.5,
+            "active": 1,
+            "entropy": 0.5,
+            "entropy_order": 1.1,
+            "dynmole": 2.0,
+        }
+    )
+    asking = recipe.model_copy(update={"routing": routing})
+    model = make_model(asking)
+    before = {n: p.detach().clone() for n, p in model.router.named_parameters()}
+    trainer = Trainer(model, asking, tmp_path)
+    report = trainer.train_step(toy_objectives(asking, model, toy, tmp_path / "cache"))
+    found = {n: v for n, v in report["losses"].items() if n.startswith("routing/")}
+    names = ("balance", "sparsity", "entropy", "dynmole")
+    assert found.keys() == {f"routing/{name}" for name in names}
+    # An untrained router splits evenly: balance and entropy are 1 before their weight.
+    assert found["routing/balance"] == pytest.approx(0.5, abs=1e-3)
+    assert found["routing/entropy"] == pytest.approx(0.5, abs=1e-3)
+    assert found["routing/dynmole"] == pytest.approx(2.0 * (0.01 + 0.001), abs=1e-4)
+    assert any(not torch.equal(p, before[n]) for n, p in model.router.named_parameters())
+
+
+def test_dropout_of_experts_acts_in_steps_alone(
+    recipe: Recipe, toy: BeirDataset, tmp_path: Path
+) -> None:
+    routing = recipe.routing.model_copy(update={"expert_dropout": 0.9})
+    dropping = recipe.model_copy(update={"routing": routing})
+    model = make_model(dropping)
+    before = model.embed(["the library opens at nine"])
+    trainer = Trainer(model, dropping, tmp_path)
+    assert (model.embed(["the library opens at nine"]) == before).all()
+    state = torch.get_rng_state()
+    report = trainer.train_step(toy_objectives(dropping, model, toy, tmp_path / "cache"))
+    assert torch.equal(torch.get_rng_state(), state)  # nobody else's numbers are drawn
+    assert report["routing"]["read"] != {"read": 0.5, "shared": 0.5}
+    assert not model.router.training
+
+
 # -- what a folder may hold -----------------------------------------------------------------
 
 
@@ -248,7 +378,17 @@ def test_training_lowers_the_loss_and_leaves_the_backbone(
 ) -> None:
     recipe = toy_recipe(
         tiny_bert,
-        reading={"sources": ["toy"], "examples": 8, "unanswerable": 0.0, "crop": 1.0},
+        objectives={
+            "read": {
+                "kind": "reading",
+                "task": "read",
+                "sources": ["toy"],
+                "size": 8,
+                "unanswerable": 0.0,
+                "crop": 1.0,
+                "crop_words": 20,
+            }
+        },
         optimizer={"steps": 25, "learning_rate": {"default": 2e-2}, "token_budget": 1024},
     )
     model = make_model(recipe)
@@ -260,9 +400,8 @@ def test_training_lowers_the_loss_and_leaves_the_backbone(
     }
     assert len(frozen) > 20
     before = {name: p.detach().clone() for name, p in parameters_by_name(model).items()}
-    source = ReadSource(toy, unanswerable=0.0, crop=1.0, crop_words=20)
     trainer = Trainer(model, recipe, tmp_path)
-    assert trainer.run([ReadingObjective(model, [source], recipe.reading, 0)])
+    assert trainer.run(toy_objectives(recipe, model, toy, tmp_path))
     losses = [line["losses"]["read/span"] for line in _log(tmp_path)]
     assert sum(losses[-5:]) < 0.6 * sum(losses[:5])
     for name, parameter in model.named_parameters():
@@ -279,21 +418,23 @@ def test_training_lowers_the_loss_and_leaves_the_backbone(
 
 
 class _Bad:
-    """An objective that goes wrong at its third step."""
+    """An objective that goes wrong at its third draw."""
 
-    def __init__(self, model: UniMoER, how: str) -> None:
-        self.model, self.how = model, how
+    name = "bad"
 
-    def draw(self, step: int) -> Draw:
+    def __init__(self, model: UniMoER, how: str, every: int = 1) -> None:
+        self.model, self.how, self.every = model, how, every
+
+    def draw(self, index: int) -> Draw:
         rows = self.model.rows.single(["the library opens at nine"], self.model.task("embed"))
 
         def loss(outputs: list[Any], frozen: list[Any]) -> dict[str, Tensor]:
             value = outputs[0].sum()
-            if step == 2 and self.how == "loss":
-                return {"bad": value * torch.nan}
-            if step == 2:  # finite, with a gradient of 0 times infinity
-                return {"bad": (value * 0).sqrt()}
-            return {"bad": value}
+            if index == 2 and self.how == "loss":
+                return {"bad/sum": value * torch.nan}
+            if index == 2:  # finite, with a gradient of 0 times infinity
+                return {"bad/sum": (value * 0).sqrt()}
+            return {"bad/sum": value}
 
         return Draw(rows, anchored=False, loss=loss)
 
@@ -310,21 +451,10 @@ def test_what_is_not_finite_stops_the_run_saved(how: str, recipe: Recipe, tmp_pa
     assert [line["step"] for line in _log(tmp_path)] == [1, 2]
 
 
-class _Absent:
-    """An objective that sits every other step out."""
-
-    def __init__(self, inner: Any) -> None:
-        self.inner = inner
-
-    def draw(self, step: int) -> Draw | None:
-        drawn: Draw | None = self.inner.draw(step)
-        return None if step % 2 else drawn
-
-
 def test_a_step_that_everyone_sits_out_changes_nothing(recipe: Recipe, tmp_path: Path) -> None:
     model = make_model(recipe)
     trainer = Trainer(model, recipe, tmp_path)
-    objective = _Absent(_Bad(model, "never"))
+    objective = _Bad(model, "never", every=2)
     trainer.train_step([objective])
     before = {name: p.detach().clone() for name, p in parameters_by_name(model).items()}
     report = trainer.train_step([objective])
@@ -374,6 +504,7 @@ def test_each_expert_has_its_rate(tiny_bert: Path) -> None:
                 "embed": 0.0,
                 "router": 0.2,
                 "heads": 0.3,
+                "heads.read": 0.5,
                 "default": 0.4,
             },
             "up_ratio": 2.0,
@@ -382,10 +513,12 @@ def test_each_expert_has_its_rate(tiny_bert: Path) -> None:
     named = parameters_by_name(make_model(recipe))
     optimizer = make_optimizer(named, recipe.optimizer)
     rate = {id(p): group["peak"] for group in optimizer.param_groups for p in group["params"]}
-    peaks = {"router": 0.2, "heads": 0.3, "experts.read": 0.1, "experts.embed": 0.0}
+    peaks = {
+        "router": 0.2, "heads": 0.3, "heads.read": 0.5, "experts.read": 0.1, "experts.embed": 0.0,
+    }  # fmt: skip
     for name, parameter in named.items():
         kind, owner, *_ = name.split(".")
-        expected = peaks.get(kind, peaks.get(f"{kind}.{owner}", 0.4))
+        expected = peaks.get(f"{kind}.{owner}", peaks.get(kind, 0.4))
         expected *= 2 if ".lora_B." in name else 1
         assert rate.get(id(parameter), 0.0) == expected, name
         assert parameter.requires_grad == (expected > 0)
@@ -395,3 +528,42 @@ def test_half_precision_is_not_trained(recipe: Recipe, whole: Path) -> None:
     loaded = UniMoER.from_pretrained(whole / "checkpoint", device="cpu", dtype="float32")
     with pytest.raises(TrainingError, match=r"experts\..* is torch.float16, as from_pretrained"):
         make_optimizer(parameters_by_name(loaded), recipe.optimizer)
+
+
+# -- how a run stands -----------------------------------------------------------------------
+
+
+def test_a_summary_tells_how_a_run_stands(recipe: Recipe, toy_data: Path, tmp_path: Path) -> None:
+    states: list[str] = []
+
+    def stop(report: dict[str, Any]) -> None:
+        states.append(summary(tmp_path).state)
+        if report["step"] == 4:
+            signal.raise_signal(signal.SIGTERM)
+
+    often = recipe.model_copy(update={"validate_every": 3})
+    measures = {"measured": 0.5}
+    assert not train(
+        often, data=toy_data, output=tmp_path, on_step=stop, validate=lambda model: measures
+    )
+    assert states == ["running"] * 4
+    found = summary(tmp_path)
+    assert (found.name, found.step, found.steps, found.state) == ("toy", 4, 6, "interrupted")
+    assert found.losses == _log(tmp_path)[-1]["losses"]
+    assert found.validation == measures
+    assert train(often, data=toy_data, output=tmp_path)
+    assert summary(tmp_path).state == "finished"
+
+
+def test_a_folder_without_a_run_has_no_summary(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"holds no run: expected a folder with a recipe\.json"):
+        summary(tmp_path)
+
+
+def test_two_runs_do_not_share_a_folder(recipe: Recipe, toy_data: Path, tmp_path: Path) -> None:
+    trainer = Trainer(make_model(recipe), recipe, tmp_path)
+    with (
+        RunFolder(tmp_path, recipe).taken(),
+        pytest.raises(TrainingError, match=r"another process is training in .*wait for it"),
+    ):
+        trainer.run([])

@@ -9,7 +9,7 @@ import typer
 from rich.text import Text
 from typer.core import TyperGroup
 
-from unimoer_rag.cli import ask, bench, evaluate, index, info, report, search, train
+from unimoer_rag.cli import ask, bench, evaluate, experts, index, info, report, search, study, train
 from unimoer_rag.cli.output import INTERRUPTED, errors
 from unimoer_rag.errors import UnimoerError
 
@@ -50,10 +50,12 @@ app.command("index")(index.index)
 app.command("search")(search.search)
 app.command("ask")(ask.ask)
 app.command("eval")(evaluate.evaluate_command)
-app.command("train")(train.train_command)
 app.command("info")(info.info)
 app.add_typer(bench.bench)
+app.add_typer(experts.experts)
 app.add_typer(report.report)
+app.add_typer(study.study)
+app.add_typer(train.train)
 
 
 def _version(shown: bool) -> None:

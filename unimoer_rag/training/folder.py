@@ -4,19 +4,26 @@
 |---|---|
 | `recipe.json` | the recipe, to refuse resuming with another |
 | `log.jsonl` | one line a step: losses, learning rate, tokens, mean routing weights by task |
-| `state.safetensors` | trainable tensors, optimizer moments, the step |
+| `state.safetensors` | trainable tensors, optimizer moments, schedules' states, the step |
 | `checkpoint/` | the model after the last step, loadable by `UniMoER.from_pretrained` |
 | `mined/` | mined negatives, by content |
+| `tensorboard/`, `wandb/`, `wandb.json` | what a tracker keeps, where one was asked for |
+
+All of it is JSON and safetensors: nothing in it is code, as a pickled checkpoint would be. In a run
+of several processes the first one alone writes.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
+from filelock import FileLock, Timeout
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -25,8 +32,11 @@ from torch import Tensor
 from unimoer_rag.errors import TrainingError
 from unimoer_rag.files import replacing, write_file
 from unimoer_rag.training.recipe import Recipe
+from unimoer_rag.training.schedules import Schedule
 
-__all__ = ["RunFolder"]
+__all__ = ["RunFolder", "RunSummary", "summary"]
+
+RECIPE, LOG, CHECKPOINT, LOCK = "recipe.json", "log.jsonl", "checkpoint", ".lock"
 
 Parameters = Mapping[str, torch.nn.Parameter]
 
@@ -41,17 +51,19 @@ class RunFolder:
     Args:
         path: where it is.
         recipe: whose run it is.
+        writes: this process is the one that writes; the others only read.
 
     Raises:
         TrainingError: it holds a run of another recipe, or cannot be written.
     """
 
-    def __init__(self, path: Path, recipe: Recipe) -> None:
-        self.path = path
-        mark = path / "recipe.json"
+    def __init__(self, path: Path, recipe: Recipe, *, writes: bool = True) -> None:
+        self.path, self._writes = path, writes
+        mark = path / RECIPE
         try:
-            path.mkdir(parents=True, exist_ok=True)
-            if not mark.is_file():
+            if writes:
+                path.mkdir(parents=True, exist_ok=True)
+            if writes and not mark.is_file():
                 write_file(mark, recipe.model_dump_json(indent=2))
             elif _recipe_in(mark) != recipe:
                 raise TrainingError(
@@ -64,12 +76,37 @@ class RunFolder:
     @property
     def checkpoint(self) -> Path:
         """Where the finished model goes."""
-        return self.path / "checkpoint"
+        return self.path / CHECKPOINT
 
     @property
     def mined(self) -> Path:
         """Where mined negatives are kept."""
         return self.path / "mined"
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """Keep the folder for this run inside the block.
+
+        Raises:
+            TrainingError: another run has it.
+        """
+        if not self._writes:
+            yield
+            return
+        lock = FileLock(self.path / LOCK, timeout=0)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise TrainingError(
+                f"another process is training in {self.path}: wait for it, stop it, or choose "
+                "another output folder"
+            ) from error
+        except OSError as error:
+            raise _unwritable(self.path / LOCK, error) from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     @property
     def begun(self) -> bool:
@@ -82,7 +119,7 @@ class RunFolder:
 
     @property
     def _log(self) -> Path:
-        return self.path / "log.jsonl"
+        return self.path / LOG
 
     def log(self, report: Mapping[str, Any]) -> None:
         """Append one step's report to the log."""
@@ -92,12 +129,20 @@ class RunFolder:
         except OSError as error:
             raise _unwritable(self._log, error) from error
 
-    def save(self, named: Parameters, optimizer: torch.optim.Optimizer, step: int) -> None:
+    def save(
+        self,
+        named: Parameters,
+        optimizer: torch.optim.Optimizer,
+        step: int,
+        schedules: Sequence[Schedule] = (),
+    ) -> None:
         """Write the state of the run; complete or not at all.
 
         Raises:
             TrainingError: it cannot be written; the state before is kept.
         """
+        if not self._writes:
+            return
         tensors: dict[str, Tensor] = {}
         for name, parameter in named.items():
             tensors[f"parameter/{name}"] = parameter.detach().contiguous()
@@ -105,6 +150,9 @@ class RunFolder:
             tensors |= {
                 f"{key}/{name}": state[key].contiguous() for key in _MOMENTS if key in state
             }
+        for at, schedule in enumerate(schedules):
+            for key, tensor in schedule.state().items():
+                tensors[f"schedule/{at}/{key}"] = tensor.contiguous()
         try:
             with replacing(self._state) as part:
                 # The step travels inside the tensors' file: two files could disagree.
@@ -112,7 +160,12 @@ class RunFolder:
         except (OSError, SafetensorError) as error:
             raise _unwritable(self._state, error) from error
 
-    def load(self, named: Parameters, optimizer: torch.optim.Optimizer) -> int:
+    def load(
+        self,
+        named: Parameters,
+        optimizer: torch.optim.Optimizer,
+        schedules: Sequence[Schedule] = (),
+    ) -> int:
         """Bring back the saved state, if there is one, and return its step.
 
         The log loses the lines of steps that will be done again.
@@ -127,7 +180,12 @@ class RunFolder:
                 raise self._damaged(f"it lacks {missing[0]!r}")
             for name, parameter in named.items():
                 _bring_back(name, parameter, kept, optimizer, step)
-        self._trim_log(step)
+            for at, schedule in enumerate(schedules):
+                mark = f"schedule/{at}/"
+                own = {k.removeprefix(mark): t for k, t in kept.items() if k.startswith(mark)}
+                schedule.load(own)
+        if self._writes:
+            self._trim_log(step)
         return step
 
     def _read(self) -> tuple[int, dict[str, Tensor]]:
@@ -148,6 +206,72 @@ class RunFolder:
             return
         lines = self._log.read_text(encoding="utf-8").splitlines()
         write_file(self._log, "".join(f"{line}\n" for line in lines if _step_of(line) <= step))
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """How a run stands.
+
+    Attributes:
+        name: of its recipe.
+        step: steps done and logged.
+        steps: of the recipe.
+        losses: by name, of the last step; empty before the first.
+        validation: the last measures, by name; empty where none were taken.
+        state: "finished"; "running" while a process trains in the folder; else "interrupted".
+    """
+
+    name: str
+    step: int
+    steps: int
+    losses: Mapping[str, float]
+    validation: Mapping[str, float]
+    state: Literal["finished", "running", "interrupted"]
+
+
+def summary(path: Path) -> RunSummary:
+    """How the run in a folder stands; nothing in the folder is changed.
+
+    Raises:
+        TrainingError: the folder holds no run of this version's recipes.
+    """
+    recipe = _recipe_in(path / RECIPE) if (path / RECIPE).is_file() else None
+    if recipe is None:
+        raise TrainingError(
+            f"{path} holds no run: expected a folder with a {RECIPE} of this version, as "
+            "unimoer-rag train writes it"
+        )
+    reports = _reports(path / LOG)
+    last = reports[-1] if reports else {}
+    measured: dict[str, float] = next(
+        (r["validation"] for r in reversed(reports) if "validation" in r), {}
+    )
+    step, steps = int(last.get("step", 0)), recipe.optimizer.steps
+    state: Literal["finished", "running", "interrupted"] = "interrupted"
+    if _held(path / LOCK):
+        state = "running"
+    elif step >= steps and (path / CHECKPOINT).is_dir():
+        state = "finished"
+    return RunSummary(recipe.name, step, steps, last.get("losses", {}), measured, state)
+
+
+def _held(lock: Path) -> bool:
+    """Some process has the lock."""
+    if not lock.is_file():
+        return False
+    try:
+        with FileLock(lock, timeout=0):
+            return False
+    except (Timeout, OSError):
+        return True
+
+
+def _reports(log: Path) -> list[dict[str, Any]]:
+    """The log's whole lines."""
+    if not log.is_file():
+        return []
+    lines = log.read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines if _step_of(line) < float("inf")]
 
 
 def _bring_back(

@@ -29,12 +29,8 @@ def make_optimizer(
         TrainingError: a parameter is in half precision, in which small steps are lost.
     """
     groups: dict[float, list[torch.nn.Parameter]] = defaultdict(list)
-    rates = config.learning_rate
     for name, parameter in named.items():
-        kind, owner, *_ = name.split(".")
-        rate = rates.get(owner if kind == "experts" else kind, rates["default"])
-        if kind == "experts" and ".lora_B." in name:
-            rate *= config.up_ratio
+        rate = _rate_of(name, config)
         parameter.requires_grad_(rate > 0)
         if rate > 0:
             if parameter.dtype != torch.float32:
@@ -47,6 +43,16 @@ def make_optimizer(
         [{"params": members, "lr": rate, "peak": rate} for rate, members in groups.items()],
         weight_decay=config.weight_decay,
     )
+
+
+def _rate_of(name: str, config: Optimizer) -> float:
+    """A parameter's peak rate: of its expert or head, else of its kind, else the default."""
+    rates = config.learning_rate
+    kind, owner, *_ = name.split(".")
+    if kind == "experts":
+        scale = config.up_ratio if ".lora_B." in name else 1.0
+        return scale * rates.get(owner, rates["default"])
+    return rates.get(f"{kind}.{owner}", rates.get(kind, rates["default"]))
 
 
 def rate_at(step: int, config: Optimizer) -> float:

@@ -27,6 +27,7 @@ class Routing(Part):
     active: int = Field(default=2, ge=1, description="experts that the sparsity loss leaves active")
     entropy: float = Field(default=0.0, ge=0, description="weight of the routing's entropy")
     entropy_order: float = Field(default=1.0, gt=0, description="1 is Shannon's, others Tsallis'")
+    dynmole: float = Field(default=0.0, ge=0, description="weight of DynMoLE's auxiliary loss")
     expert_dropout: float = Field(default=0.0, ge=0, lt=1)
     logit_noise: float = Field(default=0.0, ge=0, description="standard deviation")
 
@@ -126,6 +127,12 @@ class Recipe(Part):
                     f"{heads[objective.task]!r}, expected {' or '.join(wanted)} to learn by "
                     f"{objective.kind}"
                 )
+        if "routing" in self.objectives:
+            raise ValueError("objectives.routing: the router's own losses are called so, rename it")
+        if self.growth is not None and self.start is not None:
+            raise ValueError(
+                "growth: would cut the ranks of the checkpoint in `start`, leave one of them out"
+            )
         rates = self.optimizer.learning_rate
         known = {*self.experts, "router", "heads", "default", *(f"heads.{task}" for task in heads)}
         among(rates, known, "optimizer.learning_rate: for")

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from unimoer_rag.errors import TrainingError
+from unimoer_rag.evaluation.datasets import BeirDataset
 from unimoer_rag.model.checkpoint import parameters_by_name
 from unimoer_rag.model.unimoer import UniMoER
-from unimoer_rag.training.data import ReadSource, load_sources
+from unimoer_rag.training.assemble import Material, Progress, make_objectives
+from unimoer_rag.training.data import Sources
 from unimoer_rag.training.folder import RunFolder
-from unimoer_rag.training.mining import Mined, mine
-from unimoer_rag.training.objectives import (
-    ContrastiveObjective,
-    Objective,
-    RankingObjective,
-    ReadingObjective,
-)
+from unimoer_rag.training.processes import Processes
 from unimoer_rag.training.recipe import Recipe
+from unimoer_rag.training.schedules import make_schedules
+from unimoer_rag.training.skeleton import model_options
+from unimoer_rag.training.source_pilots import fit_source_pilots
+from unimoer_rag.training.tracking import Track
 from unimoer_rag.training.trainer import StepReport, Trainer
 
 __all__ = ["make_model", "start_tensors", "train"]
-
-Progress = Callable[[str, int, int], None]
 
 
 def make_model(recipe: Recipe) -> UniMoER:
@@ -35,11 +33,7 @@ def make_model(recipe: Recipe) -> UniMoER:
         recipe.backbone,
         dtype=recipe.dtype,
         attention=recipe.attention,
-        experts={name: expert.spec() for name, expert in recipe.experts.items()},
-        tasks=[task.task() for task in recipe.tasks],
-        router=recipe.router,
-        gate=recipe.gate,
-        targets=recipe.targets,
+        **model_options(recipe),
     )
 
 
@@ -78,11 +72,14 @@ def start_tensors(model: UniMoER, checkpoint: str) -> dict[str, Tensor]:
 def train(
     recipe: Recipe,
     *,
-    data: Path,
+    data: Path | None = None,
     output: Path,
+    sets: Mapping[str, BeirDataset] = {},
+    cache: Path | None = None,
     on_progress: Progress = lambda what, done, total: None,
     on_step: Callable[[StepReport], None] = lambda report: None,
     validate: Callable[[UniMoER], dict[str, float]] | None = None,
+    track: Track | None = None,
 ) -> bool:
     """Train a model, resuming the run in `output` if there is one.
 
@@ -90,69 +87,56 @@ def train(
         recipe: what to do.
         data: the folder that holds the recipe's data sets.
         output: the run's folder.
+        sets: data sets that are at hand already, by name; others come from `data`.
+        cache: folder of mined negatives and indices, to share between runs; the run's own without.
         on_progress: called with a phase, what is done of it and its size.
         on_step: called with each step's report.
         validate: measures the model every `validate_every` steps, given to the log.
+        track: where every step's numbers are sent besides the folder, if anywhere.
 
     Returns:
         True when the recipe's last step was reached, False when interrupted.
 
     Raises:
-        DataError: a data set is missing or malformed.
+        DataError: a data set is missing or malformed, or lacks what an objective needs.
         CheckpointError: the checkpoint to start from cannot be used.
         TrainingError: that checkpoint does not fit the recipe, the folder holds another run, or
             the loss is no longer finite.
     """
-    folder = RunFolder(output, recipe)  # first: mining takes minutes
-    names = sorted({*recipe.mining.sources, *recipe.reading.sources})
-    sources = load_sources(data, names)
+    processes = Processes()  # before the model: it says which device is this process's
+    with processes.main_first():
+        folder = RunFolder(output, recipe, writes=processes.main)  # first: mining takes minutes
+    missing = [name for name in recipe.sources if name not in sets]
+    if missing and data is None:
+        raise TrainingError(f"no data folder: expected one that holds {', '.join(missing)}")
+    kept = cache or folder.mined
+    sources = Sources(data or Path(), recipe.data, given=sets, cache=kept)
     model = make_model(recipe)
+    by_frozen = recipe.mining.searcher == "frozen"
     start: dict[str, Tensor] = {}
-    if recipe.start is not None and not folder.begun:
+    if recipe.start is not None and not (folder.begun and by_frozen):
         start = start_tensors(model, recipe.start)
-    mined: dict[str, Mined] = {}
-    if recipe.ranking.groups or recipe.embedding.queries:
-        for name in recipe.mining.sources:
-            mined[name] = mine(
-                model,
-                sources[name],
-                recipe.mining,
-                seed=recipe.seed,
-                cache=folder.mined,
-                progress=lambda done, total, name=name: on_progress(  # type: ignore[misc]
-                    f"mining {name}", done, total
-                ),
-            )
-    # After mining, which is the frozen backbone's: a start and a resumed run bring experts.
-    named = parameters_by_name(model)
-    with torch.no_grad():
-        for name, tensor in start.items():
-            named[name].copy_(tensor)
-    trainer = Trainer(model, recipe, folder=output)
-    objectives: list[Objective] = []
-    if recipe.reading.examples:
-        objectives.append(
-            ReadingObjective(
-                model,
-                [
-                    ReadSource(
-                        sources[name],
-                        unanswerable=recipe.reading.unanswerable,
-                        crop=recipe.reading.crop,
-                        crop_words=recipe.reading.crop_words,
-                    )
-                    for name in recipe.reading.sources
-                ],
-                recipe.reading,
-                recipe.seed,
-            )
-        )
-    if recipe.ranking.groups:
-        objectives.append(RankingObjective(model, mined, recipe.ranking, recipe.seed))
-    if recipe.embedding.queries:
-        objectives.append(ContrastiveObjective(model, mined, recipe.embedding, recipe.seed))
+    if not by_frozen:
+        _take_over(model, start)
+    material = Material(recipe, model, sources, cache=kept, on_progress=on_progress)
+    with processes.main_first():  # the others find what it has mined
+        if recipe.router == "similarity":  # before mining, which asks the router too
+            fit_source_pilots(model, recipe, sources)
+        objectives = make_objectives(recipe, model, material)
+    _take_over(model, start)
+    schedules = make_schedules(model, recipe)
+    trainer = Trainer(
+        model, recipe, folder=output, schedules=schedules, processes=processes, track=track
+    )
     return trainer.run(
         objectives,
         on_step=on_step,
         on_validate=(lambda step: validate(model)) if validate is not None else None,
     )
+
+
+def _take_over(model: UniMoER, tensors: Mapping[str, Tensor]) -> None:
+    named = parameters_by_name(model)
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            named[name].copy_(tensor)

@@ -1,0 +1,92 @@
+"""Schedules of a recipe in a real run: what they promise, and that it resumes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from training.toy import toy_recipe
+
+from unimoer_rag.errors import TrainingError
+from unimoer_rag.model.checkpoint import layer_of
+from unimoer_rag.training.recipe import Recipe
+from unimoer_rag.training.run import make_model, train
+from unimoer_rag.training.schedules import make_schedules
+
+GROWTH = {"initial": 1, "budget": 0.75, "every": 2}
+UNFREEZING = {"first": 1, "every": 2}
+
+
+def recipe(backbone: Path, **changes: object) -> Recipe:
+    return toy_recipe(backbone, **{"growth": GROWTH, "unfreezing": UNFREEZING, **changes})
+
+
+def state(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "state.safetensors")
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_bert: Path, toy_data: Path, tmp_path_factory) -> Path:
+    """A run of six steps with both schedules."""
+    folder = tmp_path_factory.mktemp("scheduled") / "run"
+    assert train(recipe(tiny_bert), data=toy_data, output=folder)
+    return folder
+
+
+def test_a_recipe_names_its_schedules(tiny_bert: Path) -> None:
+    model = make_model(toy_recipe(tiny_bert))
+    assert make_schedules(model, toy_recipe(tiny_bert)) == []
+    assert len(make_schedules(model, recipe(tiny_bert))) == 2
+    with pytest.raises(TrainingError, match="growth"):
+        make_schedules(model, recipe(tiny_bert, growth={**GROWTH, "every": 6}))
+
+
+def test_the_budget_is_spent_and_the_rest_is_silent(trained: Path) -> None:
+    kept = state(trained)
+    ranks = kept["schedule/0/ranks"]
+    assert int(ranks.sum()) == 18  # of 4 experts, 3 layers and 2 ranks, three quarters
+    cells = sorted({(e, at) for e in ("shared", "embed", "rerank", "read") for at in range(3)})
+    active = dict(zip(cells, ranks.tolist(), strict=True))
+    ups = {n.removeprefix("parameter/"): t for n, t in kept.items() if ".lora_B." in n}
+    for name, up in ups.items():
+        if name.startswith("experts."):
+            at = active[name.split(".")[1], layer_of(name)]
+            assert not up[:, at:].any()
+
+
+def test_lower_layers_learn_later(trained: Path) -> None:
+    counts = {
+        layer_of(name.removeprefix("step/")): int(tensor)
+        for name, tensor in state(trained).items()
+        if name.startswith("step/experts.read.") and ".lora_B." in name
+    }
+    assert counts == {2: 6, 1: 4, 0: 2}  # the reader draws at every one of the six steps
+    assert int(state(trained)["step/heads.read.out.weight"]) == 6
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(
+    tiny_bert: Path, toy_data: Path, trained: Path, tmp_path: Path
+) -> None:
+    class _StopError(Exception):
+        pass
+
+    def stop(report: dict[str, object]) -> None:
+        if report["step"] == 5:  # one step behind the last save
+            raise _StopError
+
+    folder = tmp_path / "run"
+    with pytest.raises(_StopError):
+        train(recipe(tiny_bert), data=toy_data, output=folder, on_step=stop)
+    assert train(recipe(tiny_bert), data=toy_data, output=folder)
+    once, twice = state(trained), state(folder)
+    assert once.keys() == twice.keys()
+    for name, tensor in once.items():
+        assert torch.equal(tensor, twice[name]), name
+    logs = [
+        [json.loads(line)["losses"] for line in (run / "log.jsonl").read_text().splitlines()]
+        for run in (trained, folder)
+    ]
+    assert logs[0] == logs[1]

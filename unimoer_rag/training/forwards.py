@@ -1,0 +1,172 @@
+"""Rows through the model while it learns: their outputs, and what their routing has to pay."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from unimoer_rag.errors import TrainingError
+from unimoer_rag.model.batching import Batch, plan_batches
+from unimoer_rag.model.readout import Output
+from unimoer_rag.model.rows import Row
+from unimoer_rag.model.unimoer import States, UniMoER
+from unimoer_rag.training import losses
+from unimoer_rag.training.processes import Processes
+from unimoer_rag.training.recipe import Routing
+
+__all__ = ["Forwards", "Pass", "learning", "seeded"]
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One batch, with its graph.
+
+    Attributes:
+        batch: the rows.
+        states: what the forward gave.
+        outputs: of each row, in the batch's order.
+        losses: the routing's regularisers by name, weighted.
+    """
+
+    batch: Batch
+    states: States
+    outputs: list[Output]
+    losses: dict[str, Tensor]
+
+
+class Forwards:
+    """Runs batches of rows with and without their experts.
+
+    Args:
+        model: what learns.
+        routing: regularisers of the recipe.
+        token_budget: padded tokens of a batch.
+        processes: those that train together.
+    """
+
+    def __init__(
+        self, model: UniMoER, routing: Routing, *, token_budget: int, processes: Processes
+    ) -> None:
+        self._model, self._routing = model, routing
+        self._token_budget, self._processes = token_budget, processes
+
+    def plan(self, rows: Sequence[Row]) -> list[list[int]]:
+        """Batches of row numbers by the token budget.
+
+        Raises:
+            TrainingError: the backbone is sharded, and there are too few rows for the batches that
+                another process has.
+        """
+        plan = plan_batches([len(row.ids) for row in rows], self._token_budget)
+        if not self._processes.sharded:
+            return plan
+        # A layer's parts come together where every process runs it: all run the same number.
+        return _in_batches(plan, self._processes.most(len(plan)))
+
+    def learn(self, rows: Sequence[Row], *, share: float) -> Pass:
+        """One batch with gradient.
+
+        Args:
+            rows: of the batch.
+            share: of the batch in its draws; weighs the regularisers.
+        """
+        batch = self._model.collate(rows)
+        states = self._model(batch)
+        outputs = self._model.read_out(batch, states.hidden)
+        return Pass(batch, states, outputs, self._regularisers(batch, states, share))
+
+    @torch.no_grad()
+    def frozen(self, rows: Sequence[Row]) -> list[Output]:
+        """Outputs of rows through the backbone alone, in their order."""
+        silent = [replace(row, task=row.task.with_strength(0.0)) for row in rows]
+        outputs: dict[int, Output] = {}
+        for at in self.plan(silent):
+            batch = self._model.collate([silent[i] for i in at])
+            hidden = self._model(batch).hidden
+            outputs.update(zip(at, self._model.read_out(batch, hidden), strict=True))
+        return [outputs[i] for i in range(len(silent))]
+
+    def _regularisers(self, batch: Batch, states: States, share: float) -> dict[str, Tensor]:
+        """What the recipe asks of the routing, by name."""
+        asked = self._routing
+        if not states.routing or not any(
+            (asked.balance, asked.sparsity, asked.entropy, asked.dynmole)
+        ):
+            return {}
+        tasks = [row.task for row in batch.rows]
+        allowed = torch.tensor([[e in task.experts for e in states.experts] for task in tasks])
+        allowed = allowed.to(batch.mask.device)
+        found: dict[str, Tensor] = {}
+        if asked.balance:
+            balance = losses.load_balance(states.weights, allowed, mask=batch.mask)
+            found["routing/balance"] = asked.balance * share * balance
+        if asked.sparsity:
+            logits = [d.logits for d in states.routing if d.logits is not None]
+            lam = [d.lam for d in states.routing if d.lam is not None]
+            sparsity = losses.sparsity(logits, lam, allowed, k=asked.active, mask=batch.mask)
+            found["routing/sparsity"] = asked.sparsity * share * sparsity
+        if asked.entropy:
+            entropy = losses.entropy(
+                states.weights, allowed, q=asked.entropy_order, mask=batch.mask
+            )
+            found["routing/entropy"] = asked.entropy * share * entropy
+        if asked.dynmole:
+            known = [d for d in states.routing if d.logits is not None]
+            auxiliary = losses.dynmole(
+                [d.logits for d in known if d.logits is not None],
+                [d.weights for d in known],
+                allowed,
+                mask=batch.mask,
+            )
+            found["routing/dynmole"] = asked.dynmole * share * auxiliary
+        return found
+
+
+def _in_batches(plan: list[list[int]], n: int) -> list[list[int]]:
+    """The same rows in n batches: the ones of most rows are halved."""
+    while len(plan) < n:
+        at = max(range(len(plan)), key=lambda i: len(plan[i]))
+        rows = plan[at]
+        if len(rows) < 2:
+            raise TrainingError(
+                f"{len(plan)} rows of a step cannot be run in the {n} batches of another process: "
+                "expected a higher optimizer.token_budget, or more rows a draw"
+            )
+        plan[at : at + 1] = [rows[: len(rows) // 2], rows[len(rows) // 2 :]]
+    return plan
+
+
+@contextmanager
+def learning(model: UniMoER) -> Iterator[None]:
+    """Switch on what acts in training alone: dropout and noise of the router, recomputation.
+
+    The backbone's own dropout stays off: only the modules that recompute learn that it is training.
+    """
+    recomputing = [m for m in model.backbone.modules() if getattr(m, "gradient_checkpointing", 0)]
+    model.router.train()
+    for module in recomputing:
+        module.training = True  # not .train(), which would reach the dropouts inside
+    try:
+        yield
+    finally:
+        model.router.eval()
+        for module in recomputing:
+            module.training = False
+
+
+@contextmanager
+def seeded(device: torch.device, *key: int) -> Iterator[None]:
+    """Draw random numbers as a function of the key alone inside the block; none are lost outside.
+
+    Args:
+        device: whose generator, besides the CPU's.
+        key: for example seed, step and batch.
+    """
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(random.Random("-".join(map(str, key))).getrandbits(63))
+        yield
