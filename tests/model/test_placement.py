@@ -104,6 +104,29 @@ def test_what_is_added_later_is_placed_too(backbone_path) -> None:
     np.testing.assert_array_equal(model.embed(TEXTS), before)
 
 
+@pytest.mark.parametrize(
+    ("targets", "paths"),
+    [
+        (("attention",), {"self.query", "self.key", "self.value", "output.dense"}),
+        (("intermediate", "output"), {"intermediate.dense", "output.dense"}),
+        (("output.dense",), {"output.dense"}),
+        (("dense",), {"attention.output.dense", "intermediate.dense", "output.dense"}),
+    ],
+)
+def test_targets_are_names_paths_or_blocks(
+    backbone_path, targets: tuple[str, ...], paths: set[str]
+) -> None:
+    wanted = {f"attention.{p}" for p in paths} if targets == ("attention",) else paths
+    task = Task("embed", "vector", ("shared",))
+    by_expert = {"shared": ExpertSpec(rank=2, alpha=2, targets=targets)}
+    placing = make_model(backbone_path("bert"), experts=by_expert, tasks=[task])
+    anywhere = {"shared": ExpertSpec(rank=2, alpha=2)}
+    routing = make_model(backbone_path("bert"), experts=anywhere, tasks=[task], targets=targets)
+    for model in (placing, routing):
+        having = [n for n, m in model.routed_layers().items() if "shared" in m.lora_A]
+        assert {name.partition("layer.0.")[2] for name in having if ".0." in name} == wanted
+
+
 def test_a_target_that_the_model_does_not_route_is_refused(backbone_path) -> None:
     experts = {"shared": ExpertSpec(rank=2, alpha=2, targets=("key",))}
     task = Task("embed", "vector", ("shared",))

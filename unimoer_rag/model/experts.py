@@ -9,7 +9,7 @@ weights, repeated over each expert's ranks. No tensor with an expert axis is eve
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -26,6 +26,7 @@ __all__ = [
     "RoutedLinear",
     "attach_experts",
     "attach_router",
+    "is_target",
     "place_expert",
 ]
 
@@ -37,8 +38,8 @@ class ExpertSpec:
     Attributes:
         rank: LoRA rank.
         alpha: LoRA alpha; the expert's scale is `alpha / rank`.
-        targets: names of the linear layers that have it ("query", "dense"), among those the model
-            routes; all of them when empty.
+        targets: the linear layers that have it, among those the model routes: by name ("query"),
+            path in the layer ("output.dense") or block ("attention"); all of them when empty.
         layers: the transformer layers that have it, 0 for the first; all of them when empty.
             Different numbers of experts by layer are MoLA's allocation (NAACL Findings 2025).
 
@@ -101,29 +102,29 @@ def attach_experts(
     Args:
         layers: the backbone's transformer layers.
         experts: each expert's size and place, by name, in order.
-        targets: names of linear layers, without their parents'; all of them when empty.
+        targets: see `is_target`; all linear layers when empty.
 
     Raises:
         InputError: a target is the name of no linear layer, there is none at all, or an expert
             has no place among them.
     """
     found = [
-        (parent, name, child)
+        (layer, path, child)
         for layer in layers
-        for parent in layer.modules()
-        for name, child in parent.named_children()
+        for path, child in layer.named_modules()
         if isinstance(child, nn.Linear)
     ]
-    names = sorted({name for _, name, _ in found})
-    unknown = sorted(set(targets) - set(names))
+    paths = {path for _, path, _ in found}
+    unknown = _unknown(targets, paths)
     if unknown or not found:
         raise InputError(
             f"the backbone has no linear layer called {', '.join(unknown) or 'anything'}: "
-            f"expected targets among {', '.join(names) or 'none'}"
+            f"expected targets among {_choices(paths) or 'none'}"
         )
-    for parent, name, child in found:
-        if not targets or name in targets:
-            setattr(parent, name, RoutedLinear(child))
+    for layer, path, child in found:
+        if not targets or any(is_target(path, target) for target in targets):
+            parent, _, name = path.rpartition(".")
+            setattr(layer.get_submodule(parent), name, RoutedLinear(child))
     for expert, spec in experts.items():
         place_expert(layers, expert, spec)
 
@@ -140,26 +141,49 @@ def place_expert(layers: Sequence[nn.Module], name: str, spec: ExpertSpec) -> No
         InputError: a target or a layer of the expert does not exist; nothing was added.
     """
     routed = [
-        (index, path.rpartition(".")[2], module)
+        (index, path, module)
         for index, layer in enumerate(layers)
         for path, module in layer.named_modules()
         if isinstance(module, RoutedLinear)
     ]
-    names = sorted({target for _, target, _ in routed})
-    unknown = sorted(set(spec.targets) - set(names))
+    paths = {path for _, path, _ in routed}
+    unknown = _unknown(spec.targets, paths)
     if unknown:
         raise InputError(
             f"the expert {name!r} targets {', '.join(unknown)}, which is no routed linear layer: "
-            f"expected some of {', '.join(names)}"
+            f"expected some of {_choices(paths)}"
         )
     if spec.layers and not 0 <= min(spec.layers) <= max(spec.layers) < len(layers):
         raise InputError(
             f"the expert {name!r} is placed in the transformer layers {list(spec.layers)}: "
             f"expected numbers from 0 to {len(layers) - 1}"
         )
-    for index, target, module in routed:
-        if spec.in_layer(index) and (not spec.targets or target in spec.targets):
+    for index, path, module in routed:
+        aimed = not spec.targets or any(is_target(path, target) for target in spec.targets)
+        if spec.in_layer(index) and aimed:
             module.add_expert(name, spec)
+
+
+def is_target(path: str, target: str) -> bool:
+    """Whether a target names a linear layer of a transformer layer.
+
+    Args:
+        path: of the linear layer inside the transformer layer, such as "attention.self.query".
+        target: its last name ("query"), its whole path, or a block that it is in ("attention").
+    """
+    return path == target or path.rpartition(".")[2] == target or path.startswith(f"{target}.")
+
+
+def _unknown(targets: Sequence[str], paths: Collection[str]) -> list[str]:
+    """The targets that name none of the linear layers."""
+    return sorted(t for t in set(targets) if not any(is_target(path, t) for path in paths))
+
+
+def _choices(paths: Collection[str]) -> str:
+    """What targets may be called, for messages."""
+    names = sorted({path.rpartition(".")[2] for path in paths})
+    blocks = sorted({path.partition(".")[0] for path in paths if "." in path})
+    return ", ".join(names) + (f" (blocks: {', '.join(blocks)})" if blocks else "")
 
 
 class RoutedLinear(nn.Module):
