@@ -19,8 +19,9 @@ here "$python" >"$(here "$scratch/venv/bin/python")/dependencies.pth"
   --quiet --disable-pip-version-check --no-deps --no-index --ignore-installed "$scratch"/*.whl
 
 cp -r examples/handbook "$scratch/handbook"
+mapfile -t recipes < <(find training -name '*.yaml')
 cd "$scratch"
-venv/bin/python - "$scratch" <<'PYTHON'
+venv/bin/python - "$scratch" "${recipes[@]}" <<'PYTHON'
 import sys
 from pathlib import Path
 
@@ -29,7 +30,8 @@ import unimoer_rag
 home = Path(unimoer_rag.__file__)
 assert home.is_relative_to(Path(sys.argv[1]).resolve()), f"imported from {home}, not the wheel"
 assert (home.parent / "py.typed").is_file(), "the wheel lacks py.typed"
-assert (home.parent / "_presets/training/minilm.yaml").is_file(), "the wheel lacks the recipe"
+for recipe in sys.argv[2:]:
+    assert (home.parent / "_presets" / recipe).is_file(), f"the wheel lacks {recipe}"
 assert (home.parent / "_presets/pipelines/local.yaml").is_file(), "the wheel lacks the pipelines"
 assert (home.parent / "_presets/pipelines/server/compose.yaml").is_file(), "no compose file"
 assert (home.parent / "generation/prompts/cited.yaml").is_file(), "the wheel lacks the prompt"

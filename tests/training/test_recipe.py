@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -155,3 +156,14 @@ def test_a_file_that_is_no_recipe_is_refused(tmp_path: Path, content: bytes) -> 
     path.write_bytes(content)
     with pytest.raises(TrainingError, match=r"broken\.yaml"):
         find_recipe(str(path))
+
+
+def test_the_page_of_keys_is_that_of_the_schema() -> None:
+    place = SHIPPED.parent / "scripts" / "generate_recipe_docs.py"
+    spec = importlib.util.spec_from_file_location("generate_recipe_docs", place)
+    assert spec is not None
+    assert spec.loader is not None
+    written = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(written)
+    page = (SHIPPED.parent / "docs" / "recipe-keys.md").read_text(encoding="utf-8")
+    assert page == written.render(), "run: python scripts/generate_recipe_docs.py"

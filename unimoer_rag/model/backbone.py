@@ -250,11 +250,11 @@ def load_backbone(
     return as_backbone(model.to(device), tokenizer, path)
 
 
-def as_backbone(model: nn.Module, tokenizer: Any, path: Path) -> Backbone:
+def as_backbone(model: Any, tokenizer: Any, path: Path) -> Backbone:
     """A Hugging Face module as a backbone: frozen, in eval mode, without a pooler.
 
     Args:
-        model: without a language model's or other head.
+        model: a module of transformers, without a language model's or other head.
         tokenizer: a fast tokenizer.
         path: the folder that both are of.
 
@@ -264,12 +264,11 @@ def as_backbone(model: nn.Module, tokenizer: Any, path: Path) -> Backbone:
     if getattr(model, "pooler", None) is not None:
         model.pooler = None  # a head that nothing here reads, and memory for it
     model.requires_grad_(False).eval()
-    config: Any = model.config
     return Backbone(
         model=model,
         tokenizer=tokenizer,
         family=_family(model),
-        layers=_layers(model, config.num_hidden_layers),
+        layers=_layers(model, model.config.num_hidden_layers),
         path=path,
     )
 

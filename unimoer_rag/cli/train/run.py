@@ -1,0 +1,205 @@
+"""`unimoer-rag train RECIPE` and `train resume`: runs, begun and gone on with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from rich.text import Text
+
+from unimoer_rag.cli.output import INTERRUPTED, JsonFlag, errors, print_json, print_text, quiet
+from unimoer_rag.cli.train.display import Watch, print_own, watching
+from unimoer_rag.errors import InputError, TrainingError
+
+if TYPE_CHECKING:
+    from unimoer_rag.training.launch import Launch
+    from unimoer_rag.training.own import OwnRun
+    from unimoer_rag.training.recipe import Recipe
+
+__all__ = ["COMMANDS", "RecipeArgument", "SetOption", "chosen_recipe", "resume", "run"]
+
+COMMANDS = ("run", "resume", "ls", "show", "validate")
+
+RecipeArgument = Annotated[
+    str, typer.Argument(metavar="RECIPE", help="A recipe's name, such as minilm, or its file.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="KEY=VALUE in place of the recipe's: optimizer.steps=100."),
+]
+
+
+def run(
+    recipe: RecipeArgument,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Folder of the recipe's data sets.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", help="The run's folder (runs/RECIPE).")
+    ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option("--start", help="Checkpoint to begin from, in place of untrained experts."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Of all that is drawn.")] = None,
+    settings: SetOption = None,
+    own: Annotated[
+        Path | None,
+        typer.Option("--own", help="Your documents, to train on in place of the data sets."),
+    ] = None,
+    questions: Annotated[
+        Path | None, typer.Option("--questions", help="JSONL or CSV of questions on them.")
+    ] = None,
+    track: Annotated[
+        Literal["tensorboard", "wandb"] | None,
+        typer.Option("--track", help="Send every step's numbers there too."),
+    ] = None,
+    validate: Annotated[
+        bool, typer.Option(help="Measure on the development sets under --data as it goes.")
+    ] = True,
+    as_json: JsonFlag = False,
+) -> None:
+    """Train by a recipe; `train RECIPE` does the same. Run again, or resume, to go on.
+
+    With --own and --questions the recipe learns from your documents, by its variant RECIPE-own
+    where there is one; held-out questions are measured before and after.
+    """
+    from unimoer_rag.training.launch import Launch
+
+    if (own is None) != (questions is None):
+        raise InputError("--own and --questions go together: documents, and questions on them")
+    if own is None and data is None:
+        raise InputError("say where the data sets are: --data DIR; or --own DIR --questions FILE")
+    name = recipe if own is None else own_variant(recipe)
+    chosen = chosen_recipe(name, settings, start=start, seed=seed)
+    launch = Launch(
+        data=data and data.absolute(),
+        own=own and own.absolute(),
+        questions=questions and questions.absolute(),
+        validate_sets=validate,
+        track=track,
+    )
+    _train(chosen, launch, output or Path("runs") / Path(recipe).stem, as_json=as_json)
+
+
+def resume(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="The run's folder.")],
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Where its data sets are now, if moved.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Go on with an interrupted run: its folder keeps the recipe and where the data lies."""
+    from unimoer_rag.training.launch import Launch, kept_recipe
+
+    launch = Launch.read(folder)
+    if data is not None:
+        launch = launch.model_copy(update={"data": data.absolute()})
+    _train(kept_recipe(folder), launch, folder, as_json=as_json)
+
+
+def chosen_recipe(
+    name: str, settings: list[str] | None, *, start: str | None = None, seed: int | None = None
+) -> Recipe:
+    """A recipe by name or file, with what options put in the place of its own."""
+    from unimoer_rag.training.overrides import overridden
+    from unimoer_rag.training.recipe import find_recipe
+
+    if name in COMMANDS:
+        raise InputError(
+            f"{name!r} is a command of unimoer-rag train, so it cannot name a recipe: give the "
+            f"file's path (./{name}.yaml), or call the recipe otherwise"
+        )
+    recipe = overridden(find_recipe(name), settings or [])
+    given = {"start": start, "seed": seed}
+    return recipe.model_copy(update={k: v for k, v in given.items() if v is not None})
+
+
+def own_variant(name: str) -> str:
+    """The recipe for training on one's own documents: RECIPE-own where there is one."""
+    from unimoer_rag.training.recipe import recipe_names
+
+    variant = f"{name}-own"
+    return variant if variant in recipe_names() else name
+
+
+def _train(recipe: Recipe, launch: Launch, folder: Path, *, as_json: bool) -> None:
+    quiet()
+    with watching(recipe.optimizer.steps) as watch:
+        if launch.own is not None:
+            done = _on_own(recipe, launch, folder, watch)
+            finished, own = done.finished, done
+        else:
+            finished, own = _on_sets(recipe, launch, folder, watch), None
+    checkpoint = folder / "checkpoint"
+    if as_json:
+        places = {"run": str(folder), "checkpoint": str(checkpoint)}
+        print_json({"finished": finished, **places, **_told(own)})
+    elif finished:
+        if own is not None:
+            print_own(own, recipe.start or recipe.backbone)
+        print_text(f"done: the checkpoint is in {checkpoint}")
+    if not finished:
+        errors.print(
+            Text(f"interrupted, saved: go on with unimoer-rag train resume {folder}"),
+            soft_wrap=True,
+        )
+        raise typer.Exit(INTERRUPTED)
+
+
+def _on_sets(recipe: Recipe, launch: Launch, folder: Path, watch: Watch) -> bool:
+    from unimoer_rag.training.folder import RunFolder
+    from unimoer_rag.training.run import train
+    from unimoer_rag.training.validate import Validator
+
+    if launch.data is None:
+        raise TrainingError(f"{folder} does not say where its data is: give --data")
+    RunFolder(folder, recipe)  # refused before anything of another run's is overwritten
+    launch.write(folder)
+    measures = None
+    if launch.validate_sets:
+        measures = Validator.find(launch.data, recipe.validation_questions)
+    return train(
+        recipe,
+        data=launch.data,
+        output=folder,
+        on_progress=watch.progress,
+        on_step=watch.step,
+        validate=measures,
+        track=launch.track,
+    )
+
+
+def _on_own(recipe: Recipe, launch: Launch, folder: Path, watch: Watch) -> OwnRun:
+    from unimoer_rag.training.own import train_on_own
+
+    assert launch.own is not None
+    assert launch.questions is not None
+    return train_on_own(
+        recipe,
+        documents=launch.own,
+        questions=launch.questions,
+        output=folder,
+        on_begin=lambda: launch.write(folder),
+        on_progress=watch.progress,
+        on_step=watch.step,
+        track=launch.track,
+    )
+
+
+def _told(own: OwnRun | None) -> dict[str, Any]:
+    if own is None:
+        return {}
+    report = own.data
+    return {
+        "questions": {
+            "given": report.questions,
+            "train": report.train,
+            "held_out": report.dev,
+            "not_found": [problem.reason for problem in report.not_found],
+        },
+        "unreadable": [problem.reason for problem in report.unreadable],
+        "differences": own.differences,
+        "judgement": own.judgement,
+    }
