@@ -16,7 +16,7 @@ from model.tiny_models import CORPUS, TEXTS, make_model, save_backbone
 from safetensors.torch import load_file
 
 from unimoer_rag import UniMoER
-from unimoer_rag.training.trainer import Trainer
+from unimoer_rag.training.loop.trainer import Trainer
 
 HOURS, CITIES = ("five", "six", "nine", "four"), ("Paris", "Berlin", "France", "Germany")
 

@@ -13,11 +13,11 @@ from pathlib import Path
 from training.toy import toy_objectives
 
 from unimoer_rag.evaluation.datasets import load_beir
-from unimoer_rag.training.processes import Processes
+from unimoer_rag.training.loop.processes import Processes
+from unimoer_rag.training.loop.schedules import make_schedules
+from unimoer_rag.training.loop.trainer import StepReport, Trainer
 from unimoer_rag.training.recipe import Recipe
 from unimoer_rag.training.run import make_model
-from unimoer_rag.training.schedules import make_schedules
-from unimoer_rag.training.trainer import StepReport, Trainer
 
 # One process imports all of this; those of a run are forked from it.
 _CONTEXT = multiprocessing.get_context("forkserver")

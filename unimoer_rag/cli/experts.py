@@ -95,7 +95,7 @@ def add(
     Old tasks give bit for bit what they gave; that is checked before the checkpoint is written.
     """
     quiet()
-    from unimoer_rag.training.extend import Addition, extend
+    from unimoer_rag.training.extending.extend import Addition, extend
 
     addition = Addition(
         name,

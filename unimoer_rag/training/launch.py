@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from unimoer_rag.errors import TrainingError
 from unimoer_rag.files import write_file
-from unimoer_rag.training.folder import summary
+from unimoer_rag.training.loop.folder import summary
 from unimoer_rag.training.recipe import Recipe
 
 __all__ = ["Launch", "kept_recipe"]

@@ -18,12 +18,12 @@ from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.retrieval.chunking import Chunker
 from unimoer_rag.training.assemble import Progress
 from unimoer_rag.training.data.own import OwnReport, own_datasets
-from unimoer_rag.training.folder import RunFolder
+from unimoer_rag.training.loop.folder import RunFolder
+from unimoer_rag.training.loop.tracking import Track
+from unimoer_rag.training.loop.trainer import StepReport
 from unimoer_rag.training.overrides import on_source
 from unimoer_rag.training.recipe import Recipe
 from unimoer_rag.training.run import train
-from unimoer_rag.training.tracking import Track
-from unimoer_rag.training.trainer import StepReport
 
 __all__ = ["HELD_OUT", "MEASURES", "Judgement", "OwnRun", "judge", "own_recipe", "train_on_own"]
 

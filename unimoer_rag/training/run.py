@@ -14,14 +14,14 @@ from unimoer_rag.model.checkpoint import parameters_by_name
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.training.assemble import Material, Progress, make_objectives
 from unimoer_rag.training.data import Sources
-from unimoer_rag.training.folder import RunFolder
-from unimoer_rag.training.processes import Processes
+from unimoer_rag.training.loop.folder import RunFolder
+from unimoer_rag.training.loop.processes import Processes
+from unimoer_rag.training.loop.schedules import make_schedules
+from unimoer_rag.training.loop.tracking import Track
+from unimoer_rag.training.loop.trainer import StepReport, Trainer
 from unimoer_rag.training.recipe import Recipe
-from unimoer_rag.training.schedules import make_schedules
 from unimoer_rag.training.skeleton import model_options
 from unimoer_rag.training.source_pilots import fit_source_pilots
-from unimoer_rag.training.tracking import Track
-from unimoer_rag.training.trainer import StepReport, Trainer
 
 __all__ = ["make_model", "start_tensors", "train"]
 

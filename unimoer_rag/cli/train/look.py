@@ -131,7 +131,7 @@ def _runs(folder: Path) -> list[dict[str, Any]]:
     from dataclasses import asdict
 
     from unimoer_rag.errors import TrainingError
-    from unimoer_rag.training.folder import summary
+    from unimoer_rag.training.loop.folder import summary
 
     found = []
     for mark in sorted({*folder.glob("recipe.json"), *folder.glob("*/recipe.json")}):

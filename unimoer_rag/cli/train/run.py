@@ -149,7 +149,7 @@ def _train(recipe: Recipe, launch: Launch, folder: Path, *, as_json: bool) -> No
 
 
 def _on_sets(recipe: Recipe, launch: Launch, folder: Path, watch: Watch) -> bool:
-    from unimoer_rag.training.folder import RunFolder
+    from unimoer_rag.training.loop.folder import RunFolder
     from unimoer_rag.training.run import train
     from unimoer_rag.training.validate import Validator
 

@@ -16,7 +16,7 @@ from unimoer_rag.files import write_file
 from unimoer_rag.model.loading import load_own
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.training.data import load_sources
-from unimoer_rag.training.extend import Addition, Extended, extend
+from unimoer_rag.training.extending.extend import Addition, Extended, extend
 from unimoer_rag.training.studies.analyses.subject import Subject
 from unimoer_rag.training.studies.measuring import Values, measure
 from unimoer_rag.training.studies.panels import Findings

@@ -31,8 +31,8 @@ from torch import Tensor
 
 from unimoer_rag.errors import TrainingError
 from unimoer_rag.files import replacing, write_file
+from unimoer_rag.training.loop.schedules import Schedule
 from unimoer_rag.training.recipe import Recipe
-from unimoer_rag.training.schedules import Schedule
 
 __all__ = ["RunFolder", "RunSummary", "summary"]
 

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from unimoer_rag.model.readout import Output
-from unimoer_rag.training.forwards import Pass
-from unimoer_rag.training.gradients import Gradients, by_group
+from unimoer_rag.training.loop.forwards import Pass
+from unimoer_rag.training.loop.gradients import Gradients, by_group
 
 __all__ = ["Judge", "Run", "cached", "whole"]
 

@@ -9,7 +9,7 @@ from model.tiny_models import TEXTS, make_model
 
 from unimoer_rag.errors import DataError
 from unimoer_rag.training.data.types import Group, TrainingSet
-from unimoer_rag.training.held_out import Subset, agreement, measure_ranks, split
+from unimoer_rag.training.extending.held_out import Subset, agreement, measure_ranks, split
 
 LABELS = st.sampled_from(["yes", "no", "maybe"])
 

@@ -15,10 +15,10 @@ from training.toy import toy_objectives, toy_recipe
 from unimoer_rag.errors import TrainingError
 from unimoer_rag.evaluation.datasets import BeirDataset
 from unimoer_rag.model.checkpoint import parameters_by_name
+from unimoer_rag.training.loop.recomputation import recompute_layers
+from unimoer_rag.training.loop.trainer import Trainer
 from unimoer_rag.training.recipe import Recipe
-from unimoer_rag.training.recomputation import recompute_layers
 from unimoer_rag.training.run import make_model
-from unimoer_rag.training.trainer import Trainer
 
 
 def one_step(

@@ -16,7 +16,7 @@ from unimoer_rag.training.data.labelled import LabelledRows
 from unimoer_rag.training.data.reading import ReadSource
 from unimoer_rag.training.data.rows import JsonlRows
 from unimoer_rag.training.data.types import TrainingSet
-from unimoer_rag.training.held_out import (
+from unimoer_rag.training.extending.held_out import (
     Subset,
     agreement,
     majority_label,
@@ -79,7 +79,7 @@ def open_lesson(
     Args:
         kind: "classification", "reading" or "ranking".
         name: of the task and its expert.
-        data: see `unimoer_rag.training.extend.extend`.
+        data: see `unimoer_rag.training.extending.extend.extend`.
         share: of the data to hold out.
         seed: of the choice, and of the draws.
         max_tokens: of the task.

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 from torch import Tensor, nn
 
-from unimoer_rag.training.gradients import ROUTING, Gradients, by_group, cagrad, pcgrad
+from unimoer_rag.training.loop.gradients import ROUTING, Gradients, by_group, cagrad, pcgrad
 
 SEEDS = st.integers(0, 10_000)
 

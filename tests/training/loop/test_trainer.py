@@ -21,14 +21,14 @@ from unimoer_rag.errors import TrainingError
 from unimoer_rag.evaluation.datasets import BeirDataset
 from unimoer_rag.model.checkpoint import parameters_by_name
 from unimoer_rag.model.unimoer import UniMoER
-from unimoer_rag.training.folder import RunFolder, summary
+from unimoer_rag.training.loop.folder import RunFolder, summary
+from unimoer_rag.training.loop.optimizer import make_optimizer, rate_at
+from unimoer_rag.training.loop.trainer import Trainer
 from unimoer_rag.training.objectives.types import Draw
-from unimoer_rag.training.optimizer import make_optimizer, rate_at
 from unimoer_rag.training.recipe import Recipe
 from unimoer_rag.training.run import make_model, train
-from unimoer_rag.training.trainer import Trainer
 
-TESTS = Path(__file__).resolve().parents[1]
+TESTS = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")

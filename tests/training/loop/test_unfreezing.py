@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from model.tiny_models import TEXTS, make_model
 
 from unimoer_rag.model.checkpoint import layer_of, parameters_by_name
-from unimoer_rag.training.unfreezing import GradualUnfreezing, unfrozen
+from unimoer_rag.training.loop.unfreezing import GradualUnfreezing, unfrozen
 
 
 def test_the_schedule_by_hand() -> None:

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from unimoer_rag.model.checkpoint import parameters_by_name
 from unimoer_rag.model.unimoer import UniMoER
-from unimoer_rag.training.growth import RankGrowth
+from unimoer_rag.training.loop.growth import RankGrowth
+from unimoer_rag.training.loop.unfreezing import GradualUnfreezing
 from unimoer_rag.training.recipe import Recipe
-from unimoer_rag.training.unfreezing import GradualUnfreezing
 
 __all__ = ["Schedule", "make_schedules"]
 

@@ -13,9 +13,9 @@ from training.toy import toy_objectives, toy_recipe
 
 from unimoer_rag.errors import MissingExtraError
 from unimoer_rag.evaluation.datasets import BeirDataset
+from unimoer_rag.training.loop.tracking import Track, flatten
+from unimoer_rag.training.loop.trainer import Trainer
 from unimoer_rag.training.run import make_model
-from unimoer_rag.training.tracking import Track, flatten
-from unimoer_rag.training.trainer import Trainer
 
 
 def run(

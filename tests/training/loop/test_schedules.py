@@ -12,9 +12,9 @@ from training.toy import toy_recipe
 
 from unimoer_rag.errors import TrainingError
 from unimoer_rag.model.checkpoint import layer_of
+from unimoer_rag.training.loop.schedules import make_schedules
 from unimoer_rag.training.recipe import Recipe
 from unimoer_rag.training.run import make_model, train
-from unimoer_rag.training.schedules import make_schedules
 
 GROWTH = {"initial": 1, "budget": 0.75, "every": 2}
 UNFREEZING = {"first": 1, "every": 2}

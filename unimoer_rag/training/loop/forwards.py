@@ -16,7 +16,7 @@ from unimoer_rag.model.readout import Output
 from unimoer_rag.model.rows import Row
 from unimoer_rag.model.unimoer import States, UniMoER
 from unimoer_rag.training import losses
-from unimoer_rag.training.processes import Processes
+from unimoer_rag.training.loop.processes import Processes
 from unimoer_rag.training.recipe import Routing
 
 __all__ = ["Forwards", "Pass", "learning", "seeded"]

@@ -14,8 +14,8 @@ from unimoer_rag.errors import TrainingError
 from unimoer_rag.model.checkpoint import layer_of, parameters_by_name
 from unimoer_rag.model.experts import ExpertSpec
 from unimoer_rag.model.unimoer import UniMoER
-from unimoer_rag.training.growth import RankGrowth
-from unimoer_rag.training.routing_record import RoutingRecord
+from unimoer_rag.training.loop.growth import RankGrowth
+from unimoer_rag.training.loop.routing_record import RoutingRecord
 
 EXPERTS = {"shared": ExpertSpec(4, 8), "embed": ExpertSpec(4, 8), "rerank": ExpertSpec(2, 4)}
 

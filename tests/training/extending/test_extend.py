@@ -16,9 +16,9 @@ from unimoer_rag.model.loading import load_own
 from unimoer_rag.model.routers import ROUTERS
 from unimoer_rag.model.tasks import DEFAULT_TASKS
 from unimoer_rag.model.unimoer import UniMoER
-from unimoer_rag.training.extend import Addition, changed_tasks, extend, task_outputs
-from unimoer_rag.training.held_out import split
-from unimoer_rag.training.trainer import Trainer
+from unimoer_rag.training.extending.extend import Addition, changed_tasks, extend, task_outputs
+from unimoer_rag.training.extending.held_out import split
+from unimoer_rag.training.loop.trainer import Trainer
 
 
 def save(path: Path, output: Path, **options: Any) -> str:

@@ -23,9 +23,9 @@ from unimoer_rag.model.describe import probe_rows
 from unimoer_rag.model.experts import ExpertSpec
 from unimoer_rag.model.loading import load_own, pack
 from unimoer_rag.model.unimoer import UniMoER
-from unimoer_rag.training.lessons import Lesson, open_lesson
+from unimoer_rag.training.extending.lessons import Lesson, open_lesson
+from unimoer_rag.training.loop.trainer import StepReport, Trainer
 from unimoer_rag.training.recipe import Optimizer, Recipe, Routing
-from unimoer_rag.training.trainer import StepReport, Trainer
 
 __all__ = ["Addition", "Extended", "Kind", "changed_tasks", "extend", "task_outputs"]
 

@@ -21,19 +21,19 @@ from unimoer_rag.errors import TrainingError
 from unimoer_rag.model.checkpoint import parameters_by_name
 from unimoer_rag.model.readout import Output
 from unimoer_rag.model.unimoer import UniMoER
-from unimoer_rag.training import grad_cache
-from unimoer_rag.training.folder import RunFolder
-from unimoer_rag.training.forwards import Forwards, Pass, learning, seeded
-from unimoer_rag.training.gradients import Gradients
-from unimoer_rag.training.interrupts import interruptible
+from unimoer_rag.training.loop import grad_cache
+from unimoer_rag.training.loop.folder import RunFolder
+from unimoer_rag.training.loop.forwards import Forwards, Pass, learning, seeded
+from unimoer_rag.training.loop.gradients import Gradients
+from unimoer_rag.training.loop.interrupts import interruptible
+from unimoer_rag.training.loop.optimizer import make_optimizer, rate_at
+from unimoer_rag.training.loop.processes import Processes
+from unimoer_rag.training.loop.recomputation import recompute_layers
+from unimoer_rag.training.loop.routing_record import RoutingRecord
+from unimoer_rag.training.loop.schedules import Schedule
+from unimoer_rag.training.loop.tracking import Track, Tracker
 from unimoer_rag.training.objectives.types import Draw, Objective
-from unimoer_rag.training.optimizer import make_optimizer, rate_at
-from unimoer_rag.training.processes import Processes
 from unimoer_rag.training.recipe import Recipe
-from unimoer_rag.training.recomputation import recompute_layers
-from unimoer_rag.training.routing_record import RoutingRecord
-from unimoer_rag.training.schedules import Schedule
-from unimoer_rag.training.tracking import Track, Tracker
 
 __all__ = ["StepReport", "Trainer"]
 

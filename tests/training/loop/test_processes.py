@@ -16,9 +16,9 @@ from training.process_runs import finish, launch, run_one
 from training.toy import toy_recipe
 
 from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.training.loop.trainer import Trainer
 from unimoer_rag.training.recipe import Recipe
 from unimoer_rag.training.run import make_model
-from unimoer_rag.training.trainer import Trainer
 
 
 def recipe(backbone: Path, *, accumulate: int, **changes: Any) -> Recipe:
