@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -67,6 +70,23 @@ def test_trains_validates_and_leaves_a_checkpoint(
     assert again["finished"] is True
     described = run("info", again["checkpoint"], "--json")
     assert json.loads(described.stdout)["experts"]["shared"]["rank"] == 2
+
+
+def test_of_several_processes_the_first_speaks(dataset: Path, tiny: Path, tmp_path: Path) -> None:
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m")
+    train = ("train", recipe(tmp_path, tiny), "--data", dataset.parent, "--no-validate", "--json")
+    ended = subprocess.run(
+        [sys.executable, *launcher, "unimoer_rag.cli.main", *map(str, train)],
+        cwd=tmp_path,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout)["finished"] is True  # one value, not one a process
+    assert ended.stderr.count("step 2: ") == 1
 
 
 def test_an_interrupted_run_is_saved_and_resumed(dataset: Path, tiny: Path, tmp_path: Path) -> None:
@@ -163,6 +183,66 @@ def test_all_that_is_wrong_is_told_at_once(
     assert "micro: 10 passages" in bad.stdout
 
 
+def test_what_an_objective_would_refuse_of_its_data_is_told(
+    run: Command, tiny: Path, tmp_path: Path
+) -> None:
+    write_lines(tmp_path / "pairs.jsonl", [{"query": "a?", "positive": "a"}])
+    write_lines(tmp_path / "labels.jsonl", [{"text": "a", "label": "perhaps"}])
+    path = recipe(
+        tmp_path,
+        tiny,
+        data={
+            "pairs": {"format": "triples", "path": "pairs.jsonl"},
+            "labels": {"format": "labelled", "path": "labels.jsonl"},
+        },
+        tasks=[
+            {"name": "rerank", "head": "late", "experts": ["shared"]},
+            {"name": "topic", "head": "class", "experts": ["shared"], "labels": ["yes", "no"]},
+        ],
+        objectives={
+            "bare": {"kind": "ranking", "task": "rerank", "sources": ["pairs"], "size": 1},
+            "taught": {
+                **{"kind": "ranking", "task": "rerank", "sources": ["pairs"], "size": 1},
+                "losses": [{"kind": "kl"}],
+            },
+            "topic": {"kind": "classification", "task": "topic", "sources": ["labels"], "size": 1},
+        },
+    )
+    result = run("train", "validate", path, "--data", tmp_path, "--json")
+    assert result.exit_code == 1, result.output
+    problems = json.loads(result.stdout)["problems"]
+    assert len(problems) == 3
+    for said in (
+        "objectives.bare: no query of pairs has a passage that does not answer",
+        "objectives.taught: no query of pairs",
+        "the label 'perhaps' is none of the task topic's, expected one of yes, no",
+    ):
+        assert any(said in problem for problem in problems)
+    begun = run("train", path, "--data", tmp_path, "--output", tmp_path / "run", "--no-validate")
+    assert begun.exit_code == 1
+    assert "objectives.bare: no query of pairs" in begun.stderr.replace("\n", "")
+
+
+def test_runs_are_called_as_their_recipes(
+    run: Command,
+    dataset: Path,
+    tiny: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "minilm").mkdir()  # a folder that happens to be called as a recipe is
+    assert run("train", "show", "minilm", "--json").exit_code == 0
+    path = recipe(tmp_path, tiny, name="mine-0.6b")
+    result = run("train", path, "--data", dataset.parent, "--no-validate", "--json")
+    assert json.loads(result.stdout)["run"] == "runs/mine-0.6b"
+    log = tmp_path / "runs" / "mine-0.6b" / "log.jsonl"
+    with log.open("ab") as file:
+        file.write(b"\xff\xfe")  # what a crash may leave
+    assert json.loads(run("train", "ls", "--json").stdout)["runs"][0]["step"] == 2
+    assert run("train", "resume", "runs/mine-0.6b").exit_code == 0
+
+
 def test_own_documents_in_one_command(run: Command, docs: Path, tiny: Path, tmp_path: Path) -> None:
     asked = [
         ("How soon are refunds paid?", "within 14 days", "refunds.md"),
@@ -203,6 +283,13 @@ def test_own_documents_in_one_command(run: Command, docs: Path, tiny: Path, tmp_
     assert shown.exit_code == 0, shown.output
     assert "6 questions to train on, 2 held out" in shown.stdout.replace("\n", " ")
     assert "keep " in shown.stdout or "use the trained checkpoint" in shown.stdout
+    moved = run("train", "resume", tmp_path / "own", "--data", tmp_path)
+    assert "learns from documents and has no --data" in moved.stderr.replace("\n", " ")
+    # Other questions held out might be ones that it has learnt from.
+    write_lines(questions, [{"question": f"{q} Say", "answer": a} for q, a, _ in asked])
+    changed = run("train", "resume", tmp_path / "own")
+    assert changed.exit_code == 1
+    assert "documents or questions have changed" in changed.stderr.replace("\n", " ")
 
 
 def test_what_cannot_be_trained(run: Command, dataset: Path, tiny: Path, tmp_path: Path) -> None:
@@ -220,6 +307,12 @@ def test_what_cannot_be_trained(run: Command, dataset: Path, tiny: Path, tmp_pat
         (("run", "ls", *data), "'ls' is a command of unimoer-rag train"),
         ((path,), "say where the data sets are"),
         ((path, "--own", tmp_path), "--own and --questions go together"),
+        ((path, "--own", tmp_path, "--questions", path, *data), "--own and --data exclude"),
+        ((path, *data, "--seed", 2**70), "seed: Input should be less than"),
+        (
+            (path, *data, "--start", "minilm", "--set", "growth={initial: 1, budget: 1, every: 1}"),
+            "growth: would cut the ranks of the checkpoint",
+        ),
         ((path, *data, "--set", "optimizer.steps"), "expected KEY=VALUE"),
         ((path, *data, "--set", "optimizer.stesp=3"), "optimizer.stesp: Extra inputs"),
         ((path, *data, "--set", "optimiser.steps=3"), "there is no 'optimiser' here"),

@@ -158,7 +158,11 @@ def dynmole(logits: list[float]) -> list[float]:
     return kept
 
 
-@given(st.lists(st.floats(-4, 4, width=32), min_size=1, max_size=7), st.integers(0, 3))
+# Equal or clearly apart, in float32 as in float64: of two that nearly tie, a rounding would choose.
+sixteenths = st.integers(-64, 64).map(lambda n: n / 16)
+
+
+@given(st.lists(sixteenths, min_size=1, max_size=7), st.integers(0, 3))
 @settings(deadline=None)
 def test_tsallis_is_dynmoles_rule_over_what_a_row_may_use(values: list[float], n: int) -> None:
     expected = dynmole(values)
@@ -169,7 +173,6 @@ def test_tsallis_is_dynmoles_rule_over_what_a_row_may_use(values: list[float], n
     entropy = (1 - (p**1.1).sum()) / (1 - max(len(p), 2) ** -0.1)
     assume(abs(entropy - 0.9) > 1e-4)
     assume((np.abs(p.cumsum() - 0.75) > 1e-4).all())
-    assume(len(p) < 3 or p[1] - p[2] > 1e-5 or entropy > 0.9)
     np.testing.assert_allclose(found[: len(values)], expected, atol=1e-5)
     assert not found[len(values) :].any()
 
@@ -191,6 +194,18 @@ def test_top_k_keeps_two_renormalised() -> None:
     assert weights.tolist()[0] == 0.0
     assert weights.tolist()[3] == 0.0
     torch.testing.assert_close(weights[1:3], torch.tensor([3.0, 2.0]).softmax(-1))
+
+
+@pytest.mark.parametrize("gate", GATES)
+@pytest.mark.parametrize("others", [1, 2, 3, 17])
+def test_equal_logits_are_weighed_alike_whatever_else_is_in_the_batch(gate, others) -> None:
+    mine, masked = torch.zeros(1, 3), torch.full((1, others), MASKED)
+    features, decide = torch.zeros(1, 4), GATES[gate](4)
+    alone = decide(mine, features).weights
+    before = decide(torch.cat([masked, mine], dim=-1), features).weights
+    behind = decide(torch.cat([mine, masked], dim=-1), features).weights
+    torch.testing.assert_close(before[:, others:], alone)
+    torch.testing.assert_close(behind[:, :3], alone)
 
 
 def test_untrained_sparsegen_starts_dense() -> None:

@@ -68,7 +68,7 @@ def test_names_that_are_taken_or_cannot_be_are_refused(backbone_path) -> None:
     size = ExpertSpec(rank=2, alpha=2)
     with pytest.raises(InputError, match="'shared' exists already"):
         model.add_expert("shared", size)
-    for name in ("", "a.b", "my expert", "update", "../x"):
+    for name in ("", "a.b", "my expert", "update", "training", "../x"):
         with pytest.raises(InputError, match="cannot be the name of an expert"):
             model.add_expert(name, size)
         with pytest.raises(InputError, match="cannot be the name of a task"):

@@ -138,6 +138,15 @@ def test_removing_an_expert_leaves_the_others_entries(backbone_path, router) -> 
     np.testing.assert_array_equal(model.embed(TEXTS), before)
 
 
+@pytest.mark.parametrize("router", ROUTERS)
+def test_a_frozen_router_stays_frozen(backbone_path, router) -> None:
+    model = make_model(backbone_path("bert"), router=router)
+    model.router.requires_grad_(False)
+    model.router.add_expert(3)
+    model.router.remove_expert(0)
+    assert not any(parameter.requires_grad for parameter in model.router.parameters())
+
+
 def test_removing_a_task_forgets_its_constants(backbone_path) -> None:
     model = make_model(backbone_path("bert"), router="task-explicit")
     model.router.remove_task("read")

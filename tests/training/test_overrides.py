@@ -47,6 +47,9 @@ def test_nothing_set_changes_nothing() -> None:
         ("optimizer.steps", "expected KEY=VALUE"),
         ("=3", "expected KEY=VALUE"),
         ("optimizer.steps=[", "no YAML value"),
+        ("seed=2026-13-45", "no YAML value"),  # a date with a 13th month
+        pytest.param(f"optimizer.steps={'[' * 3000}", "no YAML value", id="deep"),
+        (f"seed={2**70}", "seed: Input should be less than"),
         ("optimizer.steps.more=3", "optimizer.steps is 2600"),
         ("tasks.first.head=late", "there is no 'first' here, expected one of 0, 1, 2"),
         ("optimizer.clip=.nan", "optimizer.clip"),

@@ -135,6 +135,35 @@ def _set(*path: str, value: Any) -> Any:
         (_set("objectives", "read", "task", value="embed"), "head 'vector', expected span"),
         (_set("objectives", "read", "sources", value=[]), "sources"),
         (_set("objectives", "read", "proportions", value={"nq": 1}), "proportions: for 'nq'"),
+        (
+            _set("objectives", "embed", "dimensions", value={0: 1.0}),
+            "dimensions: 0, expected sizes from 1",
+        ),
+        (
+            lambda r: r["objectives"]["embed"].update(
+                dimensions={64: 1.0}, losses=[{"kind": "anchor"}]
+            ),
+            "dimensions: act on the loss info-nce",
+        ),
+        (
+            lambda r: r["objectives"]["read"].update(
+                proportions=dict.fromkeys(r["objectives"]["read"]["sources"], 1.0),
+                sampling_temperature=2.0,
+            ),
+            "sampling_temperature: acts on sizes",
+        ),
+        (
+            lambda r: r["objectives"].update({"a/b": r["objectives"]["read"]}),
+            "objectives.a/b: .* take out /",
+        ),
+        (
+            lambda r: r["experts"].update(router={"r": 1, "lora_alpha": 1}),
+            "experts.router: .* rename it",
+        ),
+        (
+            lambda r: next(t for t in r["tasks"] if t["name"] == "rerank").update(head="cross"),
+            "untrained cross head scores every passage alike",
+        ),
         (_set("objectives", value={}), "objectives"),
         (_set("objectives", "rerank", "losses", value=[{"kind": "lse"}]), "losses"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import runpy
 import shutil
 from pathlib import Path
@@ -12,6 +13,9 @@ from training.toy import toy_recipe
 
 from unimoer_rag.errors import CheckpointError, TrainingError
 from unimoer_rag.model.checkpoint import parameters_by_name
+from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.training.assemble import Material, make_objectives
+from unimoer_rag.training.data import Sources
 from unimoer_rag.training.recipe import Recipe
 from unimoer_rag.training.run import make_model, start_tensors, train
 
@@ -75,6 +79,9 @@ def test_what_does_not_fit_is_refused_before_anything_is_mined(
     wider = {e: {"r": 3, "lora_alpha": 4} for e in ("shared", "embed", "rerank", "read")}
     with pytest.raises(TrainingError, match=r"lora_A.weight has the shape .* give the expert"):
         train(_silent(tiny_bert, learnt, experts=wider), data=toy_data, output=tmp_path / "a")
+    louder = {e: {"r": 2, "lora_alpha": 8} for e in ("shared", "embed", "rerank", "read")}
+    with pytest.raises(TrainingError, match=r"has lora_alpha 4 in .*, the recipe says 8"):
+        train(_silent(tiny_bert, learnt, experts=louder), data=toy_data, output=tmp_path / "d")
     with pytest.raises(TrainingError, match="start from a checkpoint of the same backbone"):
         train(_silent(tiny_bert, Path("minilm")), data=toy_data, output=tmp_path / "b")
     with pytest.raises(CheckpointError, match="nowhere"):
@@ -95,3 +102,41 @@ def test_both_ends_of_a_run_can_be_averaged(tiny_bert: Path, learnt: Path, tmp_p
         mixed = name.startswith(("experts.read.", "heads.read."))
         expected = 0.25 * start[name] + 0.75 * end[name] if mixed else end[name]
         torch.testing.assert_close(tensor, expected, atol=2e-3, rtol=2e-3, msg=name)
+
+
+def test_what_a_model_does_not_do_is_refused_before_anything_is_mined(
+    tiny_bert: Path, toy_data: Path, tmp_path: Path
+) -> None:
+    embed = {"kind": "contrastive", "task": "embed", "sources": ["toy"], "size": 2}
+    recipe = toy_recipe(tiny_bert, objectives={"embed": {**embed, "dimensions": {4096: 1.0}}})
+    with pytest.raises(TrainingError, match=r"objectives\.embed\.dimensions: 4096 is more than"):
+        train(recipe, data=toy_data, output=tmp_path / "run")
+    assert not list((tmp_path / "run").glob("mined/*"))
+
+
+def test_a_teacher_scores_what_is_not_mined_too(
+    tiny_bert: Path, learnt: Path, tmp_path: Path
+) -> None:
+    rows = [
+        {"query": f"When does the {x} open", "pos": f"The {x} opens at four", "neg": f"{x}s close"}
+        for x in ("library", "team", "report")
+    ]
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (tmp_path / "clicks.jsonl").write_text(text, encoding="utf-8")
+    rank = {"kind": "ranking", "task": "rerank", "sources": ["clicks"], "size": 2}
+    recipe = toy_recipe(
+        tiny_bert,
+        data={"clicks": {"format": "triples", "path": "clicks.jsonl"}},
+        mining={"teacher": str(learnt)},
+        objectives={"rerank": {**rank, "losses": [{"kind": "kl"}]}},
+    )
+    model = make_model(recipe)
+    material = Material(recipe, model, Sources(tmp_path, recipe.data), cache=tmp_path / "cache")
+    (objective,) = make_objectives(recipe, model, material)
+    assert len(objective.draw(0).rows) == 2 * (1 + 1 + 1)
+    teacher = UniMoER.from_pretrained(learnt)
+    source = material.groups(("clicks",))["clicks"]
+    for group in source.groups:
+        texts = [source.texts[place] for place in (group.positive, *group.negatives)]
+        expected = teacher.score(group.query, texts, task="rerank", logits=True)
+        assert list(group.scores) == pytest.approx(expected.tolist())

@@ -102,7 +102,7 @@ def json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     for number, line in numbered_lines(path):
         try:
             row = json.loads(line)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:  # no JSON, or too deep or long a number
             raise malformed(path, number, str(error), "one JSON object a line") from error
         if not isinstance(row, dict):
             raise malformed(path, number, f"a JSON {type(row).__name__}", "a JSON object")

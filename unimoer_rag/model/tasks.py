@@ -139,12 +139,13 @@ def check_name(name: str, what: str) -> None:
     """Refuse a name of a task or an expert that tensors could not be stored under.
 
     Raises:
-        InputError: it has other characters than letters, digits, `-` and `_`, or is a method of
-            the module that holds the tensors.
+        InputError: it has other characters than letters, digits, `-` and `_`, or is an attribute
+            of the module that holds the tensors.
     """
-    taken = hasattr(nn.ModuleDict, name) or hasattr(nn.ParameterDict, name)
+    # Of instances: "training" is no attribute of the class.
+    taken = hasattr(nn.ModuleDict(), name) or hasattr(nn.ParameterDict(), name)
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name) or taken:
         raise InputError(
             f"{name!r} cannot be the name of {what}: expected letters, digits, '-' and '_', and no "
-            "method of torch modules (such as 'update' or 'type')"
+            "attribute of torch modules (such as 'update' or 'training')"
         )

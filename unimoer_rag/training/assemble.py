@@ -73,13 +73,15 @@ class Material:
                 cache=self._cache,
                 progress=lambda done, total: self._on_progress(f"mining {name}", done, total),
             )
-            if mining.teacher:
-                groups = score_groups(
-                    groups,
-                    ModelTeacher(UniMoER.from_pretrained(mining.teacher)),
-                    cache=self._cache,
-                    progress=lambda done, total: self._on_progress(f"scoring {name}", done, total),
-                )
+        elif len(groups.groups) and groups.groups[0].scores:
+            return groups  # scored by people or a teacher already
+        if mining.teacher:
+            groups = score_groups(
+                groups,
+                ModelTeacher(UniMoER.from_pretrained(mining.teacher)),
+                cache=self._cache,
+                progress=lambda done, total: self._on_progress(f"scoring {name}", done, total),
+            )
         return groups
 
     def _searcher(self) -> Searcher:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from unimoer_rag.errors import UnimoerError
+from unimoer_rag.errors import DataError, UnimoerError
 from unimoer_rag.model.backbone import resolve_backbone
 from unimoer_rag.training.data import Sources
+from unimoer_rag.training.loop.fit import check_fit
 from unimoer_rag.training.objectives import config
 from unimoer_rag.training.recipe import Recipe
 from unimoer_rag.training.skeleton import skeleton
@@ -43,7 +44,7 @@ def check_recipe(recipe: Recipe, data: Path | None, *, output: Path | None = Non
     found = Check()
     # The backbone's weights may have to be downloaded: a run would do that too.
     _attempt(found, "backbone", lambda: resolve_backbone(recipe.backbone))
-    _attempt(found, "model", lambda: skeleton(recipe))
+    _attempt(found, "model", lambda: check_fit(skeleton(recipe), recipe))
     if recipe.start is not None:
         _attempt(found, "start", lambda: _check_start(recipe))
     if data is not None:
@@ -52,6 +53,10 @@ def check_recipe(recipe: Recipe, data: Path | None, *, output: Path | None = Non
             kinds = {o.kind for o in recipe.objectives.values() if name in o.sources}
             for kind in sorted(kinds, key=_ORDER.index):
                 _attempt(found, f"data set {name}", partial(_count, found, sources, name, kind))
+            if found.counts[name]:
+                for objective in (n for n, o in recipe.objectives.items() if name in o.sources):
+                    fits = partial(_check_fit, recipe, sources, name, objective)
+                    _attempt(found, f"data set {name}", fits)
     if output is not None:
         for file in sorted((output / "mined").glob("*.json")):
             name = file.stem.rpartition("-")[0]
@@ -96,3 +101,24 @@ def _count(found: Check, sources: Sources, name: str, kind: str) -> None:
         counts |= {"answered": len(source)}
     else:
         counts |= {"labelled": len(sources.labelled(name))}
+
+
+def _check_fit(recipe: Recipe, sources: Sources, name: str, objective: str) -> None:
+    """What an objective would refuse of a data set before its first draw."""
+    from unimoer_rag.training.objectives.terms import check_negatives, check_teacher
+
+    settings = recipe.objectives[objective]
+    if isinstance(settings, config.Classification):
+        task = next(task for task in recipe.tasks if task.name == settings.task)
+        unknown = [label for label in sources.labelled(name).labels if label not in task.labels]
+        if unknown:
+            raise DataError(
+                f"the label {unknown[0]!r} is none of the task {task.name}'s, expected one of "
+                f"{', '.join(task.labels)}"
+            )
+    elif isinstance(settings, config.Contrastive | config.Ranking):
+        groups, mined = sources.groups(name), sources.is_mined(name)
+        if isinstance(settings, config.Ranking) and not mined:
+            check_negatives(objective, [groups])
+        if not (mined and recipe.mining.teacher):
+            check_teacher(objective, settings.losses, [groups])

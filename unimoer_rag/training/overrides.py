@@ -34,8 +34,8 @@ def overridden(recipe: Recipe, settings: Iterable[str]) -> Recipe:
             raise InputError(f"--set {setting}: expected KEY=VALUE, such as optimizer.steps=100")
         try:
             value = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise InputError(f"--set {key}: {text!r} is no YAML value") from error
+        except (yaml.YAMLError, ValueError, RecursionError) as error:  # a 13th month, 1000 brackets
+            raise InputError(f"--set {key}: {text[:60]!r} is no YAML value") from error
         _put(changed, key, value)
         keys.append(key)
     try:

@@ -12,6 +12,7 @@ from unimoer_rag.errors import DataError, TrainingError
 from unimoer_rag.evaluation.compare import compare_results
 from unimoer_rag.evaluation.datasets import BeirDataset
 from unimoer_rag.evaluation.evaluate import EvalOptions, evaluate
+from unimoer_rag.evaluation.fingerprint import corpus_sha256, questions_sha256
 from unimoer_rag.evaluation.results import Result, load_result
 from unimoer_rag.files import write_file
 from unimoer_rag.model.unimoer import UniMoER
@@ -98,11 +99,14 @@ def train_on_own(
     Raises:
         ReadError: no document can be read.
         DataError: the questions are malformed or too few.
-        TrainingError: see `train`.
+        TrainingError: the documents or questions are not those that the run began with; or see
+            `train`.
     """
     start = UniMoER.from_pretrained(recipe.start or recipe.backbone)
     chunker = Chunker(start.tokenizer.backend_tokenizer)
-    data = own_datasets(documents, questions, split=chunker.split, name=NAME, held_out=HELD_OUT)
+    data = own_datasets(
+        documents, questions, split=chunker.split, name=NAME, held_out=HELD_OUT, but_not=output
+    )
     answered = any(q.context and q.answers for q in data.train.questions)
     turned = own_recipe(recipe, answers=answered)
     RunFolder(output, turned)
@@ -137,12 +141,26 @@ def judge(differences: dict[str, dict[str, Any]]) -> Judgement:
 def _measured(
     model: UniMoER, dataset: BeirDataset, path: Path, on_progress: Progress, *, again: bool = False
 ) -> Result:
-    """A model measured, kept in a file: a resumed run does not measure its start anew."""
+    """A model measured, kept in a file: a resumed run does not measure its start anew.
+
+    Raises:
+        TrainingError: the file was measured on other questions or documents.
+    """
     if path.is_file() and not again:
         try:
-            return load_result(path)
+            kept = load_result(path)
         except DataError:
             pass  # cut off while it was written
+        else:
+            now = (questions_sha256(dataset), corpus_sha256(dataset))
+            if (kept.questions_sha256, kept.corpus_sha256) != now:
+                # What it has learnt from may be held out now: its measures would mean nothing.
+                raise TrainingError(
+                    f"the documents or questions have changed since the run in {path.parent} "
+                    "began: put them back, choose another output folder, or delete it to start "
+                    "again"
+                )
+            return kept
     result = evaluate(model, dataset, options=EvalOptions(n_timed=0), on_progress=on_progress)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_file(path, json.dumps(result, indent=2))

@@ -81,7 +81,7 @@ class Recipe(Part):
     start: str | None = Field(
         default=None, description="checkpoint whose experts, router and heads to begin from"
     )
-    seed: int = 0
+    seed: int = Field(default=0, ge=-(2**63), lt=2**63)  # what torch takes
     experts: dict[str, ExpertConfig] = Field(min_length=1)
     tasks: tuple[TaskConfig, ...] = Field(min_length=1)
     router: str = "per-layer"
@@ -116,6 +116,12 @@ class Recipe(Part):
     def _consistent(self) -> Self:
         """Parts that do not fit each other, found before any data is read."""
         heads = {task.name: task.head for task in self.tasks}
+        for taken in ("router", "heads", "default"):
+            if taken in self.experts:
+                raise ValueError(
+                    f"experts.{taken}: optimizer.learning_rate has a meaning for that name, "
+                    "rename it"
+                )
         for task in self.tasks:
             among(task.experts, self.experts, f"tasks: {task.name} may use")
         for name, objective in self.objectives.items():
@@ -126,6 +132,14 @@ class Recipe(Part):
                     f"objectives.{name}: the task {objective.task!r} has the head "
                     f"{heads[objective.task]!r}, expected {' or '.join(wanted)} to learn by "
                     f"{objective.kind}"
+                )
+            if "/" in name:
+                raise ValueError(f"objectives.{name}: its losses are called NAME/LOSS, take out /")
+            anchored = any(term.kind == "anchor" for term in getattr(objective, "losses", ()))
+            if anchored and heads[objective.task] == "cross":
+                raise ValueError(
+                    f"objectives.{name}.losses: an untrained cross head scores every passage "
+                    "alike, and the loss 'anchor' would hold it there, name other losses"
                 )
         if "routing" in self.objectives:
             raise ValueError("objectives.routing: the router's own losses are called so, rename it")

@@ -14,6 +14,7 @@ from unimoer_rag.model.checkpoint import parameters_by_name
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.training.assemble import Material, Progress, make_objectives
 from unimoer_rag.training.data import Sources
+from unimoer_rag.training.loop.fit import check_fit
 from unimoer_rag.training.loop.folder import RunFolder
 from unimoer_rag.training.loop.processes import Processes
 from unimoer_rag.training.loop.schedules import make_schedules
@@ -46,8 +47,8 @@ def start_tensors(model: UniMoER, checkpoint: str) -> dict[str, Tensor]:
 
     Raises:
         CheckpointError: it is missing or damaged.
-        TrainingError: its backbone is another, a tensor has another shape there, or none has a
-            name of the model's.
+        TrainingError: its backbone is another, a tensor has another shape or an expert another
+            scale there, or none has a name of the model's.
     """
     other = UniMoER.from_pretrained(checkpoint)
     if other.backbone_name != model.backbone_name:
@@ -65,6 +66,13 @@ def start_tensors(model: UniMoER, checkpoint: str) -> dict[str, Tensor]:
                 f"start: {name} has the shape {tuple(tensor.shape)} in {checkpoint}, the recipe "
                 f"makes it {tuple(own[name].shape)}: give the expert the same rank and the task "
                 "the same experts, or another name"
+            )
+    for name in {name.split(".")[1] for name in common if name.startswith("experts.")}:
+        if model.experts[name].alpha != other.experts[name].alpha:
+            raise TrainingError(
+                f"start: the expert {name} has lora_alpha {other.experts[name].alpha:g} in "
+                f"{checkpoint}, the recipe says {model.experts[name].alpha:g}, which would make "
+                "what it learnt count otherwise: give it the same, or another name"
             )
     return common
 
@@ -112,6 +120,7 @@ def train(
     kept = cache or folder.mined
     sources = Sources(data or Path(), recipe.data, given=sets, cache=kept)
     model = make_model(recipe)
+    check_fit(model, recipe)  # before mining too
     by_frozen = recipe.mining.searcher == "frozen"
     start: dict[str, Tensor] = {}
     if recipe.start is not None and not (folder.begun and by_frozen):

@@ -15,6 +15,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from unimoer_rag.errors import DataError, TrainingError
 from unimoer_rag.evaluation.datasets import BeirDataset, Question
@@ -331,6 +332,7 @@ def test_an_unknown_positive_leaves_no_filtered_negatives() -> None:
 
     assert kept() == [3, 1]
     assert kept(margin=0.1) == kept(ceiling=0.95) == []
+    assert kept(ceiling=1.0) == kept(ceiling=1.2) == []  # no share of infinity is a number
 
 
 def test_passages_that_hold_an_answer_are_left_out(shop: BeirDataset, tmp_path: Path) -> None:
@@ -410,3 +412,16 @@ def test_a_teacher_scores_each_group(tiny: UniMoER, tmp_path: Path) -> None:
     again = score_groups(source, ModelTeacher(tiny), cache=tmp_path)
     assert again.groups == scored.groups
     assert len(list(tmp_path.iterdir())) == 1  # the failure left nothing
+
+
+def test_halves_of_utf16_pairs_are_scored_like_any_text(tmp_path: Path) -> None:
+    class Lengths:
+        def describe(self) -> dict[str, Any]:
+            return {}
+
+        def rank(self, query: str, documents: Sequence[str]) -> NDArray[np.float32]:
+            return np.array([len(d) for d in documents], np.float32)
+
+    source = TrainingSet("odd", ["a\ud800", "b"], [Group("q\udc00", 0, (0,), (1,))])
+    for _ in range(2):  # the second time from the cache
+        assert score_groups(source, Lengths(), cache=tmp_path).groups[0].scores == (2.0, 1.0)

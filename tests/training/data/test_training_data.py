@@ -56,6 +56,18 @@ def test_a_source_without_contexts_is_refused(toy: BeirDataset) -> None:
         ReadSource(bare, unanswerable=0.3, crop=0.5, crop_words=20)
 
 
+def test_questions_whose_passage_lacks_the_answer_teach_no_abstaining(toy: BeirDataset) -> None:
+    answered = next(q for q in toy.questions if q.answers)
+    lost = replace(answered, id="lost", answers=("no such words", ""))
+    source = ReadSource(
+        replace(toy, questions=[lost, answered]), unanswerable=0.0, crop=0.0, crop_words=20
+    )
+    assert len(source) == 1
+    assert source.draw(0, random.Random(0)).spans
+    with pytest.raises(DataError, match="a context in which one stands"):
+        ReadSource(replace(toy, questions=[lost]), unanswerable=0.0, crop=0.0, crop_words=20)
+
+
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     index=st.integers(0, 23),

@@ -131,6 +131,32 @@ def test_rows_of_queries_that_are_refused(row: dict[str, Any], said: str) -> Non
         read_example(row, {})
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"query": "q", "documents": ["a", "b", "a"], "labels": [0, 1, 2]},
+        {"query": "q", "documents": ["a", "b", "a"], "scores": [0.1, 0.2, 0.9]},
+        {"query": "q", "positive": ["a"], "negative": ["b", "a"]},
+    ],
+)
+def test_a_document_that_comes_twice_answers_if_it_does_anywhere(row: dict[str, Any]) -> None:
+    found = read_example(row, {})
+    assert (found.texts, found.n_positive) == (("a", "b"), 1)
+    if "labels" in row or "scores" in row:
+        assert found.scores == tuple(map(float, (row.get("labels") or row["scores"])[:0:-1]))
+
+
+def test_numbers_that_no_float_holds_are_refused() -> None:
+    row = {"query": "q", "documents": ["a"], "scores": [10**400]}
+    with pytest.raises(ValueError, match="expected a list of finite numbers"):
+        read_example(row, {})
+
+
+def test_rows_may_have_fewer_numbered_negatives_than_others() -> None:
+    row = {"query": "q", "positive": "a", "negative_1": "b", "negative_2": None}
+    assert read_example(row, {}).texts == ("a", "b")
+
+
 def test_scored_groups_need_scores() -> None:
     with pytest.raises(ValueError, match=r"it has no scores.*the format triples"):
         read_example({"query": "q", "positive": "p"}, {}, scored=True)

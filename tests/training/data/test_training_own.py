@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -124,6 +125,32 @@ def test_csv_is_read_like_jsonl(handbook: Path, tmp_path: Path) -> None:
     assert asked == {'When is a "refund" paid?', "When is lunch?"}
 
 
+def test_a_packed_csv_file(handbook: Path, tmp_path: Path) -> None:
+    path = tmp_path / "asked.csv.gz"
+    path.write_bytes(gzip.compress(b"question,answer\nWhen is lunch?,noon\nWho?,Employees\n"))
+    assert own_datasets(handbook, path, split=whole).report.questions == 2
+
+
+def test_rows_of_several_lines_are_named_by_their_first(handbook: Path, tmp_path: Path) -> None:
+    path = tmp_path / "asked.csv"
+    path.write_text('question,answer\n"When\nis lunch?",noon\n"And\nthen\n?",\n', encoding="utf-8")
+    with pytest.raises(DataError, match="line 4: found neither answer nor passage"):
+        own_datasets(handbook, path, split=whole)
+
+
+def test_the_files_of_a_run_below_the_documents_are_no_documents(
+    handbook: Path, tmp_path: Path
+) -> None:
+    asked = jsonl(tmp_path / "asked.jsonl", ROWS)
+    run = handbook / "runs" / "one"
+    before = own_datasets(handbook, asked, split=whole, but_not=run)
+    run.mkdir(parents=True)
+    (run / "log.jsonl").write_text('{"text": "Lunch is at noon."}\n{"step": 1}\n', encoding="utf-8")
+    (run / "README.md").write_text("A model. Lunch at noon.", encoding="utf-8")
+    assert own_datasets(handbook, asked, split=whole, but_not=run) == before
+    assert own_datasets(handbook, asked, split=whole).report.documents == 6
+
+
 def texts(own: OwnData) -> tuple[set[str], set[str]]:
     train, dev = ({q.text.lower() for q in part.questions} for part in (own.train, own.dev))
     return train, dev
@@ -140,6 +167,10 @@ def test_the_held_out_share_is_decided_by_the_words(handbook: Path, tmp_path: Pa
         train,
         dev,
     )
+    # Asked again with other spaces, a held-out question is not trained on.
+    again = [{"question": q.replace(" ", "  "), "answer": "noon"} for q in sorted(dev)]
+    own = own_datasets(handbook, jsonl(path, [*rows, *again]), split=whole, held_out=0.25)
+    assert (len(own.train.questions), len(own.dev.questions)) == (30, 20)
     # One question at least on either side.
     train, dev = texts(own_datasets(handbook, jsonl(path, rows[:2]), split=whole, held_out=0.01))
     assert (len(train), len(dev)) == (1, 1)
@@ -197,6 +228,10 @@ def test_questions_without_a_passage_are_reported(handbook: Path, tmp_path: Path
         ("q.jsonl", '{"question": "a?", "answers": "x"}\n', "line 1: found answers 'x'"),
         ("q.csv", "ask,answer\na,b\n", "line 1: found the columns ask, answer"),
         ("q.csv", "question,answer\na?,\n", "line 2: found neither answer nor passage"),
+        ("q.csv", "question,answer\na?,5, or 6\n", "line 2: found more cells than the header"),
+        ("q.csv", f'"question{"x" * 200_000}\n', "line 1: found field larger than"),
+        ("q.jsonl", "[" * 100_000, "line 1: found maximum recursion depth"),
+        ("q.jsonl", f'{{"question": {"1" * 5000}}}', "line 1: found Exceeds the limit"),
         ("q.jsonl", '{"question": "a?", "answer": "noon"}\n', "only 1 of 1 questions, counting"),
         ("q.jsonl", '{"question": "a?", "answer": "never"}\n', "only 0 of 1 .*'never' does not"),
     ],

@@ -183,3 +183,20 @@ def test_names_that_are_taken(tiny_bert, labelled, tmp_path) -> None:
         extend(Addition("read"), **options)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="unknown kind 'guessing'"):
         Addition("x", kind="guessing")  # type: ignore[arg-type]
+    for name in ("default", "router", "heads", "routing"):  # a recipe's own words
+        with pytest.raises(InputError, match=f"'{name}' cannot be the name of an expert to train"):
+            Addition(name)
+
+
+@pytest.mark.parametrize("rate", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_rate_that_cannot_be(rate) -> None:
+    with pytest.raises(InputError, match="expected numbers above 0"):
+        Addition("x", rate=rate)
+
+
+def test_what_was_learnt_is_never_held_out_later(tiny_bert, labelled, tmp_path) -> None:
+    checkpoint = save(tiny_bert, tmp_path / "old")
+    options = {"checkpoint": checkpoint, "data": labelled, "output": tmp_path / "new"}
+    assert extend(Addition("nli", steps=1, size=2, dev_share=0.2), **options).finished  # type: ignore[arg-type]
+    with pytest.raises(TrainingError, match="holds a run of another recipe"):
+        extend(Addition("nli", steps=1, size=2, dev_share=0.5), **options)  # type: ignore[arg-type]

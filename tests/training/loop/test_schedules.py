@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from training.toy import toy_recipe
+from training.toy import toy_objectives, toy_recipe
 
 from unimoer_rag.errors import TrainingError
+from unimoer_rag.evaluation.datasets import BeirDataset
 from unimoer_rag.model.checkpoint import layer_of
+from unimoer_rag.training.loop.growth import RankGrowth
 from unimoer_rag.training.loop.schedules import make_schedules
+from unimoer_rag.training.loop.trainer import Trainer
 from unimoer_rag.training.recipe import Recipe
 from unimoer_rag.training.run import make_model, train
 
@@ -90,3 +93,32 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
         for run in (trained, folder)
     ]
     assert logs[0] == logs[1]
+
+
+def test_ranks_grow_while_every_objective_sits_out(
+    tiny_bert: Path, toy: BeirDataset, tmp_path: Path
+) -> None:
+    read = {"kind": "reading", "task": "read", "sources": ["toy"], "size": 1, "every": 2}
+    recipe = toy_recipe(
+        tiny_bert,
+        objectives={"read": read},
+        growth={"initial": 1, "budget": 1.0, "every": 2},
+    )
+    model = make_model(recipe)
+    (growing,) = make_schedules(model, recipe)
+    trainer = Trainer(model, recipe, tmp_path, schedules=[growing])
+    assert trainer.run(toy_objectives(recipe, model, toy, tmp_path / "cache"))
+    assert isinstance(growing, RankGrowth)
+    assert set(growing.active.values()) == {2}
+
+
+def test_the_norm_is_of_what_learns(tiny_bert: Path, toy: BeirDataset, tmp_path: Path) -> None:
+    def norm(name: str, **changes: object) -> float:
+        recipe = toy_recipe(tiny_bert, **changes)
+        model = make_model(recipe)
+        schedules = make_schedules(model, recipe)
+        trainer = Trainer(model, recipe, tmp_path / name, schedules=schedules)
+        report = trainer.train_step(toy_objectives(recipe, model, toy, tmp_path / "cache"))
+        return float(report["norm"])
+
+    assert norm("top", unfreezing={"first": 1, "every": 100}) < norm("all")

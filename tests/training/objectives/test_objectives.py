@@ -410,3 +410,20 @@ def test_long_answers_are_shortened(model: UniMoER) -> None:
     offsets = [(2 * i, 2 * i + 1) for i in range(50)]
     row = Row(model.task("read"), [0] * 52, (1, 1), (1, 51), offsets)
     assert token_spans([(4, 99)], row) == [(2, 31)]
+
+
+@pytest.mark.parametrize("kind", [RankingObjective, ContrastiveObjective])
+def test_terms_of_one_kind_add_up(model: UniMoER, mined: TrainingSet, kind: Any) -> None:
+    """Distilled at two temperatures, for instance."""
+    settings, term, name = (
+        (RANKING, config.Lce, "x/lce")
+        if kind is RankingObjective
+        else (EMBEDDING, config.InfoNce, "x/info-nce")
+    )
+
+    def value(*weights: float) -> float:
+        own = _only(settings, losses=tuple(term(weight=weight) for weight in weights))
+        return _values(kind("x", model, {"toy": mined}, own, seed=0).draw(0), model)[name]
+
+    assert value(1.0) > 0
+    assert value(1.0, 3.0) == pytest.approx(4 * value(1.0), rel=1e-5)

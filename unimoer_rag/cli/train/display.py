@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from rich.markup import escape
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
@@ -14,10 +16,15 @@ from unimoer_rag.cli.output import console, errors, print_text, progress_bar
 if TYPE_CHECKING:
     from unimoer_rag.training.own import OwnRun
 
-__all__ = ["Watch", "print_own", "watching"]
+__all__ = ["Watch", "first_process", "print_own", "watching"]
 
 # A line in the log of a terminal or a file every so many steps.
 _EVERY = 50
+
+
+def first_process() -> bool:
+    """Whether this is the first of the processes that a launcher started; it speaks for all."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 @contextmanager
@@ -40,7 +47,8 @@ class Watch:
 
     def progress(self, what: str, done: int, total: int) -> None:
         """Work before or after the steps: mining, measuring."""
-        self._show(what, done, total)
+        if first_process():
+            self._show(what, done, total)
 
     def step(self, report: dict[str, Any]) -> None:
         """One step of training: its losses, and tokens a second."""
@@ -85,7 +93,7 @@ def print_own(own: OwnRun, start: str) -> None:
     )
     for problem in (*report.unreadable, *report.not_found):
         _say(f"left out: {problem.reason}")
-    table = Table(title=f"held-out questions, {start} and the trained checkpoint")
+    table = Table(title=escape(f"held-out questions, {start} and the trained checkpoint"))
     table.add_column("measure", no_wrap=True)
     for heading in ("before", "after", "difference", "95% interval", "p", "n"):
         table.add_column(heading, justify="right")

@@ -121,8 +121,9 @@ def _recipe_of(name: str, settings: list[str] | None) -> Recipe:
     """Of a run's folder, or by name or file."""
     from unimoer_rag.training.launch import kept_recipe
     from unimoer_rag.training.overrides import overridden
+    from unimoer_rag.training.recipe import recipe_names
 
-    if Path(name).is_dir():
+    if Path(name).is_dir() and name not in recipe_names():
         return overridden(kept_recipe(Path(name)), settings or [])
     return chosen_recipe(name, settings)
 

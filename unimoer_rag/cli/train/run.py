@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -9,7 +10,7 @@ import typer
 from rich.text import Text
 
 from unimoer_rag.cli.output import INTERRUPTED, JsonFlag, errors, print_json, print_text, quiet
-from unimoer_rag.cli.train.display import Watch, print_own, watching
+from unimoer_rag.cli.train.display import Watch, first_process, print_own, watching
 from unimoer_rag.errors import InputError, TrainingError
 
 if TYPE_CHECKING:
@@ -69,6 +70,8 @@ def run(
 
     if (own is None) != (questions is None):
         raise InputError("--own and --questions go together: documents, and questions on them")
+    if own is not None and data is not None:
+        raise InputError("--own and --data exclude each other: your documents, or the data sets")
     if own is None and data is None:
         raise InputError("say where the data sets are: --data DIR; or --own DIR --questions FILE")
     name = recipe if own is None else own_variant(recipe)
@@ -80,7 +83,7 @@ def run(
         validate_sets=validate,
         track=track,
     )
-    _train(chosen, launch, output or Path("runs") / Path(recipe).stem, as_json=as_json)
+    _train(chosen, launch, output or Path("runs") / _run_name(recipe), as_json=as_json)
 
 
 def resume(
@@ -95,6 +98,11 @@ def resume(
 
     launch = Launch.read(folder)
     if data is not None:
+        if launch.own is not None:
+            raise InputError(
+                f"{folder} learns from documents and has no --data: where they moved, give the "
+                "command that started it, with --own and --questions as they are now"
+            )
         launch = launch.model_copy(update={"data": data.absolute()})
     _train(kept_recipe(folder), launch, folder, as_json=as_json)
 
@@ -111,9 +119,14 @@ def chosen_recipe(
             f"{name!r} is a command of unimoer-rag train, so it cannot name a recipe: give the "
             f"file's path (./{name}.yaml), or call the recipe otherwise"
         )
-    recipe = overridden(find_recipe(name), settings or [])
     given = {"start": start, "seed": seed}
-    return recipe.model_copy(update={k: v for k, v in given.items() if v is not None})
+    options = [f"{key}={json.dumps(value)}" for key, value in given.items() if value is not None]
+    return overridden(find_recipe(name), [*(settings or []), *options])
+
+
+def _run_name(recipe: str) -> str:
+    """What a run is called where nobody says: qwen3-0.6b is a name, and its dot no suffix's."""
+    return Path(recipe).name.removesuffix(".yaml").removesuffix(".yml")
 
 
 def own_variant(name: str) -> str:
@@ -132,6 +145,15 @@ def _train(recipe: Recipe, launch: Launch, folder: Path, *, as_json: bool) -> No
             finished, own = done.finished, done
         else:
             finished, own = _on_sets(recipe, launch, folder, watch), None
+    if first_process():
+        _say_end(recipe, folder, finished, own, as_json=as_json)
+    if not finished:
+        raise typer.Exit(INTERRUPTED)
+
+
+def _say_end(
+    recipe: Recipe, folder: Path, finished: bool, own: OwnRun | None, *, as_json: bool
+) -> None:
     checkpoint = folder / "checkpoint"
     if as_json:
         places = {"run": str(folder), "checkpoint": str(checkpoint)}
@@ -145,7 +167,6 @@ def _train(recipe: Recipe, launch: Launch, folder: Path, *, as_json: bool) -> No
             Text(f"interrupted, saved: go on with unimoer-rag train resume {folder}"),
             soft_wrap=True,
         )
-        raise typer.Exit(INTERRUPTED)
 
 
 def _on_sets(recipe: Recipe, launch: Launch, folder: Path, watch: Watch) -> bool:
@@ -155,8 +176,9 @@ def _on_sets(recipe: Recipe, launch: Launch, folder: Path, watch: Watch) -> bool
 
     if launch.data is None:
         raise TrainingError(f"{folder} does not say where its data is: give --data")
-    RunFolder(folder, recipe)  # refused before anything of another run's is overwritten
-    launch.write(folder)
+    if first_process():
+        RunFolder(folder, recipe)  # refused before anything of another run's is overwritten
+        launch.write(folder)
     measures = None
     if launch.validate_sets:
         measures = Validator.find(launch.data, recipe.validation_questions)
@@ -181,7 +203,7 @@ def _on_own(recipe: Recipe, launch: Launch, folder: Path, watch: Watch) -> OwnRu
         documents=launch.own,
         questions=launch.questions,
         output=folder,
-        on_begin=lambda: launch.write(folder),
+        on_begin=lambda: launch.write(folder) if first_process() else None,
         on_progress=watch.progress,
         on_step=watch.step,
         track=launch.track,

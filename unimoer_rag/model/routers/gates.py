@@ -90,7 +90,10 @@ class SoftmaxGate(nn.Module):
 
 
 class TopKGate(nn.Module):
-    """Softmax over the two largest logits, renormalised; the other experts get exactly 0."""
+    """Softmax over the two largest logits, renormalised; the other experts get exactly 0.
+
+    Of equal logits the first count: a choice that other experts in the batch cannot sway.
+    """
 
     k = 2
 
@@ -100,8 +103,9 @@ class TopKGate(nn.Module):
     def forward(self, logits: Tensor, features: Tensor) -> Decision:
         """Weights `[..., E]` from logits `[..., E]`."""
         u = logits.float()
-        kept = u.topk(min(self.k, u.shape[-1]), dim=-1)
-        weights = torch.zeros_like(u).scatter(-1, kept.indices, kept.values.softmax(-1))
+        ordered = u.sort(dim=-1, descending=True, stable=True)
+        values, indices = ordered.values[..., : self.k], ordered.indices[..., : self.k]
+        weights = torch.zeros_like(u).scatter(-1, indices, values.softmax(-1))
         return Decision(weights, logits)
 
 

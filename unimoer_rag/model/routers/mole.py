@@ -81,9 +81,11 @@ class MoleRouter(GatedRouter):
 
     def _resize(self, keep: list[int]) -> None:
         """Keep these experts' entries on both axes; -1 is a new one of zeros."""
-        for at, old in enumerate(self.weight):
-            padded = nn.functional.pad(old.detach(), (0, 0, 0, 1, 0, 1))
-            self.weight[at] = nn.Parameter(padded[keep][:, keep])
+        for at in range(len(self.weight)):
+            self._replace(
+                f"weight.{at}",
+                lambda old: nn.functional.pad(old, (0, 0, 0, 1, 0, 1))[keep][:, keep],
+            )
 
     def forward(self, layer: int, hidden: Tensor, routing: RoutingInput) -> Decision:
         """See `Router.forward`; one decision a row."""

@@ -50,17 +50,17 @@ class RankWiseRouter(Router):
 
     def add_expert(self, rank: int) -> None:
         """See `Router.add_expert`."""
-        w, b = self.weight.detach(), self.bias.detach()
-        new = torch.randn_like(w[:, :1].expand(-1, rank, -1)) * _SPREAD
-        self.weight = nn.Parameter(torch.cat([w, new], dim=1))
-        self.bias = nn.Parameter(torch.cat([b, b.new_zeros(self.n_layers, rank)], dim=1))
+        new = torch.randn(self.n_layers, rank, self.width, device=self.weight.device) * _SPREAD
+        even = self.bias.new_zeros(self.n_layers, rank)
+        self._replace("weight", lambda old: torch.cat([old, new], dim=1))
+        self._replace("bias", lambda old: torch.cat([old, even], dim=1))
         super().add_expert(rank)
 
     def remove_expert(self, at: int) -> None:
         """See `Router.remove_expert`."""
         keep = self._ranks_of(tuple(i for i in range(self.n_experts) if i != at))
-        self.weight = nn.Parameter(self.weight.detach()[:, keep])
-        self.bias = nn.Parameter(self.bias.detach()[:, keep])
+        for name in ("weight", "bias"):
+            self._replace(name, lambda old: old[:, keep])
         super().remove_expert(at)
 
     def _ranks_of(self, experts: tuple[int, ...]) -> list[int]:

@@ -102,9 +102,9 @@ def read_example(
             "it has no scores; expected scores of documents, or pos_scores and neg_scores; or give "
             "the source the format triples"
         )
-    # A passage that comes twice counts where it comes first: a positive is no negative too.
+    # A passage that comes twice counts once, and as an answer if it is one anywhere.
     first: dict[str, _Weight] = {}
-    for found in weighed:
+    for found in sorted(weighed, key=lambda found: not found[2]):
         first.setdefault(found[0], found)
     weighed = list(first.values())
     good = [(text, score) for text, score, answers_it in weighed if answers_it]
@@ -147,6 +147,7 @@ def _contrasted(row: Mapping[str, Any], columns: Mapping[str, str]) -> _Weighed:
     negatives += [
         text
         for key in sorted(filter(_MORE_NEGATIVES.fullmatch, row), key=lambda k: int(k[9:]))
+        if row[key] is not None
         for text in _strings(key, row[key])
     ]
     good, bad = (
@@ -229,13 +230,20 @@ def _numbers(
     if name is None or value == []:
         return None
     numbers = value if isinstance(value, list) else [value]
-    if not all(
-        isinstance(x, int | float) and not isinstance(x, bool) and math.isfinite(x) for x in numbers
-    ):
+    if not all(map(_is_finite, numbers)):
         raise ValueError(f"{name} is {_shown(value)}; expected a list of finite numbers")
     if len(numbers) != n:
         raise ValueError(f"{name} has {len(numbers)} numbers for {n} passages; expected one each")
     return [float(x) for x in numbers]
+
+
+def _is_finite(value: Any) -> bool:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number that no float holds
+        return False
 
 
 def _shown(value: Any) -> str:

@@ -25,7 +25,7 @@ from unimoer_rag.training.data.columns import Example, read_example
 from unimoer_rag.training.data.rows import Rows
 from unimoer_rag.training.data.types import Group, TrainingSet
 
-__all__ = ["group_lengths", "open_rows", "read_rows"]
+__all__ = ["group_lengths", "has_negatives", "open_rows", "read_rows"]
 
 T = TypeVar("T")
 
@@ -72,6 +72,13 @@ def group_lengths(source: TrainingSet) -> Sequence[int]:
     if isinstance(source.groups, _Groups):
         return source.groups.lengths  # type: ignore[return-value]  # an array of them
     return [len(group.query) + len(source.texts[group.positive]) for group in source.groups]
+
+
+def has_negatives(source: TrainingSet) -> bool:
+    """Whether some group has a passage that does not answer."""
+    if isinstance(source.groups, _Groups):
+        return source.groups.has_negatives
+    return any(group.negatives for group in source.groups)
 
 
 def read_rows(rows: Rows, at: int, read: Callable[[dict[str, Any]], T]) -> T:
@@ -200,6 +207,11 @@ class _Groups(Sequence[Group]):
     def lengths(self) -> NDArray[np.int32]:
         """Characters of each group's query and positive, int32 `[n]`."""
         return self._index.lengths
+
+    @property
+    def has_negatives(self) -> bool:
+        """Some row has a passage that does not answer."""
+        return bool((np.diff(self._index.begins) > self._index.n_positives).any())
 
     def __len__(self) -> int:
         return len(self._index.lengths)

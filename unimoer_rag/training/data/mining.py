@@ -102,7 +102,8 @@ def hard_negatives(
     """
     limits = [float("inf")]
     if config.ceiling is not None:
-        limits.append(positive - (1 - config.ceiling) * abs(positive))
+        found = positive > -float("inf")  # a share of infinity is no limit
+        limits.append(positive - (1 - config.ceiling) * abs(positive) if found else positive)
     if config.margin is not None:
         limits.append(positive + config.margin)
     others = [(p, s) for p, s in zip(ranked, scores, strict=True) if p >= 0 and p not in relevant]

@@ -59,6 +59,7 @@ def own_datasets(
     split: Split,
     name: str = "own",
     held_out: float = _HELD_OUT,
+    but_not: Path | None = None,
 ) -> OwnData:
     """Make data sets of a folder of documents and a file of questions.
 
@@ -71,6 +72,7 @@ def own_datasets(
         held_out: share of the questions that the development set gets, at least one of them. Which
             ones is decided by their words alone, so a question that is asked twice is on one side,
             and adding questions moves few.
+        but_not: a folder whose files are no documents: that of the run, where it lies in `folder`.
 
     Raises:
         ReadError: nothing at `folder` can be read.
@@ -81,7 +83,12 @@ def own_datasets(
         raise InputError(f"held_out is {held_out}: expected a share between 0 and 1, such as 0.1")
     asked = list(read_questions(questions))
     found = scan(folder)
-    others = tuple(f for f in found.files if f[1].resolve() != questions.resolve())
+    left_out = {questions.resolve()} | ({but_not.resolve()} if but_not is not None else set())
+    others = tuple(
+        (source, path)
+        for source, path in found.files
+        if left_out.isdisjoint([path.resolve(), *path.resolve().parents])
+    )
     unreadable: list[Problem] = []
     documents = list(replace(found, files=others).documents(on_error=unreadable.append))
     corpus = {p.id: p for document in documents for p in split(document)}
@@ -106,7 +113,7 @@ def own_datasets(
     kept = {d: Document(p.text, d, p.title, p.metadata) for d, p in corpus.items()}
 
     def part(which: str, *, dev: bool) -> BeirDataset:
-        chosen = [p for p in placed.values() if (p.question.text.lower() in held) == dev]
+        chosen = [p for p in placed.values() if (_words(p.question.text) in held) == dev]
         return BeirDataset(
             name=name,
             split=which,
@@ -148,9 +155,14 @@ def _place(qid: str, item: Asked, ids: Sequence[str], corpus: Mapping[str, Passa
 
 
 def _held_out(questions: Iterable[str], share: float) -> set[str]:
-    """The words, in lower case, that are held out; none where there are not two to part."""
+    """The questions, by `_words`, that are held out; none where there are not two to part."""
     texts = sorted(
-        {text.lower() for text in questions},
+        set(map(_words, questions)),
         key=lambda text: hashlib.sha256(text.encode(errors="surrogatepass")).digest(),
     )
     return set(texts[: min(max(1, round(share * len(texts))), len(texts) - 1)])
+
+
+def _words(question: str) -> str:
+    """What makes two questions one: their words in lower case, however they are spaced."""
+    return " ".join(question.lower().split())

@@ -1,6 +1,7 @@
 """A user's questions, and the passages that they mean.
 
-The questions are a JSONL file, or a CSV file with a header, of these columns:
+The questions are a JSONL file, or a CSV file with a header, of these columns; either may be packed
+(`.gz`):
 
 | column | holds |
 |---|---|
@@ -50,7 +51,8 @@ def read_questions(path: Path) -> Iterator[tuple[int, Asked]]:
     Raises:
         DataError: the file cannot be read, is empty, or a row is malformed.
     """
-    rows = _csv_rows(path) if path.suffix.lower() == ".csv" else json_rows(path)
+    is_csv = path.name.lower().endswith((".csv", ".csv.gz"))
+    rows = _csv_rows(path) if is_csv else json_rows(path)
     n = 0
     for n, (line, row) in enumerate(rows, start=1):  # noqa: B007
         yield line, _read(row, path, line)
@@ -61,19 +63,29 @@ def read_questions(path: Path) -> Iterator[tuple[int, Asked]]:
 def _csv_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     with reading(path), open_text(path, newline="") as file:
         rows = csv.DictReader(file)
-        if "question" not in (rows.fieldnames or ()):
-            raise malformed(
-                path,
-                1,
-                f"the columns {', '.join(rows.fieldnames or ()) or 'none'}",
-                "a header "
-                "with question and, of each, answer, source and passage where there are any",
-            )
+        line = 1  # where a row begins: a quoted cell may go over several lines
         try:
+            if "question" not in (rows.fieldnames or ()):
+                raise malformed(
+                    path,
+                    1,
+                    f"the columns {', '.join(rows.fieldnames or ()) or 'none'}",
+                    "a header "
+                    "with question and, of each, answer, source and passage where there are any",
+                )
+            line = rows.line_num + 1
             for row in rows:
-                yield rows.line_num, row
+                if None in row:
+                    raise malformed(
+                        path,
+                        line,
+                        f"more cells than the header has: {row[None]!r}",  # type: ignore[index]
+                        'cells with a comma in quotes, "like, this"',
+                    )
+                yield line, row
+                line = rows.line_num + 1
         except csv.Error as error:
-            raise malformed(path, rows.line_num, str(error), "comma-separated values") from error
+            raise malformed(path, line, str(error), "comma-separated values") from error
 
 
 def _read(row: Mapping[str, Any], path: Path, line: int) -> Asked:

@@ -57,10 +57,18 @@ class ReadSource:
         self._dataset = dataset
         self._unanswerable, self._crop, self._crop_words = unanswerable, crop, crop_words
         self._questions = [
-            q for q in dataset.questions if q.answers and q.context in dataset.corpus
+            q
+            for q in dataset.questions
+            if q.answers
+            and q.context in dataset.corpus
+            # Else its passage would be learnt as one that does not answer it.
+            and any(a and a in dataset.corpus[q.context or ""].text for a in q.answers)
         ]
         if not self._questions:
-            raise DataError(f"{dataset.name}: no question has answers and a context to read")
+            raise DataError(
+                f"{dataset.name}: no question has answers and a context in which one stands; "
+                "expected them word for word, in the same case"
+            )
         self._article: dict[str, list[str]] = defaultdict(list)
         for document in dataset.corpus.values():
             self._article[document.title].append(document.text)

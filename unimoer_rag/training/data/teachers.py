@@ -74,7 +74,9 @@ def score_groups(
     for group in source.groups:
         digest.update(json.dumps(asdict(replace(group, scores=()))).encode())
         for place in (group.positive, *group.negatives):
-            digest.update(hashlib.sha256(source.texts[place].encode()).digest())
+            digest.update(
+                hashlib.sha256(source.texts[place].encode(errors="surrogatepass")).digest()
+            )
 
     def score() -> list[Group]:
         scored = []

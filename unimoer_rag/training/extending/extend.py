@@ -31,6 +31,9 @@ __all__ = ["Addition", "Extended", "Kind", "changed_tasks", "extend", "task_outp
 
 Kind = Literal["classification", "reading", "ranking"]
 
+# What a recipe has other meanings for: a rate of all that is called so, a group of losses.
+_RESERVED = ("default", "router", "heads", "routing")
+
 # Examples a step, by kind: a ranking group is nine texts, a reading example a passage.
 _SIZES: Mapping[str, int] = {"classification": 16, "reading": 8, "ranking": 4}
 
@@ -67,12 +70,21 @@ class Addition:
     def __post_init__(self) -> None:
         if self.kind not in _SIZES:
             raise InputError(f"unknown kind {self.kind!r}: expected one of {', '.join(_SIZES)}")
+        if self.name in _RESERVED:
+            raise InputError(
+                f"{self.name!r} cannot be the name of an expert to train: expected another than "
+                f"{', '.join(_RESERVED)}"
+            )
         if not 0 < self.dev_share < 1:
             raise InputError(f"dev_share is {self.dev_share}: expected a share between 0 and 1")
-        if self.steps < 1 or (self.size is not None and self.size < 1) or not self.rate > 0:
+        if self.steps < 1 or (self.size is not None and self.size < 1) or not _usable(self.rate):
             raise InputError(
                 f"steps {self.steps}, size {self.size}, rate {self.rate}: expected numbers above 0"
             )
+
+
+def _usable(rate: float) -> bool:
+    return 0 < rate < float("inf")  # NaN fails this too
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,11 +178,17 @@ def extend(
 
 
 def _recipe(addition: Addition, model: UniMoER, spec: ExpertSpec, lesson: Lesson) -> Recipe:
-    """What the trainer and its folder go by; other data or another checkpoint is another recipe."""
+    """What the trainer and its folder go by: where any of it differs, no run is resumed.
+
+    The held-out share is part of it, since a run with another has learnt what would be held out.
+    """
     rates = {"default": 0.0, addition.name: addition.rate, f"heads.{addition.name}": addition.rate}
     return Recipe(
         name=f"add-{addition.name}",
-        description=f"checkpoint {model.checkpoint_digest}, data {lesson.digest}",
+        description=(
+            f"checkpoint {model.checkpoint_digest}, data {lesson.digest}, "
+            f"held out {addition.dev_share!r}"
+        ),
         backbone=model.backbone_name,
         seed=addition.seed,
         experts={addition.name: ExpertConfig.of(spec)},

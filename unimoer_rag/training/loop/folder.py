@@ -168,24 +168,26 @@ class RunFolder:
     ) -> int:
         """Bring back the saved state, if there is one, and return its step.
 
-        The log loses the lines of steps that will be done again.
-
         Raises:
             TrainingError: the state is damaged or of another model.
         """
         step, kept = self._read()
         if kept:
-            missing = [name for name in named if f"parameter/{name}" not in kept]
-            if missing:
-                raise self._damaged(f"it lacks {missing[0]!r}")
+            for name, parameter in named.items():
+                tensor = kept.get(f"parameter/{name}")
+                if tensor is None:
+                    raise self._damaged(f"it lacks {name!r}")
+                if tensor.shape != parameter.shape:  # copying could broadcast it
+                    raise self._damaged(
+                        f"{name!r} has the shape {tuple(tensor.shape)} in it, the model "
+                        f"{tuple(parameter.shape)}"
+                    )
             for name, parameter in named.items():
                 _bring_back(name, parameter, kept, optimizer, step)
             for at, schedule in enumerate(schedules):
                 mark = f"schedule/{at}/"
                 own = {k.removeprefix(mark): t for k, t in kept.items() if k.startswith(mark)}
                 schedule.load(own)
-        if self._writes:
-            self._trim_log(step)
         return step
 
     def _read(self) -> tuple[int, dict[str, Tensor]]:
@@ -201,11 +203,22 @@ class RunFolder:
     def _damaged(self, why: str) -> TrainingError:
         return TrainingError(f"{self._state} is damaged ({why}): delete it to start the run again")
 
-    def _trim_log(self, step: int) -> None:
-        if not self._log.is_file():
+    def trim_log(self, step: int) -> None:
+        """Take the lines of steps that will be done again out of the log.
+
+        For the run that has the folder (`taken`): another's lines would be lost.
+
+        Raises:
+            TrainingError: it cannot be written.
+        """
+        if not self._writes or not self._log.is_file():
             return
-        lines = self._log.read_text(encoding="utf-8").splitlines()
-        write_file(self._log, "".join(f"{line}\n" for line in lines if _step_of(line) <= step))
+        lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
+        kept = "".join(f"{line}\n" for line in lines if _step_of(line) <= step)
+        try:
+            write_file(self._log, kept)
+        except OSError as error:
+            raise _unwritable(self._log, error) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +283,7 @@ def _reports(log: Path) -> list[dict[str, Any]]:
     """The log's whole lines."""
     if not log.is_file():
         return []
-    lines = log.read_text(encoding="utf-8").splitlines()
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     return [json.loads(line) for line in lines if _step_of(line) < float("inf")]
 
 

@@ -98,9 +98,8 @@ class Forwards:
             (asked.balance, asked.sparsity, asked.entropy, asked.dynmole)
         ):
             return {}
-        tasks = [row.task for row in batch.rows]
-        allowed = torch.tensor([[e in task.experts for e in states.experts] for task in tasks])
-        allowed = allowed.to(batch.mask.device)
+        allowed = self._allowed(batch, states)
+        known = [at for at, d in enumerate(states.routing) if d.logits is not None]
         found: dict[str, Tensor] = {}
         if asked.balance:
             balance = losses.load_balance(states.weights, allowed, mask=batch.mask)
@@ -108,7 +107,7 @@ class Forwards:
         if asked.sparsity:
             logits = [d.logits for d in states.routing if d.logits is not None]
             lam = [d.lam for d in states.routing if d.lam is not None]
-            sparsity = losses.sparsity(logits, lam, allowed, k=asked.active, mask=batch.mask)
+            sparsity = losses.sparsity(logits, lam, allowed[known], k=asked.active, mask=batch.mask)
             found["routing/sparsity"] = asked.sparsity * share * sparsity
         if asked.entropy:
             entropy = losses.entropy(
@@ -116,15 +115,23 @@ class Forwards:
             )
             found["routing/entropy"] = asked.entropy * share * entropy
         if asked.dynmole:
-            known = [d for d in states.routing if d.logits is not None]
             auxiliary = losses.dynmole(
-                [d.logits for d in known if d.logits is not None],
-                [d.weights for d in known],
-                allowed,
+                [d.logits for d in states.routing if d.logits is not None],
+                [states.weights[at] for at in known],
+                allowed[known],
                 mask=batch.mask,
             )
             found["routing/dynmole"] = asked.dynmole * share * auxiliary
         return found
+
+    def _allowed(self, batch: Batch, states: States) -> Tensor:
+        """What each row may use where a layer has it, bool `[layers, rows, experts]`."""
+        tasks = [row.task for row in batch.rows]
+        own = torch.tensor([[e in task.experts for e in states.experts] for task in tasks])
+        specs = [self._model.experts[e] for e in states.experts]
+        layers = range(len(states.routing))
+        present = torch.tensor([[spec.in_layer(at) for spec in specs] for at in layers])
+        return (own & present.unsqueeze(1)).to(batch.mask.device)
 
 
 def _in_batches(plan: list[list[int]], n: int) -> list[list[int]]:

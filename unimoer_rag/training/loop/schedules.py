@@ -31,7 +31,7 @@ class Schedule(Protocol):
         """
 
     def after_update(self, step: int) -> None:
-        """The optimizer has made its step."""
+        """The step is over; where no objective had its turn, without a backward."""
 
     def state(self) -> dict[str, Tensor]:
         """What a resumed run needs."""

@@ -22,6 +22,7 @@ from unimoer_rag.model.checkpoint import parameters_by_name
 from unimoer_rag.model.readout import Output
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.training.loop import grad_cache
+from unimoer_rag.training.loop.fit import check_fit
 from unimoer_rag.training.loop.folder import RunFolder
 from unimoer_rag.training.loop.forwards import Forwards, Pass, learning, seeded
 from unimoer_rag.training.loop.gradients import Gradients
@@ -38,9 +39,6 @@ from unimoer_rag.training.recipe import Recipe
 __all__ = ["StepReport", "Trainer"]
 
 StepReport = dict[str, Any]
-
-# Routers whose decisions have no logits over experts.
-_WITHOUT_LOGITS = ("switch", "similarity", "rank-wise")
 
 
 class Trainer:
@@ -70,17 +68,7 @@ class Trainer:
         processes: Processes | None = None,
         track: Track | None = None,
     ) -> None:
-        if recipe.routing.sparsity and model.gate_kind != "sparsegen":
-            raise TrainingError(
-                f"routing.sparsity: the gate {model.gate_kind!r} predicts no sparsity, expected "
-                "the gate 'sparsegen' or no sparsity loss"
-            )
-        asked = recipe.routing.sparsity or recipe.routing.dynmole
-        if asked and model.router_kind in _WITHOUT_LOGITS:
-            raise TrainingError(
-                f"routing: the router {model.router_kind!r} has no logits over experts, expected "
-                "another router, or neither sparsity nor dynmole"
-            )
+        check_fit(model, recipe)
         self.model, self.recipe = model, recipe
         self._schedules = tuple(schedules)
         self._processes = processes or Processes()
@@ -134,6 +122,7 @@ class Trainer:
         """
         last = self.recipe.optimizer.steps
         with interruptible() as interrupted, self.folder.taken(), self._tracked():
+            self.folder.trim_log(self.step)
             while self.step < last and not self._processes.any(interrupted()):
                 report = self.train_step(objectives)
                 self._validate(report, on_validate)
@@ -211,6 +200,8 @@ class Trainer:
         gradients.settle(config.conflicts, seed=step)
         if tokens:  # else no objective had its turn
             report["norm"] = self._update(rate, routing)
+        for schedule in self._schedules:
+            schedule.after_update(step)
         self.step += 1
         report["routing"] = routing.by_task()
         report["seconds"] = round(time.perf_counter() - started, 3)
@@ -293,18 +284,17 @@ class Trainer:
         """Clip, and one step of the optimizer; the norm of the gradient before clipping."""
         # Before the update: it would spread what is not finite to every parameter, and then
         # there would be nothing good left to save.
-        norm = get_total_norm([p.grad for p in self._trained if p.grad is not None]).item()
-        self._check_finite("gradient", norm)
+        norm = get_total_norm([p.grad for p in self._trained if p.grad is not None])
+        self._check_finite("gradient", norm.item())
         for schedule in self._schedules:
             schedule.after_backward(self.step, routing.by_expert())
         for group in self._optimizer.param_groups:
             group["lr"] = group["peak"] * rate
-        clip_grad_norm_(self._trained, self.recipe.optimizer.clip)
+        # Again: what a schedule withholds is not clipped, nor reported.
+        norm = clip_grad_norm_(self._trained, self.recipe.optimizer.clip)
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
-        for schedule in self._schedules:
-            schedule.after_update(self.step)
-        return round(norm, 5)
+        return round(norm.item(), 5)
 
     def _check_finite(self, what: str, value: float) -> None:
         if abs(value) < float("inf"):  # NaN fails this too

@@ -149,6 +149,10 @@ class _Objective(Part):
         if self.proportions and len(self.proportions) < len(self.sources):
             missing = sorted(set(self.sources) - set(self.proportions))
             raise ValueError(f"proportions: expected a share for {', '.join(missing)} too")
+        if self.proportions and self.sampling_temperature != 1:
+            raise ValueError(
+                "sampling_temperature: acts on sizes, not on proportions, leave one of them out"
+            )
         return self
 
 
@@ -164,6 +168,14 @@ class Contrastive(_Objective):
     dimensions: dict[int, Annotated[float, Field(gt=0)]] = Field(
         default={}, description="Matryoshka: weight of the contrast at each smaller size"
     )
+
+    @model_validator(mode="after")
+    def _cut_contrast(self) -> Self:
+        if any(size < 1 for size in self.dimensions):
+            raise ValueError(f"dimensions: {min(self.dimensions)}, expected sizes from 1 on")
+        if self.dimensions and not any(isinstance(term, InfoNce) for term in self.losses):
+            raise ValueError("dimensions: act on the loss info-nce, add it or leave them out")
+        return self
 
 
 class Ranking(_Objective):

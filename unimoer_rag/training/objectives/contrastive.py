@@ -89,10 +89,12 @@ class ContrastiveObjective:
         def loss(outputs: list[Any], frozen: list[Any]) -> Losses:
             batch = _Batch(outputs, groups, own_columns, masked)
             still = _Batch(frozen, groups, own_columns, masked) if frozen else None
-            return {
-                f"{self.name}/{term.kind}": term.weight * self._term(term, batch, still, scores)
-                for term in self._settings.losses
-            }
+            found: Losses = {}
+            for term in self._settings.losses:  # two may be of a kind
+                name = f"{self.name}/{term.kind}"
+                value = term.weight * self._term(term, batch, still, scores)
+                found[name] = found[name] + value if name in found else value
+            return found
 
         return Draw(rows, anchored=self._anchored, loss=loss)
 

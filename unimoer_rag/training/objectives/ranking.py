@@ -15,7 +15,7 @@ from unimoer_rag.training.data.groups import group_lengths
 from unimoer_rag.training.data.types import Group, TrainingSet
 from unimoer_rag.training.objectives import config
 from unimoer_rag.training.objectives.order import Order
-from unimoer_rag.training.objectives.terms import check_teacher, group_loss
+from unimoer_rag.training.objectives.terms import check_negatives, check_teacher, group_loss
 from unimoer_rag.training.objectives.types import Draw, Losses
 
 __all__ = ["RankingObjective"]
@@ -32,7 +32,7 @@ class RankingObjective:
         seed: of the draws.
 
     Raises:
-        DataError: a loss needs a teacher's scores that a data set has not.
+        DataError: a data set has no negatives, or not the teacher's scores that a loss needs.
     """
 
     def __init__(
@@ -44,6 +44,7 @@ class RankingObjective:
         *,
         seed: int,
     ) -> None:
+        check_negatives(name, sets.values())
         check_teacher(name, settings.losses, sets.values())
         self.name, self.every = name, settings.every
         self._model, self._sets, self._settings, self._seed = model, sets, settings, seed
@@ -85,7 +86,9 @@ class RankingObjective:
                 at = end
                 for term in self._settings.losses:
                     totals[term.kind].append(group_loss(term, logits, scores, still))
-            return {f"{self.name}/{k}": torch.stack(v).mean() for k, v in totals.items()}
+            # The mean over groups; terms of one kind add up.
+            n = len(groups)
+            return {f"{self.name}/{k}": torch.stack(v).sum() / n for k, v in totals.items()}
 
         return Draw(rows, anchored=self._anchored, loss=loss)
 

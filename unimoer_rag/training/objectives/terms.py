@@ -10,10 +10,11 @@ from torch import Tensor
 
 from unimoer_rag.errors import DataError
 from unimoer_rag.training import losses
+from unimoer_rag.training.data.groups import has_negatives
 from unimoer_rag.training.data.types import TrainingSet
 from unimoer_rag.training.objectives import config
 
-__all__ = ["check_teacher", "group_loss"]
+__all__ = ["check_negatives", "check_teacher", "group_loss"]
 
 _TAUGHT = (config.MarginMse, config.Kl, config.Cprd)
 
@@ -67,4 +68,18 @@ def check_teacher(
             raise DataError(
                 f"objectives.{name}: the loss {taught[0]!r} learns from a teacher, and "
                 f"{source.name} has no scores: use a data set of scored groups, or mining.teacher"
+            )
+
+
+def check_negatives(name: str, sets: Iterable[TrainingSet]) -> None:
+    """Refuse to rank where there is nothing to rank: a positive alone teaches nothing.
+
+    Raises:
+        DataError: names the objective and the data set.
+    """
+    for source in sets:
+        if not has_negatives(source):
+            raise DataError(
+                f"objectives.{name}: no query of {source.name} has a passage that does not answer, "
+                "to rank below the one that does: add negatives, or mine: true to the source"
             )
