@@ -16,15 +16,28 @@ HEAVY = ("torch", "transformers", "qdrant_edge", "qdrant_client", "ir_measures",
 def test_help_lists_the_commands(run: Command) -> None:
     result = run("--help")
     assert result.exit_code == 0
-    for name in ("index", "search", "ask", "eval", "train", "info"):
+    for name in ("index", "search", "ask", "eval", "train", "experts", "study", "info"):
         assert name in result.stdout
 
 
-@pytest.mark.parametrize("name", ["index", "search", "ask", "eval", "train", "info"])
-def test_every_command_has_help(run: Command, name: str) -> None:
-    result = run(name, "--help")
+@pytest.mark.parametrize(
+    "command",
+    ["index", "search", "ask", "eval", "info"]
+    + [f"train {name}" for name in ("run", "resume", "ls", "show", "validate")]
+    + [f"experts {name}" for name in ("list", "add")]
+    + ["study ls", "study run"],
+)
+def test_every_command_has_help(run: Command, command: str) -> None:
+    result = run(*command.split(), "--help")
     assert result.exit_code == 0
     assert "--json" in result.stdout
+
+
+@pytest.mark.parametrize("group", ["train", "experts", "study"])
+def test_a_group_tells_its_commands(run: Command, group: str) -> None:
+    result = run(group, "--help")
+    assert result.exit_code == 0
+    assert "Commands" in result.stdout
 
 
 def test_version(run: Command) -> None:
