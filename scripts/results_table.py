@@ -18,6 +18,7 @@ from unimoer_rag.evaluation.results import Result, load_result
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"
+STUDIES = "studies"
 PAGES = (ROOT / "README.md", ROOT / "unimoer_rag/checkpoints/unimoer-minilm/README.md")
 
 BENCHES = ("sharing", "concurrency")
@@ -37,6 +38,8 @@ def load(folder: Path = RESULTS) -> Results:
     """Every result under a folder."""
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for path in sorted(folder.glob("*/*.json")):
+        if path.parent.name == STUDIES:
+            continue  # not of one data set; scripts/generate_study_docs.py tells them
         if path.stem.endswith(tuple(VARIANTS)):
             continue
         result = json.loads(path.read_text(encoding="utf-8"))
