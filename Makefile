@@ -2,7 +2,7 @@
 # make test        lint, types and the whole suite, offline once everything is installed
 # make frameworks  the frameworks' tests with the lowest and highest versions declared
 # make vllm        the tests of a real vLLM server, in an environment of its own (.vllm, 3 GB)
-# make docs        write docs/cli.md and the results tables anew
+# make docs        write the generated pages and tables anew
 #
 # Python 3.11 or later: make demo PYTHON=python3.12
 
@@ -32,6 +32,8 @@ test: $(VENV)/.dev
 
 docs: $(VENV)/.dev
 	$(BIN)/python scripts/generate_cli_docs.py
+	$(BIN)/python scripts/generate_recipe_docs.py
+	$(BIN)/python scripts/generate_study_docs.py
 	$(BIN)/python scripts/results_table.py
 
 frameworks: $(VENV)/.dev
