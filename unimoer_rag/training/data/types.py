@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -27,6 +28,14 @@ class Group:
     negatives: tuple[int, ...]
     scores: tuple[float, ...] = ()
     answers: tuple[str, ...] = ()
+
+    def drawn(self, n: int, rng: random.Random) -> tuple[list[int], tuple[float, ...]]:
+        """The positive and at most n of the negatives, with their scores where there are any."""
+        chosen = sorted(rng.sample(range(len(self.negatives)), min(n, len(self.negatives))))
+        places = [self.positive, *(self.negatives[i] for i in chosen)]
+        if not self.scores:
+            return places, ()
+        return places, (self.scores[0], *(self.scores[1 + i] for i in chosen))
 
 
 @dataclass(frozen=True, slots=True)

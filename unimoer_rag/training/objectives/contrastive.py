@@ -11,7 +11,6 @@ from torch import Tensor
 
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.training import losses
-from unimoer_rag.training.data.groups import group_lengths
 from unimoer_rag.training.data.types import Group, TrainingSet
 from unimoer_rag.training.objectives import config
 from unimoer_rag.training.objectives.order import Order
@@ -52,12 +51,7 @@ class ContrastiveObjective:
         self._model, self._sets, self._settings, self._seed = model, sets, settings, seed
         self._task = model.task(settings.task)
         self._anchored = any(isinstance(term, config.Anchor) for term in settings.losses)
-        self._order = Order(
-            settings,
-            {name: len(source.groups) for name, source in sets.items()},
-            seed=f"{name}-{seed}",
-            lengths=lambda source: group_lengths(sets[source]),
-        )
+        self._order = Order.of_groups(settings, sets, seed=f"{name}-{seed}")
 
     def draw(self, index: int) -> Draw:
         """`size` queries of the data set whose turn it is, with their passages."""
@@ -65,13 +59,8 @@ class ContrastiveObjective:
         source, items = self._order.draw(index)
         chosen = self._sets[source]
         groups = [chosen.groups[item] for item in items]
-        drawn = [
-            rng.sample(range(len(g.negatives)), min(self._settings.negatives, len(g.negatives)))
-            for g in groups
-        ]
-        places = [
-            [g.positive, *(g.negatives[i] for i in n)] for g, n in zip(groups, drawn, strict=True)
-        ]
+        drawn = [group.drawn(self._settings.negatives, rng) for group in groups]
+        places, scores = [own for own, _ in drawn], [taught for _, taught in drawn]
         documents = sorted({place for own in places for place in own})
         column = {place: at for at, place in enumerate(documents)}
         own_columns = [[column[place] for place in own] for own in places]
@@ -79,10 +68,6 @@ class ContrastiveObjective:
         masked = torch.tensor(
             [[d in g.relevant and d != g.positive for d in documents] for g in groups]
         )
-        scores = [
-            (g.scores[0], *(g.scores[1 + i] for i in n)) if g.scores else ()
-            for g, n in zip(groups, drawn, strict=True)
-        ]
         rows = self._model.rows.single([g.query for g in groups], self._task, "query")
         rows += self._model.rows.single([chosen.texts[d] for d in documents], self._task)
 

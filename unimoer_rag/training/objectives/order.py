@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from unimoer_rag.training.data.groups import group_lengths
 from unimoer_rag.training.data.sampling import LengthGroups, SetSampler, set_weights, shuffled
+from unimoer_rag.training.data.types import TrainingSet
 from unimoer_rag.training.objectives.config import ObjectiveConfig
 
 __all__ = ["Order"]
@@ -38,6 +40,18 @@ class Order:
             self._grouped = {
                 name: LengthGroups(lengths(name), size=settings.size, seed=seed) for name in sizes
             }
+
+    @classmethod
+    def of_groups(
+        cls, settings: ObjectiveConfig, sets: Mapping[str, TrainingSet], *, seed: str
+    ) -> Order:
+        """The order of the groups of some sets, by the lengths of queries and positives."""
+        return cls(
+            settings,
+            {name: len(source.groups) for name, source in sets.items()},
+            seed=seed,
+            lengths=lambda source: group_lengths(sets[source]),
+        )
 
     def draw(self, index: int) -> tuple[str, list[int]]:
         """The data set of a draw, and its items in it."""

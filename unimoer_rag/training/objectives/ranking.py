@@ -11,7 +11,6 @@ from torch import Tensor
 
 from unimoer_rag.model.rows import Row
 from unimoer_rag.model.unimoer import UniMoER
-from unimoer_rag.training.data.groups import group_lengths
 from unimoer_rag.training.data.types import Group, TrainingSet
 from unimoer_rag.training.objectives import config
 from unimoer_rag.training.objectives.order import Order
@@ -53,12 +52,7 @@ class RankingObjective:
         self._anchored = any(isinstance(term, config.Anchor) for term in settings.losses)
         # The head as it starts: the frozen scores to stay near are judged by it throughout.
         self._frozen_head: Any = model.new_head(self._task)
-        self._order = Order(
-            settings,
-            {name: len(source.groups) for name, source in sets.items()},
-            seed=f"{name}-{seed}",
-            lengths=lambda source: group_lengths(sets[source]),
-        )
+        self._order = Order.of_groups(settings, sets, seed=f"{name}-{seed}")
 
     def draw(self, index: int) -> Draw:
         """`size` groups of the data set whose turn it is."""
@@ -96,12 +90,7 @@ class RankingObjective:
         self, chosen: TrainingSet, group: Group, rng: random.Random
     ) -> tuple[str, list[str], tuple[float, ...]]:
         """A query, its positive and negatives, and their scores where there is a teacher."""
-        n = min(self._settings.negatives, len(group.negatives))
-        drawn = sorted(rng.sample(range(len(group.negatives)), n))
-        places = [group.positive, *(group.negatives[i] for i in drawn)]
-        scores: tuple[float, ...] = ()
-        if group.scores:
-            scores = (group.scores[0], *(group.scores[1 + i] for i in drawn))
+        places, scores = group.drawn(self._settings.negatives, rng)
         return group.query, [chosen.texts[place] for place in places], scores
 
     def _logits(self, head: Any, outputs: list[Any]) -> Tensor:
