@@ -14,9 +14,9 @@ from unimoer_rag.errors import DataError
 from unimoer_rag.evaluation.datasets import BeirDataset
 from unimoer_rag.training.data import (
     ReadSource,
+    Sources,
     beir_set,
     find_spans,
-    load_sources,
 )
 from unimoer_rag.training.data.unanswerable import sentences
 
@@ -43,11 +43,11 @@ def test_word_boundaries_are_what_they_are() -> None:
 
 
 def test_sources_are_loaded_by_name(toy_data: Path) -> None:
-    assert load_sources(toy_data, ["toy"])["toy"].split == "train"
+    assert Sources(toy_data).beir("toy").split == "train"
     with pytest.raises(DataError, match="other"):
-        load_sources(toy_data, ["other"])
+        Sources(toy_data).beir("other")
     with pytest.raises(DataError, match="toy inside it"):
-        load_sources(toy_data / "nowhere", ["toy"])
+        Sources(toy_data / "nowhere").beir("toy")
 
 
 def test_a_source_without_contexts_is_refused(toy: BeirDataset) -> None:

@@ -1,6 +1,6 @@
 """Training data: formats, mined negatives, and the order of draws."""
 
-from unimoer_rag.training.data.beir import beir_set, load_sources
+from unimoer_rag.training.data.beir import beir_set
 from unimoer_rag.training.data.config import Mining, SourceConfig
 from unimoer_rag.training.data.groups import group_lengths
 from unimoer_rag.training.data.mining import mine
@@ -36,7 +36,6 @@ __all__ = [
     "beir_set",
     "find_spans",
     "group_lengths",
-    "load_sources",
     "mine",
     "own_datasets",
     "score_groups",

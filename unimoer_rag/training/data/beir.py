@@ -4,26 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from unimoer_rag.errors import DataError
-from unimoer_rag.evaluation.datasets import BeirDataset, load_beir
+from unimoer_rag.evaluation.datasets import BeirDataset
 from unimoer_rag.retrieval.types import Document
 from unimoer_rag.training.data.types import Group, TrainingSet
 
-__all__ = ["beir_set", "load_sources"]
-
-
-def load_sources(folder: Path, names: Sequence[str]) -> dict[str, BeirDataset]:
-    """The training split of each named data set under a folder.
-
-    Raises:
-        DataError: the folder or one of the data sets is missing or malformed.
-    """
-    if not folder.is_dir():
-        raise DataError(f"no data folder at {folder}: expected {', '.join(names)} inside it")
-    return {name: load_beir(folder / name, "train") for name in names}
+__all__ = ["beir_set"]
 
 
 def beir_set(dataset: BeirDataset) -> TrainingSet:

@@ -15,7 +15,7 @@ import numpy as np
 from unimoer_rag.files import write_file
 from unimoer_rag.model.loading import load_own
 from unimoer_rag.model.unimoer import UniMoER
-from unimoer_rag.training.data import load_sources
+from unimoer_rag.training.data import Sources
 from unimoer_rag.training.extending.extend import Addition, Extended, extend
 from unimoer_rag.training.studies.analyses.subject import Subject
 from unimoer_rag.training.studies.measuring import Values, measure
@@ -68,9 +68,9 @@ def write_origins(data: Path, sources: tuple[str, ...], path: Path) -> Path:
         sources: their names.
         path: the file to write.
     """
-    rows = []
-    for name, dataset in load_sources(data, sources).items():
-        questions = [question.text for question in dataset.questions]
+    rows, opened = [], Sources(data)
+    for name in sources:
+        questions = [question.text for question in opened.beir(name).questions]
         random.Random(name).shuffle(questions)
         rows += [{"text": text, "label": name} for text in questions[:_OF_EACH]]
     write_file(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
