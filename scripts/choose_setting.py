@@ -3,6 +3,7 @@
     python scripts/choose_setting.py strength --checkpoint runs/minilm/checkpoint --data DIR \
         --output OUT_CHECKPOINT --json OUT_JSON
     python scripts/choose_setting.py feedback --tasks rerank ...
+    python scripts/choose_setting.py coverage --tasks rerank ...
 
 Every development set under DIR (split `dev`) is shrunken alike for all values, so that the sweep
 takes minutes. The value with the best macro nDCG@10 wins; for the strength of the experts, among
@@ -25,7 +26,7 @@ from unimoer_rag.training.validate import shrink
 
 
 def main(
-    setting: Annotated[str, typer.Argument(help="strength or feedback.")],
+    setting: Annotated[str, typer.Argument(help="strength, feedback or coverage.")],
     checkpoint: Annotated[str, typer.Option(help="The trained checkpoint.")],
     data: Annotated[Path, typer.Option(help="Folder of the development sets.")],
     output: Annotated[Path, typer.Option(help="Where the checkpoint with its settings goes.")],

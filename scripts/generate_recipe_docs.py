@@ -66,6 +66,8 @@ MEANINGS = {
     "TaskConfig.max_tokens": "longer texts are cut",
     "TaskConfig.abstain": "a reader gives no answer where that is at least this probable",
     "TaskConfig.feedback": "share of pseudo-relevance feedback in a reranking; `late` alone",
+    "TaskConfig.coverage": "how well a document must cover the query to be trusted in it: where "
+    "trust begins and where it is whole; `[0, 0]` trusts all",
     "TaskConfig.dimensions": "smaller sizes that embeddings may be cut to (Matryoshka)",
     "TaskConfig.labels": "classes of the head `class`",
     "Contrastive.losses": "terms of the sum, by kind",

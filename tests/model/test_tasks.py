@@ -24,7 +24,12 @@ def test_tasks_are_values() -> None:
 
 
 @pytest.mark.parametrize(
-    "task", [*DEFAULT_TASKS, replace(RERANK, feedback=0.25), replace(READ, abstain=0.3)]
+    "task",
+    [
+        *DEFAULT_TASKS,
+        replace(RERANK, feedback=0.25, coverage=(0.3, 0.6)),
+        replace(READ, abstain=0.3),
+    ],
 )
 def test_a_task_survives_its_configuration(task: Task) -> None:
     assert TaskConfig.model_validate_json(_config(task).model_dump_json()).task() == task
@@ -39,6 +44,7 @@ def _config(task: Task) -> TaskConfig:
         max_tokens=task.max_tokens,
         abstain=task.abstain,
         feedback=task.feedback,
+        coverage=task.coverage,
     )
 
 
@@ -52,6 +58,10 @@ def _config(task: Task) -> TaskConfig:
         ({"max_tokens": 4}, "keeps 4 tokens: expected at least 16"),
         ({"head": "late", "feedback": 1.0}, "feedback 1.0: expected a share from 0 to below 1"),
         ({"head": "late", "feedback": float("nan")}, "feedback nan"),
+        ({"head": "late", "coverage": (0.6, 0.4)}, r"coverage \(0.6, 0.4\): expected two"),
+        ({"head": "cross", "coverage": (0.3, 0.4)}, "head 'cross' and the coverage"),
+        ({"head": "late", "coverage": (0.0, float("nan"))}, "coverage"),
+        ({"head": "late", "coverage": (-0.1, 0.4)}, "coverage"),
         ({"head": "cross", "feedback": 0.2}, "head 'cross' and the feedback 0.2"),
         ({"abstain": 1.5}, "abstains at 1.5: expected a probability"),
     ],

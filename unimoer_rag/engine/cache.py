@@ -7,7 +7,7 @@ from array import array
 from collections import OrderedDict
 from typing import Any
 
-from unimoer_rag.model.heads import LateState
+from unimoer_rag.model.late import LateState
 from unimoer_rag.model.rows import Row
 
 __all__ = ["StateCache"]

@@ -46,6 +46,7 @@ class TaskConfig(_Frozen):
     max_tokens: int = Field(default=256, ge=MIN_TOKENS)
     abstain: float = Field(default=0.5, ge=0, le=1)
     feedback: float = Field(default=0.0, ge=0, lt=1)
+    coverage: tuple[float, float] = (0.0, 0.0)
     dimensions: tuple[int, ...] = ()
     labels: tuple[str, ...] = ()
 

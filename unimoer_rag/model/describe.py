@@ -54,7 +54,11 @@ def describe(model: UniMoER) -> dict[str, Any]:
                 "head": task.head,
                 "experts": list(task.experts),
                 "strength": task.strength,
-                **({"feedback": task.feedback} if task.head == "late" else {}),
+                **(
+                    {"feedback": task.feedback, "coverage": list(task.coverage)}
+                    if task.head == "late"
+                    else {}
+                ),
                 **({"labels": list(task.labels)} if task.labels else {}),
             }
             for name, task in model.tasks.items()

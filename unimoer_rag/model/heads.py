@@ -1,9 +1,9 @@
-"""Heads: from token states to answers, all computing in float32.
+"""Heads: from token states to answers, all in float32. "late" has a module of its own.
 
 | head | reads | gives, per row |
 |---|---|---|
 | vector (`pool`) | all real tokens (last one on decoders) | embedding `[width]` |
-| late | the text's tokens | `LateState`, compared by `LateHead.compare` |
+| late | the text's tokens | `late.LateState`, compared by `late.LateHead.compare` |
 | cross | both segments of a pair (last token on decoders) | one relevance logit |
 | span | the document's tokens and the first (last) token | `SpanScores` |
 | class | one text or both segments of a pair (last token on decoders) | a logit a label |
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,19 +24,11 @@ __all__ = [
     "MAX_ANSWER_TOKENS",
     "ClassHead",
     "CrossHead",
-    "LateHead",
-    "LateState",
     "SpanHead",
     "SpanScores",
     "pool",
-    "punctuation_ids",
     "span_logits",
 ]
-
-# Best documents of a list that its feedback asks with.
-_LEADERS = 2
-# Documents compared at a time, to bound the memory of their token similarities.
-_COMPARED = 64
 
 # Longest answer the span head considers, in tokens.
 MAX_ANSWER_TOKENS = 30
@@ -60,26 +51,6 @@ def pool(hidden: Tensor, mask: Tensor, *, causal: bool) -> Tensor:
         weight = mask.float().unsqueeze(-1)
         pooled = (hidden.float() * weight).sum(1) / weight.sum(1)
     return functional.normalize(pooled, dim=-1)
-
-
-@dataclass(frozen=True, slots=True)
-class LateState:
-    """One text encoded for late interaction; can be kept and compared later.
-
-    Attributes:
-        tokens: L2-normalised token states `[n, width]`, float16 where kept for inference.
-        pooled: L2-normalised text vector `[width]`, float32.
-        ids: token ids `[n]`, int64.
-    """
-
-    tokens: Tensor
-    pooled: Tensor
-    ids: Tensor
-
-    @property
-    def nbytes(self) -> int:
-        """Memory its tensors take."""
-        return sum(t.numel() * t.element_size() for t in (self.tokens, self.pooled, self.ids))
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,102 +171,3 @@ def span_logits(scores: SpanScores) -> Tensor:
     allowed = (length >= 0) & (length < MAX_ANSWER_TOKENS)
     joint = scores.start.unsqueeze(1) + scores.end.unsqueeze(0)
     return joint.masked_fill(~allowed, -torch.inf)
-
-
-class LateHead(nn.Module):
-    """Late interaction: squared MaxSim of token states plus the cosine of pooled ones.
-
-        logit = maxsim * mean_t max(0, max_j cos(q_t, d_j))^2 + cosine * cos(q, d) + bias
-
-    ColBERT's MaxSim (Khattab & Zaharia 2020) over the query's tokens that are not punctuation;
-    squaring lets close matches count for more. The weights and the bias make it a calibrated
-    logit. Without experts this is exactly the frozen backbone's late interaction.
-
-    Args:
-        punctuation: token ids that carry no letter or digit.
-    """
-
-    punctuation: Tensor
-
-    def __init__(self, punctuation: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("punctuation", punctuation, persistent=False)
-        self.maxsim = nn.Parameter(torch.tensor(24.0))
-        self.cosine = nn.Parameter(torch.tensor(6.0))
-        self.bias = nn.Parameter(torch.tensor(-14.0))
-
-    def state(self, hidden: Tensor, row: Row, pooled: Tensor) -> LateState:
-        """Keep what a comparison needs of one row's states `[tokens, width]`."""
-        start, end = row.first
-        tokens = functional.normalize(hidden[start:end].float(), dim=-1)
-        if not torch.is_grad_enabled():
-            # Kept by the engine for many passages at once; 11 bits are plenty for a cosine.
-            tokens = tokens.half()
-        ids = torch.tensor(row.ids[start:end], dtype=torch.int64, device=hidden.device)
-        return LateState(tokens=tokens, pooled=pooled, ids=ids)
-
-    def compare(self, query: LateState, documents: Sequence[LateState]) -> Tensor:
-        """Relevance logits float32 `[len(documents)]` of documents for one query.
-
-        A text without tokens matches nothing: its MaxSim is 0, the rest of the logit stays.
-        """
-        if not documents:
-            return query.pooled.new_zeros(0)
-        worded = ~torch.isin(query.ids, self.punctuation)
-        asked = query.tokens[worded] if bool(worded.any()) else query.tokens
-        blocks = [
-            self._matched(asked.float(), documents[at : at + _COMPARED])
-            for at in range(0, len(documents), _COMPARED)
-        ]
-        cosine = torch.stack([d.pooled for d in documents]) @ query.pooled
-        return self.maxsim * torch.cat(blocks) + self.cosine * cosine + self.bias
-
-    def rank(self, query: LateState, documents: Sequence[LateState], feedback: float) -> Tensor:
-        """Logits float32 `[len(documents)]` to order documents by, each among the others.
-
-        Pseudo-relevance feedback, in the way of NPRF (Li et al. 2018, 1810.12936): the documents
-        that score best ask too, weighted by the softmax of their logits, and a document that is
-        like them gains. Nothing is encoded for it.
-
-            logit(d) = (1 - feedback) * compare(q, d) + feedback * sum_l w_l * compare(l, d)
-
-        shifted so that the best logit stays what `compare` gives the best document.
-
-        Args:
-            query: the query.
-            documents: what was found for it.
-            feedback: share of the leading documents' word; 0 gives `compare`'s logits.
-        """
-        own = self.compare(query, documents)
-        if not feedback or len(documents) < 2:
-            return own
-        best = own.topk(min(_LEADERS, len(documents)))
-        weights = best.values.softmax(0)
-        asked = [self.compare(documents[at], documents) for at in best.indices.tolist()]
-        like = weights @ torch.stack(asked)
-        blended = (1 - feedback) * own + feedback * like
-        return blended - blended.max() + own.max()
-
-    @staticmethod
-    def _matched(asked: Tensor, documents: Sequence[LateState]) -> Tensor:
-        """Mean over `asked` of the squared best cosine in each document: `[len(documents)]`."""
-        tokens = nn.utils.rnn.pad_sequence([d.tokens for d in documents], batch_first=True)
-        lengths = torch.tensor([len(d.tokens) for d in documents], device=tokens.device)
-        pad = torch.arange(tokens.shape[1], device=tokens.device) >= lengths.unsqueeze(1)
-        similarity = torch.einsum("qd,ntd->nqt", asked, tokens.float())
-        if not similarity.numel():
-            return similarity.new_zeros(len(documents))
-        best = similarity.masked_fill(pad.unsqueeze(1), -1.0).amax(-1).clamp_min(0)
-        return best.square().mean(-1)
-
-
-def punctuation_ids(tokenizer: Any) -> Tensor:
-    """Token ids whose text has no letter or digit, int64, ascending."""
-    # Word-start marks of the byte-level and SentencePiece alphabets are letters to Python.
-    marks = str.maketrans("", "", "\u0120\u010a\u2581")
-    ids = sorted(
-        at
-        for token, at in tokenizer.get_vocab().items()
-        if not any(c.isalnum() for c in token.translate(marks))
-    )
-    return torch.tensor(ids, dtype=torch.int64)

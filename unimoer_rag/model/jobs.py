@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from unimoer_rag.errors import InputError
-from unimoer_rag.model.heads import LateHead, SpanScores, span_logits
+from unimoer_rag.model.heads import SpanScores, span_logits
+from unimoer_rag.model.late import LateHead
 from unimoer_rag.model.rows import Row, Side, check_list
+from unimoer_rag.model.tasks import Task
 
 if TYPE_CHECKING:
     from unimoer_rag.model.unimoer import UniMoER
@@ -165,7 +167,7 @@ def scoring(
     Raises:
         InputError: a text is no string or is empty, or the task does not score pairs.
     """
-    return _judging(model, query, documents, task, logits=logits, feedback=0.0)
+    return _judging(model, query, documents, model.task(task), logits=logits, among=False)
 
 
 def ranking(
@@ -178,37 +180,40 @@ def ranking(
     Raises:
         InputError: a text is no string or is empty, or the model does not rerank.
     """
-    feedback = model.task("rerank").feedback
-    return _judging(model, query, documents, "rerank", logits=logits, feedback=feedback)
+    return _judging(model, query, documents, model.task("rerank"), logits=logits, among=True)
 
 
 def _judging(
     model: UniMoER,
     query: str,
     documents: Sequence[str],
-    task: str,
+    task: Task,
     *,
     logits: bool,
-    feedback: float,
+    among: bool,
 ) -> Job[NDArray[np.float32]]:
-    chosen = model.task(task)
-    if chosen.head not in ("late", "cross"):
-        raise InputError(f"task {task!r} does not score pairs: its head is {chosen.head!r}")
+    """Each document for itself, or among the others."""
+    if task.head not in ("late", "cross"):
+        raise InputError(f"task {task.name!r} does not score pairs: its head is {task.head!r}")
     check_list(documents, "documents")
     n = len(documents)
-    if chosen.head == "late":
-        rows = model.rows.single([query], chosen, "query")
-        rows += model.rows.single(documents, chosen, "document")
+    if task.head == "late":
+        rows = model.rows.single([query], task, "query")
+        rows += model.rows.single(documents, task, "document")
     else:
-        rows = model.rows.pairs([(query, document) for document in documents], chosen)
+        rows = model.rows.pairs([(query, document) for document in documents], task)
 
     def finish(outputs: list[Any]) -> NDArray[np.float32]:
         if not n:
             return np.zeros(0, dtype=np.float32)
         with torch.inference_mode():
-            if chosen.head == "late":
-                head: LateHead = model.heads[chosen.name]  # type: ignore[assignment]
-                raw = head.rank(outputs[0], outputs[1:], feedback)
+            if task.head == "late":
+                head: LateHead = model.heads[task.name]  # type: ignore[assignment]
+                raw = (
+                    head.rank(outputs[0], outputs[1:], task.feedback, task.coverage)
+                    if among
+                    else head.compare(outputs[0], outputs[1:])
+                )
             else:
                 raw = torch.stack(outputs)
             scores: NDArray[np.float32] = (raw if logits else raw.sigmoid()).float().cpu().numpy()

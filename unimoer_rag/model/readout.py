@@ -11,13 +11,11 @@ from unimoer_rag.model.batching import Batch
 from unimoer_rag.model.heads import (
     ClassHead,
     CrossHead,
-    LateHead,
-    LateState,
     SpanHead,
     SpanScores,
     pool,
-    punctuation_ids,
 )
+from unimoer_rag.model.late import LateHead, LateState, punctuation_ids
 from unimoer_rag.model.tasks import Task
 
 __all__ = ["Output", "new_head", "read_out"]

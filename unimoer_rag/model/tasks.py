@@ -52,6 +52,9 @@ class Task:
             was trained for it (Matryoshka representation learning, arXiv 2205.13147).
         feedback: share of pseudo-relevance feedback in a reranking (`LateHead.rank`), from 0
             (every pair for itself) to below 1; late interaction only.
+        coverage: how well a document must cover the query to be trusted in that feedback: where
+            its word begins to count and where it counts in full, as cosines of token states in
+            [0, 1]; (0, 0) trusts all (`LateHead.rank`).
         labels: the classes that the head "class" tells apart, in the order of its outputs.
 
     Raises:
@@ -65,6 +68,7 @@ class Task:
     max_tokens: int = 256
     abstain: float = 0.5
     feedback: float = 0.0
+    coverage: tuple[float, float] = (0.0, 0.0)
     dimensions: tuple[int, ...] = ()
     labels: tuple[str, ...] = ()
 
@@ -86,6 +90,15 @@ class Task:
             raise InputError(
                 f"task {self.name!r} has the head {self.head!r} and the feedback {self.feedback}: "
                 "expected a share from 0 to below 1, and 0 for other heads than 'late'"
+            )
+        begins, whole = self.coverage
+        # NaN fails this too.
+        graded = self.head == "late" and 0 <= begins < whole <= 1
+        if self.coverage != (0.0, 0.0) and not graded:
+            raise InputError(
+                f"task {self.name!r} has the head {self.head!r} and the coverage {self.coverage}: "
+                "expected two cosines in [0, 1], the first below the second, for the head 'late' "
+                "alone, or (0, 0) to trust all"
             )
         if self.dimensions and (self.head != "vector" or min(self.dimensions) < 1):
             raise InputError(

@@ -1,9 +1,10 @@
-"""Two settings of a task, chosen on development sets: its strength and its feedback.
+"""Settings of a task that are chosen on development sets: strength, feedback and coverage.
 
 - **strength**: experts learn from few domains and may forget what the backbone knows of others.
   Scaling a task's experts back between the frozen backbone (0) and the trained model (1) often
   keeps the gain without the loss, as interpolating weights does (WiSE-FT, Wortsman et al. 2022).
 - **feedback**: how much the best documents say in a reranking (`LateHead.rank`).
+- **coverage**: how much of the query a document must cover to be trusted in that feedback.
 """
 
 from __future__ import annotations
@@ -22,13 +23,18 @@ from unimoer_rag.model.unimoer import UniMoER
 
 __all__ = ["VALUES", "Candidate", "Setting", "choose", "sweep", "with_setting"]
 
-Setting = Literal["strength", "feedback"]
+Setting = Literal["strength", "feedback", "coverage"]
 
 # What is tried where nothing is said.
 VALUES: Mapping[Setting, tuple[float, ...]] = {
     "strength": (0.0, 0.25, 0.5, 0.75, 1.0),
-    "feedback": (0.0, 0.1, 0.15, 0.2, 0.25, 0.3),
+    "feedback": (0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8),
+    # Where trust begins; 0 trusts all.
+    "coverage": (0.0, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45),
 }
+
+# From where trust begins to where it is whole.
+_RISE = 0.3
 
 # What a task is judged by: the part of an evaluation, and its measure.
 _PARTS = {"embed": "retrieval", "rerank": "rerank"}
@@ -69,7 +75,7 @@ def sweep(
         datasets: development sets, with a run to rescore where they have one. A given run is
             there to be reranked: its order says nothing of our embeddings.
         task: "embed" or "rerank".
-        setting: "strength" or "feedback".
+        setting: which of them.
         values: to try; include 0.
         on_measured: called after each measurement with the data set, the value and the score.
 
@@ -105,7 +111,9 @@ def with_setting(task: Task, setting: Setting, value: float) -> Task:
     """The same task with one setting changed."""
     if setting == "strength":
         return task.with_strength(value)
-    return replace(task, feedback=value)
+    if setting == "feedback":
+        return replace(task, feedback=value)
+    return replace(task, coverage=(value, round(value + _RISE, 6)) if value else (0.0, 0.0))
 
 
 def _measure(model: UniMoER, dataset: BeirDataset, first: Run | None, task: str) -> float:

@@ -14,7 +14,7 @@ from training.toy import toy_recipe
 
 from unimoer_rag.errors import DataError
 from unimoer_rag.evaluation.datasets import BeirDataset
-from unimoer_rag.model.heads import LateState
+from unimoer_rag.model.late import LateState
 from unimoer_rag.model.rows import Row
 from unimoer_rag.model.tasks import Task
 from unimoer_rag.model.unimoer import UniMoER

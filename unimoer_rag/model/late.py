@@ -1,0 +1,193 @@
+"""Late interaction: texts encoded each for itself, compared by their token states."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from unimoer_rag.model.rows import Row
+
+__all__ = ["LateHead", "LateState", "punctuation_ids"]
+
+# Best documents of a list that its feedback asks with.
+_LEADERS = 5
+# Words of a query that a document's coverage of it is judged by: those that it covers least.
+_LEAST = 3
+# Documents compared at a time, to bound the memory of their token similarities.
+_COMPARED = 64
+
+
+@dataclass(frozen=True, slots=True)
+class LateState:
+    """One text encoded for late interaction; can be kept and compared later.
+
+    Attributes:
+        tokens: L2-normalised token states `[n, width]`, float16 where kept for inference.
+        pooled: L2-normalised text vector `[width]`, float32.
+        ids: token ids `[n]`, int64.
+    """
+
+    tokens: Tensor
+    pooled: Tensor
+    ids: Tensor
+
+    @property
+    def nbytes(self) -> int:
+        """Memory its tensors take."""
+        return sum(t.numel() * t.element_size() for t in (self.tokens, self.pooled, self.ids))
+
+
+class LateHead(nn.Module):
+    """Late interaction: squared MaxSim of token states plus the cosine of pooled ones.
+
+        logit = maxsim * mean_t max(0, max_j cos(q_t, d_j))^2 + cosine * cos(q, d) + bias
+
+    ColBERT's MaxSim (Khattab & Zaharia 2020) over the query's tokens that are not punctuation;
+    squaring lets close matches count for more. The weights and the bias make it a calibrated
+    logit. Without experts this is exactly the frozen backbone's late interaction.
+
+    Args:
+        punctuation: token ids that carry no letter or digit.
+    """
+
+    punctuation: Tensor
+
+    def __init__(self, punctuation: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("punctuation", punctuation, persistent=False)
+        self.maxsim = nn.Parameter(torch.tensor(24.0))
+        self.cosine = nn.Parameter(torch.tensor(6.0))
+        self.bias = nn.Parameter(torch.tensor(-14.0))
+
+    def state(self, hidden: Tensor, row: Row, pooled: Tensor) -> LateState:
+        """Keep what a comparison needs of one row's states `[tokens, width]`."""
+        start, end = row.first
+        tokens = functional.normalize(hidden[start:end].float(), dim=-1)
+        if not torch.is_grad_enabled():
+            # Kept by the engine for many passages at once; 11 bits are plenty for a cosine.
+            tokens = tokens.half()
+        ids = torch.tensor(row.ids[start:end], dtype=torch.int64, device=hidden.device)
+        return LateState(tokens=tokens, pooled=pooled, ids=ids)
+
+    def compare(self, query: LateState, documents: Sequence[LateState]) -> Tensor:
+        """Relevance logits float32 `[len(documents)]` of documents for one query.
+
+        A text without tokens matches nothing: its MaxSim is 0, the rest of the logit stays.
+        """
+        if not documents:
+            return query.pooled.new_zeros(0)
+        asked = self._asked(query)
+        return self._logits(query, documents, asked, torch.ones_like(asked[:, 0]))
+
+    def rank(
+        self,
+        query: LateState,
+        documents: Sequence[LateState],
+        feedback: float,
+        coverage: tuple[float, float] = (0.0, 0.0),
+    ) -> Tensor:
+        """Logits float32 `[len(documents)]` to order documents by, each among the others.
+
+        Pseudo-relevance feedback, in the way of NPRF (Li et al. 2018, 1810.12936): the documents
+        that score best ask too, weighted by the softmax `w` of their logits, and a document that
+        is like them gains. Nothing is encoded for it.
+
+            logit(d) = (1 - share) * compare(q, d) + share * sum_l w_l * like(l, d)
+            share    = feedback * sum_l w_l * trust(l)
+
+        shifted so that the best logit stays what `compare` gives the best document.
+
+        - `like` is `compare` with the tokens of `l` weighted by how far they stand from the mean
+          of its tokens, where words of no topic lie. A leader is as like itself as the document
+          most like it is.
+        - `trust` grows from 0 to 1 with the leader's coverage of the query: the mean, over the
+          three tokens of the query that it matches worst, of the cosine of its best match. A
+          leader that leaves a part of the query out leads away from it, as the first of the two
+          passages of a multi-hop question does.
+
+        Args:
+            query: the query.
+            documents: what was found for it.
+            feedback: share of trusted leaders' word; 0 gives `compare`'s logits.
+            coverage: where the trust in a leader begins to grow, and where it is whole. Cosines
+                of token states differ between backbones, and so does what fits; (0, 0) trusts
+                every leader.
+        """
+        own = self.compare(query, documents)
+        if not feedback or len(documents) < 2:
+            return own
+        best = own.topk(min(_LEADERS, len(documents)))
+        leaders = [documents[at] for at in best.indices.tolist()]
+        weights = best.values.softmax(0)
+        share = feedback * float(weights @ self._trust(query, leaders, coverage))
+        if not share:
+            return own
+        like = torch.stack([self._like(leader, documents) for leader in leaders])
+        itself = best.indices.unsqueeze(1)
+        others = like.scatter(1, itself, -torch.inf).amax(1, keepdim=True)
+        blended = (1 - share) * own + share * (weights @ like.scatter(1, itself, others))
+        return blended - blended.max() + own.max()
+
+    def _like(self, leader: LateState, documents: Sequence[LateState]) -> Tensor:
+        """`compare` by the words that make a document what it is."""
+        asked = self._asked(leader)
+        mean = functional.normalize(asked.mean(0), dim=-1)
+        return self._logits(leader, documents, asked, (1 - asked @ mean).clamp_min(1e-3))
+
+    def _logits(
+        self, query: LateState, documents: Sequence[LateState], asked: Tensor, weights: Tensor
+    ) -> Tensor:
+        """The logits of `compare`, with weights of the asked tokens."""
+        blocks = [
+            _nearest(asked, documents[at : at + _COMPARED]).square()
+            for at in range(0, len(documents), _COMPARED)
+        ]
+        matched = torch.cat(blocks) @ (weights / weights.sum().clamp_min(1e-6))
+        cosine = torch.stack([d.pooled for d in documents]) @ query.pooled
+        return self.maxsim * matched + self.cosine * cosine + self.bias
+
+    def _asked(self, query: LateState) -> Tensor:
+        """The token states `[n, width]` that a text asks with."""
+        worded = ~torch.isin(query.ids, self.punctuation)
+        return (query.tokens[worded] if bool(worded.any()) else query.tokens).float()
+
+    def _trust(
+        self, query: LateState, leaders: Sequence[LateState], coverage: tuple[float, float]
+    ) -> Tensor:
+        """How much each leader's word counts, float32 `[len(leaders)]` in [0, 1]."""
+        begins, whole = coverage
+        if whole <= 0:
+            return query.pooled.new_ones(len(leaders))
+        nearest = _nearest(self._asked(query), leaders)
+        if not nearest.numel():
+            return query.pooled.new_zeros(len(leaders))
+        least = nearest.topk(min(_LEAST, nearest.shape[1]), largest=False).values.mean(-1)
+        return ((least - begins) / (whole - begins)).clamp(0, 1)
+
+
+def _nearest(asked: Tensor, documents: Sequence[LateState]) -> Tensor:
+    """Cosine of each asked token's best match in each document, from 0: `[documents, asked]`."""
+    tokens = nn.utils.rnn.pad_sequence([d.tokens for d in documents], batch_first=True)
+    lengths = torch.tensor([len(d.tokens) for d in documents], device=tokens.device)
+    pad = torch.arange(tokens.shape[1], device=tokens.device) >= lengths.unsqueeze(1)
+    similarity = torch.einsum("qd,ntd->nqt", asked, tokens.float())
+    if not similarity.numel():
+        return similarity.new_zeros(len(documents), len(asked))
+    return similarity.masked_fill(pad.unsqueeze(1), -1.0).amax(-1).clamp_min(0)
+
+
+def punctuation_ids(tokenizer: Any) -> Tensor:
+    """Token ids whose text has no letter or digit, int64, ascending."""
+    # Word-start marks of the byte-level and SentencePiece alphabets are letters to Python.
+    marks = str.maketrans("", "", "\u0120\u010a\u2581")
+    ids = sorted(
+        at
+        for token, at in tokenizer.get_vocab().items()
+        if not any(c.isalnum() for c in token.translate(marks))
+    )
+    return torch.tensor(ids, dtype=torch.int64)
