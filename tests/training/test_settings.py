@@ -11,7 +11,8 @@ from model.tiny_models import make_model
 from unimoer_rag.errors import InputError
 from unimoer_rag.evaluation.datasets import BeirDataset
 from unimoer_rag.evaluation.evaluate import EvalOptions, evaluate
-from unimoer_rag.training.settings import Candidate, choose, sweep
+from unimoer_rag.model.tasks import RERANK
+from unimoer_rag.training.settings import Candidate, choose, sweep, with_setting
 
 
 def test_each_strength_is_measured_and_the_model_left_alone(
@@ -75,6 +76,11 @@ def test_the_best_that_harms_no_set_is_chosen() -> None:
     assert choose([frozen, _candidate(0.75, 0.5, 0.6), safe], safe=True) is safe
     with pytest.raises(InputError, match="expected 0 too"):
         choose([harmful, safe], safe=True)
+
+
+def test_coverage_is_a_range_and_zero_trusts_all() -> None:
+    assert with_setting(RERANK, "coverage", 0.35).coverage == (0.35, 0.65)
+    assert with_setting(replace(RERANK, coverage=(0.2, 0.5)), "coverage", 0.0) == RERANK
 
 
 def test_feedback_is_measured_as_it_ranks(tiny_bert: Path, toy: BeirDataset) -> None:
