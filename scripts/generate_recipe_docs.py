@@ -164,9 +164,9 @@ def _default(value: Any) -> str:
         return "none"
     if isinstance(value, BaseModel):
         return "see below"
-    if isinstance(value, tuple):
+    if isinstance(value, tuple) and isinstance(value[0], BaseModel):
         return ", ".join(f"{v.kind} {v.weight:g}" for v in value)
-    return f"`{json.dumps(value) if isinstance(value, bool) else value}`"
+    return f"`{json.dumps(value) if isinstance(value, bool | tuple) else value}`"
 
 
 def _kind(kind: type[BaseModel]) -> str:
