@@ -100,20 +100,26 @@ def test_scores_are_the_models(filled: UnifiedRetriever, minilm: UniMoER) -> Non
     )
 
 
-def test_feedback_orders_the_hits(
-    filled: UnifiedRetriever, minilm: UniMoER, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    plain = filled.search(QUERY, k=4, rerank=4)
-    task = replace(minilm.task("rerank"), feedback=0.4)
-    monkeypatch.setitem(minilm.tasks, "rerank", task)
-    hits = filled.search(QUERY, k=4, rerank=4)
+def test_feedback_orders_the_hits(minilm: UniMoER, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = [
+        "How long does it take to paddle a kayak?",
+        "The money goes back to the card that paid.",
+    ]
+    with UnifiedRetriever(minilm) as retriever:
+        retriever.add([DOCUMENTS[0], *(Document(text, f"{text[:3]}.md") for text in said)])
+        plain = retriever.search(QUERY, k=3, rerank=3)
+        task = replace(minilm.task("rerank"), feedback=0.4)
+        monkeypatch.setitem(minilm.tasks, "rerank", task)
+        hits = retriever.search(QUERY, k=3, rerank=3)
+        assert asyncio.run(retriever.asearch(QUERY, k=3, rerank=3)) == hits
+    # What stands in the best passage word for word passes what shares words with the query.
+    assert [hit.passage.text for hit in plain[1:]] == said
+    assert [hit.passage.text for hit in hits[1:]] == said[::-1]
+    # The scores are those of the pairs, in another order.
     contents = [hit.passage.content for hit in hits]
     scores = [hit.rerank for hit in hits]
     np.testing.assert_allclose(scores, minilm.rank(QUERY, contents), atol=1e-5)
-    # The best score is that of the best pair for itself; the others moved.
-    assert scores[0] == pytest.approx(plain[0].rerank, abs=1e-4)
-    assert np.log(scores[1]) < np.log(minilm.score(QUERY, contents)[1]) - 0.5
-    assert [hit.rerank for hit in asyncio.run(filled.asearch(QUERY, k=4, rerank=4))] == scores
+    np.testing.assert_allclose(scores, [hit.rerank for hit in plain], atol=1e-5)
 
 
 def test_on_disk_is_as_in_memory(filled: UnifiedRetriever, minilm: UniMoER, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 import weakref
 from collections.abc import Callable, Mapping
@@ -90,6 +91,7 @@ class Decoder:
         self.options = TEMPLATE_OPTIONS if template_options is None else template_options
         self.context = int(model.config.max_position_embeddings)
         self.ends = _ends(model, tokenizer)
+        self.cache_name = _cache_name(model)
 
     def begin(self, messages: list[dict[str, str]]) -> Decoding:
         """See `LanguageModel.begin`."""
@@ -168,11 +170,11 @@ class Decoding:
         chunk, self._unread = self._unread[:_CHUNK], self._unread[_CHUNK:]
         output = model(
             input_ids=torch.tensor([chunk], device=model.device),
-            past_key_values=self._cache,
             use_cache=True,
             logits_to_keep=1,
+            **{self._decoder.cache_name: self._cache},
         )
-        self._cache = output.past_key_values
+        self._cache = getattr(output, self._decoder.cache_name)
         logits: Tensor = output.logits[0, -1]
         return logits
 
@@ -196,6 +198,12 @@ class Decoding:
             self.complete = self._line.ended
         self._ended = self._ended or self.complete or len(self.ids) >= self._limit
         return text
+
+
+def _cache_name(model: Any) -> str:
+    """What the model calls keys and values: "cache" since transformers 5.24."""
+    known = inspect.signature(model.forward).parameters
+    return "cache" if "cache" in known else "past_key_values"
 
 
 def _ends(model: Any, tokenizer: Any) -> frozenset[int]:

@@ -97,10 +97,11 @@ class LateHead(nn.Module):
         that score best ask too, weighted by the softmax `w` of their logits, and a document that
         is like them gains. Nothing is encoded for it.
 
-            logit(d) = (1 - share) * compare(q, d) + share * sum_l w_l * like(l, d)
-            share    = feedback * sum_l w_l * trust(l)
+            blended(d) = (1 - share) * compare(q, d) + share * sum_l w_l * like(l, d)
+            share      = feedback * sum_l w_l * trust(l)
 
-        shifted so that the best logit stays what `compare` gives the best document.
+        This orders the documents. The logits stay those of `compare`, handed out in that order,
+        since likeness to a document says nothing of how probable relevance is.
 
         - `like` is `compare` with the tokens of `l` weighted by how far they stand from the mean
           of its tokens, where words of no topic lie. A leader is as like itself as the document
@@ -131,7 +132,9 @@ class LateHead(nn.Module):
         itself = best.indices.unsqueeze(1)
         others = like.scatter(1, itself, -torch.inf).amax(1, keepdim=True)
         blended = (1 - share) * own + share * (weights @ like.scatter(1, itself, others))
-        return blended - blended.max() + own.max()
+        logits = torch.empty_like(own)
+        logits[blended.argsort(descending=True, stable=True)] = own.sort(descending=True).values
+        return logits
 
     def _like(self, leader: LateState, documents: Sequence[LateState]) -> Tensor:
         """`compare` by the words that make a document what it is."""
