@@ -105,8 +105,8 @@ def _remove(key: str) -> Any:
     return lambda recipe: recipe.pop(key)
 
 
-def _set(*path: str, value: Any) -> Any:
-    def change(recipe: dict[str, Any]) -> None:
+def _set(*path: str | int, value: Any) -> Any:
+    def change(recipe: Any) -> None:
         for key in path[:-1]:
             recipe = recipe[key]
         recipe[path[-1]] = value
@@ -132,6 +132,10 @@ def _set(*path: str, value: Any) -> Any:
         (_set("optimizer", "learning_rate", "read", value=-1.0), r"learning_rate\.read"),
         (_set("experts", value={"shared": {"r": 1, "lora_alpha": 1}}), "embed may use 'embed'"),
         (lambda r: r["tasks"].pop(1), "objectives.rerank: trains the task 'rerank'.*embed, read"),
+        (
+            _set("tasks", 1, "coverage", value=[0.6, 0.3]),
+            r"tasks\.1: task 'rerank' .*coverage \(0\.6, 0\.3\): expected two cosines",
+        ),
         (_set("objectives", "read", "task", value="embed"), "head 'vector', expected span"),
         (_set("objectives", "read", "sources", value=[]), "sources"),
         (_set("objectives", "read", "proportions", value={"nq": 1}), "proportions: for 'nq'"),
@@ -161,7 +165,9 @@ def _set(*path: str, value: Any) -> Any:
             "experts.router: .* rename it",
         ),
         (
-            lambda r: next(t for t in r["tasks"] if t["name"] == "rerank").update(head="cross"),
+            lambda r: next(t for t in r["tasks"] if t["name"] == "rerank").update(
+                head="cross", feedback=0, coverage=[0, 0]
+            ),
             "untrained cross head scores every passage alike",
         ),
         (_set("objectives", value={}), "objectives"),

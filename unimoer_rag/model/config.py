@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from unimoer_rag.errors import InputError
 from unimoer_rag.model.experts import ExpertSpec
 from unimoer_rag.model.tasks import MIN_TOKENS, Head, Task
 
@@ -49,6 +50,15 @@ class TaskConfig(_Frozen):
     coverage: tuple[float, float] = (0.0, 0.0)
     dimensions: tuple[int, ...] = ()
     labels: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _can_be_used(self) -> TaskConfig:
+        """Refuse here already what `Task` would refuse."""
+        try:
+            self.task()
+        except InputError as error:
+            raise ValueError(str(error)) from error
+        return self
 
     def task(self) -> Task:
         """As the model wants it."""
