@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import UnimoerError
@@ -140,7 +141,7 @@ def test_a_copied_model_gets_an_engine_of_its_own(minilm: UniMoER) -> None:
 
 
 def engine_threads() -> set[threading.Thread]:
-    return {thread for thread in threading.enumerate() if thread.name == "unimoer-engine"}
+    return {t for t in threading.enumerate() if t.name in ("unimoer-engine", "unimoer-lane-0")}
 
 
 def test_a_dropped_model_is_freed_with_its_engine_and_thread(minilm_path: Path) -> None:
@@ -148,7 +149,7 @@ def test_a_dropped_model_is_freed_with_its_engine_and_thread(minilm_path: Path) 
     model = UniMoER.from_backbone("minilm", device="cpu", dtype="float32")
     Engine.of(model).embed(["text"])
     Engine.of(model).score("query", ["text"])
-    assert len(engine_threads() - before) == 1
+    assert len(engine_threads() - before) == min(2, torch.get_num_threads())
     kept = weakref.ref(model)
     del model
     deadline = time.monotonic() + 10

@@ -2,7 +2,8 @@
 
 Threads and coroutines hand in jobs and get futures. A single worker owns the device: it takes the
 rows of all waiting jobs, of whatever task, sorts them by token length, fills batches to a token
-budget, and answers each job once its last row is done. Results keep input order.
+budget, and answers each job once its last row is done. On a CPU batches run side by side, each on
+its share of the cores. Results keep input order.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unimoer_rag.engine.cache import StateCache
+from unimoer_rag.engine.lanes import count_lanes
 from unimoer_rag.engine.worker import Pending, Worker
 from unimoer_rag.errors import InputError
 from unimoer_rag.model.batching import default_token_budget
@@ -108,7 +110,7 @@ class Engine:
         self.cache = StateCache(cache_bytes)
         self.stats = EngineStats()
         self._counting = threading.Lock()
-        self._worker = Worker(token_budget)
+        self._worker = Worker(token_budget, count_lanes(model.device))
         # Also runs at the interpreter's exit.
         weakref.finalize(self, self._worker.abandon)
 
@@ -264,12 +266,13 @@ class Engine:
         return self._worker.call(function)
 
     def _forward(self, rows: Sequence[Row]) -> Sequence[Any]:
-        """One batch, in the worker's thread."""
+        """One batch, in a lane's thread."""
         outputs = self.model.run(rows)
-        self.stats.batches += 1
-        self.stats.rows += len(rows)
-        self.stats.tokens += sum(len(row.ids) for row in rows)
-        self.stats.padded += len(rows) * max(len(row.ids) for row in rows)
+        with self._counting:
+            self.stats.batches += 1
+            self.stats.rows += len(rows)
+            self.stats.tokens += sum(len(row.ids) for row in rows)
+            self.stats.padded += len(rows) * max(len(row.ids) for row in rows)
         for row, output in zip(rows, outputs, strict=True):
             self.cache.put(row, output)
         return outputs

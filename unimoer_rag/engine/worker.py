@@ -1,4 +1,4 @@
-"""The worker: one thread that makes batches out of many callers' jobs.
+"""The worker: one thread that makes batches out of many callers' jobs, and lanes that run them.
 
 Jobs are served by a fair queue: a job's turn comes as if every row of it had waited for the rows
 in front of it. A question therefore does not wait until a large indexing job is through, the
@@ -8,23 +8,26 @@ Equal rows that wait at the same time run once, and a row whose output has becom
 was queued does not run at all: many callers who ask about the same passages cost little more than
 one.
 
-Calls, such as the next tokens of an answer, run between two batches, each once: an answer goes on
-while a large job runs, and the job while answers are written.
+Calls, such as the next tokens of an answer, run between two batches while no other runs, each once:
+an answer goes on while a large job runs, and the job while answers are written.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
+from functools import partial
 from heapq import heappop, heappush
 from itertools import count
 from queue import SimpleQueue
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from unimoer_rag.engine.lanes import Lanes
 from unimoer_rag.errors import UnimoerError
 from unimoer_rag.model.batching import plan_batches
 from unimoer_rag.model.jobs import Job
@@ -62,7 +65,8 @@ class Pending:
 
     def expect(self, rows: Iterable[int]) -> None:
         """Wait for the outputs of these rows; those of the others are there."""
-        self.todo.extend(rows)
+        # By length: rows that are looked at together then need little padding.
+        self.todo.extend(sorted(rows, key=lambda at: -len(self.job.rows[at].ids)))
         self._n_missing = len(self.todo)
 
     def give(self, at: int, output: Any) -> None:
@@ -144,9 +148,10 @@ class Worker:
 
     Args:
         token_budget: padded tokens a batch.
+        lanes: batches that run side by side.
     """
 
-    def __init__(self, token_budget: int) -> None:
+    def __init__(self, token_budget: int, lanes: int = 1) -> None:
         self._token_budget = token_budget
         # May be put to from a garbage collection at any point, which no lock of ours could be.
         self._inbox: SimpleQueue[Pending | _Call[Any] | None] = SimpleQueue()
@@ -155,6 +160,7 @@ class Worker:
         self._process = os.getpid()
         self.closed = self._abandoned = False
         # The thread's own.
+        self._lanes = Lanes(lanes)
         self._waiting: list[tuple[int, int, Pending]] = []
         self._calls: deque[_Call[Any]] = deque()
         self._arrivals = count()
@@ -222,6 +228,7 @@ class Worker:
         while self._gather():
             self._run_calls()
             self._run(self._window())
+        self._lanes.close()
         for _, _, pending in self._waiting:
             pending.future.cancel()
         for call in self._calls:
@@ -284,32 +291,72 @@ class Worker:
         return list(window.values())
 
     def _run(self, window: Sequence[_Item]) -> None:
-        """All rows of a window, batch by batch."""
-        for batch in plan_batches([len(item.row.ids) for item in window], self._token_budget):
+        """All rows of a window, as many batches at a time as there are lanes."""
+        lengths = [len(item.row.ids) for item in window]
+        plan = plan_batches(lengths, self._share(lengths))
+        batches = deque([window[i] for i in batch] for batch in plan)
+        alone = len(batches) == 1
+        while batches or self._lanes.n_running:
+            while batches and not self._lanes.full and not self._abandoned:
+                batch = [item for item in batches.popleft() if item.wanted]
+                if batch:
+                    self._lanes.submit(batch, partial(_outputs, batch), alone=alone)
+            if self._lanes.n_running:
+                _answer(*self._lanes.take())
             if self._abandoned:
-                for item in window:
-                    item.cancel()
+                self._drop(batches)
                 return
-            self._run_batch([window[i] for i in batch])
-            self._run_calls()
+            if self._called():
+                self._drain()
+                self._run_calls()
 
-    def _run_batch(self, batch: Sequence[_Item]) -> None:
-        batch = [item for item in batch if item.wanted]
-        if not batch:
-            return
-        forward = batch[0].takers[0][0].forward
-        try:
-            outputs = forward([item.row for item in batch])
-        except BaseException as error:  # noqa: BLE001 - handed to the caller at fault
-            if len(batch) == 1:
-                batch[0].fail(error)
-                return
+    def _share(self, lengths: Sequence[int]) -> int:
+        """Tokens a batch, such that no lane is left without work at the end."""
+        lanes, total = self._lanes.n, sum(lengths)
+        rounds = math.ceil(total / (self._token_budget * lanes))
+        even = math.ceil(total / max(rounds * lanes, 1))
+        # Rows are whole: a little more lets the last of them in.
+        return min(self._token_budget, even + max(lengths, default=0) // 2)
+
+    def _called(self) -> bool:
+        """Whether a call waits, with what has arrived taken in."""
+        while not self._ending and not self._inbox.empty():
+            self._take_in(self._inbox.get())
+        return bool(self._calls)
+
+    def _drain(self) -> None:
+        """Let what runs in the lanes come to its end."""
+        while self._lanes.n_running:
+            _answer(*self._lanes.take())
+
+    def _drop(self, batches: Iterable[Sequence[_Item]]) -> None:
+        self._drain()
+        for batch in batches:
+            for item in batch:
+                item.cancel()
+
+
+_Result = tuple[Any, BaseException | None]
+
+
+def _outputs(batch: Sequence[_Item]) -> list[_Result]:
+    """Each row's output, or the error of a row that has none. Runs in a lane and raises nothing."""
+    forward = batch[0].takers[0][0].forward
+    try:
+        return [(output, None) for output in forward([item.row for item in batch])]
+    except BaseException as error:  # noqa: BLE001 - handed to the caller at fault
+        if len(batch) == 1:
+            return [(None, error)]
+    # Halving finds the row at fault, so that other callers' rows are spared; it also makes
+    # room where a device's memory ran out.
+    middle = len(batch) // 2
+    return [*_outputs(batch[:middle]), *_outputs(batch[middle:])]
+
+
+def _answer(batch: Sequence[_Item], results: Sequence[_Result]) -> None:
+    """Hand a batch's outputs to those who wait for them."""
+    for item, (output, error) in zip(batch, results, strict=True):
+        if error is None:
+            item.give(output)
         else:
-            for item, output in zip(batch, outputs, strict=True):
-                item.give(output)
-            return
-        # Halving finds the row at fault, so that other callers' rows are spared; it also makes
-        # room where a device's memory ran out.
-        middle = len(batch) // 2
-        self._run_batch(batch[:middle])
-        self._run_batch(batch[middle:])
+            item.fail(error)

@@ -1,0 +1,63 @@
+"""What a process holds in memory."""
+
+from __future__ import annotations
+
+import gc
+import platform
+import resource
+import sys
+
+from unimoer_rag.extras import needs_extra
+
+__all__ = ["model_bytes", "model_count", "peak", "resident"]
+
+
+def resident() -> int:
+    """Bytes of this process in main memory now.
+
+    Raises:
+        MissingExtraError: psutil is not installed.
+    """
+    with needs_extra("psutil", "bench", "measuring memory"):
+        import psutil
+    return int(psutil.Process().memory_info().rss)
+
+
+def peak() -> int:
+    """Most bytes this process has had in main memory so far."""
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # Linux counts kibibytes, macOS bytes.
+    return used if platform.system() == "Darwin" else used * 1024
+
+
+def model_bytes() -> int:
+    """Bytes of every weight and buffer of every torch module alive in this process.
+
+    Found by asking the garbage collector, not the models: a copy somebody forgot counts. Tensors
+    that share storage count once.
+    """
+    storages = {}
+    for module in _modules():
+        for tensor in (*module.parameters(), *module.buffers()):
+            storage = tensor.untyped_storage()
+            storages[storage.data_ptr()] = storage.nbytes()
+    return sum(storages.values())
+
+
+def model_count() -> int:
+    """Pretrained transformers alive in this process."""
+    transformers = sys.modules.get("transformers")
+    if transformers is None:
+        return 0
+    found = [m for m in _modules() if isinstance(m, transformers.PreTrainedModel)]
+    inner = {id(child) for model in found for child in model.modules() if child is not model}
+    return sum(id(model) not in inner for model in found)
+
+
+def _modules() -> list:  # type: ignore[type-arg]  # of torch modules; torch may not be loaded
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return []
+    gc.collect()
+    # By type, not isinstance: asking some objects for their class runs their code.
+    return [thing for thing in gc.get_objects() if issubclass(type(thing), torch.nn.Module)]

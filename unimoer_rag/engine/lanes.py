@@ -1,0 +1,103 @@
+"""Lanes: threads that run batches side by side on a CPU, each on its share of the cores.
+
+Two small batches on a core each are done sooner than one after the other on both: the threads of
+one batch wait for each other at the end of every operation, those of two batches never do.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Any
+
+import torch
+
+__all__ = ["Lanes", "count_lanes"]
+
+Work = Callable[[], Any]
+
+# More batches than this do not wait at a time (`worker._WINDOW` budgets).
+_MOST = 8
+
+
+def count_lanes(device: torch.device) -> int:
+    """How many batches run side by side: one on an accelerator, one a core on a CPU, up to 8."""
+    return min(torch.get_num_threads(), _MOST) if device.type == "cpu" else 1
+
+
+class Lanes:
+    """A few threads that run what they are given and hand back the results.
+
+    Not for many callers: the one who submits also takes the results. The threads start with the
+    first work.
+
+    Args:
+        n: how many; with one, work runs in the caller's thread.
+    """
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+        self.n_running = 0
+        self._work: SimpleQueue[tuple[Any, Work] | None] = SimpleQueue()
+        self._results: SimpleQueue[tuple[Any, Any]] = SimpleQueue()
+        self._threads: list[threading.Thread] = []
+
+    @property
+    def full(self) -> bool:
+        """Whether every lane has work."""
+        return self.n_running >= self.n
+
+    def submit(self, key: Any, work: Work, *, alone: bool) -> None:
+        """Give a lane something to do.
+
+        Args:
+            key: comes back with the result.
+            work: runs in a lane; raises nothing.
+            alone: nothing else is to run meanwhile: the caller's thread does it on all cores.
+        """
+        self.n_running += 1
+        if alone or self.n == 1:
+            self._results.put((key, work()))
+            return
+        self._start()
+        self._work.put((key, work))
+
+    def take(self) -> tuple[Any, Any]:
+        """The next result with its key; waits for it."""
+        result = self._results.get()
+        self.n_running -= 1
+        return result
+
+    def close(self) -> None:
+        """End the threads after the work they have; closing twice is harmless."""
+        for _ in self._threads:
+            self._work.put(None)
+        for thread in self._threads:
+            thread.join()
+        self._threads.clear()
+
+    def _start(self) -> None:
+        if self._threads:
+            return
+        cores = torch.get_num_threads()
+        share = max(cores // self.n, 1)
+        ready = threading.Barrier(self.n + 1)
+        for at in range(self.n):
+            thread = threading.Thread(
+                target=self._serve, args=(share, ready), name=f"unimoer-lane-{at}", daemon=True
+            )
+            self._threads.append(thread)
+            thread.start()
+        ready.wait()
+        # Torch keeps the last number set for threads that begin later; those are not lanes.
+        torch.set_num_threads(cores)
+
+    def _serve(self, share: int, ready: threading.Barrier) -> None:
+        torch.get_num_threads()  # once asked, torch no longer gives this thread the common number
+        torch.set_num_threads(share)
+        ready.wait()
+        while (item := self._work.get()) is not None:
+            key, work = item
+            self._results.put((key, work()))
+            del item, key, work  # what they hold may be done with before the next work comes
