@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from unimoer_rag.benchmarks.calls import Call, make_call
-from unimoer_rag.benchmarks.memory import resident
+from unimoer_rag.benchmarks.process import resident
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import InputError, UnimoerError
 from unimoer_rag.retrieval.retriever import UnifiedRetriever

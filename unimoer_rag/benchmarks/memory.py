@@ -1,7 +1,8 @@
-"""What one shared model saves: memory of our embedding and reranker against the usual pair.
+"""What one model saves: memory of our three tasks against two and three models of the same size.
 
-Each side runs in a fresh process (`sharing_process`): ours holds the embedding and the reranker of
-LlamaIndex and those of LangChain; the pair is a sentence-transformers embedder and a cross-encoder.
+Each side runs in a fresh process (`memory_side`). Ours holds embedding and reranker of LlamaIndex
+and of LangChain and reads besides; the pair is a sentence-transformers embedder and a
+cross-encoder; a question-answering model makes it three.
 """
 
 from __future__ import annotations
@@ -12,20 +13,20 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from unimoer_rag.benchmarks.report import report
+from unimoer_rag.benchmarks.rivals import random_cross_encoder, random_reader
 from unimoer_rag.errors import UnimoerError
 from unimoer_rag.extras import needs_extra
 
-__all__ = ["measure_sharing", "run_side"]
+__all__ = ["SIDES", "measure_memory", "run_side"]
 
-_PACKAGES = ("unimoer-rag", "torch", "transformers", "sentence-transformers")
-_FRAMEWORKS = ("llama-index-core", "langchain-core")
+SIDES = ("ours", "pair", "three")
 
 
-def measure_sharing(
+def measure_memory(
     checkpoint: str = "unimoer-minilm",
     *,
     dtype: str = "float32",
@@ -33,19 +34,20 @@ def measure_sharing(
     cross_encoder: str | None = None,
     on_side: Callable[[str], None] = lambda side: None,
 ) -> dict[str, Any]:
-    """Measure both sides.
+    """Measure all sides.
 
     Args:
         checkpoint: our model.
-        dtype: of the weights on both sides; "auto" for what each library takes by itself.
+        dtype: of the weights on all sides; "auto" for what each library takes by itself.
         embedder: a sentence-transformers model; by default the backbone of `checkpoint`.
         cross_encoder: a cross-encoder; by default one with the backbone's architecture and random
-            weights, which take the memory of any others.
+            weights, which take the memory of any others. The reader is always such a one.
         on_side: called with the name of each side before it runs.
 
     Returns:
-        `ratio`: our model bytes over the pair's; `process_ratio`: resident memory in use of the
-        whole process over that of the pair's; and all measurements of either side.
+        See `report`. `ratio` and `ratio_to_three` compare the bytes of the weights; `added_ratio`
+        and `added_ratio_to_three` what the peak of the whole process lies above the process with
+        all libraries and no model.
 
     Raises:
         MissingExtraError: a package of the extra `bench` is not installed.
@@ -53,39 +55,46 @@ def measure_sharing(
     """
     _check_installed()
     with tempfile.TemporaryDirectory() as scratch:
-        backbone = _backbone(checkpoint)
+        backbone, folder = _backbone(checkpoint), Path(scratch)
         settings = {
             "checkpoint": checkpoint,
             "dtype": dtype,
             "embedder": embedder or str(backbone),
-            "cross_encoder": cross_encoder or str(_random_cross_encoder(backbone, Path(scratch))),
+            "cross_encoder": cross_encoder or str(random_cross_encoder(backbone, folder / "pair")),
+            "reader": str(random_reader(backbone, folder / "reader")),
         }
         sides = {}
-        for side in ("ours", "pair"):
+        for side in SIDES:
             on_side(side)
             sides[side] = run_side(side, settings)
-    ours, pair = sides["ours"], sides["pair"]
-    return {
-        "benchmark": "sharing",
-        "ratio": round(ours["model_bytes"] / pair["model_bytes"], 4),
-        "process_ratio": round(ours["resident_in_use"] / pair["resident_in_use"], 4),
-        "checkpoint": checkpoint,
-        "dtype": dtype,
-        "embedder": embedder or f"the backbone of {checkpoint}",
-        "cross_encoder": cross_encoder or "random weights, the backbone's architecture",
-        **sides,
-        "versions": {name: metadata.version(name) for name in (*_PACKAGES, *_FRAMEWORKS)},
-    }
+    ours = sides.pop("ours")
+    return report(
+        "memory",
+        ratio=_ratio(ours, sides["pair"], "model_bytes"),
+        ratio_to_three=_ratio(ours, sides["three"], "model_bytes"),
+        added_ratio=_ratio(ours, sides["pair"], "peak_added"),
+        added_ratio_to_three=_ratio(ours, sides["three"], "peak_added"),
+        checkpoint=checkpoint,
+        dtype=dtype,
+        embedder=embedder or f"the backbone of {checkpoint}",
+        cross_encoder=cross_encoder or "random weights, the backbone's architecture",
+        ours=ours,
+        others=sides,
+    )
+
+
+def _ratio(ours: dict[str, Any], other: dict[str, Any], key: str) -> float:
+    return round(float(ours[key]) / float(other[key]), 4)
 
 
 def _check_installed() -> None:
-    with needs_extra("sentence_transformers", "bench", "the sharing benchmark"):
+    with needs_extra("sentence_transformers", "bench", "the memory benchmark"):
         import sentence_transformers  # noqa: F401
-    with needs_extra("llama_index.core", "bench", "the sharing benchmark"):
+    with needs_extra("llama_index.core", "bench", "the memory benchmark"):
         import llama_index.core  # noqa: F401
-    with needs_extra("langchain_core", "bench", "the sharing benchmark"):
+    with needs_extra("langchain_core", "bench", "the memory benchmark"):
         import langchain_core  # noqa: F401
-    with needs_extra("psutil", "bench", "the sharing benchmark"):
+    with needs_extra("psutil", "bench", "the memory benchmark"):
         import psutil  # noqa: F401
 
 
@@ -95,26 +104,17 @@ def _backbone(checkpoint: str) -> Path:
     return UniMoER.from_pretrained(checkpoint, device="cpu").path
 
 
-def _random_cross_encoder(backbone: Path, folder: Path) -> Path:
-    from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
-
-    config = AutoConfig.from_pretrained(str(backbone), num_labels=1)
-    AutoModelForSequenceClassification.from_config(config).save_pretrained(str(folder))
-    AutoTokenizer.from_pretrained(str(backbone)).save_pretrained(str(folder))
-    return folder
-
-
 def run_side(side: str, settings: dict[str, Any]) -> dict[str, Any]:
     """What one side takes, measured in a fresh process.
 
     Args:
-        side: "ours" or "pair".
-        settings: checkpoint, embedder, cross_encoder and dtype.
+        side: one of `SIDES`.
+        settings: checkpoint, embedder, cross_encoder, reader and dtype.
 
     Raises:
         UnimoerError: the process failed; its last words are in the message.
     """
-    command = [sys.executable, "-m", "unimoer_rag.benchmarks.sharing_process"]
+    command = [sys.executable, "-m", "unimoer_rag.benchmarks.memory_side"]
     done = subprocess.run(
         [*command, side, json.dumps(settings)],
         capture_output=True,

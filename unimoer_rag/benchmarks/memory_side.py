@@ -1,9 +1,9 @@
-"""One side of the sharing benchmark, in a process of its own: load, work, print what it takes.
+"""One side of the memory benchmark, in a process of its own: load, work, print what it takes.
 
-python -m unimoer_rag.benchmarks.sharing_process ours '{"checkpoint": ..., "dtype": ...}'
-python -m unimoer_rag.benchmarks.sharing_process pair '{"embedder": ..., "cross_encoder": ...}'
+python -m unimoer_rag.benchmarks.memory_side ours '{"checkpoint": ..., "dtype": ...}'
+python -m unimoer_rag.benchmarks.memory_side three '{"embedder": ..., "cross_encoder": ..., ...}'
 
-Both sides import both frameworks first and do the same work afterwards, so that they differ in
+Every side imports all libraries first and does the same work afterwards, so that they differ in
 nothing but models and adapters.
 """
 
@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
-from unimoer_rag.benchmarks.memory import model_bytes, model_count, peak, resident
+from unimoer_rag.benchmarks.process import model_bytes, model_count, peak, resident
 
 __all__ = ["main"]
 
@@ -24,71 +24,93 @@ _TEXTS = [
     "card that was used for the order; shipping is refunded only where the item was faulty."
     for number in range(64)
 ]
+_CANDIDATES = _TEXTS[:20]
 
-Embed = Callable[[Sequence[str]], object]
-Rerank = Callable[[str, Sequence[str]], object]
+Work = Callable[[], object]
 
 
-def _ours(settings: dict[str, Any]) -> list[tuple[Embed, Rerank]]:
-    """Embedding and reranker of both frameworks; whoever holds them holds the model."""
+def _ours(settings: dict[str, Any]) -> list[Work]:
+    """Embedding and reranker of both frameworks, and a reader; they all hold one model."""
     from langchain_core.documents import Document
     from langchain_unimoer import UniMoERCompressor, UniMoEREmbeddings
     from llama_index.core.schema import NodeWithScore, TextNode
     from llama_index.embeddings.unimoer import UniMoEREmbedding
     from llama_index.postprocessor.unimoer_rerank import UniMoERRerank
 
+    from unimoer_rag.engine import SharedModel
+
     name, dtype = settings["checkpoint"], settings["dtype"]
     embedding = UniMoEREmbedding(name, dtype=dtype)
     postprocessor = UniMoERRerank(model=name, dtype=dtype)
     embeddings = UniMoEREmbeddings(model=name, dtype=dtype)
     compressor = UniMoERCompressor(model=name, dtype=dtype)
-
-    def rerank_nodes(query: str, texts: Sequence[str]) -> object:
-        nodes = [NodeWithScore(node=TextNode(text=text), score=0.0) for text in texts]
-        return postprocessor.postprocess_nodes(nodes, query_str=query)
-
-    def rerank_documents(query: str, texts: Sequence[str]) -> object:
-        return compressor.compress_documents([Document(page_content=t) for t in texts], query)
-
+    shared = SharedModel(name, dtype=dtype)
+    nodes = [NodeWithScore(node=TextNode(text=text), score=0.0) for text in _CANDIDATES]
+    documents = [Document(page_content=text) for text in _CANDIDATES]
     return [
-        (lambda texts: embedding.get_text_embedding_batch(list(texts)), rerank_nodes),
-        (lambda texts: embeddings.embed_documents(list(texts)), rerank_documents),
+        lambda: embedding.get_text_embedding_batch(_TEXTS),
+        lambda: embeddings.embed_documents(_TEXTS),
+        lambda: postprocessor.postprocess_nodes(nodes, query_str=_QUERY),
+        lambda: compressor.compress_documents(documents, _QUERY),
+        lambda: shared.engine.read(_QUERY, _CANDIDATES),
     ]
 
 
-def _pair(settings: dict[str, Any]) -> list[tuple[Embed, Rerank]]:
-    """A sentence-transformers embedder and a cross-encoder, one of each for both frameworks."""
+def _pair(settings: dict[str, Any]) -> list[Work]:
+    """A sentence-transformers embedder and a cross-encoder, each used as by both frameworks."""
     from sentence_transformers import CrossEncoder, SentenceTransformer
 
-    # "auto" is the library's own default: the dtype of the files.
-    options = {} if settings["dtype"] == "auto" else {"dtype": settings["dtype"]}
+    options = _options(settings)
     embedder = SentenceTransformer(settings["embedder"], device="cpu", model_kwargs=options)
     reranker = CrossEncoder(settings["cross_encoder"], device="cpu", model_kwargs=options)
+    pairs = [(_QUERY, text) for text in _CANDIDATES]
+    return [lambda: embedder.encode(_TEXTS), lambda: reranker.predict(pairs)] * 2
 
-    def rerank(query: str, texts: Sequence[str]) -> object:
-        return reranker.predict([(query, text) for text in texts])
 
-    return [(lambda texts: embedder.encode(list(texts)), rerank)] * 2
+def _three(settings: dict[str, Any]) -> list[Work]:
+    """The pair, and a model that answers questions."""
+    import torch
+    from transformers import AutoModelForQuestionAnswering, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(settings["reader"])
+    reader = AutoModelForQuestionAnswering.from_pretrained(settings["reader"], **_options(settings))
+
+    @torch.inference_mode()
+    def read() -> object:
+        asked = [_QUERY] * len(_CANDIDATES)
+        return reader(**tokenizer(asked, _CANDIDATES, padding=True, return_tensors="pt"))
+
+    return [*_pair(settings), read]
+
+
+def _options(settings: dict[str, Any]) -> dict[str, Any]:
+    # "auto" is the library's own default: the dtype of the files.
+    return {} if settings["dtype"] == "auto" else {"dtype": settings["dtype"]}
+
+
+_SIDES = {"ours": _ours, "pair": _pair, "three": _three}
 
 
 def main(side: str, settings: dict[str, Any]) -> dict[str, Any]:
     """Load one side, use it as both frameworks would, and measure."""
     import langchain_core.retrievers  # noqa: F401
     import llama_index.core  # noqa: F401
+    import sentence_transformers  # noqa: F401
 
-    imported = resident()
-    users = {"ours": _ours, "pair": _pair}[side](settings)
+    libraries = resident()
+    work = _SIDES[side](settings)
     loaded = resident()
-    for embed, rerank in users:
-        embed(_TEXTS)
-        rerank(_QUERY, _TEXTS[:20])
+    for does in work:
+        does()
+    highest = peak()
     return {
         "model_bytes": model_bytes(),
         "models": model_count(),
-        "resident_frameworks_only": imported,
+        "resident_libraries_only": libraries,
         "resident_loaded": loaded,
         "resident_in_use": resident(),
-        "peak": peak(),
+        "peak": highest,
+        "peak_added": highest - libraries,
     }
 
 

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from unimoer_rag.cli.index import add_corpora, scan_paths
-from unimoer_rag.cli.output import CheckpointOption, JsonFlag, console, errors, print_json, quiet
+from unimoer_rag.cli.output import CheckpointOption, console, errors, quiet, write_json
 
 __all__ = ["bench"]
 
@@ -21,13 +21,124 @@ bench = typer.Typer(
 
 _MIB = 2**20
 
+JsonOption = Annotated[
+    Path | None, typer.Option("--json", help="Write JSON to a file, - for standard output.")
+]
+RoundsOption = Annotated[int, typer.Option(help="Measured runs of each side, in turns; from 5.")]
+PassagesOption = Annotated[int, typer.Option(help="Passages, of 8 to 250 tokens.")]
+RivalOption = Annotated[
+    list[str] | None,
+    typer.Option("--rival", help="A setting of the rival besides its default; again for more."),
+]
+
+
+def _rivals(chosen: list[str] | None) -> tuple[str, ...]:
+    from unimoer_rag.benchmarks.rivals import SETTINGS
+    from unimoer_rag.errors import InputError
+
+    for name in chosen or ():
+        if name not in SETTINGS:
+            raise InputError(f"unknown rival {name!r}: expected one of {', '.join(SETTINGS)}")
+    return tuple(SETTINGS) if chosen is None else ("default", *(set(chosen) - {"default"}))
+
+
+def _say(side: str, round_: int) -> None:
+    errors.print(f"{'warm-up' if not round_ else f'round {round_}'}: {side}", markup=False)
+
+
+def _give(found: dict[str, Any], table: Table, json: Path | None) -> None:
+    """The JSON where it was asked for, the table otherwise."""
+    if json is None:
+        console.print(table)
+    else:
+        write_json(found, json)
+
 
 @bench.command()
-def sharing(
+def encode(
+    passages: PassagesOption = 1000,
+    rounds: RoundsOption = 5,
+    rival: RivalOption = None,
+    checkpoint: CheckpointOption = "unimoer-minilm",
+    json: JsonOption = None,
+) -> None:
+    """Embed passages on the CPU, against sentence-transformers with the same backbone."""
+    quiet()
+    from unimoer_rag.benchmarks.encode import measure_encode
+
+    found = measure_encode(
+        checkpoint, passages=passages, rounds=rounds, settings=_rivals(rival), on_run=_say
+    )
+    _give(found, _speeds(found, "encoding"), json)
+
+
+@bench.command()
+def rerank(
+    queries: Annotated[int, typer.Option(help="Queries, one after the other.")] = 100,
+    depth: Annotated[int, typer.Option(help="Passages a query.")] = 50,
+    rounds: RoundsOption = 5,
+    rival: RivalOption = None,
+    checkpoint: CheckpointOption = "unimoer-minilm",
+    json: JsonOption = None,
+) -> None:
+    """Rerank passages on the CPU, against a cross-encoder of the backbone's size."""
+    quiet()
+    from unimoer_rag.benchmarks.rerank import measure_rerank
+
+    found = measure_rerank(
+        checkpoint,
+        queries=queries,
+        depth=depth,
+        rounds=rounds,
+        settings=_rivals(rival),
+        on_run=_say,
+    )
+    _give(found, _speeds(found, "reranking"), json)
+
+
+def _speeds(found: dict[str, Any], what: str) -> Table:
+    from unimoer_rag.benchmarks.timing import median_ratio
+
+    table = Table(title=f"{what}: medians of {found['rounds']} rounds")
+    for heading in ("", "seconds", "times ours"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    seconds = found["seconds"]
+    for name in seconds:
+        facts = {"ours": found["ours"], **found["others"]}.get(name, found.get("ours_seen", {}))
+        times = median_ratio(seconds, name, "ours")
+        table.add_row(f"{name} ({facts['setting']})", f"{facts['seconds']:.3f}", f"{times:.2f}")
+    for name, reason in found["not_run"].items():
+        table.add_row(f"{name}: not run, {reason}", "", "")
+    return table
+
+
+@bench.command()
+def overhead(
+    passages: PassagesOption = 500,
+    rounds: RoundsOption = 5,
+    checkpoint: CheckpointOption = "unimoer-minilm",
+    json: JsonOption = None,
+) -> None:
+    """Run every task with its experts and without any: what routing and experts cost."""
+    quiet()
+    from unimoer_rag.benchmarks.overhead import measure_overhead
+
+    found = measure_overhead(checkpoint, passages=passages, rounds=rounds, on_run=_say)
+    table = Table(title=f"seconds, medians of {found['rounds']} rounds")
+    for heading in ("task", "with experts", "bare backbone", "ratio"):
+        table.add_column(heading, justify="left" if heading == "task" else "right")
+    bare = found["others"]["bare"]["seconds"]
+    for task, taken in found["ours"]["seconds"].items():
+        table.add_row(task, f"{taken:.3f}", f"{bare[task]:.3f}", f"{found['by_task'][task]:.3f}")
+    _give(found, table, json)
+
+
+@bench.command()
+def memory(
     checkpoint: CheckpointOption = "unimoer-minilm",
     dtype: Annotated[
         Literal["float32", "bfloat16", "auto"],
-        typer.Option(help="Of the weights on both sides; auto: what each library takes."),
+        typer.Option(help="Of the weights on all sides; auto: what each library takes."),
     ] = "float32",
     embedder: Annotated[
         str | None,
@@ -37,41 +148,46 @@ def sharing(
         str | None,
         typer.Option(help="A cross-encoder; one of the backbone's size if not given."),
     ] = None,
-    as_json: JsonFlag = False,
+    json: JsonOption = None,
 ) -> None:
-    """Measure the memory of one shared model against an embedder and a cross-encoder.
+    """Measure the memory of one model that embeds, reranks and reads against two and three models.
 
     Each side runs in a fresh process: ours with embedding and reranker of LlamaIndex and of
-    LangChain, the other with a sentence-transformers embedder and a cross-encoder.
+    LangChain, and reading; the pair with a sentence-transformers embedder and a cross-encoder; the
+    three with a question-answering model besides.
     """
     quiet()
-    from unimoer_rag.benchmarks.sharing import measure_sharing
+    from unimoer_rag.benchmarks.memory import measure_memory
 
-    found = measure_sharing(
+    found = measure_memory(
         checkpoint,
         dtype=dtype,
         embedder=embedder,
         cross_encoder=cross_encoder,
         on_side=lambda side: errors.print(f"measuring {side} ..."),
     )
-    if as_json:
-        print_json(found)
-        return
-    console.print(_sharing_table(found))
+    _give(found, _memory_table(found), json)
 
 
-def _sharing_table(found: dict[str, Any]) -> Table:
+def _memory_table(found: dict[str, Any]) -> Table:
     table = Table(title=f"memory in MiB, {found['dtype']} weights")
-    for heading in ("", "ours", "the pair", "ratio"):
+    sides = {"ours": found["ours"], **found["others"]}
+    for heading in ("", *sides):
         table.add_column(heading, justify="left" if not heading else "right")
     for name, key in (
         ("weights of all models", "model_bytes"),
         ("process, in use", "resident_in_use"),
         ("process, at its peak", "peak"),
+        ("its peak above that of the libraries", "peak_added"),
     ):
-        ours, pair = found["ours"][key], found["pair"][key]
-        table.add_row(name, f"{ours / _MIB:.1f}", f"{pair / _MIB:.1f}", f"{ours / pair:.3f}")
-    table.add_row("models", str(found["ours"]["models"]), str(found["pair"]["models"]), "")
+        ours = found["ours"][key]
+        shown = [
+            f"{side[key] / _MIB:.1f}"
+            + ("" if side is found["ours"] else f" ({ours / side[key]:.2f})")
+            for side in sides.values()
+        ]
+        table.add_row(name, *shown)
+    table.add_row("models", *(str(side["models"]) for side in sides.values()))
     return table
 
 
@@ -84,7 +200,7 @@ def concurrency(
     coroutines: Annotated[int, typer.Option(help="Clients that share an event loop.")] = 64,
     seed: Annotated[int, typer.Option(help="Of the clients' choices.")] = 0,
     checkpoint: CheckpointOption = "unimoer-minilm",
-    as_json: JsonFlag = False,
+    json: JsonOption = None,
 ) -> None:
     """Embed, rerank and search from many threads and coroutines at once, and check every answer.
 
@@ -108,10 +224,7 @@ def concurrency(
             n_coroutines=coroutines,
             seed=seed,
         )
-    if as_json:
-        print_json(found)
-    else:
-        console.print(_concurrency_table(found))
+    _give(found, _concurrency_table(found), json)
     if found["wrong"]:
         raise typer.Exit(1)
 

@@ -1,0 +1,78 @@
+"""What a checkpoint's experts cost: its tasks against the bare frozen backbone, in one engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from statistics import median
+from typing import Any
+
+from unimoer_rag.benchmarks.report import report
+from unimoer_rag.benchmarks.texts import make_passages, make_queries
+from unimoer_rag.benchmarks.timing import alternate, median_ratio
+from unimoer_rag.engine import Engine
+from unimoer_rag.model.jobs import Job
+from unimoer_rag.model.rows import Row
+from unimoer_rag.model.tasks import Task
+from unimoer_rag.model.unimoer import UniMoER
+
+__all__ = ["measure_overhead"]
+
+_BARE = "{}, bare backbone"
+
+
+def measure_overhead(
+    checkpoint: str = "unimoer-minilm",
+    *,
+    passages: int = 500,
+    rounds: int = 5,
+    on_run: Callable[[str, int], None] = lambda side, round_: None,
+) -> dict[str, Any]:
+    """Run the rows of every task with its experts and without any, in turns.
+
+    Args:
+        checkpoint: the model, in the precision it takes by itself, where it runs by itself.
+        passages: rows of each task.
+        rounds: measured rounds.
+        on_run: see `alternate`.
+
+    Returns:
+        See `report`; `ratio` is the largest of `by_task`: time with experts, routing included, over
+        the time without, so 1 is none.
+
+    Raises:
+        InputError: there are too few rounds.
+    """
+    model = UniMoER.from_pretrained(checkpoint)
+    rows = {name: _rows(model, task, passages) for name, task in model.tasks.items()}
+    sides: dict[str, Callable[[], Any]] = {}
+    with Engine(model, cache_bytes=0) as engine:
+        for name, task in model.tasks.items():
+            sides[name] = partial(_run, engine, rows[name](task))
+            sides[_BARE.format(name)] = partial(_run, engine, rows[name](task.with_strength(0)))
+        seconds = alternate(sides, rounds=rounds, on_run=on_run)
+    medians = {name: round(median(taken), 3) for name, taken in seconds.items()}
+    by_task = {name: median_ratio(seconds, name, _BARE.format(name)) for name in model.tasks}
+    return report(
+        "overhead",
+        ratio=max(by_task.values()),
+        by_task=by_task,
+        checkpoint=checkpoint,
+        passages=passages,
+        rounds=rounds,
+        ours={"seconds": {name: medians[name] for name in model.tasks}},
+        others={"bare": {"seconds": {n: medians[_BARE.format(n)] for n in model.tasks}}},
+        seconds={name: [round(s, 3) for s in taken] for name, taken in seconds.items()},
+    )
+
+
+def _rows(model: UniMoER, task: Task, n: int) -> Callable[[Task], list[Row]]:
+    texts = make_passages(model.tokenizer, n)
+    if not task.joint:
+        return partial(model.rows.single, texts)
+    pairs = list(zip(make_queries(model.tokenizer, n), texts, strict=True))
+    return partial(model.rows.pairs, pairs)
+
+
+def _run(engine: Engine, rows: list[Row]) -> None:
+    engine.submit(Job(rows, len)).result()

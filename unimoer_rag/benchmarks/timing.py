@@ -1,0 +1,61 @@
+"""Timing side by side: every side runs in every round, in turns, after a warm-up."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Mapping, Sequence
+from statistics import median
+from typing import Any
+
+from unimoer_rag.errors import InputError
+
+__all__ = ["Seconds", "alternate", "median_ratio"]
+
+Seconds = Mapping[str, Sequence[float]]
+"""Wall seconds of each round, by side."""
+
+# Fewer say little of a machine that others use too.
+_FEWEST = 5
+
+
+def alternate(
+    sides: Mapping[str, Callable[[], Any]],
+    *,
+    rounds: int = _FEWEST,
+    on_run: Callable[[str, int], None] = lambda side, round_: None,
+) -> dict[str, list[float]]:
+    """Time what several sides take for the same work.
+
+    Each runs once unmeasured. Every round then runs each of them, in the order of the round before
+    turned around, so that none has always the warmer machine.
+
+    Args:
+        sides: what runs, by name.
+        rounds: measured runs of each side, 5 or more.
+        on_run: called with the side and the round (0 is the warm-up) before each run.
+
+    Raises:
+        InputError: there are too few rounds.
+    """
+    if rounds < _FEWEST:
+        raise InputError(f"rounds is {rounds}: expected {_FEWEST} or more")
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    order = list(sides)
+    for name in order:
+        on_run(name, 0)
+        sides[name]()
+    for at in range(1, rounds + 1):
+        order.reverse()
+        for name in order:
+            on_run(name, at)
+            gc.collect()
+            started = time.perf_counter()
+            sides[name]()
+            seconds[name].append(time.perf_counter() - started)
+    return seconds
+
+
+def median_ratio(seconds: Seconds, above: str, below: str) -> float:
+    """The median over rounds of what one side took over what another took."""
+    return round(median(a / b for a, b in zip(seconds[above], seconds[below], strict=True)), 4)
