@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from unimoer_rag.evaluation.compare import compare_results
@@ -21,7 +22,7 @@ RESULTS = ROOT / "results"
 STUDIES = "studies"
 PAGES = (ROOT / "README.md", ROOT / "unimoer_rag/checkpoints/unimoer-minilm/README.md")
 
-BENCHES = ("sharing", "concurrency")
+BENCHES = ROOT / "benchmarks"
 
 # Files of pipelines beside the default one, and what they are.
 VARIANTS = {"-retrieval": "retrieval only", "-hybrid": "hybrid, reranked"}
@@ -131,29 +132,131 @@ def _gain(difference: Mapping[str, Any]) -> str:
     return f"{mean:+.1f} ({low:+.1f} to {high:+.1f})"
 
 
-def load_benches(folder: Path = RESULTS) -> dict[str, dict[str, Any]]:
+def load_benches() -> dict[str, dict[str, Any]]:
     """What `unimoer-rag bench` wrote, by name."""
-    return {n: json.loads((folder / f"{n}.json").read_text(encoding="utf-8")) for n in BENCHES}
+    found = {path.stem: path for path in (*BENCHES.glob("*.json"), RESULTS / "concurrency.json")}
+    return {n: json.loads(path.read_text(encoding="utf-8")) for n, path in sorted(found.items())}
 
 
 def render_benches(found: Mapping[str, Mapping[str, Any]]) -> str:
     """One row a measure, what it is compared to, and their ratio."""
-    sharing, clients = found["sharing"], found["concurrency"]
     lines = ["| measure | unimoer-rag | compared to | ratio |", "|---|---:|---:|---:|"]
-    for measure, key in (
-        (f"weights in memory, {sharing['dtype']}", "model_bytes"),
-        ("the whole process in use", "resident_in_use"),
-    ):
-        ours, pair = sharing["ours"][key], sharing["pair"][key]
-        cells = f"{ours / 2**20:.0f} MiB | {pair / 2**20:.0f} MiB"
-        lines.append(f"| {measure} | {cells} | {ours / pair:.2f} |")
-    rates = [clients["calls"] / clients[key] for key in ("seconds", "seconds_one_by_one")]
-    who = f"{clients['threads']} threads and {clients['coroutines']} coroutines"
-    lines.append(
-        f"| calls a second, {who} | {rates[0]:.1f} | {rates[1]:.1f} | {clients['ratio']:.2f} |"
-    )
-    lines.append(f"| wrong answers among their {clients['calls']:,} | {clients['wrong']} | | |")
+    for name, rows in _BENCH_ROWS.items():
+        if name in found:
+            lines += [f"| {' | '.join(row)} |" for row in rows(found[name])]
     return "\n".join(lines)
+
+
+_Rows = Iterator[tuple[str, str, str, str]]
+
+
+def _memory_rows(found: Mapping[str, Any]) -> _Rows:
+    ours = found["ours"]
+    for side, what in (("pair", "two models"), ("three", "three models")):
+        other = found["others"][side]
+        for measure, key in (("weights", "model_bytes"), ("process at its peak", "peak")):
+            cells = [f"{bytes_ / 2**20:.0f} MiB" for bytes_ in (ours[key], other[key])]
+            yield (
+                f"{measure}, {found['dtype']}, against {what}",
+                *cells,
+                f"{ours[key] / other[key]:.2f}",
+            )
+
+
+def _speed_rows(found: Mapping[str, Any]) -> _Rows:
+    if found["bench"] == "encode":
+        what = f"embedding {found['passages']:,} passages"
+    else:
+        what = f"reranking {found['depth']} passages for each of {found['queries']} queries"
+    ours = found["ours"]["seconds"]
+    for name, side in found["others"].items():
+        yield (
+            f"{what}, against {_RIVALS[name]}",
+            f"{ours:.2f} s",
+            f"{side['seconds']:.2f} s",
+            f"{_median_ratio(found['seconds'], name):.2f}",
+        )
+    if "ours_seen" in found:
+        seen = found["ours_seen"]["seconds"]
+        theirs = found["others"]["default"]["seconds"]
+        yield (
+            "the same with passages seen before, against the default",
+            f"{seen:.2f} s",
+            f"{theirs:.2f} s",
+            f"{found['ratio_seen']:.1f}",
+        )
+
+
+def _overhead_rows(found: Mapping[str, Any]) -> _Rows:
+    for task, ratio in found["by_task"].items():
+        ours, bare = (side["seconds"][task] for side in (found["ours"], found["others"]["bare"]))
+        yield (
+            f"time of the task `{task}`, against the bare backbone in the same engine",
+            f"{ours:.2f} s",
+            f"{bare:.2f} s",
+            f"{ratio:.2f}",
+        )
+
+
+def _ingest_rows(found: Mapping[str, Any]) -> _Rows:
+    ours = found["ours"]["passages_a_second"]
+    for name, side in found["others"].items():
+        yield (
+            f"passages a second into an index, against {_RIVALS[name]}",
+            f"{ours:.0f}",
+            f"{side['passages_a_second']:.0f}",
+            f"{_median_ratio(found['seconds'], name):.2f}",
+        )
+
+
+def _query_rows(found: Mapping[str, Any]) -> _Rows:
+    ours, other = found["ours"]["milliseconds"], found["others"]["llama-index"]["milliseconds"]
+    for percentile in ("p50", "p95"):
+        yield (
+            f"a query in {found['passages']:,} passages, {found['depth']} reranked, {percentile}, "
+            "against LlamaIndex",
+            f"{ours[percentile]:.0f} ms",
+            f"{other[percentile]:.0f} ms",
+            f"{other[percentile] / ours[percentile]:.2f}",
+        )
+
+
+def _concurrency_rows(found: Mapping[str, Any]) -> _Rows:
+    rates = [found["calls"] / found[key] for key in ("seconds", "seconds_one_by_one")]
+    who = f"{found['threads']} threads and {found['coroutines']} coroutines"
+    yield (
+        f"calls a second of {who}, against one by one",
+        f"{rates[0]:.1f}",
+        f"{rates[1]:.1f}",
+        f"{found['ratio']:.2f}",
+    )
+    yield f"wrong answers among their {found['calls']:,}", str(found["wrong"]), "", ""
+
+
+def _median_ratio(seconds: Mapping[str, list[float]], name: str) -> float:
+    return median(a / b for a, b in zip(seconds[name], seconds["ours"], strict=True))
+
+
+_RIVALS = {
+    "default": "sentence-transformers",
+    "bfloat16": "the same in bfloat16",
+    "onnx": "the same by ONNX Runtime",
+    "onnx-fused": "ONNX Runtime, fused",
+    "onnx-int8": "ONNX Runtime, int8",
+    "openvino": "OpenVINO",
+    "llama-index": "LlamaIndex",
+    "langchain": "LangChain",
+}
+
+_BENCH_ROWS: Mapping[str, Callable[[Mapping[str, Any]], _Rows]] = {
+    "memory": _memory_rows,
+    "encode": _speed_rows,
+    "rerank": _speed_rows,
+    "query": _query_rows,
+    "ingest": _ingest_rows,
+    "overhead": _overhead_rows,
+    "concurrency": _concurrency_rows,
+}
 
 
 def fill(page: str, table: str, name: str = "results") -> str:

@@ -129,23 +129,37 @@ def test_results_table() -> None:
 
 
 def test_bench_table() -> None:
-    sharing = {
+    memory = {
         "dtype": "float32",
-        "ours": {"model_bytes": 2**20, "resident_in_use": 3 * 2**20},
-        "pair": {"model_bytes": 2 * 2**20, "resident_in_use": 4 * 2**20},
+        "ours": {"model_bytes": 2**20, "peak": 3 * 2**20},
+        "others": {
+            "pair": {"model_bytes": 2 * 2**20, "peak": 4 * 2**20},
+            "three": {"model_bytes": 4 * 2**20, "peak": 6 * 2**20},
+        },
+    }
+    encode = {
+        **{"bench": "encode", "passages": 1000, "ours": {"seconds": 2.0}},
+        "others": {"default": {"seconds": 6.0}},
+        "seconds": {"ours": [1.0, 2.0, 2.0], "default": [4.0, 5.0, 6.0]},
     }
     clients = {
         **{"threads": 64, "coroutines": 32, "ratio": 2.0, "wrong": 0},
         **{"calls": 1000, "seconds": 10.0, "seconds_one_by_one": 20.0},
     }
-    table = script("results_table").render_benches({"sharing": sharing, "concurrency": clients})
+    table = script("results_table").render_benches(
+        {"concurrency": clients, "encode": encode, "memory": memory}
+    )
     assert table.splitlines() == [
         "| measure | unimoer-rag | compared to | ratio |",
         "|---|---:|---:|---:|",
-        "| weights in memory, float32 | 1 MiB | 2 MiB | 0.50 |",
-        "| the whole process in use | 3 MiB | 4 MiB | 0.75 |",
-        "| calls a second, 64 threads and 32 coroutines | 100.0 | 50.0 | 2.00 |",
-        "| wrong answers among their 1,000 | 0 | | |",
+        "| weights, float32, against two models | 1 MiB | 2 MiB | 0.50 |",
+        "| process at its peak, float32, against two models | 3 MiB | 4 MiB | 0.75 |",
+        "| weights, float32, against three models | 1 MiB | 4 MiB | 0.25 |",
+        "| process at its peak, float32, against three models | 3 MiB | 6 MiB | 0.50 |",
+        "| embedding 1,000 passages, against sentence-transformers | 2.00 s | 6.00 s | 3.00 |",
+        "| calls a second of 64 threads and 32 coroutines, against one by one "
+        "| 100.0 | 50.0 | 2.00 |",
+        "| wrong answers among their 1,000 | 0 |  |  |",
     ]
 
 

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from unimoer_rag.benchmarks.frameworks import check_frameworks
 from unimoer_rag.benchmarks.rivals import SETTINGS, open_rivals
 from unimoer_rag.benchmarks.texts import make_passages, make_queries
 from unimoer_rag.cli.main import app
+from unimoer_rag.errors import MissingExtraError
 from unimoer_rag.model.unimoer import UniMoER
 
 REPORTED = {"bench", "ours", "others", "ratio", "machine", "command"}
@@ -58,6 +60,30 @@ def test_overhead_is_that_of_the_task_which_costs_most(minilm_path: Path, tmp_pa
     found = run(tmp_path / "o.json", "overhead", "--passages", "12")
     assert set(found["by_task"]) == {"embed", "rerank", "read"}
     assert found["ratio"] == max(found["by_task"].values())
+
+
+def test_ingestion_is_measured_against_the_frameworks(minilm_path: Path, tmp_path: Path) -> None:
+    need_frameworks()
+    found = run(tmp_path / "o.json", "ingest", "--passages", "8")
+    assert list(found["others"]) == ["llama-index", "langchain"]
+    assert found["ratio"] == pytest.approx(ratio(found, "llama-index", "ours"), rel=0.05)
+
+
+def test_a_query_is_measured_against_llama_index(minilm_path: Path, tmp_path: Path) -> None:
+    need_frameworks()
+    words = ("query", "--passages", "60", "--queries", "5", "--depth", "10")
+    found = run(tmp_path / "o.json", *words)
+    ours, other = found["ours"]["milliseconds"], found["others"]["llama-index"]["milliseconds"]
+    assert found["passages"] == 60
+    assert found["ratio"] == pytest.approx(other["p50"] / ours["p50"], rel=0.01)
+    assert ours["p50"] <= ours["p95"]
+
+
+def need_frameworks() -> None:
+    try:
+        check_frameworks("this test")
+    except MissingExtraError as error:
+        pytest.skip(str(error))
 
 
 def test_a_table_is_printed_where_no_json_is_asked_for(minilm_path: Path) -> None:

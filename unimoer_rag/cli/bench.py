@@ -134,6 +134,58 @@ def overhead(
 
 
 @bench.command()
+def ingest(
+    passages: PassagesOption = 1000,
+    rounds: RoundsOption = 5,
+    checkpoint: CheckpointOption = "unimoer-minilm",
+    json: JsonOption = None,
+) -> None:
+    """Index passages into a folder on the CPU, against LlamaIndex and LangChain with Qdrant."""
+    quiet()
+    from unimoer_rag.benchmarks.ingest import measure_ingest
+
+    found = measure_ingest(checkpoint, passages=passages, rounds=rounds, on_run=_say)
+    table = Table(title=f"ingestion: medians of {found['rounds']} rounds")
+    for heading in ("", "seconds", "passages a second"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    for name, side in {"ours": found["ours"], **found["others"]}.items():
+        table.add_row(name, f"{side['seconds']:.3f}", f"{side['passages_a_second']:.1f}")
+    _give(found, table, json)
+
+
+@bench.command()
+def query(
+    passages: Annotated[int, typer.Option(help="Passages in the index.")] = 100_000,
+    queries: Annotated[int, typer.Option(help="Measured queries; from 5.")] = 50,
+    depth: Annotated[int, typer.Option(help="Passages reranked for each.")] = 50,
+    checkpoint: CheckpointOption = "unimoer-minilm",
+    json: JsonOption = None,
+) -> None:
+    """Search and rerank in a large index on the CPU, against LlamaIndex with Qdrant."""
+    quiet()
+    from unimoer_rag.benchmarks.query import measure_query
+
+    found = measure_query(
+        checkpoint,
+        passages=passages,
+        queries=queries,
+        depth=depth,
+        on_run=lambda what: errors.print(f"{what} ..."),
+    )
+    table = Table(title=f"milliseconds a query in {found['passages']:,} passages")
+    for heading in ("", "p50", "p95"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    sides = {
+        "ours": found["ours"]["milliseconds"],
+        "ours, passages seen before": found["ours"]["seen"],
+        **{name: side["milliseconds"] for name, side in found["others"].items()},
+    }
+    for name, latency in sides.items():
+        table.add_row(name, f"{latency['p50']:.1f}", f"{latency['p95']:.1f}")
+    _give(found, table, json)
+
+
+@bench.command()
 def memory(
     checkpoint: CheckpointOption = "unimoer-minilm",
     dtype: Annotated[

@@ -247,4 +247,9 @@ class RoutedLinear(nn.Module):
         if weights is None or not held:
             return y
         down, up = self.fused(held, x.dtype)
-        return y + functional.linear(functional.linear(x, down) * weights, up)
+        mixed = functional.linear(x, down) * weights
+        if torch.is_grad_enabled():
+            return y + functional.linear(mixed, up)
+        # The product adds to what the frozen layer gave, which nobody else holds.
+        y.view(-1, y.shape[-1]).addmm_(mixed.view(-1, mixed.shape[-1]), up.T)
+        return y
