@@ -169,11 +169,11 @@ def _speed_rows(found: Mapping[str, Any]) -> _Rows:
     else:
         what = f"reranking {found['depth']} passages for each of {found['queries']} queries"
     ours = found["ours"]["seconds"]
-    for name, side in found["others"].items():
+    for name in dict.fromkeys(("default", found["best"])):
         yield (
             f"{what}, against {_RIVALS[name]}",
             f"{ours:.2f} s",
-            f"{side['seconds']:.2f} s",
+            f"{found['others'][name]['seconds']:.2f} s",
             f"{_median_ratio(found['seconds'], name):.2f}",
         )
     if "ours_seen" in found:
