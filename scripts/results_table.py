@@ -11,9 +11,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
-from statistics import median
 from typing import Any
 
+from unimoer_rag.benchmarks.timing import median_ratio
 from unimoer_rag.evaluation.compare import compare_results
 from unimoer_rag.evaluation.results import Result, load_result
 
@@ -174,7 +174,7 @@ def _speed_rows(found: Mapping[str, Any]) -> _Rows:
             f"{what}, against {_RIVALS[name]}",
             f"{ours:.2f} s",
             f"{found['others'][name]['seconds']:.2f} s",
-            f"{_median_ratio(found['seconds'], name):.2f}",
+            f"{median_ratio(found['seconds'], name, 'ours'):.2f}",
         )
     if "ours_seen" in found:
         seen = found["ours_seen"]["seconds"]
@@ -205,7 +205,7 @@ def _ingest_rows(found: Mapping[str, Any]) -> _Rows:
             f"passages a second into an index, against {_RIVALS[name]}",
             f"{ours:.0f}",
             f"{side['passages_a_second']:.0f}",
-            f"{_median_ratio(found['seconds'], name):.2f}",
+            f"{median_ratio(found['seconds'], name, 'ours'):.2f}",
         )
 
 
@@ -231,10 +231,6 @@ def _concurrency_rows(found: Mapping[str, Any]) -> _Rows:
         f"{found['ratio']:.2f}",
     )
     yield f"wrong answers among their {found['calls']:,}", str(found["wrong"]), "", ""
-
-
-def _median_ratio(seconds: Mapping[str, list[float]], name: str) -> float:
-    return median(a / b for a, b in zip(seconds[name], seconds["ours"], strict=True))
 
 
 _RIVALS = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unimoer_rag.benchmarks.report import report
-from unimoer_rag.benchmarks.rivals import SETTINGS, open_rivals
+from unimoer_rag.benchmarks.rivals import SETTINGS, open_rivals, setting_of
 from unimoer_rag.benchmarks.texts import make_passages
-from unimoer_rag.benchmarks.timing import alternate, median_ratio
+from unimoer_rag.benchmarks.timing import alternate, median_ratio, rounded
 from unimoer_rag.engine import Engine
 from unimoer_rag.extras import needs_extra
 from unimoer_rag.model.unimoer import UniMoER
@@ -60,15 +60,16 @@ def measure_encode(
     with tempfile.TemporaryDirectory() as scratch, Engine(model) as engine:
         load = partial(SentenceTransformer, str(model.path), device="cpu")
         rivals, refused = open_rivals(load, settings, Path(scratch))
+        for rival in rivals.values():
+            rival.max_seq_length = limit
         vectors: dict[str, NDArray[np.float32]] = {}
 
         def ours() -> None:
             vectors["ours"] = engine.embed(texts)
 
         def theirs(setting: str) -> None:
-            rival = rivals[setting]
-            rival.max_seq_length = limit
-            vectors[setting] = rival.encode(texts, normalize_embeddings=True).astype(np.float32)
+            found = rivals[setting].encode(texts, normalize_embeddings=True)
+            vectors[setting] = found.astype(np.float32)
 
         sides: dict[str, Callable[[], None]] = {
             "ours": ours,
@@ -80,7 +81,7 @@ def measure_encode(
     truth = dict.fromkeys(rivals, vectors["default"]) | {"ours": exact}
     facts: dict[str, dict[str, Any]] = {
         name: {
-            "setting": SETTINGS.get(name, f"{model.dtype} weights".replace("torch.", "")),
+            "setting": setting_of(name, model.dtype),
             "seconds": round(median(taken), 3),
             "tokens_a_second": round(tokens / median(taken)),
             "cosine": _cosine(vectors[name], truth[name]),
@@ -101,12 +102,8 @@ def measure_encode(
         ours=facts.pop("ours"),
         others=facts,
         not_run=refused,
-        seconds=_rounded(seconds),
+        seconds=rounded(seconds),
     )
-
-
-def _rounded(seconds: dict[str, list[float]]) -> dict[str, Sequence[float]]:
-    return {name: [round(second, 3) for second in taken] for name, taken in seconds.items()}
 
 
 def _cosine(vectors: NDArray[np.float32], truth: NDArray[np.float32]) -> dict[str, float]:

@@ -17,7 +17,7 @@ from unimoer_rag.benchmarks.frameworks import (
 )
 from unimoer_rag.benchmarks.report import report
 from unimoer_rag.benchmarks.texts import make_passages
-from unimoer_rag.benchmarks.timing import alternate, median_ratio
+from unimoer_rag.benchmarks.timing import alternate, median_ratio, rounded
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.retrieval.identity import WHOLE
 from unimoer_rag.retrieval.retriever import UnifiedRetriever
@@ -88,5 +88,5 @@ def measure_ingest(
         rounds=rounds,
         ours=facts.pop("ours"),
         others=facts,
-        seconds={name: [round(s, 3) for s in taken] for name, taken in seconds.items()},
+        seconds=rounded(seconds),
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 from unimoer_rag.benchmarks.report import report
 from unimoer_rag.benchmarks.texts import make_passages, make_queries
-from unimoer_rag.benchmarks.timing import alternate, median_ratio
+from unimoer_rag.benchmarks.timing import alternate, median_ratio, rounded
 from unimoer_rag.engine import Engine
 from unimoer_rag.model.jobs import Job
 from unimoer_rag.model.rows import Row
@@ -62,7 +62,7 @@ def measure_overhead(
         rounds=rounds,
         ours={"seconds": {name: medians[name] for name in model.tasks}},
         others={"bare": {"seconds": {n: medians[_BARE.format(n)] for n in model.tasks}}},
-        seconds={name: [round(s, 3) for s in taken] for name, taken in seconds.items()},
+        seconds=rounded(seconds),
     )
 
 

@@ -7,21 +7,17 @@ import platform
 import shlex
 import sys
 from collections.abc import Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 __all__ = ["describe_machine", "report"]
 
-_PACKAGES = (
-    "unimoer-rag",
-    "torch",
-    "transformers",
+# What takes part beside the usual packages.
+_RIVALS = (
     "sentence-transformers",
     "onnxruntime",
     "openvino",
     "qdrant-client",
-    "qdrant-edge-py",
     "llama-index-core",
     "langchain-core",
 )
@@ -60,6 +56,8 @@ def describe_machine() -> dict[str, Any]:
     """Processor, cores, memory, accelerator and the versions of what takes part."""
     import torch
 
+    from unimoer_rag.evaluation.environment import versions
+
     found: dict[str, Any] = {
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0))
@@ -69,8 +67,7 @@ def describe_machine() -> dict[str, Any]:
         "instructions": sorted(name for name, has in _capabilities().items() if has is True),
         "memory_gib": _memory_gib(),
         "system": platform.system(),
-        "python": platform.python_version(),
-        "versions": {name: version for name in _PACKAGES if (version := _version(name))},
+        "versions": versions([], others=_RIVALS),
     }
     if torch.cuda.is_available():
         found["accelerator"] = torch.cuda.get_device_name()
@@ -99,10 +96,3 @@ def _memory_gib() -> float:
     if not hasattr(os, "sysconf"):
         return 0.0
     return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
-
-
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None

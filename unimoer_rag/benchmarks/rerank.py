@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unimoer_rag.benchmarks.report import report
-from unimoer_rag.benchmarks.rivals import SETTINGS, open_rivals, random_cross_encoder
+from unimoer_rag.benchmarks.rivals import SETTINGS, open_rivals, random_cross_encoder, setting_of
 from unimoer_rag.benchmarks.texts import make_passages, make_queries
-from unimoer_rag.benchmarks.timing import alternate, median_ratio
+from unimoer_rag.benchmarks.timing import alternate, median_ratio, rounded
 from unimoer_rag.engine import Engine
 from unimoer_rag.extras import needs_extra
 from unimoer_rag.model.unimoer import UniMoER
@@ -95,7 +95,7 @@ def measure_rerank(
         seconds = alternate(sides, rounds=rounds, on_run=on_run)
     facts: dict[str, dict[str, Any]] = {
         name: {
-            "setting": SETTINGS.get(name, f"{model.dtype} weights".replace("torch.", "")),
+            "setting": setting_of(name, model.dtype),
             "seconds": round(median(taken), 3),
             "milliseconds_a_query": round(1000 * median(taken) / queries, 1),
         }
@@ -120,5 +120,5 @@ def measure_rerank(
         ours_seen=facts.pop(_SEEN),
         others=facts,
         not_run=refused,
-        seconds={name: [round(s, 3) for s in taken] for name, taken in seconds.items()},
+        seconds=rounded(seconds),
     )

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from unimoer_rag.errors import MissingExtraError, UnimoerError
 from unimoer_rag.extras import needs_extra
 
-__all__ = ["SETTINGS", "open_rivals", "random_cross_encoder", "random_reader"]
+__all__ = ["SETTINGS", "open_rivals", "random_cross_encoder", "random_reader", "setting_of"]
 
 SETTINGS: Mapping[str, str] = MappingProxyType(
     {
@@ -57,6 +57,11 @@ def open_rivals(
         except (MissingExtraError, UnimoerError) as error:
             refused[setting] = str(error)
     return opened, refused
+
+
+def setting_of(side: str, dtype: torch.dtype) -> str:
+    """What a side ran with, in words: a key of `SETTINGS`, or ours with its weights' dtype."""
+    return SETTINGS.get(side, f"{dtype} weights".removeprefix("torch."))
 
 
 def random_cross_encoder(backbone: Path, folder: Path) -> Path:

@@ -10,7 +10,7 @@ from typing import Any
 
 from unimoer_rag.errors import InputError
 
-__all__ = ["Seconds", "alternate", "median_ratio"]
+__all__ = ["Seconds", "alternate", "median_ratio", "rounded"]
 
 Seconds = Mapping[str, Sequence[float]]
 """Wall seconds of each round, by side."""
@@ -59,3 +59,8 @@ def alternate(
 def median_ratio(seconds: Seconds, above: str, below: str) -> float:
     """The median over rounds of what one side took over what another took."""
     return round(median(a / b for a, b in zip(seconds[above], seconds[below], strict=True)), 4)
+
+
+def rounded(seconds: Seconds) -> dict[str, list[float]]:
+    """The same to milliseconds, as results keep them."""
+    return {name: [round(second, 3) for second in taken] for name, taken in seconds.items()}

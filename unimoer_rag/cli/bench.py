@@ -54,6 +54,14 @@ def _give(found: dict[str, Any], table: Table, json: Path | None) -> None:
         write_json(found, json)
 
 
+def _table(title: str, *headings: str) -> Table:
+    """A table of names in the first column and numbers in the others."""
+    table = Table(title=title)
+    for at, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if at else "left")
+    return table
+
+
 @bench.command()
 def encode(
     passages: PassagesOption = 1000,
@@ -99,9 +107,7 @@ def rerank(
 def _speeds(found: dict[str, Any], what: str) -> Table:
     from unimoer_rag.benchmarks.timing import median_ratio
 
-    table = Table(title=f"{what}: medians of {found['rounds']} rounds")
-    for heading in ("", "seconds", "times ours"):
-        table.add_column(heading, justify="left" if not heading else "right")
+    table = _table(f"{what}: medians of {found['rounds']} rounds", "", "seconds", "times ours")
     seconds = found["seconds"]
     for name in seconds:
         facts = {"ours": found["ours"], **found["others"]}.get(name, found.get("ours_seen", {}))
@@ -124,9 +130,13 @@ def overhead(
     from unimoer_rag.benchmarks.overhead import measure_overhead
 
     found = measure_overhead(checkpoint, passages=passages, rounds=rounds, on_run=_say)
-    table = Table(title=f"seconds, medians of {found['rounds']} rounds")
-    for heading in ("task", "with experts", "bare backbone", "ratio"):
-        table.add_column(heading, justify="left" if heading == "task" else "right")
+    table = _table(
+        f"seconds, medians of {found['rounds']} rounds",
+        "task",
+        "with experts",
+        "bare backbone",
+        "ratio",
+    )
     bare = found["others"]["bare"]["seconds"]
     for task, taken in found["ours"]["seconds"].items():
         table.add_row(task, f"{taken:.3f}", f"{bare[task]:.3f}", f"{found['by_task'][task]:.3f}")
@@ -145,9 +155,9 @@ def ingest(
     from unimoer_rag.benchmarks.ingest import measure_ingest
 
     found = measure_ingest(checkpoint, passages=passages, rounds=rounds, on_run=_say)
-    table = Table(title=f"ingestion: medians of {found['rounds']} rounds")
-    for heading in ("", "seconds", "passages a second"):
-        table.add_column(heading, justify="left" if not heading else "right")
+    table = _table(
+        f"ingestion: medians of {found['rounds']} rounds", "", "seconds", "passages a second"
+    )
     for name, side in {"ours": found["ours"], **found["others"]}.items():
         table.add_row(name, f"{side['seconds']:.3f}", f"{side['passages_a_second']:.1f}")
     _give(found, table, json)
@@ -172,9 +182,7 @@ def query(
         depth=depth,
         on_run=lambda what: errors.print(f"{what} ..."),
     )
-    table = Table(title=f"milliseconds a query in {found['passages']:,} passages")
-    for heading in ("", "p50", "p95"):
-        table.add_column(heading, justify="left" if not heading else "right")
+    table = _table(f"milliseconds a query in {found['passages']:,} passages", "", "p50", "p95")
     sides = {
         "ours": found["ours"]["milliseconds"],
         "ours, passages seen before": found["ours"]["seen"],
@@ -222,10 +230,8 @@ def memory(
 
 
 def _memory_table(found: dict[str, Any]) -> Table:
-    table = Table(title=f"memory in MiB, {found['dtype']} weights")
     sides = {"ours": found["ours"], **found["others"]}
-    for heading in ("", *sides):
-        table.add_column(heading, justify="left" if not heading else "right")
+    table = _table(f"memory in MiB, {found['dtype']} weights", "", *sides)
     for name, key in (
         ("weights of all models", "model_bytes"),
         ("process, in use", "resident_in_use"),

@@ -259,8 +259,7 @@ class Worker:
 
     def _run_calls(self) -> None:
         """The calls that wait now; one that a result leads to has its turn after a batch."""
-        while not self._ending and not self._inbox.empty():
-            self._take_in(self._inbox.get())
+        self._called()
         for _ in range(len(self._calls)):
             if self._abandoned:
                 return

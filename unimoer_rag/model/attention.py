@@ -24,7 +24,7 @@ __all__ = ["CPU_ATTENTION"]
 CPU_ATTENTION = "unimoer_cpu"
 """Name of the implementation, as `attn_implementation` of a transformers model."""
 
-# Above, a batch's scores leave the cache and the fused kernel is ahead.
+# The longest row of a reader. Above, the scores would leave the cache.
 _MAX_TOKENS = 512
 # 512 times exp(80) is below the largest bfloat16, and exp(-80) above the smallest.
 _LARGEST = 80.0
