@@ -1,0 +1,67 @@
+"""Speed of an index: filling it and searching it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from unimoer_rag.cli.bench.display import (
+    JsonOption,
+    PassagesOption,
+    RoundsOption,
+    give,
+    new_table,
+    say_run,
+)
+from unimoer_rag.cli.output import CheckpointOption, errors, quiet
+
+__all__ = ["ingest", "query"]
+
+
+def ingest(
+    passages: PassagesOption = 1000,
+    rounds: RoundsOption = 5,
+    checkpoint: CheckpointOption = "unimoer-minilm",
+    json: JsonOption = None,
+) -> None:
+    """Index passages into a folder on the CPU, against LlamaIndex and LangChain with Qdrant."""
+    quiet()
+    from unimoer_rag.benchmarks.ingest import measure_ingest
+
+    found = measure_ingest(checkpoint, passages=passages, rounds=rounds, on_run=say_run)
+    table = new_table(
+        f"ingestion: medians of {found['rounds']} rounds", "", "seconds", "passages a second"
+    )
+    for name, side in {"ours": found["ours"], **found["others"]}.items():
+        table.add_row(name, f"{side['seconds']:.3f}", f"{side['passages_a_second']:.1f}")
+    give(found, table, json)
+
+
+def query(
+    passages: Annotated[int, typer.Option(help="Passages in the index.")] = 100_000,
+    queries: Annotated[int, typer.Option(help="Measured queries; from 5.")] = 50,
+    depth: Annotated[int, typer.Option(help="Passages reranked for each.")] = 50,
+    checkpoint: CheckpointOption = "unimoer-minilm",
+    json: JsonOption = None,
+) -> None:
+    """Search and rerank in a large index on the CPU, against LlamaIndex with Qdrant."""
+    quiet()
+    from unimoer_rag.benchmarks.query import measure_query
+
+    found = measure_query(
+        checkpoint,
+        passages=passages,
+        queries=queries,
+        depth=depth,
+        on_run=lambda what: errors.print(f"{what} ..."),
+    )
+    table = new_table(f"milliseconds a query in {found['passages']:,} passages", "", "p50", "p95")
+    sides = {
+        "ours": found["ours"]["milliseconds"],
+        "ours, passages seen before": found["ours"]["seen"],
+        **{name: side["milliseconds"] for name, side in found["others"].items()},
+    }
+    for name, latency in sides.items():
+        table.add_row(name, f"{latency['p50']:.1f}", f"{latency['p95']:.1f}")
+    give(found, table, json)
