@@ -60,6 +60,7 @@ def test_overhead_is_that_of_the_task_which_costs_most(minilm_path: Path, tmp_pa
     found = run(tmp_path / "o.json", "overhead", "--passages", "12")
     assert set(found["by_task"]) == {"embed", "rerank", "read"}
     assert found["ratio"] == max(found["by_task"].values())
+    assert set(found["merged"]) == {"read"}  # the only one with experts at work
 
 
 def test_ingestion_is_measured_against_the_frameworks(minilm_path: Path, tmp_path: Path) -> None:

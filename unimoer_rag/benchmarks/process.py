@@ -42,12 +42,12 @@ def model_bytes() -> int:
     Found by asking the garbage collector, not the models: a copy somebody forgot counts. Tensors
     that share storage count once.
     """
-    storages = {}
-    for module in _modules():
-        for tensor in (*module.parameters(), *module.buffers()):
-            storage = tensor.untyped_storage()
-            storages[storage.data_ptr()] = storage.nbytes()
-    return sum(storages.values())
+    modules = _modules()
+    if not modules:
+        return 0
+    from unimoer_rag.evaluation.environment import distinct_bytes  # it needs torch
+
+    return distinct_bytes(t for m in modules for t in (*m.parameters(), *m.buffers()))
 
 
 def model_count() -> int:

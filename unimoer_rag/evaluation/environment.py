@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import metadata
 
 import torch
 
-__all__ = ["memory_mb", "versions"]
+__all__ = ["distinct_bytes", "memory_mb", "versions"]
 
 _PACKAGES = ("unimoer-rag", "torch", "transformers", "tokenizers", "qdrant-edge-py", "ir-measures")
 
@@ -19,8 +19,8 @@ def memory_mb(modules: Sequence[torch.nn.Module]) -> dict[str, float]:
 
     On a CUDA device `gpu_peak` too: the most that torch had allocated there at once.
     """
-    tensors = {p.data_ptr(): p.nbytes for module in modules for p in module.parameters()}
-    memory = {"model": round(sum(tensors.values()) / 1e6, 1)}
+    held = distinct_bytes(p for module in modules for p in module.parameters())
+    memory = {"model": round(held / 1e6, 1)}
     if sys.platform != "win32":
         # Here, since it asks the system in a way that Windows does not know.
         from unimoer_rag.benchmarks.process import peak
@@ -31,6 +31,18 @@ def memory_mb(modules: Sequence[torch.nn.Module]) -> dict[str, float]:
     if on_gpu:
         memory["gpu_peak"] = round(on_gpu / 1e6, 1)
     return memory
+
+
+def distinct_bytes(tensors: Iterable[torch.Tensor]) -> int:
+    """Bytes of the memory that tensors lie in; what several share counts once."""
+    known: dict[int, int] = {}
+    for tensor in tensors:
+        if tensor.is_mkldnn:  # torch cannot say where it lies: it is nobody else's
+            known[id(tensor)] = tensor.nbytes
+        else:
+            storage = tensor.untyped_storage()
+            known[storage.data_ptr()] = storage.nbytes()
+    return sum(known.values())
 
 
 def versions(modules: Sequence[torch.nn.Module], *, others: Sequence[str] = ()) -> dict[str, str]:

@@ -86,7 +86,7 @@ def attach_router(layers: Sequence[nn.Module], router: Router) -> None:
             module: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor], at: int = index
         ) -> None:
             scope = current_scope()
-            if scope is None:
+            if scope is None or scope.merged:
                 return
             hidden = args[0] if args else kwargs["hidden_states"]
             scope.enter(router(at, hidden, scope.routing), hidden.dtype)
@@ -194,6 +194,9 @@ class RoutedLinear(nn.Module):
     Args:
         base: the frozen layer; kept as it is.
         experts: size of each expert it has from the start, by name, in order.
+
+    Attributes:
+        merged: by task, the layer with the task's experts folded in (`UniMoER.merge`).
     """
 
     def __init__(
@@ -203,6 +206,7 @@ class RoutedLinear(nn.Module):
         self.base = base
         self.lora_A = nn.ParameterDict()
         self.lora_B = nn.ParameterDict()
+        self.merged = nn.ModuleDict()
         self._fused: tuple[object, Tensor, Tensor] | None = None
         for name, spec in experts.items():
             self.add_expert(name, spec)
@@ -238,14 +242,20 @@ class RoutedLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`[rows, tokens, in]` to `[rows, tokens, out]`, routed by the scope in force."""
-        y: Tensor = self.base(x)
         scope = current_scope()
         if scope is None:
-            return y
+            return self.base(x)  # type: ignore[no-any-return]
+        if scope.merged:
+            return self.merged[scope.merged](x)  # type: ignore[no-any-return]
         held = tuple(name for name in scope.routing.experts if name in self.lora_A)
         weights = scope.weights(held)
         if weights is None or not held:
-            return y
+            return self.base(x)  # type: ignore[no-any-return]
+        return self._beside(x, held, weights)
+
+    def _beside(self, x: Tensor, held: tuple[str, ...], weights: Tensor) -> Tensor:
+        """The frozen layer, and the experts beside it."""
+        y: Tensor = self.base(x)
         down, up = self.fused(held, x.dtype)
         mixed = functional.linear(x, down) * weights
         if torch.is_grad_enabled():

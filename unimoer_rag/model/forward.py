@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from unimoer_rag.model.batching import Batch
 from unimoer_rag.model.experts import ExpertSpec
 from unimoer_rag.model.routers import Decision, Router
 from unimoer_rag.model.scope import make_scope, routing_scope
+from unimoer_rag.model.tasks import Task
 
 __all__ = ["States", "encode"]
 
@@ -24,7 +25,8 @@ class States:
     Attributes:
         hidden: last hidden states `[rows, tokens, width]` in the backbone's dtype.
         experts: the experts the batch could use, in the model's order.
-        routing: the router's decision at each transformer layer; empty where no expert was on.
+        routing: the router's decision at each transformer layer; empty where no expert was on, or
+            all were merged.
     """
 
     hidden: Tensor
@@ -45,13 +47,26 @@ def encode(
     *,
     n_layers: int,
     causal: bool,
+    merged: Collection[Task] = (),
 ) -> States:
-    """Run a backbone with its experts over one batch whose rows may be of different tasks."""
+    """Run a backbone with its experts over one batch whose rows may be of different tasks.
+
+    Args:
+        backbone: the transformer.
+        router: decides at the entry of its layers.
+        experts: every expert of the model, in order.
+        batch: the rows.
+        n_layers: how many transformer layers there are.
+        causal: the backbone is a decoder.
+        merged: tasks whose experts are folded into weights of their own (`merge_task`).
+    """
     tasks = [row.task for row in batch.rows]
     scope = make_scope(tasks, experts, n_layers=n_layers, mask=batch.mask, causal=causal)
     if scope is None:
         return States(_hidden(backbone, batch, causal=causal), (), ())
-    if router.two_passes:
+    if len(set(tasks)) == 1 and tasks[0] in merged and not torch.is_grad_enabled():
+        scope.merged = tasks[0].name
+    if router.two_passes and not scope.merged:
         # The bare backbone is frozen, and so is what it says.
         with routing_scope(None), torch.no_grad():
             scope.routing.frozen = _hidden(backbone, batch, causal=causal)

@@ -32,6 +32,7 @@ from unimoer_rag.model.checkpoint import (
 from unimoer_rag.model.config import CheckpointConfig
 from unimoer_rag.model.device import choose_device, choose_dtype
 from unimoer_rag.model.files import file_digest
+from unimoer_rag.model.packed import pack_linears
 from unimoer_rag.model.unimoer import UniMoER
 
 __all__ = ["build", "load", "load_own", "pack", "shipped_checkpoints"]
@@ -79,7 +80,9 @@ def load(name: str | Path, *, revision: str | None, device: str, dtype: str) -> 
         key = (identity, str(where), str(kind))
         model = _live.get(key)
         if model is None:
-            model = _live[key] = _read(str(name), folder, where, kind)
+            model = _read(str(name), folder, where, kind)
+            pack_linears(model.routed_layers().values())
+            _live[key] = model
         return model
 
 

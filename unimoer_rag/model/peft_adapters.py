@@ -28,11 +28,10 @@ from unimoer_rag.model.backbone import BACKBONES
 from unimoer_rag.model.checkpoint import CONFIG, WEIGHTS
 from unimoer_rag.model.experts import ExpertSpec, RoutedLinear
 from unimoer_rag.model.files import make_folder, write_whole
-from unimoer_rag.model.scope import make_scope
-from unimoer_rag.model.tasks import Task
+from unimoer_rag.model.merged import constant_weights, layer_index
 from unimoer_rag.model.unimoer import UniMoER
 
-__all__ = ["AdapterShape", "adapter_shape", "constant_weights", "export_expert", "import_expert"]
+__all__ = ["AdapterShape", "adapter_shape", "export_expert", "import_expert"]
 
 _PREFIX = "base_model.model."
 # Kinds of LoRA that compute something else than `B A x`, by the field that switches them on.
@@ -88,7 +87,7 @@ def export_expert(
     )
     tensors: dict[str, Tensor] = {}
     for layer, linear in routed.items():
-        up = linear.lora_B[expert] * factors[_index(layer)]
+        up = linear.lora_B[expert] * factors[layer_index(layer)]
         tensors[f"{_PREFIX}{layer}.lora_A.weight"] = _plain(linear.lora_A[expert])
         tensors[f"{_PREFIX}{layer}.lora_B.weight"] = _plain(up)
     target = Path(folder)
@@ -170,39 +169,6 @@ def adapter_shape(folder: str | Path) -> AdapterShape:
     )
 
 
-def constant_weights(model: UniMoER, task: Task) -> Tensor:
-    """The routing weights of a task whose router does not look at the text.
-
-    Args:
-        model: the model.
-        task: one of its tasks; with a single expert, that expert's weight is always 1, but for a
-            router that weighs its ranks one by one.
-
-    Returns:
-        float32 `[layers, experts of the task in the model's order]`.
-
-    Raises:
-        InputError: the router looks at the text.
-    """
-    if len(task.experts) == 1 and not model.router.by_rank:
-        return torch.ones(model.n_layers, 1, device=model.device)
-    if model.router.by_text:
-        raise InputError(
-            f"the {model.router_kind} router weighs the experts of {task.name!r} by the text: only "
-            "a task-explicit or switch router, or a task with one expert, has constant weights; "
-            "export the expert without a task to get it with weight 1"
-        )
-    one = torch.ones(1, 1, dtype=torch.bool, device=model.device)
-    loud = [task.with_strength(1.0)]  # at strength 0 nothing would be asked
-    scope = make_scope(loud, model.experts, n_layers=model.n_layers, mask=one, causal=model.causal)
-    if scope is None:
-        return torch.ones(model.n_layers, 0, device=model.device)
-    nothing = torch.zeros(1, 1, model.width, device=model.device)
-    with torch.no_grad():
-        decided = [model.router(at, nothing, scope.routing) for at in range(model.n_layers)]
-    return torch.stack([decision.weights.view(-1) for decision in decided])
-
-
 def _peft(purpose: str) -> Any:
     with needs_extra("peft", "peft", purpose):
         import peft
@@ -237,11 +203,6 @@ def _factors(model: UniMoER, expert: str, task: str | None) -> list[float]:
     names = [name for name in model.experts if name in chosen.experts]
     weights = constant_weights(model, chosen)[:, names.index(expert)] * chosen.strength
     return [float(weight) for weight in weights]
-
-
-def _index(layer: str) -> int:
-    """Which transformer layer a linear layer is part of: the first number in its name."""
-    return next(int(part) for part in layer.split(".") if part.isdigit())
 
 
 def _plain(tensor: Tensor) -> Tensor:

@@ -36,6 +36,8 @@ class RoutingScope:
         scale: float32 `[ranks]`: `alpha / r` for every rank of the active experts.
         repeats: `[len(active)]`: the rank of each active expert.
         decisions: the router's answer at each transformer layer, in order.
+        merged: the task of all rows, where its experts are folded into weights of their own and
+            nothing is decided; else empty.
     """
 
     routing: RoutingInput
@@ -43,6 +45,7 @@ class RoutingScope:
     scale: Tensor
     repeats: Tensor
     decisions: list[Decision] = field(default_factory=list)
+    merged: str = ""
     _weights: Tensor | None = None
 
     def enter(self, decision: Decision, dtype: torch.dtype) -> None:

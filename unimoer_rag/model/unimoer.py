@@ -31,6 +31,7 @@ from unimoer_rag.model.jobs import (
     reading,
     scoring,
 )
+from unimoer_rag.model.merged import constant_weights, merge_task
 from unimoer_rag.model.readout import Output, new_head, read_out
 from unimoer_rag.model.routers import make_router
 from unimoer_rag.model.rows import Row, RowMaker, Side
@@ -135,6 +136,7 @@ class UniMoER(nn.Module):
         )
         config: Any = backbone.model.config
         self._typed = getattr(config, "type_vocab_size", 0) > 1
+        self._merged: tuple[Task, ...] = ()
         self.checkpoint = f"{name} (frozen backbone)"
         self.checkpoint_digest = ""
 
@@ -186,6 +188,29 @@ class UniMoER(nn.Module):
         if task.head != "vector":
             self.heads[task.name] = self.new_head(task).train(self.training)
         self.tasks[task.name] = task
+
+    # -- what it gives memory for -----------------------------------------------------------
+
+    def merge(self, *tasks: str) -> None:
+        """Fold the experts of tasks with constant routing into weights of their own.
+
+        Batches of one such task then run at the bare backbone's speed, for the memory of its
+        routed layers once more. To be called again after the experts change.
+
+        Args:
+            tasks: their names; those alone are merged from now on, so that `merge()` ends it.
+
+        Raises:
+            InputError: there is no such task, or its routing depends on the text. Nothing changed.
+        """
+        chosen = [self.task(name) for name in dict.fromkeys(tasks)]
+        weights = [constant_weights(self, task) for task in chosen]
+        self._merged = ()
+        for routed in self.routed_layers().values():
+            routed.merged.clear()
+        for task, constant in zip(chosen, weights, strict=True):
+            merge_task(self, task, constant)
+        self._merged = tuple(chosen)
 
     # -- where and what it is ---------------------------------------------------------------
 
@@ -242,6 +267,7 @@ class UniMoER(nn.Module):
             batch,
             n_layers=self.n_layers,
             causal=self.causal,
+            merged=self._merged,
         )
 
     def read_out(self, batch: Batch, hidden: Tensor) -> list[Output]:

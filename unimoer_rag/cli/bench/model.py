@@ -93,8 +93,11 @@ def overhead(
         "with experts",
         "bare backbone",
         "ratio",
+        "ratio, merged",
     )
     bare = found["others"]["bare"]["seconds"]
     for task, taken in found["ours"]["seconds"].items():
-        table.add_row(task, f"{taken:.3f}", f"{bare[task]:.3f}", f"{found['by_task'][task]:.3f}")
+        merged = f"{found['merged'][task]:.3f}" if task in found["merged"] else ""
+        ratio = f"{found['by_task'][task]:.3f}"
+        table.add_row(task, f"{taken:.3f}", f"{bare[task]:.3f}", ratio, merged)
     give(found, table, json)

@@ -169,6 +169,10 @@ class Router(nn.Module):
 
     # -- what it decides ----------------------------------------------------------------------
 
+    def is_constant(self, n_experts: int) -> bool:
+        """Whether a task of that many experts gets the same weights whatever the text says."""
+        return not self.by_text or (n_experts == 1 and not self.by_rank)
+
     def forward(self, layer: int, hidden: Tensor, routing: RoutingInput) -> Decision:
         """Expert weights at one layer.
 
