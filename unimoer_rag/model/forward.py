@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +13,9 @@ from unimoer_rag.model.batching import Batch
 from unimoer_rag.model.experts import ExpertSpec
 from unimoer_rag.model.routers import Decision, Router
 from unimoer_rag.model.scope import make_scope, routing_scope
+from unimoer_rag.model.tasks import Task
 
-__all__ = ["States", "encode"]
+__all__ = ["States", "encode", "route"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +48,47 @@ def encode(
     causal: bool,
 ) -> States:
     """Run a backbone with its experts over one batch whose rows may be of different tasks."""
-    tasks = [row.task for row in batch.rows]
-    scope = make_scope(tasks, experts, n_layers=n_layers, mask=batch.mask, causal=causal)
+    return route(
+        lambda: _hidden(backbone, batch, causal=causal),
+        router,
+        experts,
+        [row.task for row in batch.rows],
+        batch.mask,
+        n_layers=n_layers,
+        causal=causal,
+    )
+
+
+def route(
+    run: Callable[[], Tensor],
+    router: Router,
+    experts: Mapping[str, ExpertSpec],
+    tasks: Sequence[Task],
+    mask: Tensor,
+    *,
+    n_layers: int,
+    causal: bool,
+) -> States:
+    """Route a backbone's forwards over rows of these tasks.
+
+    Args:
+        run: one forward, to last hidden states; the routing in force is that of its rows.
+        router: decides.
+        experts: every expert of the model, in order.
+        tasks: each row's task.
+        mask: bool `[rows, tokens]`: real tokens.
+        n_layers: how many transformer layers there are.
+        causal: the backbone is a decoder.
+    """
+    scope = make_scope(tasks, experts, n_layers=n_layers, mask=mask, causal=causal)
     if scope is None:
-        return States(_hidden(backbone, batch, causal=causal), (), ())
+        return States(run(), (), ())
     if router.two_passes:
         # The bare backbone is frozen, and so is what it says.
         with routing_scope(None), torch.no_grad():
-            scope.routing.frozen = _hidden(backbone, batch, causal=causal)
+            scope.routing.frozen = run()
     with routing_scope(scope):
-        hidden = _hidden(backbone, batch, causal=causal)
+        hidden = run()
     return States(hidden, scope.routing.experts, tuple(scope.decisions))
 
 

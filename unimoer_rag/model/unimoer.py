@@ -39,6 +39,8 @@ from unimoer_rag.model.tasks import DEFAULT_TASKS, Task, check_name
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from unimoer_rag.model.prefix import PrefixStore
+
 __all__ = ["DEFAULT_EXPERTS", "Batch", "States", "UniMoER"]
 
 DEFAULT_EXPERTS: Mapping[str, ExpertSpec] = {
@@ -68,6 +70,8 @@ class UniMoER(nn.Module):
     Attributes:
         tasks: what it can do, by name.
         experts: its experts' sizes, by name, in order.
+        share_prefixes: what rows of a batch begin with runs once (see `model.prefix`); of decoders
+            alone.
         checkpoint: where it came from, in words.
         checkpoint_digest: identity of the checkpoint it was loaded from.
 
@@ -90,6 +94,7 @@ class UniMoER(nn.Module):
         query_instruction: str = "",
     ) -> None:
         super().__init__()
+        self.causal = backbone.family == "decoder"
         self.experts = dict(experts)
         for expert in self.experts:
             check_name(expert, "an expert")
@@ -100,7 +105,6 @@ class UniMoER(nn.Module):
         self.backbone_name, self.router_kind, self.gate_kind = name, router, gate
         self.router_options = dict(router_options)
         self.targets, self.query_instruction = tuple(targets), query_instruction
-        self.causal = backbone.family == "decoder"
         self.path: Path = backbone.path
         self.backbone = backbone.model
         self.width = backbone.width
@@ -135,6 +139,10 @@ class UniMoER(nn.Module):
         )
         config: Any = backbone.model.config
         self._typed = getattr(config, "type_vocab_size", 0) > 1
+        # Here, not above: it imports transformers, which a loaded backbone has done already.
+        from unimoer_rag.model.prefix import can_keep_prefixes
+
+        self.share_prefixes = can_keep_prefixes(self.backbone, causal=self.causal)
         self.checkpoint = f"{name} (frozen backbone)"
         self.checkpoint_digest = ""
 
@@ -148,6 +156,11 @@ class UniMoER(nn.Module):
                     f"task {task.name!r} names the expert {expert!r}, which does not exist: "
                     f"expected one of {', '.join(self.experts)}"
                 )
+        if task.document_first and not self.causal:
+            raise InputError(
+                f"task {task.name!r} puts the document first, which serves decoders alone: leave "
+                "document_first out on an encoder"
+            )
 
     def new_head(self, task: Task) -> nn.Module:
         """A head for a task, as it is before training; not for "vector", which has none."""
@@ -249,10 +262,18 @@ class UniMoER(nn.Module):
         return read_out(batch, hidden, self.heads, causal=self.causal)
 
     @torch.inference_mode()
-    def run(self, rows: Sequence[Row]) -> list[Output]:
-        """One batch of rows through backbone and heads, in inference mode."""
+    def run(self, rows: Sequence[Row], store: PrefixStore | None = None) -> list[Output]:
+        """One batch of rows through backbone and heads, in inference mode.
+
+        Args:
+            rows: at least one.
+            store: keeps what rows begin with for later batches (see `model.prefix`).
+        """
+        from unimoer_rag.model.prefix import encode_by_prefix
+
         batch = self.collate(rows)
-        return self.read_out(batch, self(batch).hidden)
+        hidden = encode_by_prefix(self, rows, store) if self.share_prefixes else None
+        return self.read_out(batch, self(batch).hidden if hidden is None else hidden)
 
     def execute(self, job: Job[Any], *, token_budget: int = 4096) -> Any:
         """Run a job's rows in batches by token budget, here and now."""
