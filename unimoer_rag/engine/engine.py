@@ -280,11 +280,13 @@ class Engine:
     def _forward(self, rows: Sequence[Row]) -> Sequence[Any]:
         """One batch, in a lane's thread."""
         outputs = self.model.run(rows, self.cache or None)
+        lengths = [len(row.ids) for row in rows]
+        tokens = sum(lengths)
         with self._counting:
             self.stats.batches += 1
             self.stats.rows += len(rows)
-            self.stats.tokens += sum(len(row.ids) for row in rows)
-            self.stats.padded += len(rows) * max(len(row.ids) for row in rows)
+            self.stats.tokens += tokens
+            self.stats.padded += tokens if self.model.unpadded else len(rows) * max(lengths)
         for row, output in zip(rows, outputs, strict=True):
             self.cache.put(row, output)
         return outputs

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from unimoer_rag.model.batching import Batch
 from unimoer_rag.model.experts import ExpertSpec
+from unimoer_rag.model.packing import packed, plan_packing
 from unimoer_rag.model.routers import Decision, Router
 from unimoer_rag.model.scope import make_scope, routing_scope
 from unimoer_rag.model.tasks import Task
@@ -46,10 +47,22 @@ def encode(
     *,
     n_layers: int,
     causal: bool,
+    unpadded: bool = False,
 ) -> States:
-    """Run a backbone with its experts over one batch whose rows may be of different tasks."""
+    """Run a backbone with its experts over one batch whose rows may be of different tasks.
+
+    Args:
+        backbone: in transformers' form.
+        router: decides over its experts.
+        experts: every expert of the model, in order.
+        batch: the rows.
+        n_layers: how many transformer layers there are.
+        causal: the backbone is a decoder.
+        unpadded: run it over real tokens alone; its attention is `PACKED_ATTENTION`.
+    """
+    hidden = _packed_hidden if unpadded else _hidden
     return route(
-        lambda: _hidden(backbone, batch, causal=causal),
+        lambda: hidden(backbone, batch, causal=causal),
         router,
         experts,
         [row.task for row in batch.rows],
@@ -100,3 +113,22 @@ def _hidden(backbone: nn.Module, batch: Batch, *, causal: bool) -> Tensor:
         inputs["use_cache"] = False
     hidden: Tensor = backbone(**inputs).last_hidden_state
     return hidden
+
+
+def _packed_hidden(backbone: nn.Module, batch: Batch, *, causal: bool) -> Tensor:
+    packing = plan_packing([len(row.ids) for row in batch.rows], batch.ids.device)
+    # RoBERTa's embeddings number positions from behind the padding's.
+    embeddings = getattr(backbone, "embeddings", None)
+    reserved = getattr(embeddings, "padding_idx", None)
+    first = 0 if reserved is None else int(reserved) + 1
+    inputs: dict[str, Any] = {
+        "input_ids": packing.pack(batch.ids),
+        "position_ids": packing.positions + first,
+    }
+    if batch.types is not None:
+        inputs["token_type_ids"] = packing.pack(batch.types)
+    if causal:
+        inputs["use_cache"] = False
+    with packed(packing):
+        hidden: Tensor = backbone(**inputs).last_hidden_state
+    return packing.pad(hidden)

@@ -62,7 +62,8 @@ def build(
     model.checkpoint_digest = hashlib.sha256(
         f"{_weights_digest(path)}|{model.query_instruction}".encode()
     ).hexdigest()
-    return model.eval()
+    model.eval().set_unpadded("auto")
+    return model
 
 
 def load(name: str | Path, *, revision: str | None, device: str, dtype: str) -> UniMoER:
@@ -139,7 +140,8 @@ def _load(folder: Path, device: torch.device, dtype: torch.dtype) -> UniMoER:
     set_tensors(model, tensors, folder)
     pack(model)
     model.checkpoint_digest = config_digest(folder)
-    return model.eval()
+    model.eval().set_unpadded("auto")
+    return model
 
 
 def pack(model: UniMoER) -> None:

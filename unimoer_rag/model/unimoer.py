@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -70,6 +70,7 @@ class UniMoER(nn.Module):
     Attributes:
         tasks: what it can do, by name.
         experts: its experts' sizes, by name, in order.
+        unpadded: batches run without padding in inference (see `set_unpadded`).
         share_prefixes: what rows of a batch begin with runs once (see `model.prefix`); of decoders
             alone.
         checkpoint: where it came from, in words.
@@ -139,6 +140,7 @@ class UniMoER(nn.Module):
         )
         config: Any = backbone.model.config
         self._typed = getattr(config, "type_vocab_size", 0) > 1
+        self.unpadded = False
         # Here, not above: it imports transformers, which a loaded backbone has done already.
         from unimoer_rag.model.prefix import can_keep_prefixes
 
@@ -255,7 +257,22 @@ class UniMoER(nn.Module):
             batch,
             n_layers=self.n_layers,
             causal=self.causal,
+            unpadded=self.unpadded and not torch.is_grad_enabled(),
         )
+
+    def set_unpadded(self, on: bool | Literal["auto"]) -> None:
+        """Run batches in inference over real tokens alone, without padding.
+
+        Args:
+            on: "auto" does so where it is fast (torch has kernels for it on CUDA, in half
+                precision), the backbone's attention is "sdpa" and it gives the same.
+
+        Raises:
+            InputError: `True`, and the backbone does not give the same without padding.
+        """
+        from unimoer_rag.model.packed_attention import set_unpadded
+
+        set_unpadded(self, on)
 
     def read_out(self, batch: Batch, hidden: Tensor) -> list[Output]:
         """Each row's answer by its task's head, in row order."""
