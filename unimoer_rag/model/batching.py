@@ -15,7 +15,7 @@ __all__ = ["Batch", "default_token_budget", "least_saved_tokens", "pad_rows", "p
 # Padded tokens a batch. Small batches stay in a CPU's cache; GPUs want them large.
 _CPU_TOKENS, _GPU_TOKENS = 1024, 32768
 # Tokens saved. A GPU is done with a thousand before the kernels of a second forward are queued.
-_CPU_SAVED, _GPU_SAVED = 64, 4096
+_CPU_SAVED, _GPU_SAVED = 32, 4096
 
 
 def default_token_budget(device: torch.device) -> int:
