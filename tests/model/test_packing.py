@@ -151,6 +151,8 @@ def test_automatic_is_padded_without_kernels(backbone_path) -> None:
     model.set_unpadded("auto")  # what was chosen stays
     assert model.unpadded
     assert model.backbone.config._attn_implementation == PACKED_ATTENTION
+    model.set_unpadded(False)
+    assert model.backbone.config._attn_implementation == "sdpa"
 
 
 def test_a_backbone_that_differs_without_padding_is_refused(backbone_path) -> None:

@@ -13,7 +13,7 @@ from router_cases import set_pilots
 from tiny_models import CORPUS, DECODERS, TEXTS, make_model
 
 from unimoer_rag.errors import InputError
-from unimoer_rag.model.prefix import PrefixKey, PrefixStates, encode_by_prefix
+from unimoer_rag.model.prefix import PrefixKey, PrefixStates, can_keep_prefixes, encode_by_prefix
 from unimoer_rag.model.routers import ROUTERS
 from unimoer_rag.model.tasks import DEFAULT_TASKS, EMBED, READ, RERANK_CROSS, Task
 from unimoer_rag.model.unimoer import UniMoER
@@ -164,6 +164,18 @@ def test_only_what_is_safe_and_worth_it_is_shared(backbone_path, turned) -> None
     assert len(store) == len(TEXTS)
     encoder = make_model(backbone_path("bert"), router="token")
     assert not encoder.share_prefixes
+
+
+def test_backbones_with_other_memories_are_left_alone(backbone_path) -> None:
+    model = make_model(backbone_path("llama"), trained=False)
+    config = model.backbone.config
+    assert can_keep_prefixes(model.backbone, causal=True)
+    assert not can_keep_prefixes(model.backbone, causal=False)
+    config.layer_types = ["full_attention", "linear_attention", "full_attention"]
+    assert not can_keep_prefixes(model.backbone, causal=True)
+    config.layer_types = None
+    config.rope_parameters = {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}
+    assert not can_keep_prefixes(model.backbone, causal=True)
 
 
 def test_similarity_routing_reads_whole_rows(backbone_path) -> None:

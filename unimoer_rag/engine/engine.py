@@ -57,7 +57,7 @@ class EngineStats:
         rows: sequences run through the backbone (cached ones are not).
         truncated: sequences that were too long and lost their end.
         batches: forwards.
-        tokens: real tokens in them.
+        tokens: real tokens in them; what rows begin with counts for each, though it ran once.
         padded: tokens with padding.
     """
 
@@ -279,7 +279,8 @@ class Engine:
 
     def _forward(self, rows: Sequence[Row]) -> Sequence[Any]:
         """One batch, in a lane's thread."""
-        outputs = self.model.run(rows, self.cache or None)
+        kept = (self.cache,) if self.cache and self.model.share_prefixes else ()
+        outputs = self.model.run(rows, *kept)
         lengths = [len(row.ids) for row in rows]
         tokens = sum(lengths)
         with self._counting:

@@ -172,9 +172,10 @@ def set_unpadded(model: UniMoER, on: bool | Literal["auto"]) -> None:
     if wanted == model.unpadded:
         return
     if not wanted:
-        # It runs padded rows as "sdpa" does, which is what stays.
+        backbone.set_attn_implementation(model.padded_attention)
         model.unpadded = False
         return
+    model.padded_attention = before
     backbone.set_attn_implementation(PACKED_ATTENTION)
     model.unpadded = _runs_packed(model)
     if not model.unpadded:

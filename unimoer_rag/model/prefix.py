@@ -115,7 +115,15 @@ def can_keep_prefixes(backbone: nn.Module, *, causal: bool) -> bool:
         causal
         and kinds <= {"full_attention", "sliding_attention"}
         and {"position_ids", cache_name(backbone)} <= known.keys()
+        and not _turns_by_length(config)
     )
+
+
+def _turns_by_length(config: Any) -> bool:
+    """Whether rotary positions depend on how long the whole row is."""
+    rotary = getattr(config, "rope_parameters", None) or {}
+    each = [rotary, *(part for part in rotary.values() if isinstance(part, dict))]
+    return any(part.get("rope_type") in ("dynamic", "longrope") for part in each)
 
 
 def encode_by_prefix(

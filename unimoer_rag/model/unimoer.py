@@ -71,6 +71,7 @@ class UniMoER(nn.Module):
         tasks: what it can do, by name.
         experts: its experts' sizes, by name, in order.
         unpadded: batches run without padding in inference (see `set_unpadded`).
+        padded_attention: the attention implementation that padded batches run with.
         share_prefixes: what rows of a batch begin with runs once (see `model.prefix`); of decoders
             alone.
         checkpoint: where it came from, in words.
@@ -141,6 +142,7 @@ class UniMoER(nn.Module):
         config: Any = backbone.model.config
         self._typed = getattr(config, "type_vocab_size", 0) > 1
         self.unpadded = False
+        self.padded_attention: str = config._attn_implementation
         # Here, not above: it imports transformers, which a loaded backbone has done already.
         from unimoer_rag.model.prefix import can_keep_prefixes
 
