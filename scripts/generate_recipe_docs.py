@@ -70,6 +70,8 @@ MEANINGS = {
     "trust begins and where it is whole; `[0, 0]` trusts all",
     "TaskConfig.dimensions": "smaller sizes that embeddings may be cut to (Matryoshka)",
     "TaskConfig.labels": "classes of the head `class`",
+    "TaskConfig.document_first": "the document comes before the query, so that a decoder's "
+    "states of it serve every query; heads `cross` and `span`",
     "Contrastive.losses": "terms of the sum, by kind",
     "Ranking.negatives": "mined negatives a group",
     "Ranking.losses": "terms of the sum, by kind",

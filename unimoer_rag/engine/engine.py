@@ -14,7 +14,8 @@ import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, Self, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,11 +37,15 @@ from unimoer_rag.model.jobs import (
 from unimoer_rag.model.rows import Row, Side
 from unimoer_rag.model.unimoer import UniMoER
 
+if TYPE_CHECKING:
+    from unimoer_rag.engine.disk import DiskStates
+
 __all__ = ["Engine", "EngineStats"]
 
 T = TypeVar("T")
 
 _CACHE_BYTES = 256 * 2**20
+_DISK_BYTES = 8 * 2**30
 
 
 @dataclass(slots=True)
@@ -52,7 +57,7 @@ class EngineStats:
         rows: sequences run through the backbone (cached ones are not).
         truncated: sequences that were too long and lost their end.
         batches: forwards.
-        tokens: real tokens in them.
+        tokens: real tokens in them; what rows begin with counts for each, though it ran once.
         padded: tokens with padding.
     """
 
@@ -77,7 +82,11 @@ class Engine:
         model: the model; nothing else should run it meanwhile on a GPU. Whoever changes its
             weights calls `engine.cache.clear()`.
         token_budget: padded tokens a batch; by default 1,024 on CPUs and 32,768 on GPUs.
-        cache_bytes: memory for the token states of recently reranked texts; 0 keeps none.
+        cache_bytes: memory for the token states of recently reranked texts, and on decoders of what
+            their rows begin with; 0 keeps none.
+        cache_folder: where the states of documents are kept in files too, for tasks that put the
+            document first (`Task.document_first`); None for none.
+        cache_disk_bytes: bytes of those files at most.
 
     Attributes:
         model: the model.
@@ -86,7 +95,8 @@ class Engine:
         stats: what it has done so far.
 
     Raises:
-        InputError: a budget is not positive, or a cache is smaller than nothing.
+        InputError: a budget is not positive, a cache is smaller than nothing, or its folder cannot
+            be made.
 
     >>> engine = Engine.of(UniMoER.from_pretrained("unimoer-minilm"))  # doctest: +SKIP
     >>> engine.embed(["a text", "another"]).shape                      # doctest: +SKIP
@@ -99,6 +109,8 @@ class Engine:
         *,
         token_budget: int | None = None,
         cache_bytes: int = _CACHE_BYTES,
+        cache_folder: str | Path | None = None,
+        cache_disk_bytes: int = _DISK_BYTES,
     ) -> None:
         if token_budget is None:
             token_budget = default_token_budget(model.device)
@@ -107,7 +119,7 @@ class Engine:
         if cache_bytes < 0:
             raise InputError(f"cache_bytes is {cache_bytes}: expected bytes, 0 for no cache")
         self.model, self.token_budget = model, token_budget
-        self.cache = StateCache(cache_bytes)
+        self.cache = StateCache(cache_bytes, _disk(model, cache_folder, cache_disk_bytes))
         self.stats = EngineStats()
         self._counting = threading.Lock()
         self._worker = Worker(token_budget, count_lanes(model.device))
@@ -267,12 +279,15 @@ class Engine:
 
     def _forward(self, rows: Sequence[Row]) -> Sequence[Any]:
         """One batch, in a lane's thread."""
-        outputs = self.model.run(rows)
+        kept = (self.cache,) if self.cache and self.model.share_prefixes else ()
+        outputs = self.model.run(rows, *kept)
+        lengths = [len(row.ids) for row in rows]
+        tokens = sum(lengths)
         with self._counting:
             self.stats.batches += 1
             self.stats.rows += len(rows)
-            self.stats.tokens += sum(len(row.ids) for row in rows)
-            self.stats.padded += len(rows) * max(len(row.ids) for row in rows)
+            self.stats.tokens += tokens
+            self.stats.padded += tokens if self.model.unpadded else len(rows) * max(lengths)
         for row, output in zip(rows, outputs, strict=True):
             self.cache.put(row, output)
         return outputs
@@ -291,3 +306,11 @@ class Engine:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def _disk(model: UniMoER, folder: str | Path | None, capacity: int) -> DiskStates | None:
+    if folder is None:
+        return None
+    from unimoer_rag.engine.disk import DiskStates
+
+    return DiskStates(Path(folder), capacity, model)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import time
 import weakref
 from collections.abc import Callable, Mapping
@@ -16,6 +15,7 @@ from torch import Tensor
 from unimoer_rag.engine.worker import Worker
 from unimoer_rag.errors import GenerationError, InputError
 from unimoer_rag.generation.conversation import TEMPLATE_OPTIONS, Conversation, FirstLine
+from unimoer_rag.model.prefix import cache_name
 
 __all__ = ["Decoder", "Decoding", "Device", "OwnThread"]
 
@@ -91,7 +91,7 @@ class Decoder:
         self.options = TEMPLATE_OPTIONS if template_options is None else template_options
         self.context = int(model.config.max_position_embeddings)
         self.ends = _ends(model, tokenizer)
-        self.cache_name = _cache_name(model)
+        self.cache_name = cache_name(model)
 
     def begin(self, messages: list[dict[str, str]]) -> Decoding:
         """See `LanguageModel.begin`."""
@@ -198,12 +198,6 @@ class Decoding:
             self.complete = self._line.ended
         self._ended = self._ended or self.complete or len(self.ids) >= self._limit
         return text
-
-
-def _cache_name(model: Any) -> str:
-    """What the model calls keys and values: "cache" since transformers 5.24."""
-    known = inspect.signature(model.forward).parameters
-    return "cache" if "cache" in known else "past_key_values"
 
 
 def _ends(model: Any, tokenizer: Any) -> frozenset[int]:

@@ -10,15 +10,22 @@ from torch import Tensor
 
 from unimoer_rag.model.rows import Row
 
-__all__ = ["Batch", "default_token_budget", "pad_rows", "plan_batches"]
+__all__ = ["Batch", "default_token_budget", "least_saved_tokens", "pad_rows", "plan_batches"]
 
 # Padded tokens a batch. Small batches stay in a CPU's cache; GPUs want them large.
 _CPU_TOKENS, _GPU_TOKENS = 1024, 32768
+# Tokens saved. A GPU is done with a thousand before the kernels of a second forward are queued.
+_CPU_SAVED, _GPU_SAVED = 32, 4096
 
 
 def default_token_budget(device: torch.device) -> int:
     """Padded tokens a batch, where nothing else is asked for."""
     return _CPU_TOKENS if device.type == "cpu" else _GPU_TOKENS
+
+
+def least_saved_tokens(device: torch.device) -> int:
+    """Tokens that a second, short forward must save a batch to be worth its start."""
+    return _CPU_SAVED if device.type == "cpu" else _GPU_SAVED
 
 
 @dataclass(frozen=True, slots=True)

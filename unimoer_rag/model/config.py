@@ -50,6 +50,7 @@ class TaskConfig(_Frozen):
     coverage: tuple[float, float] = (0.0, 0.0)
     dimensions: tuple[int, ...] = ()
     labels: tuple[str, ...] = ()
+    document_first: bool = False
 
     @model_validator(mode="after")
     def _can_be_used(self) -> TaskConfig:

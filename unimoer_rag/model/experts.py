@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from unimoer_rag.errors import InputError
+from unimoer_rag.model.packing import current_packing
 from unimoer_rag.model.routers import Router
 from unimoer_rag.model.scope import current_scope
 
@@ -89,7 +90,9 @@ def attach_router(layers: Sequence[nn.Module], router: Router) -> None:
             if scope is None or scope.merged:
                 return
             hidden = args[0] if args else kwargs["hidden_states"]
-            scope.enter(router(at, hidden, scope.routing), hidden.dtype)
+            packing = current_packing()
+            seen = hidden if packing is None else packing.pad(hidden)
+            scope.enter(router(at, seen, scope.routing), hidden.dtype)
 
         layer.register_forward_pre_hook(decide, with_kwargs=True)  # type: ignore[arg-type]
 

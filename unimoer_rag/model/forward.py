@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +11,12 @@ from torch import Tensor, nn
 
 from unimoer_rag.model.batching import Batch
 from unimoer_rag.model.experts import ExpertSpec
+from unimoer_rag.model.packing import packed, plan_packing
 from unimoer_rag.model.routers import Decision, Router
 from unimoer_rag.model.scope import make_scope, routing_scope
 from unimoer_rag.model.tasks import Task
 
-__all__ = ["States", "encode"]
+__all__ = ["States", "encode", "route"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,30 +49,67 @@ def encode(
     n_layers: int,
     causal: bool,
     merged: Collection[Task] = (),
+    unpadded: bool = False,
 ) -> States:
     """Run a backbone with its experts over one batch whose rows may be of different tasks.
 
     Args:
-        backbone: the transformer.
-        router: decides at the entry of its layers.
+        backbone: in transformers' form.
+        router: decides over its experts.
         experts: every expert of the model, in order.
         batch: the rows.
         n_layers: how many transformer layers there are.
         causal: the backbone is a decoder.
         merged: tasks whose experts are folded into weights of their own (`merge_task`).
+        unpadded: run it over real tokens alone; its attention is `PACKED_ATTENTION`.
     """
-    tasks = [row.task for row in batch.rows]
-    scope = make_scope(tasks, experts, n_layers=n_layers, mask=batch.mask, causal=causal)
+    hidden = _packed_hidden if unpadded else _hidden
+    return route(
+        lambda: hidden(backbone, batch, causal=causal),
+        router,
+        experts,
+        [row.task for row in batch.rows],
+        batch.mask,
+        n_layers=n_layers,
+        causal=causal,
+        merged=merged,
+    )
+
+
+def route(
+    run: Callable[[], Tensor],
+    router: Router,
+    experts: Mapping[str, ExpertSpec],
+    tasks: Sequence[Task],
+    mask: Tensor,
+    *,
+    n_layers: int,
+    causal: bool,
+    merged: Collection[Task] = (),
+) -> States:
+    """Route a backbone's forwards over rows of these tasks.
+
+    Args:
+        run: one forward, to last hidden states; the routing in force is that of its rows.
+        router: decides.
+        experts: every expert of the model, in order.
+        tasks: each row's task.
+        mask: bool `[rows, tokens]`: real tokens.
+        n_layers: how many transformer layers there are.
+        causal: the backbone is a decoder.
+        merged: tasks whose experts are folded into weights of their own (`merge_task`).
+    """
+    scope = make_scope(tasks, experts, n_layers=n_layers, mask=mask, causal=causal)
     if scope is None:
-        return States(_hidden(backbone, batch, causal=causal), (), ())
+        return States(run(), (), ())
     if len(set(tasks)) == 1 and tasks[0] in merged and not torch.is_grad_enabled():
         scope.merged = tasks[0].name
     if router.two_passes and not scope.merged:
         # The bare backbone is frozen, and so is what it says.
         with routing_scope(None), torch.no_grad():
-            scope.routing.frozen = _hidden(backbone, batch, causal=causal)
+            scope.routing.frozen = run()
     with routing_scope(scope):
-        hidden = _hidden(backbone, batch, causal=causal)
+        hidden = run()
     return States(hidden, scope.routing.experts, tuple(scope.decisions))
 
 
@@ -83,3 +121,22 @@ def _hidden(backbone: nn.Module, batch: Batch, *, causal: bool) -> Tensor:
         inputs["use_cache"] = False
     hidden: Tensor = backbone(**inputs).last_hidden_state
     return hidden
+
+
+def _packed_hidden(backbone: nn.Module, batch: Batch, *, causal: bool) -> Tensor:
+    packing = plan_packing([len(row.ids) for row in batch.rows], batch.ids.device)
+    # RoBERTa's embeddings number positions from behind the padding's.
+    embeddings = getattr(backbone, "embeddings", None)
+    reserved = getattr(embeddings, "padding_idx", None)
+    first = 0 if reserved is None else int(reserved) + 1
+    inputs: dict[str, Any] = {
+        "input_ids": packing.pack(batch.ids),
+        "position_ids": packing.positions + first,
+    }
+    if batch.types is not None:
+        inputs["token_type_ids"] = packing.pack(batch.types)
+    if causal:
+        inputs["use_cache"] = False
+    with packed(packing):
+        hidden: Tensor = backbone(**inputs).last_hidden_state
+    return packing.pad(hidden)

@@ -32,7 +32,7 @@ from unimoer_rag.model.checkpoint import (
 from unimoer_rag.model.config import CheckpointConfig
 from unimoer_rag.model.device import choose_device, choose_dtype
 from unimoer_rag.model.files import file_digest
-from unimoer_rag.model.packed import pack_linears
+from unimoer_rag.model.prepacked import prepack_linears
 from unimoer_rag.model.unimoer import UniMoER
 
 __all__ = ["build", "load", "load_own", "pack", "shipped_checkpoints"]
@@ -63,7 +63,8 @@ def build(
     model.checkpoint_digest = hashlib.sha256(
         f"{_weights_digest(path)}|{model.query_instruction}".encode()
     ).hexdigest()
-    return model.eval()
+    model.eval().set_unpadded("auto")
+    return model
 
 
 def load(name: str | Path, *, revision: str | None, device: str, dtype: str) -> UniMoER:
@@ -81,7 +82,7 @@ def load(name: str | Path, *, revision: str | None, device: str, dtype: str) -> 
         model = _live.get(key)
         if model is None:
             model = _read(str(name), folder, where, kind)
-            pack_linears(model.routed_layers().values())
+            prepack_linears(model.routed_layers().values())
             _live[key] = model
         return model
 
@@ -142,7 +143,8 @@ def _load(folder: Path, device: torch.device, dtype: torch.dtype) -> UniMoER:
     set_tensors(model, tensors, folder)
     pack(model)
     model.checkpoint_digest = config_digest(folder)
-    return model.eval()
+    model.eval().set_unpadded("auto")
+    return model
 
 
 def pack(model: UniMoER) -> None:

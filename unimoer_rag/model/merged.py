@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from unimoer_rag.errors import InputError
-from unimoer_rag.model.packed import dense, pack_linear
+from unimoer_rag.model.prepacked import dense, prepack_linear
 from unimoer_rag.model.scope import make_scope
 from unimoer_rag.model.tasks import Task
 
@@ -51,7 +51,7 @@ def _merged(model: UniMoER, routed: RoutedLinear, weights: dict[str, float]) -> 
     merged = nn.Linear(base.in_features, base.out_features, device="meta")
     merged.weight = nn.Parameter(total.to(whole.dtype), requires_grad=False)
     merged.bias = base.bias
-    return pack_linear(merged)
+    return prepack_linear(merged)
 
 
 def constant_weights(model: UniMoER, task: Task) -> Tensor:

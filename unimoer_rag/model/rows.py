@@ -20,6 +20,10 @@ __all__ = ["Row", "RowMaker", "Side", "check_list", "check_text"]
 
 Side = Literal["query", "document"]
 
+# A document that comes first leaves the query one part in so many of the room for both: it is cut
+# at the same token whatever the query, so that its states serve every query.
+_QUERY_PART = 4
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -43,6 +47,11 @@ class Row:
     second: tuple[int, int] = (0, 0)
     offsets: Sequence[tuple[int, int]] = ()
     truncated: bool = False
+
+    @property
+    def n_prefix(self) -> int:
+        """Tokens before the last text: an instruction, or a pair's first text with its frame."""
+        return max(self.first[0], self.second[0])
 
     @property
     def key(self) -> Hashable:
@@ -110,6 +119,12 @@ class RowMaker:
                 self._ids("\n<Document>: "),
                 self._suffix,
             ]
+        # Of rows whose document comes first, which only decoders have.
+        self._turned = [
+            [*self._prefix, *self._ids("<Document>: ")],
+            self._ids("\n<Query>: "),
+            self._suffix,
+        ]
 
     def _ids(self, text: str) -> list[int]:
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
@@ -180,33 +195,45 @@ class RowMaker:
     def pairs(self, pairs: Sequence[tuple[str, str]], task: Task) -> list[Row]:
         """Rows of a query and a document; the document's end is cut off if they are too long.
 
-        A query may take half of the row at most.
+        A query may take half of the row at most. Where the document comes first
+        (`Task.document_first`) it may take three quarters, and the query the rest.
 
         Raises:
             InputError: a text is no string, or is empty; names its position. Or the task's
                 `max_tokens` leave no room for text.
         """
-        prefix, infix, suffix = self._pair
-        both = self._room(task, len(prefix) + len(infix) + len(suffix))
+        frame = self._turned if task.document_first else self._pair
+        both = self._room(task, sum(map(len, frame)))
         queries = self._encode([query for query, _ in pairs], "query")
         documents = self._encode([document for _, document in pairs], "document")
-        rows = []
-        for query, document in zip(queries, documents, strict=True):
-            left = query.ids[: both // 2]
-            room = both - len(left)
-            right = document.ids[:room]
-            start = len(prefix) + len(left) + len(infix)
-            rows.append(
-                Row(
-                    task=task,
-                    ids=[*prefix, *left, *infix, *right, *suffix],
-                    first=(len(prefix), len(prefix) + len(left)),
-                    second=(start, start + len(right)),
-                    offsets=document.offsets[:room],
-                    truncated=len(left) < len(query.ids) or len(right) < len(document.ids),
-                )
-            )
-        return rows
+        return [
+            _pair_row(task, query, document, frame, both)
+            for query, document in zip(queries, documents, strict=True)
+        ]
+
+
+def _pair_row(task: Task, query: Any, document: Any, frame: Sequence[list[int]], both: int) -> Row:
+    """One pair of encodings in its frame, which leaves so much room for both."""
+    if task.document_first:
+        n_document = min(len(document.ids), both - both // _QUERY_PART)
+        n_query = min(len(query.ids), both - n_document)
+    else:
+        n_query = min(len(query.ids), both // 2)
+        n_document = min(len(document.ids), both - n_query)
+    left, right = query.ids[:n_query], document.ids[:n_document]
+    before, between, behind = frame
+    one, other = (right, left) if task.document_first else (left, right)
+    start = len(before) + len(one) + len(between)
+    spans = (len(before), len(before) + len(one)), (start, start + len(other))
+    first, second = spans[::-1] if task.document_first else spans
+    return Row(
+        task=task,
+        ids=[*before, *one, *between, *other, *behind],
+        first=first,
+        second=second,
+        offsets=document.offsets[:n_document],
+        truncated=n_query < len(query.ids) or n_document < len(document.ids),
+    )
 
 
 def check_text(text: object, what: str, position: int) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from unimoer_rag.model.packing import current_packing
 from unimoer_rag.model.routers import Decision, RoutingInput
 from unimoer_rag.model.tasks import Task
 
@@ -56,7 +57,9 @@ class RoutingScope:
         else:  # each rank is an expert of rank 1: its scale is alpha
             own = self.repeats.repeat_interleave(self.repeats)
             spread = decision.ranks * self.strength * own
-        self._weights = (spread * self.scale).to(dtype)
+        weights = (spread * self.scale).to(dtype)
+        packing = current_packing()
+        self._weights = weights if packing is None else packing.pack(weights)
 
     def weights(self, held: tuple[str, ...]) -> Tensor | None:
         """What to multiply the down-projections of those experts by; None ahead of all layers."""

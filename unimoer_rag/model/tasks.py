@@ -56,6 +56,9 @@ class Task:
             its word begins to count and where it counts in full, as cosines of token states in
             [0, 1]; (0, 0) trusts all (`LateHead.rank`).
         labels: the classes that the head "class" tells apart, in the order of its outputs.
+        document_first: the document comes before the query in a joint row, so that a decoder's
+            states of a document serve every query (`model.prefix`). A checkpoint is trained with
+            it; joint heads on decoders only.
 
     Raises:
         InputError: a field has a value that cannot be used.
@@ -71,6 +74,7 @@ class Task:
     coverage: tuple[float, float] = (0.0, 0.0)
     dimensions: tuple[int, ...] = ()
     labels: tuple[str, ...] = ()
+    document_first: bool = False
 
     def __post_init__(self) -> None:
         if self.head not in get_args(Head):
@@ -108,6 +112,11 @@ class Task:
         if not 0 <= self.abstain <= 1:
             raise InputError(
                 f"task {self.name!r} abstains at {self.abstain}: expected a probability in [0, 1]"
+            )
+        if self.document_first and not self.joint:
+            raise InputError(
+                f"task {self.name!r} has the head {self.head!r} and document_first: expected it "
+                "for the heads 'cross' and 'span' alone, which encode query and document together"
             )
         self._check_labels()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -40,6 +40,8 @@ from unimoer_rag.model.tasks import DEFAULT_TASKS, Task, check_name
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from unimoer_rag.model.prefix import PrefixStore
+
 __all__ = ["DEFAULT_EXPERTS", "Batch", "States", "UniMoER"]
 
 DEFAULT_EXPERTS: Mapping[str, ExpertSpec] = {
@@ -69,8 +71,13 @@ class UniMoER(nn.Module):
     Attributes:
         tasks: what it can do, by name.
         experts: its experts' sizes, by name, in order.
+        unpadded: batches run without padding in inference (see `set_unpadded`).
+        padded_attention: the attention implementation that padded batches run with.
+        share_prefixes: what rows of a batch begin with runs once (see `model.prefix`); of decoders
+            alone.
         checkpoint: where it came from, in words.
         checkpoint_digest: identity of the checkpoint it was loaded from.
+        merged: tasks whose experts are folded into weights of their own (see `merge`).
 
     Raises:
         InputError: an unknown router, gate or target, a name that cannot be one, or a task with an
@@ -91,6 +98,7 @@ class UniMoER(nn.Module):
         query_instruction: str = "",
     ) -> None:
         super().__init__()
+        self.causal = backbone.family == "decoder"
         self.experts = dict(experts)
         for expert in self.experts:
             check_name(expert, "an expert")
@@ -101,7 +109,6 @@ class UniMoER(nn.Module):
         self.backbone_name, self.router_kind, self.gate_kind = name, router, gate
         self.router_options = dict(router_options)
         self.targets, self.query_instruction = tuple(targets), query_instruction
-        self.causal = backbone.family == "decoder"
         self.path: Path = backbone.path
         self.backbone = backbone.model
         self.width = backbone.width
@@ -136,7 +143,13 @@ class UniMoER(nn.Module):
         )
         config: Any = backbone.model.config
         self._typed = getattr(config, "type_vocab_size", 0) > 1
-        self._merged: tuple[Task, ...] = ()
+        self.merged: tuple[Task, ...] = ()
+        self.unpadded = False
+        self.padded_attention: str = config._attn_implementation
+        # Here, not above: it imports transformers, which a loaded backbone has done already.
+        from unimoer_rag.model.prefix import can_keep_prefixes
+
+        self.share_prefixes = can_keep_prefixes(self.backbone, causal=self.causal)
         self.checkpoint = f"{name} (frozen backbone)"
         self.checkpoint_digest = ""
 
@@ -150,6 +163,11 @@ class UniMoER(nn.Module):
                     f"task {task.name!r} names the expert {expert!r}, which does not exist: "
                     f"expected one of {', '.join(self.experts)}"
                 )
+        if task.document_first and not self.causal:
+            raise InputError(
+                f"task {task.name!r} puts the document first, which serves decoders alone: leave "
+                "document_first out on an encoder"
+            )
 
     def new_head(self, task: Task) -> nn.Module:
         """A head for a task, as it is before training; not for "vector", which has none."""
@@ -205,12 +223,12 @@ class UniMoER(nn.Module):
         """
         chosen = [self.task(name) for name in dict.fromkeys(tasks)]
         weights = [constant_weights(self, task) for task in chosen]
-        self._merged = ()
+        self.merged = ()
         for routed in self.routed_layers().values():
             routed.merged.clear()
         for task, constant in zip(chosen, weights, strict=True):
             merge_task(self, task, constant)
-        self._merged = tuple(chosen)
+        self.merged = tuple(chosen)
 
     # -- where and what it is ---------------------------------------------------------------
 
@@ -267,18 +285,41 @@ class UniMoER(nn.Module):
             batch,
             n_layers=self.n_layers,
             causal=self.causal,
-            merged=self._merged,
+            merged=self.merged,
+            unpadded=self.unpadded and not torch.is_grad_enabled(),
         )
+
+    def set_unpadded(self, on: bool | Literal["auto"]) -> None:
+        """Run batches in inference over real tokens alone, without padding.
+
+        Args:
+            on: "auto" does so where it is fast (torch has kernels for it on CUDA, in half
+                precision), the backbone's attention is "sdpa" and it gives the same.
+
+        Raises:
+            InputError: `True`, and the backbone does not give the same without padding.
+        """
+        from unimoer_rag.model.packed_attention import set_unpadded
+
+        set_unpadded(self, on)
 
     def read_out(self, batch: Batch, hidden: Tensor) -> list[Output]:
         """Each row's answer by its task's head, in row order."""
         return read_out(batch, hidden, self.heads, causal=self.causal)
 
     @torch.inference_mode()
-    def run(self, rows: Sequence[Row]) -> list[Output]:
-        """One batch of rows through backbone and heads, in inference mode."""
+    def run(self, rows: Sequence[Row], store: PrefixStore | None = None) -> list[Output]:
+        """One batch of rows through backbone and heads, in inference mode.
+
+        Args:
+            rows: at least one.
+            store: keeps what rows begin with for later batches (see `model.prefix`).
+        """
+        from unimoer_rag.model.prefix import encode_by_prefix
+
         batch = self.collate(rows)
-        return self.read_out(batch, self(batch).hidden)
+        hidden = encode_by_prefix(self, rows, store) if self.share_prefixes else None
+        return self.read_out(batch, self(batch).hidden if hidden is None else hidden)
 
     def execute(self, job: Job[Any], *, token_budget: int = 4096) -> Any:
         """Run a job's rows in batches by token budget, here and now."""

@@ -113,12 +113,15 @@ class Router(nn.Module):
         two_passes: it reads the bare backbone's last hidden states: two forwards.
         by_text: its weights depend on the text; otherwise on the task and layer alone.
         by_rank: it weighs the ranks of an expert one by one (`Decision.ranks`).
+        cache_safe: on a decoder its decision at a token depends on no later token, so that the
+            states of a prefix are the same whatever follows.
         options: names of the whole numbers that its constructor takes beside the shape.
     """
 
     two_passes: ClassVar[bool] = False
     by_text: ClassVar[bool] = True
     by_rank: ClassVar[bool] = False
+    cache_safe: ClassVar[bool] = False
     options: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, **shape: Unpack[RouterShape]) -> None:

@@ -20,6 +20,7 @@ class ExplicitRouter(GatedRouter):
     """
 
     by_text: ClassVar[bool] = False
+    cache_safe: ClassVar[bool] = True
 
     def __init__(self, **shape: Unpack[RouterShape]) -> None:
         super().__init__(**shape)

@@ -36,6 +36,7 @@ class RankWiseRouter(Router):
     """
 
     by_rank: ClassVar[bool] = True
+    cache_safe: ClassVar[bool] = True
     options: ClassVar[tuple[str, ...]] = ("k",)
 
     def __init__(self, *, k: int | None = None, **shape: Unpack[RouterShape]) -> None:

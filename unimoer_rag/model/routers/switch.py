@@ -20,6 +20,7 @@ class SwitchRouter(Router):
     """
 
     by_text: ClassVar[bool] = False
+    cache_safe: ClassVar[bool] = True
 
     def forward(self, layer: int, hidden: Tensor, routing: RoutingInput) -> Decision:
         """See `Router.forward`; one decision a row."""

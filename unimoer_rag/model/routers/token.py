@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor
 
 from unimoer_rag.model.routers.base import RoutingInput
@@ -16,6 +18,8 @@ class TokenRouter(PerLayerRouter):
     Safe for prefix reuse on decoders: a token's weights depend on its own state alone, and no
     later token reaches that.
     """
+
+    cache_safe: ClassVar[bool] = True
 
     def features(self, hidden: Tensor, routing: RoutingInput) -> Tensor:
         """See `PerLayerRouter.features`; `n` is the number of tokens."""

@@ -22,6 +22,7 @@ class XLoraRouter(PerLayerRouter):
     """
 
     two_passes: ClassVar[bool] = True
+    cache_safe: ClassVar[bool] = True
 
     def features(self, hidden: Tensor, routing: RoutingInput) -> Tensor:
         """See `PerLayerRouter.features`; `n` is the number of tokens."""

@@ -16,13 +16,13 @@ from torch.nn import functional
 if TYPE_CHECKING:
     from unimoer_rag.model.experts import RoutedLinear
 
-__all__ = ["PackedLinear", "dense", "pack_linear", "pack_linears"]
+__all__ = ["PrepackedLinear", "dense", "prepack_linear", "prepack_linears"]
 
 # The best order of blocks depends a little on the tokens of a batch: about this many on CPUs.
 _TOKENS = 1024
 
 
-class PackedLinear(nn.Linear):
+class PrepackedLinear(nn.Linear):
     """A frozen linear layer on a CPU, in bfloat16, with its weight in oneDNN's blocked order.
 
     It gives what the layer gave, and takes no more memory. Gradients pass through it, at the price
@@ -55,15 +55,15 @@ class PackedLinear(nn.Linear):
         return moved
 
 
-def pack_linears(layers: Iterable[RoutedLinear]) -> None:
+def prepack_linears(layers: Iterable[RoutedLinear]) -> None:
     """Pack the frozen weights of routed layers, where they are on a CPU that gains by it."""
     for routed in layers:
-        routed.base = pack_linear(routed.base)
+        routed.base = prepack_linear(routed.base)
 
 
-def pack_linear(linear: nn.Linear) -> nn.Linear:
+def prepack_linear(linear: nn.Linear) -> nn.Linear:
     """The layer packed, or as it is where that gains nothing."""
-    return PackedLinear(linear) if _gains(linear) else linear
+    return PrepackedLinear(linear) if _gains(linear) else linear
 
 
 def dense(linear: nn.Linear) -> Tensor:

@@ -13,7 +13,7 @@ from torch import nn
 
 from unimoer_rag.evaluation.environment import distinct_bytes
 from unimoer_rag.model.loading import load_own
-from unimoer_rag.model.packed import PackedLinear, pack_linear
+from unimoer_rag.model.prepacked import PrepackedLinear, prepack_linear
 from unimoer_rag.model.unimoer import UniMoER
 
 TEXTS = ["Refunds take five working days.", "The library opens at nine."]
@@ -45,8 +45,8 @@ def test_it_gives_what_the_layer_gave(
     rows: int, columns: int, shape: list[int], bias: bool
 ) -> None:
     linear = make(rows, columns, bias=bias)
-    packed = pack_linear(linear)
-    assert isinstance(packed, PackedLinear)
+    packed = prepack_linear(linear)
+    assert isinstance(packed, PrepackedLinear)
     x = torch.randn(*shape, columns).bfloat16()
     with torch.inference_mode():
         expected = nn.functional.linear(
@@ -60,14 +60,14 @@ def test_it_gives_what_the_layer_gave(
 
 def test_the_weight_is_kept_once_and_comes_back_exactly() -> None:
     linear = make(24, 40)
-    packed = pack_linear(linear)
+    packed = prepack_linear(linear)
     assert torch.equal(packed.weight.to_dense(), linear.weight)
     assert distinct_bytes(packed.parameters()) == distinct_bytes(linear.parameters())
 
 
 def test_gradients_pass_through_it() -> None:
     linear = make(24, 40)
-    packed = pack_linear(linear)
+    packed = prepack_linear(linear)
     x = torch.randn(3, 40).bfloat16()
     grads = []
     for layer in (linear, packed):
@@ -79,7 +79,7 @@ def test_gradients_pass_through_it() -> None:
 
 def test_cast_or_moved_it_is_a_plain_layer_again() -> None:
     linear = make(24, 40)
-    packed = pack_linear(linear)
+    packed = prepack_linear(linear)
     packed.float()
     assert packed.weight.dtype == torch.float32
     assert packed.weight.layout == torch.strided
@@ -89,15 +89,15 @@ def test_cast_or_moved_it_is_a_plain_layer_again() -> None:
 
 @pytest.mark.parametrize("linear", [nn.Linear(8, 8), make(8, 8).requires_grad_(True)])
 def test_what_gains_nothing_stays_as_it_is(linear: nn.Linear) -> None:
-    assert pack_linear(linear) is linear
+    assert prepack_linear(linear) is linear
 
 
 def test_a_loaded_checkpoint_is_packed_and_one_to_be_changed_is_not(
     packed_model: UniMoER,
 ) -> None:
     plain = load_own("unimoer-minilm", device="cpu", dtype="bfloat16")
-    assert all(isinstance(r.base, PackedLinear) for r in packed_model.routed_layers().values())
-    assert not any(isinstance(r.base, PackedLinear) for r in plain.routed_layers().values())
+    assert all(isinstance(r.base, PrepackedLinear) for r in packed_model.routed_layers().values())
+    assert not any(isinstance(r.base, PrepackedLinear) for r in plain.routed_layers().values())
     assert distinct_bytes(packed_model.parameters()) == distinct_bytes(plain.parameters())
     ours, theirs = packed_model.embed(TEXTS), plain.embed(TEXTS)
     assert np.all(np.sum(ours * theirs, axis=1) > 0.9999)
@@ -107,4 +107,4 @@ def test_a_loaded_checkpoint_is_packed_and_one_to_be_changed_is_not(
 
 def test_float32_is_not_packed(minilm_path: Path) -> None:
     model = UniMoER.from_pretrained("unimoer-minilm", device="cpu", dtype="float32")
-    assert not any(isinstance(r.base, PackedLinear) for r in model.routed_layers().values())
+    assert not any(isinstance(r.base, PrepackedLinear) for r in model.routed_layers().values())
