@@ -70,6 +70,7 @@ class UniMoER(nn.Module):
         experts: its experts' sizes, by name, in order.
         checkpoint: where it came from, in words.
         checkpoint_digest: identity of the checkpoint it was loaded from.
+        checkpoint_folder: where that lies; None for a bare backbone.
 
     Raises:
         InputError: an unknown router, gate or target, a name that cannot be one, or a task with an
@@ -137,6 +138,7 @@ class UniMoER(nn.Module):
         self._typed = getattr(config, "type_vocab_size", 0) > 1
         self.checkpoint = f"{name} (frozen backbone)"
         self.checkpoint_digest = ""
+        self.checkpoint_folder: Path | None = None
 
     def _check_task(self, task: Task) -> None:
         check_name(task.name, "a task")
