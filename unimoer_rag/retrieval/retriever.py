@@ -354,10 +354,9 @@ class UnifiedRetriever:
             hits: of the retriever's mode, best first.
             at_least: so many are, where "auto" skips the rest.
         """
-        if not isinstance(self.rerank, AutoRerank) or not hits:
-            return hits
-        skipped = self.rerank.skips(hits, self.mode)
-        self._counter.count(reranked=not skipped, skipped=skipped)
+        auto = self.rerank if isinstance(self.rerank, AutoRerank) and hits else None
+        skipped = auto is not None and auto.skips(hits, self.mode)
+        self._counter.count(reranked=bool(hits) and not skipped, skipped=skipped)
         return hits[:at_least] if skipped else hits
 
     @property
