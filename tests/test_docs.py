@@ -21,7 +21,7 @@ from unimoer_rag.cli.main import app
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 # Commands that need data sets or minutes; their own tests run them.
-ELSEWHERE = {"bench", "eval", "experts add", "report", "study", "train"}
+ELSEWHERE = {"bench", "calibrate", "eval", "experts add", "report", "study", "train"}
 
 
 def blocks(page: Path, language: str) -> list[str]:

@@ -19,11 +19,12 @@ from langchain_unimoer.documents import to_langchain, to_unimoer
 
 if TYPE_CHECKING:
     from unimoer_rag.model.unimoer import UniMoER
+    from unimoer_rag.retrieval.auto_rerank import Rerank
     from unimoer_rag.retrieval.identity import ChunkingChoice
     from unimoer_rag.retrieval.ingest import AddReport
     from unimoer_rag.retrieval.retriever import Mode, UnifiedRetriever
 else:  # pydantic reads these when the class is made, and their modules import torch
-    Mode, UnifiedRetriever = str, Any
+    Mode, Rerank, UnifiedRetriever = str, Any, Any
 
 __all__ = ["UniMoERRetriever"]
 
@@ -37,7 +38,8 @@ class UniMoERRetriever(BaseRetriever):
     Args:
         retriever: what searches; whoever made it closes it.
         k: documents to give; None for the retriever's own.
-        rerank: first-stage results to rerank, 0 for none; None for the retriever's own.
+        rerank: first-stage results to rerank, 0 for none, "auto" for those of uncertain searches;
+            None for the retriever's own.
         mode: first stage, "dense", "sparse" or "hybrid"; None for the retriever's own.
         filters: conditions on source, title and metadata, such as
             `{"source": "a.md", "year": {"gte": 2020}, "tag": ["x", "y"]}`.
@@ -54,7 +56,7 @@ class UniMoERRetriever(BaseRetriever):
     # An open index is no setting, so dumps leave it out.
     retriever: UnifiedRetriever = Field(exclude=True)
     k: int | None = None
-    rerank: int | None = None
+    rerank: Rerank | None = None
     mode: Mode | None = None
     filters: Mapping[str, Any] | None = None
 
@@ -69,15 +71,9 @@ class UniMoERRetriever(BaseRetriever):
 
     def model_post_init(self, context: Any) -> None:
         """Refuse settings that no search can have, before the first search."""
-        from unimoer_rag.retrieval.search import check_settings
         from unimoer_rag.retrieval.store.filters import parse_filters
 
-        own = self.retriever
-        check_settings(
-            own.k if self.k is None else self.k,
-            own.rerank if self.rerank is None else self.rerank,
-            own.mode if self.mode is None else self.mode,
-        )
+        self.retriever.check(k=self.k, rerank=self.rerank, mode=self.mode)
         parse_filters(self.filters)
 
     @classmethod
@@ -170,7 +166,7 @@ class UniMoERRetriever(BaseRetriever):
         *,
         run_manager: CallbackManagerForRetrieverRun,
         k: int | None = None,
-        rerank: int | None = None,
+        rerank: Rerank | None = None,
         mode: Mode | None = None,
         filters: Mapping[str, Any] | None = None,
     ) -> list[Document]:
@@ -183,7 +179,7 @@ class UniMoERRetriever(BaseRetriever):
         *,
         run_manager: AsyncCallbackManagerForRetrieverRun,
         k: int | None = None,
-        rerank: int | None = None,
+        rerank: Rerank | None = None,
         mode: Mode | None = None,
         filters: Mapping[str, Any] | None = None,
     ) -> list[Document]:
@@ -193,7 +189,7 @@ class UniMoERRetriever(BaseRetriever):
     def _settings(
         self,
         k: int | None,
-        rerank: int | None,
+        rerank: Rerank | None,
         mode: Mode | None,
         filters: Mapping[str, Any] | None,
     ) -> dict[str, Any]:

@@ -14,7 +14,9 @@ from unimoer_rag.cli.output import (
     INCOMPLETE,
     JsonFlag,
     KeyOption,
+    RerankText,
     UrlOption,
+    parse_rerank,
     print_json,
     quiet,
 )
@@ -44,9 +46,7 @@ def ask(
         ),
     ] = "local",
     n_read: Annotated[int | None, typer.Option("--read", help="Passages to read.")] = None,
-    rerank: Annotated[
-        int | None, typer.Option(help="First-stage results to rerank; 0 for none.")
-    ] = None,
+    rerank: Annotated[str | None, RerankText] = None,
     threshold: Annotated[
         float | None, typer.Option(help="Least confidence of the reader's answer.")
     ] = None,
@@ -103,7 +103,7 @@ def ask(
             retrieve={
                 "model": checkpoint,
                 "mode": mode,
-                "rerank": rerank,
+                "rerank": None if rerank is None else parse_rerank(rerank),
                 "collection": collection,
             },
             select={"n_read": n_read},

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.progress import Progress, TaskID
 from rich.table import Table
 
 from unimoer_rag.cli.output import (
     Mode,
+    RerankText,
     console,
+    counting,
+    parse_rerank,
     progress_bar,
     quiet,
     write_json,
@@ -68,9 +69,7 @@ def evaluate_command(
         str | None,
         typer.Option("--chat-key", envvar="UNIMOER_CHAT_KEY", help="Of its chat server."),
     ] = None,
-    rerank: Annotated[
-        int | None, typer.Option(help="First-stage results to rerank (50); 0 for none.")
-    ] = None,
+    rerank: Annotated[str | None, RerankText] = None,
     mode: Annotated[
         Mode | None,
         typer.Option(help="First stage: vectors (default), BM25, or both fused by rank."),
@@ -144,7 +143,7 @@ def evaluate_command(
     config = PipelineConfig() if pipeline is None else PipelineConfig.load(pipeline)
     options = EvalOptions(
         parts=tuple(p.strip() for p in parts.split(",") if p.strip()),
-        depth=config.retrieve.rerank if rerank is None else rerank,
+        **_reranking(config.retrieve.rerank if rerank is None else parse_rerank(rerank)),
         mode=mode or (entry.mode if pipeline is None else config.retrieve.mode),
         threshold=getattr(config.generate, "threshold", 0.0),
         index=index,
@@ -157,7 +156,9 @@ def evaluate_command(
         check_limit(limit)
     given = load_run(run) if run is not None else None
     with progress_bar() as bar:
-        dataset = open_dataset(name, data=data, corpus=corpus, split=split, on_progress=_shown(bar))
+        dataset = open_dataset(
+            name, data=data, corpus=corpus, split=split, on_progress=counting(bar)
+        )
     if limit is not None:
         dataset = dataset.limit(limit, seed)
     if "answers" in options.parts and dataset.golds and not entry.reads:
@@ -179,7 +180,7 @@ def evaluate_command(
             run=given,
             options=options,
             pipeline=None if pipeline is None else configured(config, chat_key=chat_key),
-            on_progress=_shown(bar),
+            on_progress=counting(bar),
         )
     if pipeline is not None:
         result["pipeline"] = config.model_dump(mode="json", exclude={"retrieve"})
@@ -199,22 +200,15 @@ def evaluate_command(
         write_text(render_page(Result.model_validate(result)), html)
 
 
+def _reranking(rerank: int | str) -> dict[str, Any]:
+    """What the options of an evaluation call it."""
+    return {"depth": rerank} if isinstance(rerank, int) else {"auto": rerank}
+
+
 def _check_targets(*paths: Path | None) -> None:
     for path in paths:
         if path is not None and path.is_dir():
             raise InputError(f"cannot write results to {str(path)!r}, a folder: name a file")
-
-
-def _shown(bar: Progress) -> Callable[[str, int, int], None]:
-    """A line of the progress bar for each thing that is worked on; a size of 0 is unknown."""
-    tasks: dict[str, TaskID] = {}
-
-    def show(what: str, done: int, total: int) -> None:
-        if what not in tasks:
-            tasks[what] = bar.add_task(what, total=total or None)
-        bar.update(tasks[what], completed=done, total=total or None)
-
-    return show
 
 
 def _quality(result: dict[str, Any]) -> Table:

@@ -9,7 +9,19 @@ import typer
 from rich.text import Text
 from typer.core import TyperGroup
 
-from unimoer_rag.cli import ask, bench, evaluate, experts, index, info, report, search, study, train
+from unimoer_rag.cli import (
+    ask,
+    bench,
+    calibrate,
+    evaluate,
+    experts,
+    index,
+    info,
+    report,
+    search,
+    study,
+    train,
+)
 from unimoer_rag.cli.output import INTERRUPTED, errors
 from unimoer_rag.errors import UnimoerError
 
@@ -50,6 +62,7 @@ app.command("index")(index.index)
 app.command("search")(search.search)
 app.command("ask")(ask.ask)
 app.command("eval")(evaluate.evaluate_command)
+app.command("calibrate")(calibrate.calibrate)
 app.command("info")(info.info)
 app.add_typer(bench.bench)
 app.add_typer(experts.experts)

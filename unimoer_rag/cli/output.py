@@ -5,14 +5,21 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.text import Text
 
 from unimoer_rag.errors import StoreError
@@ -27,9 +34,12 @@ __all__ = [
     "KeyOption",
     "Mode",
     "ModeOption",
+    "RerankText",
     "UrlOption",
     "console",
+    "counting",
     "errors",
+    "parse_rerank",
     "print_json",
     "print_text",
     "progress_bar",
@@ -63,7 +73,21 @@ Mode = Literal["dense", "sparse", "hybrid"]
 ModeOption = Annotated[
     Mode, typer.Option("--mode", help="First stage: vectors, BM25, or both fused by rank.")
 ]
+RerankText = typer.Option(
+    "--rerank",
+    metavar="N|auto|FILE",
+    help="First-stage results to rerank (50), 0 for none; auto: only those of searches that are "
+    "uncertain; FILE: as calibrate wrote it.",
+)
 Collection = Annotated[str, typer.Option("--collection", help="Collection on the server.")]
+
+
+def parse_rerank(text: str) -> int | str:
+    """The option `--rerank`: a number, "auto", or the file of a calibration."""
+    try:
+        return int(text)
+    except ValueError:
+        return text
 
 
 def quiet() -> None:
@@ -91,6 +115,18 @@ def progress_bar() -> Iterator[Progress]:
         disable=not errors.is_terminal,
     ) as progress:
         yield progress
+
+
+def counting(bar: Progress) -> Callable[[str, int, int], None]:
+    """A line of the progress bar for each thing that is worked on; a size of 0 is unknown."""
+    tasks: dict[str, TaskID] = {}
+
+    def show(what: str, done: int, total: int) -> None:
+        if what not in tasks:
+            tasks[what] = bar.add_task(what, total=total or None)
+        bar.update(tasks[what], completed=done, total=total or None)
+
+    return show
 
 
 def print_text(text: str | Text) -> None:

@@ -16,7 +16,9 @@ from unimoer_rag.cli.output import (
     JsonFlag,
     KeyOption,
     ModeOption,
+    RerankText,
     UrlOption,
+    parse_rerank,
     print_json,
     print_text,
 )
@@ -61,7 +63,7 @@ def search(
     query: Annotated[str, typer.Argument(help="What to look for.")],
     index: Annotated[Path | None, typer.Option("--index", help="Folder of the index.")] = None,
     k: Annotated[int, typer.Option("-k", help="Hits to print.")] = 5,
-    rerank: Annotated[int, typer.Option(help="First-stage results to rerank; 0 for none.")] = 50,
+    rerank: Annotated[str, RerankText] = "50",
     mode: ModeOption = "dense",
     filters: FiltersOption = None,
     checkpoint: CheckpointOption = "unimoer-minilm",
@@ -74,7 +76,7 @@ def search(
     conditions = parse_filters(filters)
     require_index(index, url)
     with open_retriever(
-        checkpoint, index, url, api_key, collection, k=k, rerank=rerank, mode=mode
+        checkpoint, index, url, api_key, collection, k=k, rerank=parse_rerank(rerank), mode=mode
     ) as retriever:
         hits = retriever.search(query, filters=conditions)
     if as_json:

@@ -15,7 +15,7 @@ the corpus holds no answer) and the id of the passage to read. Standard BEIR fol
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Container, Mapping
+from collections.abc import Collection, Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -40,6 +40,7 @@ __all__ = [
     "Run",
     "check_limit",
     "load_beir",
+    "load_limited",
     "load_run",
     "read_beir",
 ]
@@ -188,6 +189,14 @@ def load_beir(
         cache=cache,
         on_progress=on_progress,
     )
+
+
+def load_limited(
+    folders: Iterable[str | Path], split: str | None = None, *, limit: int | None, seed: int
+) -> list[BeirDataset]:
+    """Several data sets by `load_beir`, with at most `limit` questions each; None for all."""
+    loaded = [load_beir(folder, split) for folder in folders]
+    return [dataset if limit is None else dataset.limit(limit, seed) for dataset in loaded]
 
 
 def read_beir(

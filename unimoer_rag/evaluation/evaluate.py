@@ -19,6 +19,7 @@ from unimoer_rag.evaluation.details import details
 from unimoer_rag.evaluation.environment import memory_mb, versions
 from unimoer_rag.evaluation.fingerprint import corpus_sha256, questions_sha256
 from unimoer_rag.evaluation.judged import Judged, judge_answers
+from unimoer_rag.evaluation.measure_ranking import Stages
 from unimoer_rag.evaluation.measuring import Measuring
 from unimoer_rag.evaluation.options import PARTS, EvalOptions
 from unimoer_rag.evaluation.statistics import LEVEL, RESAMPLES
@@ -89,6 +90,7 @@ def evaluate(
         **system.describe(),
         "first_stage": "given run" if run is not None else options.mode,
         "rerank_depth": measuring.rerank_depth,
+        **_skipping(measuring, stages),
         "threshold": options.threshold,
         "retrieval": means(stages.retrieval),
         "rerank": means(stages.rerank),
@@ -109,7 +111,7 @@ def evaluate(
             stages.second,
             rows=rows,
             # A given run is reranked whole.
-            depth=options.depth if run is None else sys.maxsize,
+            depth=measuring.depth if run is None else sys.maxsize,
             n_worst=options.n_worst,
             predictions=answered.predictions if answered else None,
             citations=answered.citations if answered else None,
@@ -128,6 +130,20 @@ def _describe(dataset: BeirDataset) -> dict[str, Any]:
         "passages": len(dataset.corpus),
         "corpus_sha256": corpus_sha256(dataset),
         "questions_sha256": questions_sha256(dataset),
+    }
+
+
+def _skipping(measuring: Measuring, stages: Stages) -> dict[str, Any]:
+    """Which questions were left unranked, where `AutoRerank` decides it."""
+    if measuring.auto is None:
+        return {}
+    n = len(stages.second)
+    return {
+        "auto_rerank": {
+            "threshold": measuring.auto.threshold(measuring.options.mode),
+            "skipped": len(stages.skipped),
+            "share_skipped": round(len(stages.skipped) / n, 4) if n else None,
+        }
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -17,6 +17,7 @@ from unimoer_rag.evaluation.summary import Rows
 from unimoer_rag.evaluation.systems.types import Finder, Progress, System
 from unimoer_rag.evaluation.timing import Timings
 from unimoer_rag.retrieval.reranker import best_first
+from unimoer_rag.retrieval.types import Hit
 
 __all__ = ["Stages", "asked", "measure_ranking", "rerank_run", "search_run"]
 
@@ -35,12 +36,14 @@ class Stages:
         second: the same reranked; empty where nothing was.
         retrieval: measures of the first stage.
         rerank: of the second.
+        skipped: questions whose results `AutoRerank` left in the first stage's order.
     """
 
     first: Run = field(default_factory=dict)
     second: Run = field(default_factory=dict)
     retrieval: Rows = field(default_factory=dict)
     rerank: Rows = field(default_factory=dict)
+    skipped: frozenset[str] = frozenset()
 
 
 def asked(dataset: BeirDataset) -> list[Question]:
@@ -60,6 +63,7 @@ def measure_ranking(
     *,
     depth: int,
     rerank: bool,
+    skips: Callable[[Sequence[Hit]], bool] = lambda hits: False,
     n_timed: int,
     timings: Timings,
     on_progress: Progress,
@@ -72,6 +76,7 @@ def measure_ranking(
         source: the first stage: what searches the corpus, or a run.
         depth: how many results are reranked; a run is rescored whole.
         rerank: measure the second stage too.
+        skips: says of a search's results whether they are left as they are.
         n_timed: single calls timed.
         timings: takes the times of `search` and `rerank`.
         on_progress: called with the stage, what is done of it and its size.
@@ -80,28 +85,40 @@ def measure_ranking(
         DataError: a run without any of these questions, or with documents the corpus lacks.
     """
     questions = asked(dataset)
+    skipped: set[str] = set()
     if isinstance(source, dict):
         first = _known(source, dataset, questions)
         depth = max(map(len, first.values()))
     else:
         with timings.run("search", len(questions)):
-            first = search_run(source, questions, max(_RETRIEVED, depth), on_progress)
+
+            def note(question: Question, hits: Sequence[Hit]) -> None:
+                if hits and skips(hits):
+                    skipped.add(question.id)
+
+            n = max(_RETRIEVED, depth)
+            first = search_run(source, questions, n, on_progress, on_found=note)
         singly = [partial(source.search, q.text, rerank=0) for q in questions[:n_timed]]
         timings.time("search", singly)
     retrieval = _measure(dataset, questions, first)
     if not rerank:
         return Stages(first, retrieval=retrieval)
     found = [q for q in questions if first.get(q.id)]
+    uncertain = [q for q in questions if q.id not in skipped]
     with timings.run("rerank", len(found)):
-        second = rerank_run(system, dataset, questions, first, depth, on_progress)
+        second = rerank_run(system, dataset, uncertain, first, depth, on_progress)
+    second |= {qid: first[qid] for qid in skipped}
 
     def cold(question: Question) -> None:
         system.forget()
+        if question.id in skipped:
+            return
         top = _order(first[question.id])[:depth]
         system.rank([question.text], [[dataset.content(document) for document in top]])
 
     timings.time("rerank", [partial(cold, question) for question in found[:n_timed]])
-    return Stages(first, second, retrieval, _measure(dataset, questions, second))
+    reranked = _measure(dataset, questions, second)
+    return Stages(first, second, retrieval, reranked, frozenset(skipped))
 
 
 def search_run(
@@ -109,14 +126,25 @@ def search_run(
     questions: Sequence[Question],
     n: int,
     on_progress: Progress,
+    *,
+    on_found: Callable[[Question, Sequence[Hit]], None] = lambda question, hits: None,
 ) -> Run:
-    """The first `n` results of each question, with their scores."""
+    """The first `n` results of each question, with their scores.
+
+    Args:
+        retriever: finds.
+        questions: what is looked for.
+        n: results of each.
+        on_progress: called with what is done and how much there is.
+        on_found: called with each question and its results.
+    """
     run: Run = {}
     for at in range(0, len(questions), _BLOCK):
         block = questions[at : at + _BLOCK]
         found = retriever.search_batch([q.text for q in block], k=n, rerank=0)
         for question, hits in zip(block, found, strict=True):
             run[question.id] = {hit.source: hit.score for hit in hits}
+            on_found(question, hits)
         on_progress("searching", at + len(block), len(questions))
     return run
 

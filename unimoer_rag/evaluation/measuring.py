@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from unimoer_rag.engine import Engine
-from unimoer_rag.errors import DataError
+from unimoer_rag.errors import DataError, InputError
 from unimoer_rag.evaluation.datasets import BeirDataset, Run
 from unimoer_rag.evaluation.indexing import caching
 from unimoer_rag.evaluation.judged import check_judge
 from unimoer_rag.evaluation.measure_answers import Answers, measure_pipeline, measure_reading
 from unimoer_rag.evaluation.measure_ranking import Stages, asked, measure_ranking
 from unimoer_rag.evaluation.options import EvalOptions
-from unimoer_rag.evaluation.systems import Finder, System
+from unimoer_rag.evaluation.systems import Finder, System, Unified
 from unimoer_rag.evaluation.systems.pipeline import Answering, PlainPipeline
 from unimoer_rag.evaluation.systems.types import Progress
 from unimoer_rag.evaluation.timing import Timings
 from unimoer_rag.generation.extractive import ExtractiveReader
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.pipelines.rag import RagPipeline
+from unimoer_rag.retrieval.auto_rerank import AutoRerank, resolve
 from unimoer_rag.retrieval.retriever import UnifiedRetriever
+from unimoer_rag.retrieval.search import check_settings
+from unimoer_rag.retrieval.types import Hit
 
 __all__ = ["Measuring"]
 
@@ -50,6 +54,34 @@ class Measuring:
     on_progress: Progress
     timings: Timings = field(default_factory=Timings)
 
+    @cached_property
+    def auto(self) -> AutoRerank | None:
+        """Which questions are reranked; None where all are.
+
+        Raises:
+            InputError: it is not calibrated, or something else than our own search is measured.
+        """
+        if self.options.auto is None:
+            return None
+        if not isinstance(self.system, Unified) or self.run is not None:
+            what = "a given run" if self.run is not None else repr(self.system.name)
+            raise InputError(
+                f"rerank is {self.options.auto!r}, which our own search decides by, but {what} is "
+                "measured: give a number of results to rerank"
+            )
+        auto = resolve(self.options.auto, self.system.model)
+        check_settings(1, auto, self.options.mode)
+        return auto if isinstance(auto, AutoRerank) else None
+
+    def _skips(self, hits: Sequence[Hit]) -> bool:
+        auto = self.auto
+        return auto is not None and auto.skips(hits[: auto.depth], self.options.mode)
+
+    @property
+    def depth(self) -> int:
+        """How many results of a question are reranked at most."""
+        return self.options.depth if self.auto is None else self.auto.depth
+
     @property
     def ranks(self) -> bool:
         """Whether rankings are measured: there are questions to measure them by."""
@@ -66,7 +98,7 @@ class Measuring:
         """How many results are reranked, in a result's words; 0 for none."""
         if not self.system.reranks or not {"rerank", "answers"} & set(self.options.parts):
             return 0
-        return "whole run" if self.run is not None else self.options.depth
+        return "whole run" if self.run is not None else self.depth
 
     def check(self) -> None:
         """Raise what would keep the parts from being measured, before anything is.
@@ -75,6 +107,7 @@ class Measuring:
             DataError: there is nothing to measure, or no answers for ragas to judge.
             MissingExtraError, GeneratorUnavailableError, GeneratorRefusedError: see `check_judge`.
         """
+        _ = self.auto
         name, data = self.system.name, f"{self.dataset.name!r} {self.dataset.split}"
         if not self.ranks and not self.reads:
             raise DataError(
@@ -126,15 +159,18 @@ class Measuring:
         if index is None:
             scratch = open_until_done.enter_context(tempfile.TemporaryDirectory())
             index = Path(scratch) / "index"
-        return open_until_done.enter_context(
+        finder = open_until_done.enter_context(
             self.system.over(
                 self.dataset.corpus,
                 index=index,
                 first_stage=self.options.mode,
-                depth=self.options.depth,
+                depth=self.depth,
                 on_progress=self.on_progress,
             )
         )
+        if self.auto is not None and isinstance(finder, UnifiedRetriever):
+            finder.rerank = self.auto
+        return finder
 
     def _read(self, reader: Engine) -> Answers:
         return measure_reading(
@@ -171,8 +207,9 @@ class Measuring:
             self.system,
             self.dataset,
             first,
-            depth=self.options.depth,
-            rerank=wanted and (self.run is not None or self.options.depth > 0),
+            depth=self.depth,
+            rerank=wanted and (self.run is not None or self.depth > 0),
+            skips=self._skips,
             n_timed=self.options.n_timed,
             timings=self.timings,
             on_progress=self.on_progress,

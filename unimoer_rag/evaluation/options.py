@@ -10,6 +10,7 @@ from unimoer_rag.errors import InputError
 from unimoer_rag.evaluation.judged import Judge
 from unimoer_rag.generation.extractive import check_threshold
 from unimoer_rag.generation.types import THRESHOLD
+from unimoer_rag.retrieval.auto_rerank import AutoRerank
 from unimoer_rag.retrieval.retriever import Mode
 
 __all__ = ["PARTS", "EvalOptions"]
@@ -26,6 +27,8 @@ class EvalOptions:
         depth: how many of the first stage's results are reranked, 0 for none; a given run is
             rescored whole.
         mode: the first stage, see `UnifiedRetriever`.
+        auto: rerank only where the first stage is uncertain, as this says: "auto", the file of a
+            calibration, or an `AutoRerank`, whose depth takes the place of `depth`.
         index: folder that keeps the index for the next time; a temporary one by default.
         n_timed: single calls timed for each latency; 0 times none.
         threshold: of the pipeline: an answer of less confidence counts as an abstention.
@@ -41,6 +44,7 @@ class EvalOptions:
     parts: Collection[str] = PARTS
     depth: int = 50
     mode: Mode = "dense"
+    auto: str | AutoRerank | None = None
     index: Path | None = None
     n_timed: int = 30
     threshold: float = THRESHOLD

@@ -158,6 +158,7 @@ class Result(BaseModel):
     ragas_judge: str | None = None
     intervals: dict[str, dict[str, Ends]] = Field(default_factory=dict)
     threshold: float | None = None
+    auto_rerank: dict[str, float | None] | None = None
     limit: dict[str, int] | None = None
     pipeline: dict[str, Any] | None = None
     embedder: dict[str, Any] | None = None

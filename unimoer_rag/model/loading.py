@@ -143,6 +143,7 @@ def _load(folder: Path, device: torch.device, dtype: torch.dtype) -> UniMoER:
     set_tensors(model, tensors, folder)
     pack(model)
     model.checkpoint_digest = config_digest(folder)
+    model.checkpoint_folder = folder
     model.eval().set_unpadded("auto")
     return model
 

@@ -78,6 +78,7 @@ class UniMoER(nn.Module):
         checkpoint: where it came from, in words.
         checkpoint_digest: identity of the checkpoint it was loaded from.
         merged: tasks whose experts are folded into weights of their own (see `merge`).
+        checkpoint_folder: where that lies; None for a bare backbone.
 
     Raises:
         InputError: an unknown router, gate or target, a name that cannot be one, or a task with an
@@ -152,6 +153,7 @@ class UniMoER(nn.Module):
         self.share_prefixes = can_keep_prefixes(self.backbone, causal=self.causal)
         self.checkpoint = f"{name} (frozen backbone)"
         self.checkpoint_digest = ""
+        self.checkpoint_folder: Path | None = None
 
     def _check_task(self, task: Task) -> None:
         check_name(task.name, "a task")

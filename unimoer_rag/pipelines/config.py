@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from unimoer_rag.errors import InputError
 from unimoer_rag.pipelines.generators import GenerateConfig, ReaderConfig
+from unimoer_rag.retrieval.auto_rerank import AUTO
 
 __all__ = ["PipelineConfig", "RetrieveConfig", "SelectConfig"]
 
@@ -30,9 +31,18 @@ class RetrieveConfig(_Frozen):
     url: str | None = None
     collection: str = "unimoer"
     mode: Literal["dense", "sparse", "hybrid"] = "dense"
-    rerank: int = Field(default=50, ge=0)
+    rerank: int | str = 50
     device: str = "auto"
     dtype: str = "auto"
+
+    @field_validator("rerank", mode="plain")
+    @classmethod
+    def _number_or_calibration(cls, value: object) -> int | str:
+        number = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+        file = isinstance(value, str) and (value == AUTO or Path(value).is_file())
+        if not number and not file:
+            raise ValueError(f"expected an integer from 0 up, {AUTO}, or a file of calibrate")
+        return cast("int | str", value)
 
 
 class SelectConfig(_Frozen):

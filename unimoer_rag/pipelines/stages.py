@@ -9,6 +9,7 @@ from itertools import accumulate
 from unimoer_rag.generation.types import Citation
 from unimoer_rag.model.rows import RowMaker
 from unimoer_rag.pipelines.tracing import Stage, Trace
+from unimoer_rag.retrieval.auto_rerank import rerank_depth
 from unimoer_rag.retrieval.reranker import Ranked, Reranker
 from unimoer_rag.retrieval.retriever import Filters, UnifiedRetriever
 from unimoer_rag.retrieval.types import Hit
@@ -21,6 +22,9 @@ def search(
 ) -> list[Hit]:
     """Passages found for a query, all of them reranked where the retriever reranks, best first.
 
+    Where its `rerank="auto"` leaves the first stage's results as they are, only the first `n` come
+    back, reranked too: whoever reads them weighs an answer by the passage's probability.
+
     Args:
         retriever: finds and reranks.
         query: what to look for.
@@ -29,11 +33,13 @@ def search(
         trace: times both stages.
     """
     with trace.stage("retrieve") as stage:
-        found = retriever.search(query, k=max(n, retriever.rerank), rerank=0, filters=filters)
+        k = max(n, rerank_depth(retriever.rerank))
+        found = retriever.search(query, k=k, rerank=0, filters=filters)
         _tell_found(stage, retriever, query, found)
     if not retriever.rerank:
         return found
     with trace.stage("rerank") as stage:
+        found = retriever.to_rerank(found, at_least=n)
         order = Reranker(retriever.engine).rank(query, [hit.passage.content for hit in found])
         return _reranked(stage, retriever, found, order)
 
@@ -43,13 +49,13 @@ async def asearch(
 ) -> list[Hit]:
     """`search` without blocking the event loop."""
     with trace.stage("retrieve") as stage:
-        found = await retriever.asearch(
-            query, k=max(n, retriever.rerank), rerank=0, filters=filters
-        )
+        k = max(n, rerank_depth(retriever.rerank))
+        found = await retriever.asearch(query, k=k, rerank=0, filters=filters)
         _tell_found(stage, retriever, query, found)
     if not retriever.rerank:
         return found
     with trace.stage("rerank") as stage:
+        found = retriever.to_rerank(found, at_least=n)
         contents = [hit.passage.content for hit in found]
         order = await Reranker(retriever.engine).arank(query, contents)
         return _reranked(stage, retriever, found, order)

@@ -13,12 +13,15 @@ from unimoer_rag.errors import InputError, UnimoerError
 from unimoer_rag.extras import needs_extra
 from unimoer_rag.model.jobs import embedding
 from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.retrieval.auto_rerank import AutoRerank, Rerank, resolve
 from unimoer_rag.retrieval.chunking import Chunker, Chunking, whole
 from unimoer_rag.retrieval.identity import WHOLE, ChunkingChoice, agree
 from unimoer_rag.retrieval.ingest import AddReport, Embedded, Progress, ingest
+from unimoer_rag.retrieval.query_cache import Lookup, QueryCache
 from unimoer_rag.retrieval.search import Filters, Mode, Search, check_settings
 from unimoer_rag.retrieval.sources import scan
 from unimoer_rag.retrieval.sparse import BM25Encoder
+from unimoer_rag.retrieval.stats import Counter, SearchStats
 from unimoer_rag.retrieval.store import EdgeStore, ServerStore, Store
 from unimoer_rag.retrieval.text import clean_text
 from unimoer_rag.retrieval.types import Document, Hit
@@ -53,13 +56,20 @@ class UnifiedRetriever:
         chunking: how documents are cut; "whole" keeps each as one passage; None takes the
             index's, or 160 tokens with 32 overlapping for a new one.
         k: hits a search gives.
-        rerank: how many first-stage results are reranked; 0 reranks none.
+        rerank: how many first-stage results are reranked; 0 reranks none; "auto" reranks only where
+            the first stage is uncertain, as calibrated for the checkpoint (`AutoRerank`, which can
+            also be given, or the file that holds one).
         mode: first stage: "dense" vectors, "sparse" BM25, or "hybrid", both fused by rank.
         device: see `UniMoER.from_pretrained`.
         dtype: see `UniMoER.from_pretrained`.
+        query_cache: keeps the hits of earlier queries; None for no cache.
+
+    Attributes:
+        stats: `SearchStats` so far: how many queries were reranked, skipped, known.
 
     Raises:
-        InputError: an argument has a value that cannot be used.
+        InputError: an argument has a value that cannot be used, or `rerank` is "auto" and the
+            checkpoint is not calibrated for this mode.
         IndexMismatchError: the index was built with another model or chunking.
         IndexLockedError: another process has the index open.
         StoreError: the server is down or refuses the key.
@@ -79,15 +89,16 @@ class UnifiedRetriever:
         collection: str = "unimoer",
         chunking: ChunkingChoice = None,
         k: int = 5,
-        rerank: int = 50,
+        rerank: Rerank = 50,
         mode: Mode = "dense",
         device: str = "auto",
         dtype: str = "auto",
+        query_cache: QueryCache | None = None,
     ) -> None:
         if index is not None and url is not None:
             raise InputError("give either index (a folder) or url (a server), not both")
-        check_settings(k, rerank, mode)
-        self.k, self.rerank, self.mode = k, rerank, mode
+        if isinstance(rerank, int):
+            check_settings(k, rerank, mode)  # before a model is loaded
         if isinstance(chunking, str) and chunking != WHOLE:
             raise InputError(f"chunking is {chunking!r}: expected a Chunking, {WHOLE!r} or None")
         self.model = (
@@ -95,6 +106,12 @@ class UnifiedRetriever:
             if isinstance(model, UniMoER)
             else UniMoER.from_pretrained(model, device=device, dtype=dtype)
         )
+        self.rerank: int | AutoRerank = resolve(rerank, self.model)
+        check_settings(k, self.rerank, mode)
+        self.k, self.mode = k, mode
+        self.query_cache = QueryCache(0) if query_cache is None else query_cache
+        self.query_cache.attach()
+        self._counter = Counter()
         self.engine = Engine.of(self.model)
         self._encoder = BM25Encoder()
         self.store = self._open(index, url, api_key, collection)
@@ -174,16 +191,17 @@ class UnifiedRetriever:
         precut: bool = False,
         replace: bool = True,
     ) -> AddReport:
-        return ingest(
-            documents,
-            whole if precut else self._chunker.split,
-            embed=self._embed,
-            store=self.store,
-            encoder=self._encoder,
-            report=report,
-            replace=replace,
-            on_progress=on_progress,
-        )
+        with self.query_cache.writing():
+            return ingest(
+                documents,
+                whole if precut else self._chunker.split,
+                embed=self._embed,
+                store=self.store,
+                encoder=self._encoder,
+                report=report,
+                replace=replace,
+                on_progress=on_progress,
+            )
 
     def _embed(self, texts: Sequence[str]) -> Embedded:
         job = embedding(self.model, texts, "document")
@@ -195,8 +213,9 @@ class UnifiedRetriever:
         Returns:
             How many were removed.
         """
-        removed = self.store.delete(ids, filters=filters)
-        self.store.flush()
+        with self.query_cache.writing():
+            removed = self.store.delete(ids, filters=filters)
+            self.store.flush()
         return removed
 
     # -- hits out ---------------------------------------------------------------------------
@@ -206,7 +225,7 @@ class UnifiedRetriever:
         query: str,
         *,
         k: int | None = None,
-        rerank: int | None = None,
+        rerank: Rerank | None = None,
         mode: Mode | None = None,
         filters: Filters | None = None,
         on_stage: OnStage = _ignore,
@@ -216,7 +235,9 @@ class UnifiedRetriever:
         Args:
             query: what to look for.
             k: hits to give, in place of the retriever's.
-            rerank: first-stage results to rerank; 0 for none. At least `k` are when any is.
+            rerank: first-stage results to rerank; 0 for none; "auto" or an `AutoRerank`: only where
+                the first stage is uncertain, and `Hit.rerank` is None elsewhere. At least `k` are
+                when any is.
             mode: first stage, in place of the retriever's.
             filters: conditions on source, title and metadata, such as
                 `{"source": "a.md", "year": {"gte": 2020}, "tag": ["x", "y"]}`.
@@ -229,7 +250,7 @@ class UnifiedRetriever:
         queries: Sequence[str],
         *,
         k: int | None = None,
-        rerank: int | None = None,
+        rerank: Rerank | None = None,
         mode: Mode | None = None,
         filters: Filters | None = None,
     ) -> list[list[Hit]]:
@@ -244,48 +265,104 @@ class UnifiedRetriever:
         query: str,
         *,
         k: int | None = None,
-        rerank: int | None = None,
+        rerank: Rerank | None = None,
         mode: Mode | None = None,
         filters: Filters | None = None,
         on_stage: OnStage = _ignore,
     ) -> list[Hit]:
         """`search` without blocking the event loop, nor a thread while the model works."""
-        plan = self._plan([query], k, rerank, mode, filters)
-        job = await asyncio.to_thread(plan.embedding, self.model)
-        vectors = await asyncio.wrap_future(self.engine.submit(job))
-        found = await asyncio.to_thread(plan.find, vectors, self.store, self._encoder)
+        lookup = self.query_cache.look_up(self._plan([query], k, rerank, mode, filters))
+        found: list[list[Hit]] = []
+        ranked: list[list[Hit]] = []
+        if lookup.left.queries:
+            job = await asyncio.to_thread(lookup.left.embedding, self.model)
+            vectors = lookup.near(await asyncio.wrap_future(self.engine.submit(job)))
+            found = await asyncio.to_thread(lookup.left.find, vectors, self.store, self._encoder)
         on_stage("retrieve")
-        jobs = await asyncio.to_thread(plan.rankings, self.model, found)
-        scores = [await asyncio.wrap_future(self.engine.submit(job)) for job in jobs]
-        ranked = plan.rank(found, scores)[0]
+        if found:
+            jobs = await asyncio.to_thread(lookup.left.rankings, self.model, found)
+            scores = [await asyncio.wrap_future(self.engine.submit(job)) for job in jobs]
+            ranked = lookup.left.rank(found, scores)
         on_stage("rerank")
-        return ranked
+        return self._finish(lookup, found, ranked)[0]
 
     def _plan(
         self,
         queries: Sequence[str],
         k: int | None,
-        rerank: int | None,
+        rerank: Rerank | None,
         mode: Mode | None,
         filters: Filters | None,
     ) -> Search:
         return Search.plan(
             queries,
             k=self.k if k is None else k,
-            rerank=self.rerank if rerank is None else rerank,
+            rerank=self.rerank if rerank is None else resolve(rerank, self.model),
             mode=self.mode if mode is None else mode,
             filters=filters,
         )
 
     def _search(self, plan: Search, on_stage: OnStage = _ignore) -> list[list[Hit]]:
-        vectors = self.engine.submit(plan.embedding(self.model)).result()
-        found = plan.find(vectors, self.store, self._encoder)
+        lookup = self.query_cache.look_up(plan)
+        found: list[list[Hit]] = []
+        ranked: list[list[Hit]] = []
+        if lookup.left.queries:
+            vectors = self.engine.submit(lookup.left.embedding(self.model)).result()
+            vectors = lookup.near(vectors)
+            found = lookup.left.find(vectors, self.store, self._encoder)
         on_stage("retrieve")
-        # All are queued before the first is awaited, so that they share batches.
-        futures = [self.engine.submit(job) for job in plan.rankings(self.model, found)]
-        ranked = plan.rank(found, [future.result() for future in futures])
+        if found:
+            # All are queued before the first is awaited, so that they share batches.
+            jobs = lookup.left.rankings(self.model, found)
+            futures = [self.engine.submit(job) for job in jobs]
+            ranked = lookup.left.rank(found, [future.result() for future in futures])
         on_stage("rerank")
-        return ranked
+        return self._finish(lookup, found, ranked)
+
+    def _finish(
+        self, lookup: Lookup, found: Sequence[Sequence[Hit]], ranked: Sequence[list[Hit]]
+    ) -> list[list[Hit]]:
+        """The hits of a search's every query, counted and kept."""
+        plan = lookup.left
+        reranked = sum(plan.reranks(hits) for hits in found)
+        asked = sum(bool(hits) for hits in found) if plan.auto else reranked
+        self._counter.count(
+            searches=lookup.exact + lookup.semantic + len(found),
+            reranked=reranked,
+            skipped=asked - reranked,
+            exact=lookup.exact,
+            semantic=lookup.semantic,
+        )
+        return lookup.finish(ranked)
+
+    def check(
+        self, *, k: int | None = None, rerank: Rerank | None = None, mode: Mode | None = None
+    ) -> None:
+        """Refuse what no search of this retriever can have; None stands for its own setting.
+
+        Raises:
+            InputError: names the setting, its value and what is expected.
+        """
+        self._plan(["any"], k, rerank, mode, None)
+
+    def to_rerank(self, hits: list[Hit], *, at_least: int) -> list[Hit]:
+        """Those of a first stage's results that the retriever's `rerank` wants reranked.
+
+        For pipelines, which rerank by themselves what `search(rerank=0)` found.
+
+        Args:
+            hits: of the retriever's mode, best first.
+            at_least: so many are, where "auto" skips the rest.
+        """
+        auto = self.rerank if isinstance(self.rerank, AutoRerank) and hits else None
+        skipped = auto is not None and auto.skips(hits, self.mode)
+        self._counter.count(reranked=bool(hits) and not skipped, skipped=skipped)
+        return hits[:at_least] if skipped else hits
+
+    @property
+    def stats(self) -> SearchStats:
+        """What the searches so far took and were spared."""
+        return self._counter.stats
 
     # -- in a framework ---------------------------------------------------------------------
 

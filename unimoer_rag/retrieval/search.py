@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Any, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,17 +16,17 @@ from numpy.typing import NDArray
 from unimoer_rag.errors import InputError
 from unimoer_rag.model.jobs import Job, embedding, ranking
 from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.retrieval.auto_rerank import AUTO, AutoRerank, rerank_depth
 from unimoer_rag.retrieval.fusion import reciprocal_rank_fusion
 from unimoer_rag.retrieval.reranker import best_first
 from unimoer_rag.retrieval.sparse import BM25Encoder
 from unimoer_rag.retrieval.store import Found, Store
 from unimoer_rag.retrieval.text import clean_text
-from unimoer_rag.retrieval.types import Hit
+from unimoer_rag.retrieval.types import Hit, Mode
 
 __all__ = ["Filters", "Mode", "Search", "check_settings"]
 
 Filters = Mapping[str, Any]
-Mode = Literal["dense", "sparse", "hybrid"]
 Floats = NDArray[np.float32]
 
 
@@ -40,6 +40,7 @@ class Search:
         depth: first-stage results to rerank, at least k; 0 for none.
         mode: first stage.
         filters: conditions on passages.
+        auto: which queries to rerank; None for all.
     """
 
     queries: Sequence[str]
@@ -47,19 +48,27 @@ class Search:
     depth: int
     mode: Mode
     filters: Filters | None
+    auto: AutoRerank | None = None
 
     @classmethod
     def plan(
-        cls, queries: Sequence[str], *, k: int, rerank: int, mode: Mode, filters: Filters | None
+        cls,
+        queries: Sequence[str],
+        *,
+        k: int,
+        rerank: int | AutoRerank,
+        mode: Mode,
+        filters: Filters | None,
     ) -> Search:
         """The search for some queries, once everything about it can be used."""
         check_settings(k, rerank, mode)
+        auto = rerank if isinstance(rerank, AutoRerank) else None
         cleaned = [clean_text(query) for query in queries]
         for at, query in enumerate(cleaned):
             if not query.strip():
                 raise InputError(f"query {at} is empty: give words to look for")
-        depth = max(rerank, k) if rerank else 0
-        return cls(queries=cleaned, k=k, depth=depth, mode=mode, filters=filters)
+        depth = max(rerank_depth(rerank), k) if rerank else 0
+        return cls(queries=cleaned, k=k, depth=depth, mode=mode, filters=filters, auto=auto)
 
     def blocks(self, size: int) -> Iterator[Search]:
         """The same search, for at most `size` queries at a time."""
@@ -91,8 +100,14 @@ class Search:
         return [
             (query, [hit.passage.content for hit in hits])
             for query, hits in zip(self.queries, found, strict=True)
-            if hits and self.depth
+            if self.reranks(hits)
         ]
+
+    def reranks(self, hits: Sequence[Hit]) -> bool:
+        """Whether a query that found these is to be reranked."""
+        if not hits or not self.depth:
+            return False
+        return self.auto is None or not self.auto.skips(hits, self.mode)
 
     def rankings(self, model: UniMoER, found: Sequence[Sequence[Hit]]) -> list[Job[Floats]]:
         """Jobs that rank what was found, one for each of `to_rank`."""
@@ -101,13 +116,12 @@ class Search:
 
     def rank(self, found: Sequence[Sequence[Hit]], scores: Sequence[Floats]) -> list[list[Hit]]:
         """The hits of each query, best first, by the scores of `to_rank` where there are any."""
-        if not self.depth:
-            return [list(hits[: self.k]) for hits in found]
         left = iter(scores)
-        return [_rerank(hits, next(left))[: self.k] if hits else [] for hits in found]
+        ranked = (_rerank(hits, next(left)) if self.reranks(hits) else hits for hits in found)
+        return [list(hits[: self.k]) for hits in ranked]
 
 
-def _rerank(hits: Sequence[Hit], scores: Floats) -> list[Hit]:
+def _rerank(hits: Sequence[Hit], scores: Floats) -> Sequence[Hit]:
     return [replace(hits[at], rerank=float(scores[at])) for at in best_first(scores)]
 
 
@@ -130,7 +144,11 @@ def check_settings(k: object, rerank: object, mode: object) -> None:
     """
     if isinstance(k, bool) or not isinstance(k, int) or k < 1:
         raise InputError(f"k is {k!r}: expected a whole number of hits, at least 1")
-    if isinstance(rerank, bool) or not isinstance(rerank, int) or rerank < 0:
-        raise InputError(f"rerank is {rerank!r}: expected a number of results to rerank, or 0")
     if mode not in get_args(Mode):
         raise InputError(f"unknown mode {mode!r}: expected one of {', '.join(get_args(Mode))}")
+    if isinstance(rerank, AutoRerank):
+        rerank.threshold(cast("Mode", mode))
+    elif isinstance(rerank, bool) or not isinstance(rerank, int) or rerank < 0:
+        raise InputError(
+            f"rerank is {rerank!r}: expected a number of results to rerank, 0, or {AUTO!r}"
+        )

@@ -5,11 +5,12 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
-__all__ = ["Document", "Hit", "Passage", "Scalar"]
+__all__ = ["Document", "Hit", "Mode", "Passage", "Scalar"]
 
 Scalar = str | int | float | bool
+Mode = Literal["dense", "sparse", "hybrid"]
 
 # Namespace of passage ids; any fixed UUID serves, this one is ours.
 _PASSAGE_NAMESPACE = uuid.UUID("6f1e2c5a-6a4b-5b1e-9d53-0d8f5c1f7a10")
@@ -79,6 +80,7 @@ class Hit:
         sparse: BM25 score, or None.
         fused: reciprocal-rank fusion score in hybrid mode, or None.
         rerank: relevance probability in [0, 1] from the reranker, or None.
+        from_query: the near query that it was found for, where a semantic cache gave it; or None.
     """
 
     passage: Passage
@@ -86,6 +88,7 @@ class Hit:
     sparse: float | None = None
     fused: float | None = None
     rerank: float | None = None
+    from_query: str | None = None
 
     @property
     def score(self) -> float:
@@ -126,6 +129,7 @@ class Hit:
             "sparse": self.sparse,
             "fused": self.fused,
             "rerank": self.rerank,
+            "from_query": self.from_query,
         }
 
 

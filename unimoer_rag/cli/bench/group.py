@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from unimoer_rag.cli.bench.auto import auto
 from unimoer_rag.cli.bench.concurrency import concurrency
 from unimoer_rag.cli.bench.memory import memory
 from unimoer_rag.cli.bench.model import encode, overhead, rerank
@@ -18,5 +19,6 @@ bench = typer.Typer(
     help="Measure memory and speed, side by side with what they are compared to.",
     no_args_is_help=True,
 )
-for command in (encode, rerank, overhead, ingest, query, memory, concurrency, prefix, padding):
+_COMMANDS = (encode, rerank, overhead, ingest, query, memory, concurrency, prefix, padding, auto)
+for command in _COMMANDS:
     bench.command()(command)

@@ -15,6 +15,7 @@ from unimoer_rag.errors import InputError
 from unimoer_rag.retrieval.store.filters import Filters, parse_filters
 
 if TYPE_CHECKING:
+    from unimoer_rag.retrieval.auto_rerank import Rerank
     from unimoer_rag.retrieval.retriever import Mode, UnifiedRetriever
 
 __all__ = ["UniMoERIndexRetriever"]
@@ -30,7 +31,8 @@ class UniMoERIndexRetriever(BaseRetriever):
     Args:
         retriever: what searches; whoever made it closes it.
         k: nodes to give; None for the retriever's own.
-        rerank: first-stage results to rerank, 0 for none; None for the retriever's own.
+        rerank: first-stage results to rerank, 0 for none, "auto" for those of uncertain searches;
+            None for the retriever's own.
         mode: first stage, "dense", "sparse" or "hybrid"; None for the retriever's own.
         filters: conditions on source, title and metadata, as a mapping such as
             `{"source": "a.md", "year": {"gte": 2020}, "tag": ["x", "y"]}` or as LlamaIndex's
@@ -53,7 +55,7 @@ class UniMoERIndexRetriever(BaseRetriever):
         retriever: UnifiedRetriever,
         *,
         k: int | None = None,
-        rerank: int | None = None,
+        rerank: Rerank | None = None,
         mode: Mode | None = None,
         filters: Filters | MetadataFilters | None = None,
         callback_manager: CallbackManager | None = None,
@@ -61,17 +63,12 @@ class UniMoERIndexRetriever(BaseRetriever):
     ) -> None:
         # Here, since they import torch, which importing the adapter must not.
         from unimoer_rag.retrieval.retriever import UnifiedRetriever
-        from unimoer_rag.retrieval.search import check_settings
 
         if not isinstance(retriever, UnifiedRetriever):
             raise InputError(
                 f"retriever is a {type(retriever).__name__}: expected a UnifiedRetriever"
             )
-        check_settings(
-            retriever.k if k is None else k,
-            retriever.rerank if rerank is None else rerank,
-            retriever.mode if mode is None else mode,
-        )
+        retriever.check(k=k, rerank=rerank, mode=mode)
         if isinstance(filters, MetadataFilters):
             filters = to_mapping(filters)
         parse_filters(filters)
