@@ -137,7 +137,7 @@ def test_an_index_without_dense_vectors_searches_by_words_alone(
 
 def test_another_dimension_is_refused(folder: Path) -> None:
     with pytest.raises(
-        IndexMismatchError, match=r"vectors of 8, the model gives 9.*another folder"
+        IndexMismatchError, match=r"vectors of 8, the model gives 9.*into a new index"
     ):
         EdgeStore(folder, dimension=9)
     EdgeStore(folder, dimension=8).close()

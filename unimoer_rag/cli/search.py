@@ -64,6 +64,10 @@ def search(
     rerank: Annotated[int, typer.Option(help="First-stage results to rerank; 0 for none.")] = 50,
     mode: ModeOption = "dense",
     filters: FiltersOption = None,
+    oversampling: Annotated[
+        float | None,
+        typer.Option(help="Candidates of a quantized index for each result (int8: 2, binary: 4)."),
+    ] = None,
     checkpoint: CheckpointOption = "unimoer-minilm",
     url: UrlOption = None,
     api_key: KeyOption = None,
@@ -74,7 +78,15 @@ def search(
     conditions = parse_filters(filters)
     require_index(index, url)
     with open_retriever(
-        checkpoint, index, url, api_key, collection, k=k, rerank=rerank, mode=mode
+        checkpoint,
+        index,
+        url,
+        api_key,
+        collection,
+        k=k,
+        rerank=rerank,
+        mode=mode,
+        oversampling=oversampling,
     ) as retriever:
         hits = retriever.search(query, filters=conditions)
     if as_json:

@@ -29,6 +29,9 @@ class RetrieveConfig(_Frozen):
     index: str | None = None
     url: str | None = None
     collection: str = "unimoer"
+    dimensions: int | None = None
+    quantization: Literal["int8", "binary"] | None = None
+    oversampling: float | None = Field(default=None, ge=1)
     mode: Literal["dense", "sparse", "hybrid"] = "dense"
     rerank: int = Field(default=50, ge=0)
     device: str = "auto"
