@@ -66,7 +66,7 @@ def search(
     filters: FiltersOption = None,
     oversampling: Annotated[
         float | None,
-        typer.Option(help="Candidates of a quantized index for each result (int8: 2, binary: 4)."),
+        typer.Option(help="Candidates of a quantized index for each result (int8: 2, binary: 8)."),
     ] = None,
     checkpoint: CheckpointOption = "unimoer-minilm",
     url: UrlOption = None,

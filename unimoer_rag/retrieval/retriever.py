@@ -58,7 +58,7 @@ class UnifiedRetriever:
             (see `retrieval.store.quantization`); None takes the index's, or none for a new one.
             An index in memory records it and compares the full vectors all the same.
         oversampling: candidates that a quantized index orders by their full vectors, for each
-            passage asked for; None takes 2 for int8 and 4 for binary. Of this retriever's
+            passage asked for; None takes 2 for int8 and 8 for binary. Of this retriever's
             searches, not of the index.
         k: hits a search gives.
         rerank: how many first-stage results are reranked; 0 reranks none.

@@ -125,8 +125,8 @@ class Store(Protocol):
         """Every passage that meets the filters, in order of id, read in pages."""
         ...
 
-    def sources(self) -> dict[str, int]:
-        """How many passages each source has."""
+    def sources(self, filters: Filters | None = None) -> dict[str, int]:
+        """How many passages that meet the filters each source has; takes time for each of them."""
         ...
 
     def delete(self, ids: Iterable[str] | None = None, *, filters: Filters | None = None) -> int:

@@ -21,7 +21,7 @@ from unimoer_rag.retrieval.store.manifest import (
 )
 from unimoer_rag.retrieval.store.quantization import Quantization, agree_quantization
 
-__all__ = ["check_folder", "n_bytes_used", "open_shard"]
+__all__ = ["check_folder", "count_all", "n_bytes_used", "open_shard", "vector_bytes"]
 
 _SHARD = "shard"
 
@@ -104,7 +104,7 @@ def _load(
     check_space(path, 0)  # loading applies the log, and maps sparse files that may fill up
     with load_errors(path):
         shard = edge.EdgeShard.load(str(path / _SHARD), config)
-        n_passages = shard.count(edge.CountRequest())
+        n_passages = count_all(shard)
         kind = base.DENSE if manifest.dimension else base.SPARSE
         has_vector = edge.Filter(must=[edge.HasVectorCondition(kind)])
         n_vectors = shard.count(edge.CountRequest(filter=has_vector))
@@ -149,7 +149,26 @@ def _dense(manifest: Manifest) -> edge.EdgeVectorParams:
     )
 
 
+def count_all(shard: edge.EdgeShard) -> int:
+    """How many passages there are, at once: the engine's own count goes through all of them."""
+    return int(shard.info().points_count)
+
+
 def n_bytes_used(path: Path) -> int:
     """Bytes the index takes on disk; its files are sparse and look larger than that."""
-    files = (path / _SHARD).rglob("*")
-    return sum(512 * file.stat().st_blocks for file in files if file.is_file())
+    return sum(_on_disk(file) for file in (path / _SHARD).rglob("*"))
+
+
+def vector_bytes(path: Path) -> dict[str, int]:
+    """Bytes on disk of the dense vectors, of their codes and of their graph."""
+    used = {"vectors": 0, "codes": 0, "graph": 0}
+    for folder in (path / _SHARD / "segments").glob(f"*/vector_*-{base.DENSE}"):
+        for file in folder.rglob("*"):
+            inside = file.relative_to(folder).parts[0]
+            kind = "codes" if inside.startswith("quantized") else "vectors"
+            used["graph" if folder.name.startswith("vector_index") else kind] += _on_disk(file)
+    return used
+
+
+def _on_disk(file: Path) -> int:
+    return 512 * file.stat().st_blocks if file.is_file() else 0

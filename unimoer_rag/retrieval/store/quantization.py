@@ -27,7 +27,7 @@ __all__ = [
 
 Quantization = Literal["int8", "binary"]
 
-OVERSAMPLING: dict[Quantization, float] = {"int8": 2.0, "binary": 4.0}
+OVERSAMPLING: dict[Quantization, float] = {"int8": 2.0, "binary": 8.0}
 """Of searches that do not say theirs."""
 
 

@@ -51,7 +51,7 @@ class ServerStore:
         in_memory: bool,
     ) -> None:
         self._client, self._collection, self._where = client, collection, where
-        self._oversampling = oversampling
+        self._in_memory, self._oversampling = in_memory, oversampling
         self._closed = False
         # The in-memory engine is plain Python and NumPy; the clients of a server keep their own
         # locks and may overlap.
@@ -199,7 +199,7 @@ class ServerStore:
         return self._search(queries, base.DENSE, limit, filters, self._rescoring())
 
     def _rescoring(self) -> models.SearchParams | None:
-        if self._quantization is None:
+        if self._quantization is None or self._in_memory:  # which would warn of no effect
             return None
         oversampling = self._oversampling or OVERSAMPLING[self._quantization]
         return models.SearchParams(
@@ -268,9 +268,9 @@ class ServerStore:
         """Every passage that meets the filters, in order of id, read in pages."""
         return map(base.to_passage, self._payloads(filters, with_payload=True))
 
-    def sources(self) -> dict[str, int]:
-        """How many passages each source has."""
-        return base.count_sources(self._payloads(None, with_payload=["source"]))
+    def sources(self, filters: Filters | None = None) -> dict[str, int]:
+        """How many passages that meet the filters each source has."""
+        return base.count_sources(self._payloads(filters, with_payload=["source"]))
 
     def _payloads(
         self, filters: Filters | None, *, with_payload: bool | list[str]
