@@ -43,6 +43,24 @@ def test_indexes_the_rest_of_a_folder_with_a_binary_file(run: Command, tmp_path:
     assert [hit["source"] for hit in json.loads(found.stdout)] == ["b]/good.md"]
 
 
+def test_quantized_vectors(run: Command, docs: Path, tmp_path: Path) -> None:
+    index = ("--index", tmp_path / "index", *MINILM)
+    assert run("index", docs, *index, "--quantization", "binary").exit_code == 0
+    assert "3 unchanged" in run("index", docs, *index).stdout  # it knows
+    found = run("search", "how much is a tent?", *index, "--oversampling", 2, "--json")
+    assert json.loads(found.stdout)[0]["source"].endswith("rental.txt")
+    other = run("index", docs, *index, "--quantization", "int8")
+    assert other.exit_code == 1
+    assert "with the quantization binary, not int8" in " ".join(other.stderr.split())
+
+
+def test_vectors_the_checkpoint_does_not_give(run: Command, docs: Path, tmp_path: Path) -> None:
+    result = run("index", docs, "--index", tmp_path / "index", *MINILM, "--dimensions", 64)
+    assert result.exit_code == 1
+    assert "dimensions is 64" in result.stderr
+    assert not (tmp_path / "index").exists()
+
+
 def test_several_paths(run: Command, docs: Path, tmp_path: Path) -> None:
     paths = (docs / "hours.md", docs / "tents")
     result = run("index", *paths, "--index", tmp_path / "index", *MINILM, "--json")

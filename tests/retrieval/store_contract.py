@@ -92,6 +92,7 @@ class StoreContract:
         assert store.get(IDS[::-1]) == [record.passage for record in RECORDS[::-1]]
         assert [p.id for p in store.scroll()] == sorted(IDS)
         assert store.sources() == {"doc0.md": 2, "doc1.md": 2, "doc2.md": 2}
+        assert store.sources({"source": ["doc2.md", "absent"]}) == {"doc2.md": 2}
         absent = make_record(77).passage.id
         assert store.existing([*IDS, absent]) == set(IDS)
         assert store.get([absent, IDS[0]]) == [RECORDS[0].passage]

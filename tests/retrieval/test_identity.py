@@ -39,7 +39,7 @@ def opened(store: Store, model: UniMoER, chunking: ChunkingChoice = None) -> Chu
 def test_a_new_index_records_its_identity(store: Store, minilm: UniMoER) -> None:
     assert opened(store, minilm) == Chunking()
     kept = store.identity()
-    assert kept == identity_of(minilm, Chunking(), ENCODER)
+    assert kept == identity_of(minilm, 384, Chunking(), ENCODER)
     assert kept is not None
     assert kept["checkpoint"] == minilm.checkpoint_digest != ""
     assert kept["dimension"] == 384
@@ -68,7 +68,7 @@ def test_chunking_comes_back(store: Store, minilm: UniMoER, chosen: ChunkingChoi
 def test_another_identity_is_refused(
     store: Store, minilm: UniMoER, change: dict[str, Any], message: str
 ) -> None:
-    store.set_identity({**identity_of(minilm, Chunking(), ENCODER), **change})
+    store.set_identity({**identity_of(minilm, 384, Chunking(), ENCODER), **change})
     with pytest.raises(IndexMismatchError, match=rf"the index at here .*{message}"):
         opened(store, minilm)
 

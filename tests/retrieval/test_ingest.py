@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +18,10 @@ import torch
 
 from unimoer_rag.errors import InputError, ReadError
 from unimoer_rag.model.unimoer import UniMoER
-from unimoer_rag.retrieval.chunking import Chunking
+from unimoer_rag.retrieval.chunking import Chunking, whole
+from unimoer_rag.retrieval.ingest import AddReport, Embedded, ingest
 from unimoer_rag.retrieval.retriever import UnifiedRetriever
+from unimoer_rag.retrieval.sparse import BM25Encoder
 from unimoer_rag.retrieval.store import EdgeStore
 from unimoer_rag.retrieval.text import clean_text
 from unimoer_rag.retrieval.types import Document, Passage
@@ -114,6 +116,36 @@ def test_documents_of_one_source_belong_together(in_memory: UnifiedRetriever) ->
     assert in_memory.count() == 2
     in_memory.add([Document("One part.", "book")])
     assert [p.text for p in stored(in_memory).values()] == ["One part."]
+
+
+def test_a_long_new_document_stays_whole_in_an_index_that_holds_others(tmp_path: Path) -> None:
+    """Its later batches find its first ones stored, which does not make them old."""
+    vectors = np.random.default_rng(0)
+
+    def embed(texts: Sequence[str]) -> Embedded:
+        return Embedded(vectors.normal(size=(len(texts), 4)).astype(np.float32))
+
+    def pages(name: str, n: int, version: int = 1) -> list[Document]:
+        return [Document(f"{name} {page} of version {version}", name) for page in range(n)]
+
+    with EdgeStore(tmp_path / "index", dimension=4) as store:
+
+        def add(documents: list[Document]) -> tuple[int, int]:
+            report = ingest(
+                documents,
+                whole,
+                embed=embed,
+                store=store,
+                encoder=BM25Encoder(),
+                report=AddReport(),
+            )
+            return report.added, report.removed
+
+        assert add(pages("old", 700)) == (700, 0)
+        assert add([*pages("new", 600), *pages("old", 300), *pages("newer", 300)]) == (900, 400)
+        assert store.sources() == {"new": 600, "newer": 300, "old": 300}
+        assert add(pages("new", 600, version=2)) == (600, 600)
+        assert store.sources() == {"new": 600, "newer": 300, "old": 300}
 
 
 def test_without_replacing_nothing_goes(retriever: UnifiedRetriever) -> None:

@@ -89,6 +89,29 @@ def test_hnsw_finds_what_comparing_all_finds(tmp_path: Path) -> None:
         assert hits >= 0.97 * 200
 
 
+def test_the_count_follows_every_change(tmp_path: Path) -> None:
+    """It is the engine's own tally: passages that moved between segments must count once."""
+    rng = np.random.default_rng(0)
+    records = [
+        Record(Passage(f"number {n}", "s.md", start=n), vector, SparseVector((), ()))
+        for n, vector in enumerate(rng.normal(size=(400, 8)).astype(np.float32))
+    ]
+    held: set[str] = set()
+    with EdgeStore(tmp_path / "index", dimension=8, hnsw_from=100) as store:
+        for step in range(30):
+            some = [records[at] for at in rng.choice(400, size=80, replace=False)]
+            ids = {record.passage.id for record in some}
+            if step % 3 == 2:
+                assert store.delete(ids) == len(ids & held)
+                held -= ids
+            else:
+                store.upsert(some)
+                held |= ids
+            if step % 5 == 4:
+                store.optimize()
+            assert store.count() == len(held) == len(list(store.scroll()))
+
+
 # Who may open what
 
 
@@ -137,7 +160,7 @@ def test_an_index_without_dense_vectors_searches_by_words_alone(
 
 def test_another_dimension_is_refused(folder: Path) -> None:
     with pytest.raises(
-        IndexMismatchError, match=r"vectors of 8, the model gives 9.*another folder"
+        IndexMismatchError, match=r"vectors of 8, the model gives 9.*into a new index"
     ):
         EdgeStore(folder, dimension=9)
     EdgeStore(folder, dimension=8).close()

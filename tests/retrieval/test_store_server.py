@@ -28,7 +28,7 @@ from unimoer_rag.errors import (
     StoreError,
     StoreUnavailableError,
 )
-from unimoer_rag.retrieval.store import ServerStore, Store
+from unimoer_rag.retrieval.store import Quantization, ServerStore, Store
 
 KEY = "s3cret"
 
@@ -97,6 +97,8 @@ class Front(BaseHTTPRequestHandler):
             )
             return {"points": points, "next_page_offset": offset}
         assert rest == "points/query/batch", rest
+        # The engine in memory has no use for them, and says so in a warning.
+        self.server.params = [search.pop("params", None) for search in body["searches"]]
         requests = [models.QueryRequest(**search) for search in body["searches"]]
         return client.query_batch_points(name, requests)
 
@@ -168,6 +170,44 @@ def test_two_connections_see_one_collection(url: str) -> None:
             assert other.count() == 0
     with pytest.raises(IndexMismatchError, match="vectors of 8, the model gives 9"):
         connect(dimension=9)
+
+
+@pytest.mark.parametrize(("kind", "oversampling"), [("int8", 2.0), ("binary", 8.0)])
+def test_a_quantized_collection(kind: Quantization, oversampling: float) -> None:
+    client = QdrantClient(":memory:")
+    front: dict[str, Any] = {"client": client, "lock": threading.Lock(), "keeps_metadata": True}
+    asked: list[Any] = []
+
+    class Heard(Front):
+        def answer(self, status: int, content: dict[str, Any]) -> None:
+            asked.extend(self.server.__dict__.pop("params", []))
+            super().answer(status, content)
+
+    with serving(Heard, **front) as url:
+
+        def connect(**options: Any) -> ServerStore:
+            return ServerStore.connect(url, api_key=KEY, prefer_grpc=False, **options)
+
+        with connect(dimension=DIMENSION, quantization=kind) as store:
+            store.upsert(RECORDS)
+            store.search_dense(RECORDS[0].dense[None], limit=2)
+        params = client.get_collection("unimoer").config.params.vectors["dense"]
+        assert params.on_disk
+        assert ("scalar" if kind == "int8" else "binary") in params.quantization_config.model_dump()
+        with connect(oversampling=5) as store:
+            assert store.quantization == kind
+            store.search_dense(RECORDS[0].dense[None], limit=2)
+            store.search_sparse([RECORDS[0].sparse], limit=2)
+        rescoring = [params and params["quantization"] for params in asked]
+        assert [r and (r["rescore"], r["oversampling"]) for r in rescoring] == [
+            (True, oversampling),
+            (True, 5),
+            None,
+        ]
+        other = "binary" if kind == "int8" else "int8"
+        with pytest.raises(IndexMismatchError, match=f"'unimoer'.*quantization {kind}, not"):
+            connect(quantization=other)
+    client.close()
 
 
 def test_somebody_elses_collection_is_refused() -> None:

@@ -7,18 +7,14 @@ cross-encoder; a question-answering model makes it three.
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from unimoer_rag.benchmarks.process import run_module
 from unimoer_rag.benchmarks.report import report
 from unimoer_rag.benchmarks.rivals import random_cross_encoder, random_reader
-from unimoer_rag.errors import UnimoerError
 from unimoer_rag.extras import needs_extra
 
 __all__ = ["SIDES", "measure_memory", "run_side"]
@@ -114,15 +110,4 @@ def run_side(side: str, settings: dict[str, Any]) -> dict[str, Any]:
     Raises:
         UnimoerError: the process failed; its last words are in the message.
     """
-    command = [sys.executable, "-m", "unimoer_rag.benchmarks.memory_side"]
-    done = subprocess.run(
-        [*command, side, json.dumps(settings)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "TOKENIZERS_PARALLELISM": "false"},
-    )
-    if done.returncode:
-        raise UnimoerError(f"the process measuring {side!r} failed: {done.stderr.strip()[-800:]}")
-    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return result
+    return run_module("unimoer_rag.benchmarks.memory_side", side, settings)

@@ -1,16 +1,45 @@
-"""What a process holds in memory."""
+"""Processes of a benchmark's sides: running one, and what it holds in memory."""
 
 from __future__ import annotations
 
 import gc
+import json
+import os
 import platform
 import resource
+import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+from unimoer_rag.errors import UnimoerError
 from unimoer_rag.extras import needs_extra
 
-__all__ = ["model_bytes", "model_count", "peak", "resident"]
+__all__ = ["model_bytes", "model_count", "peak", "resident", "run_module"]
+
+
+def run_module(module: str, part: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """What a module prints as JSON in its last line, in a fresh process.
+
+    Args:
+        module: run with `python -m`.
+        part: its first argument.
+        settings: its second, as JSON.
+
+    Raises:
+        UnimoerError: the process failed; its last words are in the message.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", module, part, json.dumps(settings)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "TOKENIZERS_PARALLELISM": "false"},
+    )
+    if done.returncode:
+        raise UnimoerError(f"the process measuring {part!r} failed: {done.stderr.strip()[-800:]}")
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
 
 
 def resident() -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.text import Text
@@ -98,6 +98,14 @@ def index(
     chunk_overlap: Annotated[
         int | None, typer.Option(help="Tokens repeated from the passage before (32).")
     ] = None,
+    dimensions: Annotated[
+        int | None,
+        typer.Option(help="Length of the vectors, where the checkpoint was trained to be cut."),
+    ] = None,
+    quantization: Annotated[
+        Literal["int8", "binary"] | None,
+        typer.Option(help="Vectors in a quarter or a thirtieth of the memory (a new index: none)."),
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Index documents: read, cut into passages, embed, store.
@@ -110,7 +118,14 @@ def index(
     corpora = scan_paths(paths)
     chunking = _chunking(chunk_size, chunk_overlap)
     with open_retriever(
-        checkpoint, index, url, api_key, collection, chunking=chunking
+        checkpoint,
+        index,
+        url,
+        api_key,
+        collection,
+        chunking=chunking,
+        dimensions=dimensions,
+        quantization=quantization,
     ) as retriever:
         report = add_corpora(retriever, corpora)
         total = retriever.count()

@@ -66,6 +66,10 @@ def search(
     rerank: Annotated[str, RerankText] = "50",
     mode: ModeOption = "dense",
     filters: FiltersOption = None,
+    oversampling: Annotated[
+        float | None,
+        typer.Option(help="Candidates of a quantized index for each result (int8: 2, binary: 8)."),
+    ] = None,
     checkpoint: CheckpointOption = "unimoer-minilm",
     url: UrlOption = None,
     api_key: KeyOption = None,
@@ -76,7 +80,15 @@ def search(
     conditions = parse_filters(filters)
     require_index(index, url)
     with open_retriever(
-        checkpoint, index, url, api_key, collection, k=k, rerank=parse_rerank(rerank), mode=mode
+        checkpoint,
+        index,
+        url,
+        api_key,
+        collection,
+        k=k,
+        rerank=parse_rerank(rerank),
+        mode=mode,
+        oversampling=oversampling,
     ) as retriever:
         hits = retriever.search(query, filters=conditions)
     if as_json:

@@ -30,6 +30,9 @@ class RetrieveConfig(_Frozen):
     index: str | None = None
     url: str | None = None
     collection: str = "unimoer"
+    dimensions: int | None = None
+    quantization: Literal["int8", "binary"] | None = None
+    oversampling: float | None = Field(default=None, ge=1)
     mode: Literal["dense", "sparse", "hybrid"] = "dense"
     rerank: int | str = 50
     device: str = "auto"

@@ -30,19 +30,15 @@ class Identified(Protocol):
     def checkpoint_digest(self) -> str:
         """Differs between models that embed differently."""
 
-    @property
-    def dimension(self) -> int:
-        """Length of its vectors; 0 where nothing is embedded."""
-
 
 def identity_of(
-    model: Identified, chunking: Chunking | str, encoder: BM25Encoder
+    model: Identified, dimension: int, chunking: Chunking | str, encoder: BM25Encoder
 ) -> dict[str, Any]:
     """The identity an index built with these gets."""
     return {
         "model": model.checkpoint,
         "checkpoint": model.checkpoint_digest,
-        "dimension": model.dimension,
+        "dimension": dimension,
         "chunking": chunking.to_dict() if isinstance(chunking, Chunking) else WHOLE,
         "bm25": asdict(encoder),
     }
@@ -75,11 +71,11 @@ def agree(
                 "embedded with: index the documents again into a new index"
             )
         chosen = Chunking() if chunking is None else chunking
-        store.set_identity(identity_of(model, chosen, encoder))
+        store.set_identity(identity_of(model, store.dimension, chosen, encoder))
         return chosen
     kept_chunking = _chunking(kept, where)
     chosen = kept_chunking if chunking is None else chunking
-    wanted = identity_of(model, chosen, encoder)
+    wanted = identity_of(model, store.dimension, chosen, encoder)
     if kept.get("checkpoint") != wanted["checkpoint"]:
         raise IndexMismatchError(
             f"the index at {where} was built with the model {kept.get('model')!r}, not with "

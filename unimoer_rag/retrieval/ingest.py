@@ -6,9 +6,9 @@ nothing else: indexing twice changes nothing, and a killed run goes on where it 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -93,26 +93,27 @@ def ingest(
         store: keeps.
         encoder: weighs the terms of the sparse vectors.
         report: updated as it goes, so that an interrupted run has told what it did.
-        replace: drop what these sources had before. It takes half a kilobyte of memory for every
-            passage that is there; without it memory does not grow, however much is there.
+        replace: drop what these sources had before. In an index that holds something, it takes
+            half a kilobyte of memory for every passage given; without it memory does not grow.
         on_progress: called with the report after every batch.
 
     Raises:
         StoreError: the store failed; what was stored before is kept.
     """
-    batches = _batches(_passages(documents, split, report))
-    first = next(batches, [])
-    # Only sources that were there before can have stale passages. Looking them all up takes a
-    # while in a large index, which a few passages are not worth.
-    few = len(first) < _BATCH
-    known: Collection[str] = ()
-    if replace:
-        known = {passage.source for passage in first} if few else store.sources().keys()
+    # Only sources that were there before can have stale passages. They are looked up batch by
+    # batch: asking for all of them would take as long as the index is large.
     current: dict[str, set[str]] = {}
-    for batch in chain([first], batches):
-        for passage in batch:
-            if passage.source in known:
-                current.setdefault(passage.source, set()).add(passage.id)
+    fresh: set[str] = set()
+    replace = replace and store.count() > 0
+    for batch in _batches(_passages(documents, split, report)):
+        if replace:
+            unknown = {passage.source for passage in batch} - current.keys() - fresh
+            there = store.sources({"source": sorted(unknown)}) if unknown else {}
+            fresh |= unknown - there.keys()
+            current |= {source: set() for source in there}
+            for passage in batch:
+                if passage.source in current:
+                    current[passage.source].add(passage.id)
         _store(batch, embed, store, encoder, report)
         on_progress(report)
     report.removed += _remove_stale(store, current)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import InputError, UnimoerError
 from unimoer_rag.extras import needs_extra
-from unimoer_rag.model.jobs import embedding
+from unimoer_rag.model.jobs import embedding, embedding_size
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.retrieval.auto_rerank import AutoRerank, Rerank, resolve
 from unimoer_rag.retrieval.chunking import Chunker, Chunking, whole
@@ -22,7 +22,7 @@ from unimoer_rag.retrieval.search import Filters, Mode, Search, check_settings
 from unimoer_rag.retrieval.sources import scan
 from unimoer_rag.retrieval.sparse import BM25Encoder
 from unimoer_rag.retrieval.stats import Counter, SearchStats
-from unimoer_rag.retrieval.store import EdgeStore, ServerStore, Store
+from unimoer_rag.retrieval.store import EdgeStore, Quantization, ServerStore, Store
 from unimoer_rag.retrieval.text import clean_text
 from unimoer_rag.retrieval.types import Document, Hit
 
@@ -55,6 +55,14 @@ class UnifiedRetriever:
         collection: on the server.
         chunking: how documents are cut; "whole" keeps each as one passage; None takes the
             index's, or 160 tokens with 32 overlapping for a new one.
+        dimensions: length of the vectors, where the checkpoint was trained to be cut
+            (Matryoshka); None takes the index's, or the whole for a new one.
+        quantization: "int8" or "binary" for vectors in a quarter or a thirtieth of the memory
+            (see `retrieval.store.quantization`); None takes the index's, or none for a new one.
+            An index in memory records it and compares the full vectors all the same.
+        oversampling: candidates that a quantized index orders by their full vectors, for each
+            passage asked for; None takes 2 for int8 and 8 for binary. Of this retriever's
+            searches, not of the index.
         k: hits a search gives.
         rerank: how many first-stage results are reranked; 0 reranks none; "auto" reranks only where
             the first stage is uncertain, as calibrated for the checkpoint (`AutoRerank`, which can
@@ -70,7 +78,8 @@ class UnifiedRetriever:
     Raises:
         InputError: an argument has a value that cannot be used, or `rerank` is "auto" and the
             checkpoint is not calibrated for this mode.
-        IndexMismatchError: the index was built with another model or chunking.
+        IndexMismatchError: the index was built with another model, chunking, size of vectors or
+            quantization.
         IndexLockedError: another process has the index open.
         StoreError: the server is down or refuses the key.
 
@@ -88,6 +97,9 @@ class UnifiedRetriever:
         api_key: str | None = None,
         collection: str = "unimoer",
         chunking: ChunkingChoice = None,
+        dimensions: int | None = None,
+        quantization: Quantization | None = None,
+        oversampling: float | None = None,
         k: int = 5,
         rerank: Rerank = 50,
         mode: Mode = "dense",
@@ -114,7 +126,12 @@ class UnifiedRetriever:
         self._counter = Counter()
         self.engine = Engine.of(self.model)
         self._encoder = BM25Encoder()
-        self.store = self._open(index, url, api_key, collection)
+        vectors = {
+            "dimension": _lengths(self.model, dimensions),
+            "quantization": quantization,
+            "oversampling": oversampling,
+        }
+        self.store = _open(index, url, api_key, collection, vectors)
         where = str(url or index or "memory")
         try:
             self.chunking = agree(self.store, self.model, chunking, self._encoder, where=where)
@@ -123,18 +140,6 @@ class UnifiedRetriever:
         except BaseException:
             self.store.close()
             raise
-
-    def _open(
-        self, index: str | Path | None, url: str | None, api_key: str | None, collection: str
-    ) -> Store:
-        dimension = self.model.dimension
-        if url is not None:
-            return ServerStore.connect(
-                url, api_key=api_key, collection=collection, dimension=dimension
-            )
-        if index is not None:
-            return EdgeStore(index, dimension=dimension)
-        return ServerStore.memory(dimension=dimension)
 
     # -- documents in -----------------------------------------------------------------------
 
@@ -204,7 +209,7 @@ class UnifiedRetriever:
             )
 
     def _embed(self, texts: Sequence[str]) -> Embedded:
-        job = embedding(self.model, texts, "document")
+        job = embedding(self.model, texts, "document", dimensions=self.dimensions)
         return Embedded(self.engine.submit(job).result(), job.n_truncated)
 
     def delete(self, ids: Iterable[str] | None = None, *, filters: Filters | None = None) -> int:
@@ -275,7 +280,7 @@ class UnifiedRetriever:
         found: list[list[Hit]] = []
         ranked: list[list[Hit]] = []
         if lookup.left.queries:
-            job = await asyncio.to_thread(lookup.left.embedding, self.model)
+            job = await asyncio.to_thread(lookup.left.embedding, self.model, self.dimensions)
             vectors = lookup.near(await asyncio.wrap_future(self.engine.submit(job)))
             found = await asyncio.to_thread(lookup.left.find, vectors, self.store, self._encoder)
         on_stage("retrieve")
@@ -307,7 +312,9 @@ class UnifiedRetriever:
         found: list[list[Hit]] = []
         ranked: list[list[Hit]] = []
         if lookup.left.queries:
-            vectors = self.engine.submit(lookup.left.embedding(self.model)).result()
+            vectors = self.engine.submit(
+                lookup.left.embedding(self.model, self.dimensions)
+            ).result()
             vectors = lookup.near(vectors)
             found = lookup.left.find(vectors, self.store, self._encoder)
         on_stage("retrieve")
@@ -402,6 +409,11 @@ class UnifiedRetriever:
             "index in the other process (by url, where both need it at the same time)"
         )
 
+    @property
+    def dimensions(self) -> int:
+        """Length of the index's vectors."""
+        return self.store.dimension
+
     def count(self) -> int:
         """Passages in the index."""
         return self.store.count()
@@ -415,6 +427,27 @@ class UnifiedRetriever:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def _lengths(model: UniMoER, dimensions: int | None) -> tuple[int, ...]:
+    """The lengths of vectors that will do, that of a new index first."""
+    if dimensions is None:
+        return (model.dimension, *model.task("embed").dimensions)
+    return (embedding_size(model, dimensions),)
+
+
+def _open(
+    index: str | Path | None,
+    url: str | None,
+    api_key: str | None,
+    collection: str,
+    vectors: Mapping[str, Any],
+) -> Store:
+    if url is not None:
+        return ServerStore.connect(url, api_key=api_key, collection=collection, **vectors)
+    if index is not None:
+        return EdgeStore(index, **vectors)
+    return ServerStore.memory(**vectors)
 
 
 def _named(text: object, source: str, at: int) -> Document:

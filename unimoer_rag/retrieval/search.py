@@ -75,9 +75,10 @@ class Search:
         for start in range(0, len(self.queries), size):
             yield replace(self, queries=self.queries[start : start + size])
 
-    def embedding(self, model: UniMoER) -> Job[Floats]:
-        """The queries' vectors; none for a search that needs none."""
-        return embedding(model, self.queries if self.mode != "sparse" else [], "query")
+    def embedding(self, model: UniMoER, dimensions: int | None = None) -> Job[Floats]:
+        """The queries' vectors, of that length; none for a search that needs none."""
+        queries = self.queries if self.mode != "sparse" else []
+        return embedding(model, queries, "query", dimensions=dimensions)
 
     def find(self, vectors: Floats, store: Store, encoder: BM25Encoder) -> list[list[Hit]]:
         """The first stage's results for each query, best first."""

@@ -11,6 +11,7 @@ from unimoer_rag.cli.bench.model import encode, overhead, rerank
 from unimoer_rag.cli.bench.padding import padding
 from unimoer_rag.cli.bench.prefix import prefix
 from unimoer_rag.cli.bench.retrieval import ingest, query
+from unimoer_rag.cli.bench.vectors import growth, vectors
 
 __all__ = ["bench"]
 
@@ -19,6 +20,19 @@ bench = typer.Typer(
     help="Measure memory and speed, side by side with what they are compared to.",
     no_args_is_help=True,
 )
-_COMMANDS = (encode, rerank, overhead, ingest, query, memory, concurrency, prefix, padding, auto)
+_COMMANDS = (
+    encode,
+    rerank,
+    overhead,
+    ingest,
+    query,
+    memory,
+    concurrency,
+    prefix,
+    padding,
+    auto,
+    vectors,
+    growth,
+)
 for command in _COMMANDS:
     bench.command()(command)

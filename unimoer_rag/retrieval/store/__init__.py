@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from unimoer_rag.retrieval.store.base import Found, Record, Store
 from unimoer_rag.retrieval.store.manifest import is_index
+from unimoer_rag.retrieval.store.quantization import Quantization
 
 if TYPE_CHECKING:
     from unimoer_rag.retrieval.store.edge import EdgeStore
     from unimoer_rag.retrieval.store.server import ServerStore
 
-__all__ = ["EdgeStore", "Found", "Record", "ServerStore", "Store", "is_index"]
+__all__ = ["EdgeStore", "Found", "Quantization", "Record", "ServerStore", "Store", "is_index"]
 
 
 def __getattr__(name: str) -> Any:

@@ -18,12 +18,16 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from unimoer_rag.errors import InputError
+from unimoer_rag.errors import IndexMismatchError, InputError
 from unimoer_rag.retrieval.sparse import SparseVector
 from unimoer_rag.retrieval.store.filters import Filters
+from unimoer_rag.retrieval.store.quantization import Quantization
 from unimoer_rag.retrieval.types import Passage
 
-__all__ = ["Found", "Record", "Store"]
+__all__ = ["Dimension", "Found", "Record", "Store"]
+
+Dimension = int | Sequence[int] | None
+"""Length of the dense vectors, or those that will do: a new index gets the first; None is any."""
 
 # Names of the two vectors in a shard or collection.
 DENSE, SPARSE = "dense", "sparse"
@@ -72,6 +76,11 @@ class Store(Protocol):
         """Length of the dense vectors; 0 in an index that holds none."""
         ...
 
+    @property
+    def quantization(self) -> Quantization | None:
+        """How the dense vectors are quantized; None where they are not."""
+        ...
+
     def upsert(self, records: Iterable[Record]) -> None:
         """Store records; one whose id is present replaces what is there.
 
@@ -116,8 +125,8 @@ class Store(Protocol):
         """Every passage that meets the filters, in order of id, read in pages."""
         ...
 
-    def sources(self) -> dict[str, int]:
-        """How many passages each source has."""
+    def sources(self, filters: Filters | None = None) -> dict[str, int]:
+        """How many passages that meet the filters each source has; takes time for each of them."""
         ...
 
     def delete(self, ids: Iterable[str] | None = None, *, filters: Filters | None = None) -> int:
@@ -158,6 +167,28 @@ def check_dimension(dimension: int) -> int:
     if dimension < 1:
         raise InputError(f"dimension is {dimension}; it must be at least 1")
     return dimension
+
+
+def lengths(dimension: Dimension) -> tuple[int, ...]:
+    """The lengths of vectors that will do, that of a new index first; none where any does."""
+    if dimension is None:
+        return ()
+    return (dimension,) if isinstance(dimension, int) else tuple(dimension)
+
+
+def agree_dimension(kept: int, dimension: Dimension, *, where: str) -> None:
+    """Refuse an index with vectors of another length.
+
+    Raises:
+        IndexMismatchError: none of the lengths that will do is the one that is kept.
+    """
+    wanted = lengths(dimension)
+    if wanted and kept not in wanted:
+        raise IndexMismatchError(
+            f"{where} holds vectors of {kept}, the model gives {', '.join(map(str, wanted))}: use "
+            "the model and the dimensions it was built with, or index the documents again into a "
+            "new index"
+        )
 
 
 def check_limit(limit: int) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import qdrant_edge as edge
 
-from unimoer_rag.errors import IndexCorruptError, IndexMismatchError, InputError, StoreError
+from unimoer_rag.errors import IndexCorruptError, InputError, StoreError
 from unimoer_rag.retrieval.store import base
 from unimoer_rag.retrieval.store.engine import check_space, engine_errors, load_errors
 from unimoer_rag.retrieval.store.lock import LOCK_NAME
@@ -19,13 +19,14 @@ from unimoer_rag.retrieval.store.manifest import (
     read_manifest,
     write_manifest,
 )
+from unimoer_rag.retrieval.store.quantization import Quantization, agree_quantization
 
-__all__ = ["check_folder", "n_bytes_used", "open_shard"]
+__all__ = ["check_folder", "count_all", "n_bytes_used", "open_shard", "vector_bytes"]
 
 _SHARD = "shard"
 
 
-def check_folder(path: Path, dimension: int | None) -> None:
+def check_folder(path: Path, dimension: base.Dimension) -> None:
     """Refuse what is not an index before a lock or anything else is put there; make the folder.
 
     Raises:
@@ -51,8 +52,9 @@ def check_folder(path: Path, dimension: int | None) -> None:
             raise InputError(
                 f"there is no index at {str(path)!r}; index some documents into it first"
             )
-        if dimension:  # 0: an index without dense vectors
-            base.check_dimension(dimension)
+        for length in base.lengths(dimension):
+            if length:  # 0: an index without dense vectors
+                base.check_dimension(length)
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(
@@ -61,19 +63,17 @@ def check_folder(path: Path, dimension: int | None) -> None:
 
 
 def open_shard(
-    path: Path, dimension: int | None, hnsw_from: int
+    path: Path, dimension: base.Dimension, quantization: Quantization | None, hnsw_from: int
 ) -> tuple[edge.EdgeShard, Manifest]:
     """Load the folder's shard, or make it where there is none yet; the lock must be held."""
     if is_index(path) or dimension is None:
         manifest = read_manifest(path)
     else:
-        manifest = Manifest(dimension=dimension)
-    if dimension not in (None, manifest.dimension):
-        raise IndexMismatchError(
-            f"index {str(path)!r} holds vectors of {manifest.dimension}, the model gives "
-            f"{dimension}: use the model it was built with, or index into another folder"
-        )
-    config = _config(manifest.dimension, hnsw_from)
+        manifest = Manifest(dimension=base.lengths(dimension)[0], quantization=quantization)
+    where = f"index {str(path)!r}"
+    base.agree_dimension(manifest.dimension, dimension, where=where)
+    agree_quantization(manifest.quantization, quantization, where=where)
+    config = _config(manifest, hnsw_from)
     return _load(path, config, manifest) if manifest.ready else _create(path, config, manifest)
 
 
@@ -104,7 +104,7 @@ def _load(
     check_space(path, 0)  # loading applies the log, and maps sparse files that may fill up
     with load_errors(path):
         shard = edge.EdgeShard.load(str(path / _SHARD), config)
-        n_passages = shard.count(edge.CountRequest())
+        n_passages = count_all(shard)
         kind = base.DENSE if manifest.dimension else base.SPARSE
         has_vector = edge.Filter(must=[edge.HasVectorCondition(kind)])
         n_vectors = shard.count(edge.CountRequest(filter=has_vector))
@@ -119,11 +119,10 @@ def _load(
     return shard, manifest
 
 
-def _config(dimension: int, hnsw_from: int) -> edge.EdgeConfig:
-    threshold_kib = max(1, hnsw_from * dimension * 4 // 1024)
-    dense = edge.EdgeVectorParams(dimension, edge.Distance.Cosine) if dimension else None
+def _config(manifest: Manifest, hnsw_from: int) -> edge.EdgeConfig:
+    threshold_kib = max(1, hnsw_from * manifest.dimension * 4 // 1024)
     return edge.EdgeConfig(
-        vectors={base.DENSE: dense} if dense else {},
+        vectors={base.DENSE: _dense(manifest)} if manifest.dimension else {},
         sparse_vectors={base.SPARSE: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf)},
         # A filter that leaves less than full_scan_threshold is answered by comparing all.
         hnsw_config=edge.HnswIndexConfig(
@@ -133,7 +132,43 @@ def _config(dimension: int, hnsw_from: int) -> edge.EdgeConfig:
     )
 
 
+def _dense(manifest: Manifest) -> edge.EdgeVectorParams:
+    codes = {
+        None: None,
+        "int8": edge.ScalarQuantizationConfig(edge.ScalarType.Int8, memory=edge.Memory.Pinned),
+        "binary": edge.BinaryQuantizationConfig(
+            query_encoding=edge.BinaryQuantizationQueryEncoding.Scalar8Bits,
+            memory=edge.Memory.Pinned,
+        ),
+    }[manifest.quantization]
+    return edge.EdgeVectorParams(
+        manifest.dimension,
+        edge.Distance.Cosine,
+        quantization_config=codes,
+        memory=edge.Memory.Cold if codes else edge.Memory.Cached,
+    )
+
+
+def count_all(shard: edge.EdgeShard) -> int:
+    """How many passages there are, at once: the engine's own count goes through all of them."""
+    return int(shard.info().points_count)
+
+
 def n_bytes_used(path: Path) -> int:
     """Bytes the index takes on disk; its files are sparse and look larger than that."""
-    files = (path / _SHARD).rglob("*")
-    return sum(512 * file.stat().st_blocks for file in files if file.is_file())
+    return sum(_on_disk(file) for file in (path / _SHARD).rglob("*"))
+
+
+def vector_bytes(path: Path) -> dict[str, int]:
+    """Bytes on disk of the dense vectors, of their codes and of their graph."""
+    used = {"vectors": 0, "codes": 0, "graph": 0}
+    for folder in (path / _SHARD / "segments").glob(f"*/vector_*-{base.DENSE}"):
+        for file in folder.rglob("*"):
+            inside = file.relative_to(folder).parts[0]
+            kind = "codes" if inside.startswith("quantized") else "vectors"
+            used["graph" if folder.name.startswith("vector_index") else kind] += _on_disk(file)
+    return used
+
+
+def _on_disk(file: Path) -> int:
+    return 512 * file.stat().st_blocks if file.is_file() else 0

@@ -6,6 +6,7 @@
 | `version` | 1 |
 | `ready` | false until the engine's files are complete |
 | `dimension` | length of the dense vectors; 0 where there are none |
+| `quantization` | "int8", "binary" or null |
 | `passages` | how many there were when last flushed; null while changes are being written |
 | `identity` | what the index was built with (checkpoint digest, chunking), or null |
 """
@@ -18,8 +19,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from unimoer_rag.errors import IndexCorruptError
+from unimoer_rag.errors import IndexCorruptError, InputError
 from unimoer_rag.files import write_file
+from unimoer_rag.retrieval.store.quantization import Quantization, check_quantization
 
 __all__ = ["MANIFEST_NAME", "Manifest", "is_index", "read_manifest", "write_manifest"]
 
@@ -32,6 +34,7 @@ class Manifest:
     """The contents of `unimoer.json`; the table above explains them."""
 
     dimension: int
+    quantization: Quantization | None = None
     ready: bool = False
     passages: int | None = 0
     identity: dict[str, Any] | None = None
@@ -61,7 +64,8 @@ def read_manifest(folder: Path) -> Manifest:
         manifest = Manifest(**content)
         if not isinstance(manifest.dimension, int) or manifest.dimension < 0:
             raise ValueError(f"dimension is {manifest.dimension!r}")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        check_quantization(manifest.quantization)
+    except (OSError, InputError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise IndexCorruptError(
             f"{str(file)!r} cannot be read ({error}); restore it from a copy, or delete the "
             "folder and index the documents again"

@@ -13,11 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 from qdrant_client import QdrantClient, models
 
-from unimoer_rag.errors import IndexMismatchError, InputError, StoreError
+from unimoer_rag.errors import StoreError
 from unimoer_rag.retrieval.sparse import SparseVector
 from unimoer_rag.retrieval.store import base
 from unimoer_rag.retrieval.store.base import Found, Record
+from unimoer_rag.retrieval.store.collection import open_collection
 from unimoer_rag.retrieval.store.filters import Filters, parse_filters, to_client_filter
+from unimoer_rag.retrieval.store.quantization import (
+    OVERSAMPLING,
+    Quantization,
+    check_oversampling,
+    check_quantization,
+)
 from unimoer_rag.retrieval.store.wire import client_errors, open_client
 from unimoer_rag.retrieval.types import Passage
 
@@ -37,31 +44,51 @@ class ServerStore:
         client: QdrantClient,
         *,
         collection: str,
-        dimension: int | None,
+        dimension: base.Dimension,
+        quantization: Quantization | None,
+        oversampling: float | None,
         where: str,
         in_memory: bool,
     ) -> None:
         self._client, self._collection, self._where = client, collection, where
-        self._in_memory = in_memory
+        self._in_memory, self._oversampling = in_memory, oversampling
         self._closed = False
         # The in-memory engine is plain Python and NumPy; the clients of a server keep their own
         # locks and may overlap.
         self._guard: contextlib.AbstractContextManager[Any] = (
             threading.RLock() if in_memory else contextlib.nullcontext()
         )
-        self._dimension = self._open(dimension)
+        with self._calls():
+            self._dimension, self._quantization = open_collection(
+                client, collection, dimension, quantization, where=where, in_memory=in_memory
+            )
 
     @classmethod
-    def memory(cls, *, dimension: int) -> Self:
+    def memory(
+        cls,
+        *,
+        dimension: int | Sequence[int],
+        quantization: Quantization | None = None,
+        oversampling: float | None = None,
+    ) -> Self:
         """An index that lives as long as this object; it compares every vector.
 
         Args:
-            dimension: length of the dense vectors.
+            dimension: length of the dense vectors; of several the first.
+            quantization: recorded, and without effect: searches compare the full vectors.
+            oversampling: likewise.
         """
-        base.check_dimension(dimension)
+        for length in base.lengths(dimension):
+            base.check_dimension(length)
         client = QdrantClient(":memory:")
         return cls(
-            client, collection=_COLLECTION, dimension=dimension, where="memory", in_memory=True
+            client,
+            collection=_COLLECTION,
+            dimension=dimension,
+            quantization=check_quantization(quantization),
+            oversampling=check_oversampling(oversampling),
+            where="memory",
+            in_memory=True,
         )
 
     @classmethod
@@ -71,7 +98,9 @@ class ServerStore:
         *,
         api_key: str | None = None,
         collection: str = _COLLECTION,
-        dimension: int | None = None,
+        dimension: base.Dimension = None,
+        quantization: Quantization | None = None,
+        oversampling: float | None = None,
         prefer_grpc: bool = True,
         grpc_port: int = 6334,
         timeout: int = 30,
@@ -82,19 +111,26 @@ class ServerStore:
             url: such as http://localhost:6333.
             api_key: sent with every request when given.
             collection: its name.
-            dimension: length of the dense vectors; None takes what the collection has.
+            dimension: length of the dense vectors, or several that will do, that of a new
+                collection first; None takes what the collection has.
+            quantization: see `EdgeStore`; the server makes the codes of int8 as it optimizes.
+            oversampling: see `EdgeStore`.
             prefer_grpc: use gRPC where it answers at `grpc_port`, REST otherwise.
             grpc_port: the server's gRPC port.
             timeout: seconds to wait for an answer.
 
         Raises:
-            InputError: the URL cannot be used, or the collection is absent and no dimension
+            InputError: an argument cannot be used, or the collection is absent and no dimension
                 is given.
             StoreUnavailableError: nothing answers at the URL.
             StoreAuthError: the server refuses the key.
             IndexMismatchError: the collection has other vectors.
             StoreError: the server fails otherwise.
         """
+        for length in base.lengths(dimension):
+            base.check_dimension(length)
+        check_quantization(quantization)
+        check_oversampling(oversampling)
         client = open_client(
             url,
             api_key=api_key,
@@ -105,50 +141,17 @@ class ServerStore:
         )
         try:
             return cls(
-                client, collection=collection, dimension=dimension, where=url, in_memory=False
+                client,
+                collection=collection,
+                dimension=dimension,
+                quantization=quantization,
+                oversampling=oversampling,
+                where=url,
+                in_memory=False,
             )
         except BaseException:
             client.close()
             raise
-
-    def _open(self, dimension: int | None) -> int:
-        with self._calls():
-            if not self._client.collection_exists(self._collection):
-                if dimension is None:
-                    raise InputError(
-                        f"there is no collection {self._collection!r} at {self._where}; index "
-                        "some documents into it first"
-                    )
-                self._create(base.check_dimension(dimension))
-            params = self._client.get_collection(self._collection).config.params
-        vectors = params.vectors if isinstance(params.vectors, dict) else {}
-        dense = vectors.get(base.DENSE)
-        if dense is None or base.SPARSE not in (params.sparse_vectors or {}):
-            raise IndexMismatchError(
-                f"collection {self._collection!r} at {self._where} was not made by unimoer-rag: "
-                f"it lacks the vectors {base.DENSE!r} and {base.SPARSE!r}; choose another name"
-            )
-        if dimension not in (None, dense.size):
-            raise IndexMismatchError(
-                f"collection {self._collection!r} at {self._where} holds vectors of {dense.size}, "
-                f"the model gives {dimension}: use the model it was built with, or another name"
-            )
-        return int(dense.size)
-
-    def _create(self, dimension: int) -> None:
-        self._client.create_collection(
-            self._collection,
-            vectors_config={
-                base.DENSE: models.VectorParams(size=dimension, distance=models.Distance.COSINE)
-            },
-            sparse_vectors_config={
-                base.SPARSE: models.SparseVectorParams(modifier=models.Modifier.IDF)
-            },
-        )
-        if not self._in_memory:  # it keeps no payload indexes, and says so in a warning
-            self._client.create_payload_index(
-                self._collection, "source", models.PayloadSchemaType.KEYWORD, wait=True
-            )
 
     @contextlib.contextmanager
     def _calls(self) -> Iterator[None]:
@@ -161,6 +164,11 @@ class ServerStore:
     def dimension(self) -> int:
         """Length of the dense vectors."""
         return self._dimension
+
+    @property
+    def quantization(self) -> Quantization | None:
+        """How the dense vectors are quantized; None where they are not."""
+        return self._quantization
 
     def upsert(self, records: Iterable[Record]) -> None:
         """Store records (see `Store.upsert`); returns once the server has applied them."""
@@ -188,7 +196,15 @@ class ServerStore:
     ) -> list[list[Found]]:
         """Find the nearest passages by cosine (see `Store.search_dense`)."""
         queries = [vector.tolist() for vector in base.check_vectors(vectors, self._dimension)]
-        return self._search(queries, base.DENSE, limit, filters)
+        return self._search(queries, base.DENSE, limit, filters, self._rescoring())
+
+    def _rescoring(self) -> models.SearchParams | None:
+        if self._quantization is None or self._in_memory:  # which would warn of no effect
+            return None
+        oversampling = self._oversampling or OVERSAMPLING[self._quantization]
+        return models.SearchParams(
+            quantization=models.QuantizationSearchParams(rescore=True, oversampling=oversampling)
+        )
 
     def search_sparse(
         self, queries: Sequence[SparseVector], *, limit: int, filters: Filters | None = None
@@ -198,7 +214,12 @@ class ServerStore:
         return self._search(vectors, base.SPARSE, limit, filters)
 
     def _search(
-        self, queries: list[Any], using: str, limit: int, filters: Filters | None
+        self,
+        queries: list[Any],
+        using: str,
+        limit: int,
+        filters: Filters | None,
+        params: models.SearchParams | None = None,
     ) -> list[list[Found]]:
         base.check_limit(limit)
         condition = to_client_filter(parse_filters(filters))
@@ -208,7 +229,12 @@ class ServerStore:
             limit = max(1, min(limit, self._count(None)))
             requests = [
                 models.QueryRequest(
-                    query=query, using=using, limit=limit, filter=condition, with_payload=True
+                    query=query,
+                    using=using,
+                    limit=limit,
+                    filter=condition,
+                    params=params,
+                    with_payload=True,
                 )
                 for query in queries
             ]
@@ -242,9 +268,9 @@ class ServerStore:
         """Every passage that meets the filters, in order of id, read in pages."""
         return map(base.to_passage, self._payloads(filters, with_payload=True))
 
-    def sources(self) -> dict[str, int]:
-        """How many passages each source has."""
-        return base.count_sources(self._payloads(None, with_payload=["source"]))
+    def sources(self, filters: Filters | None = None) -> dict[str, int]:
+        """How many passages that meet the filters each source has."""
+        return base.count_sources(self._payloads(filters, with_payload=["source"]))
 
     def _payloads(
         self, filters: Filters | None, *, with_payload: bool | list[str]
