@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.text import Text
@@ -98,6 +98,16 @@ def index(
     chunk_overlap: Annotated[
         int | None, typer.Option(help="Tokens repeated from the passage before (32).")
     ] = None,
+    token_states: Annotated[
+        Literal["float16", "int8", "binary"] | None,
+        typer.Option(
+            help="Keep token states, so that reranking encodes the query alone: float16, int8 or "
+            "binary (a new index: none)."
+        ),
+    ] = None,
+    token_pooling: Annotated[
+        int, typer.Option(help="Neighbouring tokens that are kept as one.")
+    ] = 1,
     as_json: JsonFlag = False,
 ) -> None:
     """Index documents: read, cut into passages, embed, store.
@@ -110,7 +120,14 @@ def index(
     corpora = scan_paths(paths)
     chunking = _chunking(chunk_size, chunk_overlap)
     with open_retriever(
-        checkpoint, index, url, api_key, collection, chunking=chunking
+        checkpoint,
+        index,
+        url,
+        api_key,
+        collection,
+        chunking=chunking,
+        token_states=token_states,
+        token_pooling=token_pooling,
     ) as retriever:
         report = add_corpora(retriever, corpora)
         total = retriever.count()

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import InputError, UnimoerError
 from unimoer_rag.extras import needs_extra
-from unimoer_rag.model.jobs import embedding
+from unimoer_rag.model.jobs import embedding, indexing, late_task
+from unimoer_rag.model.state_format import Precision, StateFormat
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.retrieval.chunking import Chunker, Chunking, whole
 from unimoer_rag.retrieval.identity import WHOLE, ChunkingChoice, agree
@@ -19,6 +20,7 @@ from unimoer_rag.retrieval.ingest import AddReport, Embedded, Progress, ingest
 from unimoer_rag.retrieval.search import Filters, Mode, Search, check_settings
 from unimoer_rag.retrieval.sources import scan
 from unimoer_rag.retrieval.sparse import BM25Encoder
+from unimoer_rag.retrieval.states import StoredStates
 from unimoer_rag.retrieval.store import EdgeStore, ServerStore, Store
 from unimoer_rag.retrieval.text import clean_text
 from unimoer_rag.retrieval.types import Document, Hit
@@ -52,6 +54,10 @@ class UnifiedRetriever:
         collection: on the server.
         chunking: how documents are cut; "whole" keeps each as one passage; None takes the
             index's, or 160 tokens with 32 overlapping for a new one.
+        token_states: keep the passages' token states ("float16", "int8" or "binary", see
+            `StateFormat`), so that reranking encodes the query alone; None takes what the index
+            has, or keeps none in a new one.
+        token_pooling: neighbouring tokens that are kept as one.
         k: hits a search gives.
         rerank: how many first-stage results are reranked; 0 reranks none.
         mode: first stage: "dense" vectors, "sparse" BM25, or "hybrid", both fused by rank.
@@ -60,7 +66,7 @@ class UnifiedRetriever:
 
     Raises:
         InputError: an argument has a value that cannot be used.
-        IndexMismatchError: the index was built with another model or chunking.
+        IndexMismatchError: the index was built with another model, chunking or token states.
         IndexLockedError: another process has the index open.
         StoreError: the server is down or refuses the key.
 
@@ -78,6 +84,8 @@ class UnifiedRetriever:
         api_key: str | None = None,
         collection: str = "unimoer",
         chunking: ChunkingChoice = None,
+        token_states: Precision | None = None,
+        token_pooling: int = 1,
         k: int = 5,
         rerank: int = 50,
         mode: Mode = "dense",
@@ -90,17 +98,22 @@ class UnifiedRetriever:
         self.k, self.rerank, self.mode = k, rerank, mode
         if isinstance(chunking, str) and chunking != WHOLE:
             raise InputError(f"chunking is {chunking!r}: expected a Chunking, {WHOLE!r} or None")
+        form = _state_format(token_states, token_pooling)
         self.model = (
             model
             if isinstance(model, UniMoER)
             else UniMoER.from_pretrained(model, device=device, dtype=dtype)
         )
+        if form is not None:
+            late_task(self.model)  # refuses a model that has none to keep
         self.engine = Engine.of(self.model)
         self._encoder = BM25Encoder()
         self.store = self._open(index, url, api_key, collection)
         where = str(url or index or "memory")
         try:
-            self.chunking = agree(self.store, self.model, chunking, self._encoder, where=where)
+            self.chunking, self.token_states = agree(
+                self.store, self.model, chunking, self._encoder, token_states=form, where=where
+            )
             cut = self.chunking if isinstance(self.chunking, Chunking) else None
             self._chunker = Chunker(self.model.tokenizer.backend_tokenizer, cut)
         except BaseException:
@@ -186,8 +199,16 @@ class UnifiedRetriever:
         )
 
     def _embed(self, texts: Sequence[str]) -> Embedded:
-        job = embedding(self.model, texts, "document")
-        return Embedded(self.engine.submit(job).result(), job.n_truncated)
+        if self.token_states is None:
+            job = embedding(self.model, texts, "document")
+            return Embedded(self.engine.submit(job).result(), job.n_truncated)
+        both = indexing(self.model, texts, self.token_states)
+        vectors, states = self.engine.submit(both).result()
+        return Embedded(vectors, both.n_truncated, states)
+
+    @property
+    def _stored(self) -> StoredStates | None:
+        return StoredStates(self.store, self.token_states) if self.token_states else None
 
     def delete(self, ids: Iterable[str] | None = None, *, filters: Filters | None = None) -> int:
         """Remove passages by id, or by filters such as `{"source": "handbook/refunds.md"}`.
@@ -255,7 +276,7 @@ class UnifiedRetriever:
         vectors = await asyncio.wrap_future(self.engine.submit(job))
         found = await asyncio.to_thread(plan.find, vectors, self.store, self._encoder)
         on_stage("retrieve")
-        jobs = await asyncio.to_thread(plan.rankings, self.model, found)
+        jobs = await asyncio.to_thread(plan.rankings, self.model, found, self._stored)
         scores = [await asyncio.wrap_future(self.engine.submit(job)) for job in jobs]
         ranked = plan.rank(found, scores)[0]
         on_stage("rerank")
@@ -282,7 +303,8 @@ class UnifiedRetriever:
         found = plan.find(vectors, self.store, self._encoder)
         on_stage("retrieve")
         # All are queued before the first is awaited, so that they share batches.
-        futures = [self.engine.submit(job) for job in plan.rankings(self.model, found)]
+        jobs = plan.rankings(self.model, found, self._stored)
+        futures = [self.engine.submit(job) for job in jobs]
         ranked = plan.rank(found, [future.result() for future in futures])
         on_stage("rerank")
         return ranked
@@ -338,6 +360,17 @@ class UnifiedRetriever:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def _state_format(precision: Precision | None, pooling: int) -> StateFormat | None:
+    if precision is not None:
+        return StateFormat(precision, pooling)
+    if pooling != 1:
+        raise InputError(
+            f"token_pooling is {pooling!r} without token_states: say how they are kept, such as "
+            "token_states='int8'"
+        )
+    return None
 
 
 def _named(text: object, source: str, at: int) -> Document:

@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unimoer_rag.errors import InputError
-from unimoer_rag.model.jobs import Job, embedding, ranking
+from unimoer_rag.model.jobs import Job, embedding, ranking, ranking_states
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.retrieval.fusion import reciprocal_rank_fusion
 from unimoer_rag.retrieval.reranker import best_first
 from unimoer_rag.retrieval.sparse import BM25Encoder
+from unimoer_rag.retrieval.states import StoredStates
 from unimoer_rag.retrieval.store import Found, Store
 from unimoer_rag.retrieval.text import clean_text
 from unimoer_rag.retrieval.types import Hit
@@ -88,16 +89,31 @@ class Search:
 
     def to_rank(self, found: Sequence[Sequence[Hit]]) -> list[tuple[str, list[str]]]:
         """What a reranker is asked: each query that found something, and the passages' texts."""
-        return [
-            (query, [hit.passage.content for hit in hits])
-            for query, hits in zip(self.queries, found, strict=True)
-            if hits and self.depth
-        ]
+        return [(query, _texts(hits)) for query, hits in self._asked(found)]
 
-    def rankings(self, model: UniMoER, found: Sequence[Sequence[Hit]]) -> list[Job[Floats]]:
-        """Jobs that rank what was found, one for each of `to_rank`."""
-        asked = self.to_rank(found)
-        return [ranking(model, query, texts, logits=False) for query, texts in asked]
+    def rankings(
+        self, model: UniMoER, found: Sequence[Sequence[Hit]], stored: StoredStates | None = None
+    ) -> list[Job[Floats]]:
+        """Jobs that rank what was found, one for each of `to_rank`.
+
+        Args:
+            model: reranks.
+            found: the first stage's results.
+            stored: token states of the passages, which then need not be encoded.
+        """
+        jobs = []
+        for query, hits in self._asked(found):
+            states = stored.of(hits) if stored else None
+            if stored and states:
+                jobs.append(ranking_states(model, query, states, stored.form, logits=False))
+            else:
+                jobs.append(ranking(model, query, _texts(hits), logits=False))
+        return jobs
+
+    def _asked(self, found: Sequence[Sequence[Hit]]) -> list[tuple[str, Sequence[Hit]]]:
+        """The queries that have something to rank, with what was found for them."""
+        pairs = zip(self.queries, found, strict=True)
+        return [(query, hits) for query, hits in pairs if hits and self.depth]
 
     def rank(self, found: Sequence[Sequence[Hit]], scores: Sequence[Floats]) -> list[list[Hit]]:
         """The hits of each query, best first, by the scores of `to_rank` where there are any."""
@@ -105,6 +121,10 @@ class Search:
             return [list(hits[: self.k]) for hits in found]
         left = iter(scores)
         return [_rerank(hits, next(left))[: self.k] if hits else [] for hits in found]
+
+
+def _texts(hits: Sequence[Hit]) -> list[str]:
+    return [hit.passage.content for hit in hits]
 
 
 def _rerank(hits: Sequence[Hit], scores: Floats) -> list[Hit]:
