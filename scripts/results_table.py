@@ -276,13 +276,14 @@ def render_states(found: Mapping[str, Any] | None) -> str:
             name,
             f"{side['bytes_a_passage']:,}" if kept else "",
             f"{side['ndcg_at_10']:.4f}",
-            f"{side['score_change']:+.3f}" if kept else "",
+            f"{round(side['score_change'], 3) + 0.0:+.3f}" if kept else "",  # no negative zero
             f"{side['milliseconds_a_query']:.1f}",
         )
         lines.append(f"| {' | '.join(cells)} |")
     alone = found["maxsim_milliseconds"].items()
-    compared = ", ".join(f"{ms:.1f} ms with {n} candidates" for n, ms in alone)
-    return "\n".join([*lines, "", f"MaxSim of a query alone, int8 without pooling: {compared}."])
+    compared = ", ".join(f"{ms:.1f} with {int(n):,}" for n, ms in alone)
+    said = f"Milliseconds of MaxSim alone, by candidates, int8 without pooling: {compared}."
+    return "\n".join([*lines, "", said])
 
 
 def fill(page: str, table: str, name: str = "results") -> str:

@@ -142,7 +142,7 @@ def test_states_table() -> None:
                 "milliseconds_a_query": 30.04,
             }
         },
-        "maxsim_milliseconds": {"50": 1.0, "200": 4.25},
+        "maxsim_milliseconds": {"50": 1.0, "1000": 4.25},
     }
     render = script("results_table").render_states
     assert render(found).splitlines()[3:] == [
@@ -150,8 +150,8 @@ def test_states_table() -> None:
         "| encoded |  | 0.9000 |  | 300.0 |",
         "| int8 | 12,345 | 0.8900 | -0.012 | 30.0 |",
         "",
-        "MaxSim of a query alone, int8 without pooling: 1.0 ms with 50 candidates, 4.2 ms with 200 "
-        "candidates.",
+        "Milliseconds of MaxSim alone, by candidates, int8 without pooling: 1.0 with 50, "
+        "4.2 with 1,000.",
     ]
     assert "Not measured yet" in render(None)
 

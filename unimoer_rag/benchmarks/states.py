@@ -268,7 +268,7 @@ class _Kept:
 def _change(run: Run, exact: Run) -> float:
     """By how much the best candidate's probability grew, on the mean over questions."""
     changes = [_best(scores) - _best(exact[question]) for question, scores in run.items()]
-    return round(fmean(changes), 4)
+    return round(fmean(changes), 4) + 0.0  # no negative zero
 
 
 def _best(logits: Mapping[str, float]) -> float:

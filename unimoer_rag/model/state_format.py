@@ -35,8 +35,8 @@ class StateFormat:
     | "binary" | the sign of each number, and a factor | width / 8 + 2 |
 
     A query is never rounded. The factor of a "binary" token makes the estimated cosine of a token
-    with itself 1, which leaves that with others unbiased (RaBitQ, Gao & Long 2024, 2405.12497,
-    without its rotation).
+    with itself 1, which leaves that with others nearly unbiased: RaBitQ (Gao & Long 2024,
+    2405.12497) without its rotation.
 
     Pooling keeps the mean of each few neighbouring tokens in their place (Clavie et al. 2024,
     2409.14683). Words and punctuation are pooled apart: what a text asks with as a leader of
