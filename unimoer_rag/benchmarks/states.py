@@ -26,9 +26,9 @@ from unimoer_rag.evaluation.measure_ranking import asked, known_run, rerank_run,
 from unimoer_rag.evaluation.ranking import evaluate_run, ranked
 from unimoer_rag.evaluation.systems.types import Rescorer
 from unimoer_rag.evaluation.systems.unified import Unified
-from unimoer_rag.model.jobs import late_task, ranking_states
 from unimoer_rag.model.late import LateHead, LateState
 from unimoer_rag.model.state_format import Precision, StateFormat
+from unimoer_rag.model.state_jobs import late_task, ranking_states
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.retrieval.identity import WHOLE
 from unimoer_rag.retrieval.retriever import UnifiedRetriever

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -19,26 +19,23 @@ from torch.nn import functional
 
 from unimoer_rag.errors import InputError
 from unimoer_rag.model.heads import SpanScores, span_logits
-from unimoer_rag.model.late import LateHead, LateState
+from unimoer_rag.model.late import LateHead
 from unimoer_rag.model.rows import Row, Side, check_list
-from unimoer_rag.model.state_format import StateFormat
 from unimoer_rag.model.tasks import Task
 
 if TYPE_CHECKING:
     from unimoer_rag.model.unimoer import UniMoER
 
 __all__ = [
-    "Indexed",
     "Job",
     "Reading",
+    "as_scores",
+    "as_vectors",
     "classifying",
     "decode_span",
     "embedding",
     "embedding_size",
-    "indexing",
-    "late_task",
     "ranking",
-    "ranking_states",
     "reading",
     "scoring",
 ]
@@ -133,7 +130,7 @@ def embedding(
     size = embedding_size(model, dimensions)
     rows = model.rows.single(texts, task, side, instruction)
 
-    return Job(rows, lambda outputs: _vectors(outputs, size))
+    return Job(rows, lambda outputs: as_vectors(outputs, size))
 
 
 def embedding_size(model: UniMoER, dimensions: int | None) -> int:
@@ -154,7 +151,7 @@ def embedding_size(model: UniMoER, dimensions: int | None) -> int:
     return dimensions
 
 
-def _vectors(pooled: Sequence[Tensor], size: int) -> NDArray[np.float32]:
+def as_vectors(pooled: Sequence[Tensor], size: int) -> NDArray[np.float32]:
     """Text vectors as float32 `[n, size]`, cut where they are longer."""
     if not pooled:
         return np.zeros((0, size), dtype=np.float32)
@@ -163,76 +160,6 @@ def _vectors(pooled: Sequence[Tensor], size: int) -> NDArray[np.float32]:
         whole = functional.normalize(whole[:, :size], dim=-1)
     vectors: NDArray[np.float32] = whole.cpu().numpy()
     return vectors
-
-
-class Indexed(NamedTuple):
-    """Texts as an index keeps them.
-
-    Attributes:
-        vectors: their embeddings, float32 `[n, dimension]`.
-        states: their token states, as `StateFormat.pack` makes them.
-    """
-
-    vectors: NDArray[np.float32]
-    states: list[bytes]
-
-
-def indexing(model: UniMoER, texts: Sequence[str], form: StateFormat) -> Job[Indexed]:
-    """Embeddings of documents and their token states for the RERANK task.
-
-    Both come from one forward where the two tasks run the backbone alike: with no expert on, and
-    rows of one length. Each text runs twice otherwise.
-
-    Args:
-        model: the model.
-        texts: the documents.
-        form: how the states are kept.
-
-    Raises:
-        InputError: a text is no string or is empty, or the model's RERANK task keeps no states.
-    """
-    task = late_task(model)
-    embed = model.task("embed")
-    rows = model.rows.single(texts, task)
-    n = len(rows)
-    if not _alike(embed, task):
-        again = model.rows.single(texts, embed)
-        # A text that is too long counts once.
-        rows += [
-            replace(row, truncated=row.truncated and not first.truncated)
-            for row, first in zip(again, rows, strict=True)
-        ]
-
-    def finish(outputs: list[Any]) -> Indexed:
-        states: list[LateState] = outputs[:n]
-        # A late state's text vector is pooled as an embedding is.
-        pooled = outputs[n:] or [state.pooled for state in states]
-        with torch.inference_mode():
-            packed = [form.pack(state) for state in states]
-        return Indexed(_vectors(pooled, model.dimension), packed)
-
-    return Job(rows, finish)
-
-
-def late_task(model: UniMoER) -> Task:
-    """The RERANK task of a model that reranks by late interaction.
-
-    Raises:
-        InputError: the model does not rerank, or reads query and document together.
-    """
-    task = model.task("rerank")
-    if task.head != "late":
-        raise InputError(
-            f"{model.checkpoint} keeps no token states: its task 'rerank' has the head "
-            f"{task.head!r}, expected 'late'; leave token_states out"
-        )
-    return task
-
-
-def _alike(one: Task, other: Task) -> bool:
-    """Whether a text has the same hidden states under both tasks."""
-    silent = all(not (task.experts and task.strength) for task in (one, other))
-    return silent and one.max_tokens == other.max_tokens
 
 
 def scoring(
@@ -294,40 +221,13 @@ def _judging(
                 )
             else:
                 raw = torch.stack(outputs)
-            return _scores(raw, logits=logits)
+            return as_scores(raw, logits=logits)
 
     return Job(rows, finish)
 
 
-def ranking_states(
-    model: UniMoER, query: str, states: Sequence[bytes], form: StateFormat, *, logits: bool
-) -> Job[NDArray[np.float32]]:
-    """`ranking` of documents by their kept token states: only the query is encoded.
-
-    Args:
-        model: the model.
-        query: the query.
-        states: the documents', made by `indexing`.
-        form: the format they were made in.
-        logits: give raw logits in place of probabilities.
-
-    Raises:
-        InputError: the query is no string or is empty, or the model's RERANK task keeps no states.
-        IndexCorruptError: states are damaged or of another format.
-    """
-    task = late_task(model)
-    documents = [form.unpack(packed, model.width, model.device) for packed in states]
-
-    def finish(outputs: list[Any]) -> NDArray[np.float32]:
-        head: LateHead = model.heads[task.name]  # type: ignore[assignment]
-        with torch.inference_mode():
-            raw = head.rank(outputs[0], documents, task.feedback, task.coverage)
-            return _scores(raw, logits=logits)
-
-    return Job(model.rows.single([query], task, "query"), finish)
-
-
-def _scores(raw: Tensor, *, logits: bool) -> NDArray[np.float32]:
+def as_scores(raw: Tensor, *, logits: bool) -> NDArray[np.float32]:
+    """Logits as float32 `[n]`, or the probabilities that they stand for."""
     scores: NDArray[np.float32] = (raw if logits else raw.sigmoid()).float().cpu().numpy()
     return scores
 

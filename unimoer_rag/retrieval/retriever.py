@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import InputError, UnimoerError
 from unimoer_rag.extras import needs_extra
-from unimoer_rag.model.jobs import embedding, indexing, late_task
+from unimoer_rag.model.jobs import embedding
 from unimoer_rag.model.state_format import Precision, StateFormat
+from unimoer_rag.model.state_jobs import indexing, late_task
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.retrieval.chunking import Chunker, Chunking, whole
 from unimoer_rag.retrieval.identity import WHOLE, ChunkingChoice, agree

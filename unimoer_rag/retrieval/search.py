@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unimoer_rag.errors import InputError
-from unimoer_rag.model.jobs import Job, embedding, ranking, ranking_states
+from unimoer_rag.model.jobs import Job, embedding, ranking
+from unimoer_rag.model.state_jobs import ranking_states
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.retrieval.fusion import reciprocal_rank_fusion
 from unimoer_rag.retrieval.reranker import best_first
