@@ -117,6 +117,42 @@ def test_another_chunking_is_refused(run: Command, docs: Path, indexed: Path) ->
     assert "64" in result.stderr
 
 
+def test_token_states_are_kept_and_found_again(run: Command, docs: Path, tmp_path: Path) -> None:
+    place = ("--index", tmp_path / "index", *MINILM)
+    made = run("index", docs, *place, "--token-states", "int8", "--token-pooling", "2")
+    assert made.exit_code == 0
+    found = run("search", "when is the shop open?", *place, "--json")
+    [best, *_] = json.loads(found.stdout)
+    plain = ("--index", tmp_path / "plain", *MINILM)
+    assert run("index", docs, *plain).exit_code == 0
+    [expected, *_] = json.loads(run("search", "when is the shop open?", *plain, "--json").stdout)
+    assert best["id"] == expected["id"]
+    assert best["rerank"] != expected["rerank"]  # from what was rounded and pooled
+    other = run("index", docs, *place, "--token-states", "binary")
+    assert other.exit_code == 1
+    assert other.stderr.startswith("error: ")
+    said = " ".join(other.stderr.split())
+    assert "keeps token states as int8, pooled by 2, not token states as binary" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("--token-states", "int4"), 2, "int4"),
+        (("--token-states", "int8", "--token-pooling", "0"), 1, "pooled by 0"),
+        (("--token-pooling", "2"), 1, "without token_states"),
+    ],
+)
+def test_token_states_that_cannot_be_kept(
+    run: Command, docs: Path, tmp_path: Path, words: tuple[str, ...], code: int, said: str
+) -> None:
+    result = run("index", docs, "--index", tmp_path / "index", *MINILM, *words)
+    assert result.exit_code == code
+    assert said in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "index").exists()
+
+
 def test_an_index_in_use_is_refused(run: Command, docs: Path, tmp_path: Path) -> None:
     from unimoer_rag import UnifiedRetriever
 

@@ -87,7 +87,9 @@ def test_cancelled_work_is_dropped(engine: Engine, minilm: UniMoER) -> None:
 
 
 def test_a_job_can_be_cancelled_half_way(engine: Engine, minilm: UniMoER) -> None:
-    future = engine.submit(embedding(minilm, ["some words here " * 9] * 1000, "document"))
+    # Equal ones would be computed once.
+    texts = [f"{at} some words here " * 9 for at in range(1000)]
+    future = engine.submit(embedding(minilm, texts, "document"))
     while engine.stats.rows == 0:
         time.sleep(0.001)
     assert future.cancel()

@@ -20,9 +20,9 @@ def row(*ids: int) -> Row:
 
 
 def state(n_tokens: int) -> LateState:
-    """Of 8 (tokens) + 8 (ids) bytes a token and 8 more."""
+    """Of 8 (tokens) + 1 (worded) bytes a token and 8 more."""
     return LateState(
-        torch.zeros(n_tokens, 2), torch.zeros(2), torch.zeros(n_tokens, dtype=torch.int64)
+        torch.zeros(n_tokens, 2), torch.zeros(2), torch.zeros(n_tokens, dtype=torch.bool)
     )
 
 

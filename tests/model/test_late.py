@@ -15,17 +15,18 @@ from unimoer_rag.model.late import LateHead, LateState, punctuation_ids
 from unimoer_rag.model.unimoer import UniMoER
 
 
-def state(n: int, *, seed: int, width: int = 8, ids: list[int] | None = None) -> LateState:
+def state(n: int, *, seed: int, width: int = 8, marks: tuple[int, ...] = (1, 3)) -> LateState:
+    """A text of `n` tokens; those at `marks` are punctuation."""
     generator = torch.Generator().manual_seed(seed)
     tokens = functional.normalize(torch.randn(n, width, generator=generator), dim=-1)
     pooled = functional.normalize(torch.randn(width, generator=generator), dim=-1)
-    return LateState(tokens, pooled, torch.tensor(ids or list(range(100, 100 + n))).long())
+    worded = torch.tensor([at not in marks for at in range(n)], dtype=torch.bool)
+    return LateState(tokens, pooled, worded)
 
 
-def worded(head: LateHead, text: LateState) -> list[torch.Tensor]:
-    punctuation = set(head.punctuation.tolist())
-    tokens = list(zip(text.tokens, text.ids.tolist(), strict=True))
-    return [t for t, i in tokens if i not in punctuation] or [t for t, _ in tokens]
+def worded(text: LateState) -> list[torch.Tensor]:
+    tokens = list(zip(text.tokens, text.worded.tolist(), strict=True))
+    return [token for token, word in tokens if word] or [token for token, _ in tokens]
 
 
 def nearest(token: torch.Tensor, document: LateState) -> float:
@@ -35,7 +36,7 @@ def nearest(token: torch.Tensor, document: LateState) -> float:
 def double_loop(
     head: LateHead, query: LateState, document: LateState, weights: list[float] | None = None
 ) -> float:
-    asked = worded(head, query)
+    asked = worded(query)
     weights = weights or [1.0] * len(asked)
     matched = [w * nearest(q, document) ** 2 for q, w in zip(asked, weights, strict=True)]
     cosine = float(query.pooled @ document.pooled)
@@ -47,7 +48,7 @@ def double_loop(
 
 
 def likeness(head: LateHead, leader: LateState, document: LateState) -> float:
-    asked = worded(head, leader)
+    asked = worded(leader)
     total = [sum(float(t[at]) for t in asked) for at in range(len(asked[0]))]
     length = math.hypot(*total)
     weights = [
@@ -62,7 +63,7 @@ def trusted(
 ) -> float:
     if coverage == (0.0, 0.0):
         return 1.0
-    least = sorted(nearest(q, leader) for q in worded(head, query))[:3]
+    least = sorted(nearest(q, leader) for q in worded(query))[:3]
     begins, whole = coverage
     return min(1.0, max(0.0, (sum(least) / len(least) - begins) / (whole - begins)))
 
@@ -70,7 +71,7 @@ def trusted(
 @given(st.integers(1, 6), st.lists(st.integers(1, 9), min_size=1, max_size=5), st.integers(0, 999))
 @settings(deadline=None, max_examples=40)
 def test_late_scores_equal_a_double_loop(n: int, lengths: list[int], seed: int) -> None:
-    head = LateHead(torch.tensor([101, 103]))
+    head = LateHead(torch.tensor([101]))
     query = state(n, seed=seed)
     documents = [state(length, seed=seed + 1 + at) for at, length in enumerate(lengths)]
     with torch.inference_mode():
@@ -85,18 +86,18 @@ def test_maxsim_properties() -> None:
     with torch.inference_mode():
         score = float(head.compare(query, [document])[0])
         # The order of the document's tokens does not matter, more tokens never lower the score.
-        turned = LateState(document.tokens.flip(0), document.pooled, document.ids.flip(0))
+        turned = LateState(document.tokens.flip(0), document.pooled, document.worded.flip(0))
         assert float(head.compare(query, [turned])[0]) == pytest.approx(score, abs=1e-5)
         more = LateState(
-            torch.cat([document.tokens, state(3, seed=3).tokens]), document.pooled, document.ids
+            torch.cat([document.tokens, state(3, seed=3).tokens]), document.pooled, document.worded
         )
         assert float(head.compare(query, [more])[0]) >= score - 1e-5
         # A text is its own best match.
-        itself = LateState(query.tokens, query.pooled, query.ids)
+        itself = LateState(query.tokens, query.pooled, query.worded)
         best = (head.maxsim + head.cosine + head.bias).item()
         assert float(head.compare(query, [itself])[0]) == pytest.approx(best, abs=1e-4)
         # Nothing but punctuation is compared as it is.
-        marks = state(2, seed=4, ids=[101, 101])
+        marks = state(2, seed=4, marks=(0, 1))
         assert math.isfinite(float(head.compare(marks, [document])[0]))
 
 
@@ -110,7 +111,7 @@ def test_maxsim_properties() -> None:
 def test_feedback_equals_its_definition(
     n: int, feedback: float, coverage: tuple[float, float], seed: int
 ) -> None:
-    head = LateHead(torch.tensor([101, 103]))
+    head = LateHead(torch.tensor([101]))
     query = state(5, seed=seed)
     documents = [state(4 + at, seed=seed + 1 + at) for at in range(n)]
     own = [double_loop(head, query, document) for document in documents]
@@ -141,7 +142,9 @@ def test_a_leader_that_leaves_out_a_part_of_the_query_is_not_asked() -> None:
     head, words = LateHead(torch.tensor([101])), torch.eye(8)
 
     def text(*which: int) -> LateState:
-        return LateState(words[list(which)], words[which[0]], torch.tensor(which))
+        return LateState(
+            words[list(which)], words[which[0]], torch.ones(len(which), dtype=torch.bool)
+        )
 
     query, coverage = text(0, 1), (0.55, 0.65)
     with torch.inference_mode():
@@ -160,10 +163,12 @@ def test_a_leader_that_leaves_out_a_part_of_the_query_is_not_asked() -> None:
 def test_feedback_lifts_what_is_like_the_best() -> None:
     head = LateHead(torch.tensor([101]))
     query, best, other = state(3, seed=1), state(6, seed=2), state(6, seed=3)
-    best = LateState(torch.cat([query.tokens, best.tokens]), query.pooled, torch.arange(9) + 200)
+    best = LateState(
+        torch.cat([query.tokens, best.tokens]), query.pooled, torch.ones(9, dtype=torch.bool)
+    )
     # Two documents equally near to the query: the first shares the rest of the best one's tokens.
-    like = LateState(best.tokens[3:], other.pooled, best.ids[3:])
-    unlike = LateState(other.tokens, other.pooled, other.ids)
+    like = LateState(best.tokens[3:], other.pooled, best.worded[3:])
+    unlike = LateState(other.tokens, other.pooled, other.worded)
     documents = [unlike, like, best]
     with torch.inference_mode():
         own, ranked = head.compare(query, documents), head.rank(query, documents, 0.3)
@@ -215,8 +220,12 @@ def test_kept_document_states_give_the_same_scores(model: UniMoER) -> None:
     expected = model.score("who wrote it?", TEXTS, logits=True)
     # Token states are float16 outside of training: a rounding apart, scaled by the head.
     np.testing.assert_allclose(logits, expected, atol=2e-3)
-    assert kept[0].nbytes == len(kept[0].ids) * (32 * 2 + 8) + 32 * 4
-    assert kept[0].ids.dtype == torch.int64
+    assert kept[0].nbytes == len(kept[0].tokens) * (32 * 2 + 1) + 32 * 4
+    [row] = model.rows.single(["who, wrote it?"], task)
+    marks = punctuation_ids(model.tokenizer).tolist()
+    words = [token not in marks for token in row.ids[slice(*row.first)]]
+    assert model.run([row])[0].worded.tolist() == words
+    assert words.count(False) == 2
 
 
 def test_punctuation_ids_have_no_letter_or_digit(model: UniMoER) -> None:

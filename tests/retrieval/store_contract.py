@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -142,6 +143,31 @@ class StoreContract:
         empty.upsert([record])
         assert empty.get([record.passage.id]) == [record.passage]
         assert empty.count({"ключ": "🙂"}) == 1
+
+    def test_token_states_come_and_go_with_their_passage(self, store: Store) -> None:
+        assert store.states(IDS) == {}  # these have none
+        first, second = (replace(RECORDS[n], states=bytes(range(256)) * (n + 1)) for n in (0, 1))
+        store.upsert([first, second])
+        assert store.states([IDS[1], IDS[2], IDS[0]]) == {
+            IDS[0]: first.states,
+            IDS[1]: second.states,
+        }
+        assert store.get(IDS) == [record.passage for record in RECORDS]
+        store.upsert([RECORDS[0]])  # in the place of what had some
+        store.delete([IDS[1]])
+        assert store.states(IDS) == {}
+        store.upsert([second])
+        assert store.states(IDS) == {IDS[1]: second.states}
+        with pytest.raises(InputError, match="not a passage id"):
+            store.states(["x"])
+
+    def test_states_larger_than_a_request_are_kept_whole(self, empty: Store) -> None:
+        states = bytes(range(256)) * 500
+        records = [replace(make_record(n), states=states) for n in range(300)]
+        empty.upsert(records)
+        found = empty.states([record.passage.id for record in records])
+        assert len(found) == 300
+        assert set(found.values()) == {states}
 
     def test_a_page_boundary_loses_nothing(self, empty: Store) -> None:
         records = [make_record(number, text=f"passage {number}") for number in range(600)]

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from unimoer_rag.errors import IndexMismatchError
+from unimoer_rag.model.state_format import StateFormat
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.retrieval.chunking import Chunking
 from unimoer_rag.retrieval.identity import WHOLE, ChunkingChoice, agree, identity_of
@@ -33,7 +34,7 @@ def store(minilm: UniMoER) -> Iterator[Store]:
 
 
 def opened(store: Store, model: UniMoER, chunking: ChunkingChoice = None) -> Chunking | str:
-    return agree(store, model, chunking, ENCODER, where="here")
+    return agree(store, model, chunking, ENCODER, where="here").chunking
 
 
 def test_a_new_index_records_its_identity(store: Store, minilm: UniMoER) -> None:
@@ -54,6 +55,31 @@ def test_chunking_comes_back(store: Store, minilm: UniMoER, chosen: ChunkingChoi
         opened(store, minilm, Chunking())
 
 
+def test_token_states_come_back(store: Store, minilm: UniMoER) -> None:
+    def states(chosen: StateFormat | None) -> StateFormat | None:
+        agreed = agree(store, minilm, None, ENCODER, token_states=chosen, where="here")
+        return agreed.token_states
+
+    form = StateFormat("int8", 2)
+    assert states(form) == form
+    assert states(None) == states(form) == form
+    for other in (StateFormat("binary", 2), StateFormat("int8")):
+        with pytest.raises(
+            IndexMismatchError,
+            match=f"as int8, pooled by 2, not token states as {other.precision}, pooled by",
+        ):
+            states(other)
+
+
+def test_an_index_without_token_states_stays_without(store: Store, minilm: UniMoER) -> None:
+    identity = identity_of(minilm, Chunking(), ENCODER)
+    del identity["token_states"]  # as releases before this one wrote it
+    store.set_identity(identity)
+    assert agree(store, minilm, None, ENCODER, where="here").token_states is None
+    with pytest.raises(IndexMismatchError, match="keeps no token states, not token states as int8"):
+        agree(store, minilm, None, ENCODER, token_states=StateFormat("int8"), where="here")
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -63,6 +89,8 @@ def test_chunking_comes_back(store: Store, minilm: UniMoER, chosen: ChunkingChoi
         ({"chunking": {"size": 2, "overlap": 8}}, "does not know"),
         ({"chunking": None}, "does not know"),
         ({"bm25": {"k1": 9.0}}, "BM25 settings"),
+        ({"token_states": {"precision": "int4", "pooling": 1}}, "does not know"),
+        ({"token_states": {"bits": 1}}, "does not know"),
     ],
 )
 def test_another_identity_is_refused(

@@ -49,7 +49,7 @@ def test_a_reopened_index_is_the_same(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "index"
     assert not is_index(path)
     with EdgeStore(path, dimension=DIMENSION) as store:
-        store.upsert(RECORDS)
+        store.upsert([replace(record, states=b"token states") for record in RECORDS])
         store.set_identity({"checkpoint": "abc"})
         dense = store.search_dense(QUERY, limit=9)
         sparse = store.search_sparse([ENCODER.query("refunds")], limit=9)
@@ -57,6 +57,8 @@ def test_a_reopened_index_is_the_same(tmp_path: Path) -> None:
     with EdgeStore(path) as store:  # the dimension is the index's own
         assert store.dimension == DIMENSION
         assert store.identity() == {"checkpoint": "abc"}
+        ids = [record.passage.id for record in RECORDS]
+        assert store.states(ids) == dict.fromkeys(ids, b"token states")
         assert store.search_dense(QUERY, limit=9) == dense
         assert store.search_sparse([ENCODER.query("refunds")], limit=9) == sparse
 

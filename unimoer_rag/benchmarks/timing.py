@@ -10,13 +10,23 @@ from typing import Any
 
 from unimoer_rag.errors import InputError
 
-__all__ = ["Seconds", "alternate", "median_ratio", "rounded"]
+__all__ = ["Seconds", "alternate", "check_rounds", "median_ratio", "rounded"]
 
 Seconds = Mapping[str, Sequence[float]]
 """Wall seconds of each round, by side."""
 
 # Fewer say little of a machine that others use too.
 _FEWEST = 5
+
+
+def check_rounds(rounds: int) -> None:
+    """Refuse too few rounds, which a long measurement does before it begins.
+
+    Raises:
+        InputError: there are fewer than 5.
+    """
+    if rounds < _FEWEST:
+        raise InputError(f"rounds is {rounds}: expected {_FEWEST} or more")
 
 
 def alternate(
@@ -38,21 +48,25 @@ def alternate(
     Raises:
         InputError: there are too few rounds.
     """
-    if rounds < _FEWEST:
-        raise InputError(f"rounds is {rounds}: expected {_FEWEST} or more")
+    check_rounds(rounds)
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     order = list(sides)
     for name in order:
         on_run(name, 0)
         sides[name]()
-    for at in range(1, rounds + 1):
-        order.reverse()
-        for name in order:
-            on_run(name, at)
-            gc.collect()
-            started = time.perf_counter()
-            sides[name]()
-            seconds[name].append(time.perf_counter() - started)
+    gc.collect()
+    gc.freeze()  # collecting between the runs looks at what they left alone
+    try:
+        for at in range(1, rounds + 1):
+            order.reverse()
+            for name in order:
+                on_run(name, at)
+                gc.collect()
+                started = time.perf_counter()
+                sides[name]()
+                seconds[name].append(time.perf_counter() - started)
+    finally:
+        gc.unfreeze()
     return seconds
 
 

@@ -106,6 +106,16 @@ def index(
         Literal["int8", "binary"] | None,
         typer.Option(help="Vectors in a quarter or a thirtieth of the memory (a new index: none)."),
     ] = None,
+    token_states: Annotated[
+        Literal["float16", "int8", "binary"] | None,
+        typer.Option(
+            help="Keep token states, so that reranking encodes the query alone: float16, int8 or "
+            "binary (a new index: none)."
+        ),
+    ] = None,
+    token_pooling: Annotated[
+        int, typer.Option(help="Neighbouring tokens that are kept as one.")
+    ] = 1,
     as_json: JsonFlag = False,
 ) -> None:
     """Index documents: read, cut into passages, embed, store.
@@ -126,6 +136,8 @@ def index(
         chunking=chunking,
         dimensions=dimensions,
         quantization=quantization,
+        token_states=token_states,
+        token_pooling=token_pooling,
     ) as retriever:
         report = add_corpora(retriever, corpora)
         total = retriever.count()

@@ -14,12 +14,12 @@ from unimoer_rag.evaluation.datasets import BeirDataset, Question, Run
 from unimoer_rag.evaluation.passages import answer_in_passage
 from unimoer_rag.evaluation.ranking import per_query
 from unimoer_rag.evaluation.summary import Rows
-from unimoer_rag.evaluation.systems.types import Finder, Progress, System
+from unimoer_rag.evaluation.systems.types import Finder, Progress, Rescorer, System
 from unimoer_rag.evaluation.timing import Timings
 from unimoer_rag.retrieval.reranker import best_first
 from unimoer_rag.retrieval.types import Hit
 
-__all__ = ["Stages", "asked", "measure_ranking", "rerank_run", "search_run"]
+__all__ = ["Stages", "asked", "known_run", "measure_ranking", "rerank_run", "search_run"]
 
 # Deep enough for recall@100.
 _RETRIEVED = 100
@@ -87,7 +87,7 @@ def measure_ranking(
     questions = asked(dataset)
     skipped: set[str] = set()
     if isinstance(source, dict):
-        first = _known(source, dataset, questions)
+        first = known_run(source, dataset, questions)
         depth = max(map(len, first.values()))
     else:
         with timings.run("search", len(questions)):
@@ -158,8 +158,12 @@ def _measure(dataset: BeirDataset, questions: Sequence[Question], run: Run) -> R
     return {q.id: {**judged.get(q.id, {}), **answered.get(q.id, {})} for q in questions}
 
 
-def _known(run: Run, dataset: BeirDataset, judged: Sequence[Question]) -> Run:
-    """The run's part about these questions; its documents must be in the corpus."""
+def known_run(run: Run, dataset: BeirDataset, judged: Sequence[Question]) -> Run:
+    """The run's part about these questions; its documents must be in the corpus.
+
+    Raises:
+        DataError: it has none of these questions, or documents that the corpus lacks.
+    """
     part = {q.id: run[q.id] for q in judged if run.get(q.id)}
     if not part:
         raise DataError(
@@ -177,7 +181,7 @@ def _known(run: Run, dataset: BeirDataset, judged: Sequence[Question]) -> Run:
 
 
 def rerank_run(
-    system: System,
+    system: Rescorer,
     dataset: BeirDataset,
     questions: Sequence[Question],
     first: Run,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn import functional
 
 from unimoer_rag.errors import InputError
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Job",
     "Reading",
+    "as_scores",
+    "as_vectors",
     "classifying",
     "decode_span",
     "embedding",
@@ -127,16 +130,7 @@ def embedding(
     size = embedding_size(model, dimensions)
     rows = model.rows.single(texts, task, side, instruction)
 
-    def finish(outputs: list[Any]) -> NDArray[np.float32]:
-        if not outputs:
-            return np.zeros((0, size), dtype=np.float32)
-        whole = torch.stack(outputs).float()
-        if size < model.dimension:
-            whole = functional.normalize(whole[:, :size], dim=-1)
-        vectors: NDArray[np.float32] = whole.cpu().numpy()
-        return vectors
-
-    return Job(rows, finish)
+    return Job(rows, lambda outputs: as_vectors(outputs, size))
 
 
 def embedding_size(model: UniMoER, dimensions: int | None) -> int:
@@ -155,6 +149,17 @@ def embedding_size(model: UniMoER, dimensions: int | None) -> int:
             "(a checkpoint must be trained to be cut; Matryoshka)"
         )
     return dimensions
+
+
+def as_vectors(pooled: Sequence[Tensor], size: int) -> NDArray[np.float32]:
+    """Text vectors as float32 `[n, size]`, cut where they are longer."""
+    if not pooled:
+        return np.zeros((0, size), dtype=np.float32)
+    whole = torch.stack(list(pooled)).float()
+    if size < whole.shape[1]:
+        whole = functional.normalize(whole[:, :size], dim=-1)
+    vectors: NDArray[np.float32] = whole.cpu().numpy()
+    return vectors
 
 
 def scoring(
@@ -216,10 +221,15 @@ def _judging(
                 )
             else:
                 raw = torch.stack(outputs)
-            scores: NDArray[np.float32] = (raw if logits else raw.sigmoid()).float().cpu().numpy()
-        return scores
+            return as_scores(raw, logits=logits)
 
     return Job(rows, finish)
+
+
+def as_scores(raw: Tensor, *, logits: bool) -> NDArray[np.float32]:
+    """Logits as float32 `[n]`, or the probabilities that they stand for."""
+    scores: NDArray[np.float32] = (raw if logits else raw.sigmoid()).float().cpu().numpy()
+    return scores
 
 
 def reading(

@@ -19,7 +19,7 @@ _LEADERS = 5
 # Words of a query that a document's coverage of it is judged by: those that it covers least.
 _LEAST = 3
 # Documents compared at a time, to bound the memory of their token similarities.
-_COMPARED = 64
+_COMPARED = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,19 +27,39 @@ class LateState:
     """One text encoded for late interaction; can be kept and compared later.
 
     Attributes:
-        tokens: L2-normalised token states `[n, width]`, float16 where kept for inference.
+        tokens: L2-normalised token states `[n, width]`, float16 where kept for inference; or int8
+            codes of them (see `StateFormat`), then with their `scale`.
         pooled: L2-normalised text vector `[width]`, float32.
-        ids: token ids `[n]`, int64.
+        worded: bool `[n]`: tokens that are not punctuation.
+        scale: float32 `[n]`: what the codes of each token are multiplied by; None for states that
+            are no codes.
     """
 
     tokens: Tensor
     pooled: Tensor
-    ids: Tensor
+    worded: Tensor
+    scale: Tensor | None = None
 
     @property
     def nbytes(self) -> int:
         """Memory its tensors take."""
-        return sum(t.numel() * t.element_size() for t in (self.tokens, self.pooled, self.ids))
+        tensors = (self.tokens, self.pooled, self.worded, self.scale)
+        return sum(t.numel() * t.element_size() for t in tensors if t is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asker:
+    """A text in the role of a query.
+
+    Attributes:
+        tokens: unit states float32 `[n, width]` of the tokens that it asks with.
+        weights: float32 `[n]`, how much each counts; their sum is 1, or there are none.
+        pooled: its text vector, float32 `[width]`.
+    """
+
+    tokens: Tensor
+    weights: Tensor
+    pooled: Tensor
 
 
 class LateHead(nn.Module):
@@ -72,17 +92,18 @@ class LateHead(nn.Module):
             # Kept by the engine for many passages at once; 11 bits are plenty for a cosine.
             tokens = tokens.half()
         ids = torch.tensor(row.ids[start:end], dtype=torch.int64, device=hidden.device)
-        return LateState(tokens=tokens, pooled=pooled, ids=ids)
+        worded = ~torch.isin(ids, self.punctuation)
+        return LateState(tokens=tokens, pooled=pooled, worded=worded)
 
     def compare(self, query: LateState, documents: Sequence[LateState]) -> Tensor:
         """Relevance logits float32 `[len(documents)]` of documents for one query.
 
-        A text without tokens matches nothing: its MaxSim is 0, the rest of the logit stays.
+        A text without tokens matches nothing: its MaxSim is 0, the rest of the logit stays. The
+        documents' states are all of one form, full or codes.
         """
         if not documents:
             return query.pooled.new_zeros(0)
-        asked = self._asked(query)
-        return self._logits(query, documents, asked, torch.ones_like(asked[:, 0]))
+        return self._logits([_query(query)], documents)[0]
 
     def rank(
         self,
@@ -128,7 +149,7 @@ class LateHead(nn.Module):
         share = feedback * float(weights @ self._trust(query, leaders, coverage))
         if not share:
             return own
-        like = torch.stack([self._like(leader, documents) for leader in leaders])
+        like = self._logits([_leader(leader) for leader in leaders], documents)
         itself = best.indices.unsqueeze(1)
         others = like.scatter(1, itself, -torch.inf).amax(1, keepdim=True)
         blended = (1 - share) * own + share * (weights @ like.scatter(1, itself, others))
@@ -136,28 +157,19 @@ class LateHead(nn.Module):
         logits[blended.argsort(descending=True, stable=True)] = own.sort(descending=True).values
         return logits
 
-    def _like(self, leader: LateState, documents: Sequence[LateState]) -> Tensor:
-        """`compare` by the words that make a document what it is."""
-        asked = self._asked(leader)
-        mean = functional.normalize(asked.mean(0), dim=-1)
-        return self._logits(leader, documents, asked, (1 - asked @ mean).clamp_min(1e-3))
-
-    def _logits(
-        self, query: LateState, documents: Sequence[LateState], asked: Tensor, weights: Tensor
-    ) -> Tensor:
-        """The logits of `compare`, with weights of the asked tokens."""
-        blocks = [
-            _nearest(asked, documents[at : at + _COMPARED]).square()
-            for at in range(0, len(documents), _COMPARED)
-        ]
-        matched = torch.cat(blocks) @ (weights / weights.sum().clamp_min(1e-6))
-        cosine = torch.stack([d.pooled for d in documents]) @ query.pooled
+    def _logits(self, askers: Sequence[_Asker], documents: Sequence[LateState]) -> Tensor:
+        """The logits of `compare`, float32 `[len(askers), len(documents)]`."""
+        sizes = [len(asker.tokens) for asker in askers]
+        nearest = _nearest(torch.cat([asker.tokens for asker in askers]), documents).square()
+        matched = torch.stack(
+            [
+                part @ asker.weights
+                for part, asker in zip(torch.split(nearest, sizes, dim=1), askers, strict=True)
+            ]
+        )
+        pooled = torch.stack([asker.pooled for asker in askers])
+        cosine = pooled @ torch.stack([document.pooled for document in documents]).T
         return self.maxsim * matched + self.cosine * cosine + self.bias
-
-    def _asked(self, query: LateState) -> Tensor:
-        """The token states `[n, width]` that a text asks with."""
-        worded = ~torch.isin(query.ids, self.punctuation)
-        return (query.tokens[worded] if bool(worded.any()) else query.tokens).float()
 
     def _trust(
         self, query: LateState, leaders: Sequence[LateState], coverage: tuple[float, float]
@@ -166,22 +178,56 @@ class LateHead(nn.Module):
         begins, whole = coverage
         if whole <= 0:
             return query.pooled.new_ones(len(leaders))
-        nearest = _nearest(self._asked(query), leaders)
+        nearest = _nearest(_asked(query), leaders)
         if not nearest.numel():
             return query.pooled.new_zeros(len(leaders))
         least = nearest.topk(min(_LEAST, nearest.shape[1]), largest=False).values.mean(-1)
         return ((least - begins) / (whole - begins)).clamp(0, 1)
 
 
+def _asked(text: LateState) -> Tensor:
+    """The unit token states float32 `[n, width]` that a text asks with."""
+    tokens = text.tokens[text.worded] if bool(text.worded.any()) else text.tokens
+    # Codes keep a token's direction; what asks has the length of a cosine's.
+    return tokens.float() if text.scale is None else functional.normalize(tokens.float(), dim=-1)
+
+
+def _query(text: LateState) -> _Asker:
+    """A query: all of its words count alike."""
+    tokens = _asked(text)
+    return _Asker(tokens, _shares(tokens.new_ones(len(tokens))), text.pooled)
+
+
+def _leader(text: LateState) -> _Asker:
+    """A document that asks, by the words that make it what it is."""
+    tokens = _asked(text)
+    mean = functional.normalize(tokens.mean(0), dim=-1)
+    return _Asker(tokens, _shares((1 - tokens @ mean).clamp_min(1e-3)), text.pooled)
+
+
+def _shares(weights: Tensor) -> Tensor:
+    return weights / weights.sum().clamp_min(1e-6)
+
+
 def _nearest(asked: Tensor, documents: Sequence[LateState]) -> Tensor:
-    """Cosine of each asked token's best match in each document, from 0: `[documents, asked]`."""
-    tokens = nn.utils.rnn.pad_sequence([d.tokens for d in documents], batch_first=True)
-    lengths = torch.tensor([len(d.tokens) for d in documents], device=tokens.device)
-    pad = torch.arange(tokens.shape[1], device=tokens.device) >= lengths.unsqueeze(1)
-    similarity = torch.einsum("qd,ntd->nqt", asked, tokens.float())
-    if not similarity.numel():
-        return similarity.new_zeros(len(documents), len(asked))
-    return similarity.masked_fill(pad.unsqueeze(1), -1.0).amax(-1).clamp_min(0)
+    """Cosine of each asked token's best match in each document, from 0: `[documents, asked]`.
+
+    One matrix product over the tokens of many documents, laid end to end, and the largest of each
+    document's part: no padding is multiplied.
+    """
+    blocks = [documents[at : at + _COMPARED] for at in range(0, len(documents), _COMPARED)]
+    return torch.cat([_nearest_in(asked, block) for block in blocks])
+
+
+def _nearest_in(asked: Tensor, documents: Sequence[LateState]) -> Tensor:
+    similarity = torch.cat([d.tokens for d in documents]).float() @ asked.T
+    scales = [d.scale for d in documents if d.scale is not None]
+    if scales:
+        similarity = similarity * torch.cat(scales).unsqueeze(1)
+    lengths = torch.tensor([len(d.tokens) for d in documents])
+    owner = torch.arange(len(documents)).repeat_interleave(lengths).to(asked.device)
+    best = similarity.new_zeros(len(documents), len(asked))
+    return best.scatter_reduce(0, owner.unsqueeze(1).expand_as(similarity), similarity, "amax")
 
 
 def punctuation_ids(tokenizer: Any) -> Tensor:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from itertools import accumulate
 
 from unimoer_rag.generation.types import Citation
 from unimoer_rag.model.rows import RowMaker
 from unimoer_rag.pipelines.tracing import Stage, Trace
 from unimoer_rag.retrieval.auto_rerank import rerank_depth
-from unimoer_rag.retrieval.reranker import Ranked, Reranker
 from unimoer_rag.retrieval.retriever import Filters, UnifiedRetriever
 from unimoer_rag.retrieval.types import Hit
 
@@ -40,8 +38,7 @@ def search(
         return found
     with trace.stage("rerank") as stage:
         found = retriever.to_rerank(found, at_least=n)
-        order = Reranker(retriever.engine).rank(query, [hit.passage.content for hit in found])
-        return _reranked(stage, retriever, found, order)
+        return _tell_ranked(stage, retriever, retriever.rank_hits(query, found))
 
 
 async def asearch(
@@ -56,9 +53,7 @@ async def asearch(
         return found
     with trace.stage("rerank") as stage:
         found = retriever.to_rerank(found, at_least=n)
-        contents = [hit.passage.content for hit in found]
-        order = await Reranker(retriever.engine).arank(query, contents)
-        return _reranked(stage, retriever, found, order)
+        return _tell_ranked(stage, retriever, await retriever.arank_hits(query, found))
 
 
 def _tell_found(
@@ -75,10 +70,7 @@ def _tell_found(
     stage.quote({"gen_ai.retrieval.query.text": query})
 
 
-def _reranked(
-    stage: Stage, retriever: UnifiedRetriever, found: Sequence[Hit], order: Sequence[Ranked]
-) -> list[Hit]:
-    hits = [replace(found[place.index], rerank=place.score) for place in order]
+def _tell_ranked(stage: Stage, retriever: UnifiedRetriever, hits: list[Hit]) -> list[Hit]:
     stage.tell(
         {
             "gen_ai.request.model": retriever.model.checkpoint,

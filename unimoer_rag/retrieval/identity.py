@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from unimoer_rag.errors import IndexMismatchError, InputError
+from unimoer_rag.model.state_format import StateFormat
 from unimoer_rag.retrieval.chunking import Chunking
 from unimoer_rag.retrieval.sparse import BM25Encoder
 from unimoer_rag.retrieval.store import Store
 
-__all__ = ["WHOLE", "ChunkingChoice", "Identified", "agree", "identity_of"]
+__all__ = ["WHOLE", "Agreed", "ChunkingChoice", "Identified", "agree", "identity_of"]
 
 WHOLE = "whole"
 """Chunking of documents that are passages already: each is kept as it is."""
@@ -31,8 +32,24 @@ class Identified(Protocol):
         """Differs between models that embed differently."""
 
 
+class Agreed(NamedTuple):
+    """What holds for an index.
+
+    Attributes:
+        chunking: how documents are cut.
+        token_states: how the passages' token states are kept; None for none.
+    """
+
+    chunking: Chunking | str
+    token_states: StateFormat | None
+
+
 def identity_of(
-    model: Identified, dimension: int, chunking: Chunking | str, encoder: BM25Encoder
+    model: Identified,
+    dimension: int,
+    chunking: Chunking | str,
+    encoder: BM25Encoder,
+    token_states: StateFormat | None = None,
 ) -> dict[str, Any]:
     """The identity an index built with these gets."""
     return {
@@ -41,12 +58,19 @@ def identity_of(
         "dimension": dimension,
         "chunking": chunking.to_dict() if isinstance(chunking, Chunking) else WHOLE,
         "bm25": asdict(encoder),
+        "token_states": None if token_states is None else asdict(token_states),
     }
 
 
 def agree(
-    store: Store, model: Identified, chunking: ChunkingChoice, encoder: BM25Encoder, *, where: str
-) -> Chunking | str:
+    store: Store,
+    model: Identified,
+    chunking: ChunkingChoice,
+    encoder: BM25Encoder,
+    *,
+    token_states: StateFormat | None = None,
+    where: str,
+) -> Agreed:
     """Record a new index's identity, or check that of an existing one.
 
     Args:
@@ -54,10 +78,11 @@ def agree(
         model: the model that will embed into it and search it.
         chunking: how documents will be cut; None takes what the index has, or the default.
         encoder: of the sparse vectors.
+        token_states: how token states will be kept; None takes what the index has, or none.
         where: the index, for messages.
 
     Returns:
-        The chunking in force.
+        The chunking and the token states in force.
 
     Raises:
         IndexMismatchError: the index was built with something else; says with what, and what to
@@ -71,8 +96,8 @@ def agree(
                 "embedded with: index the documents again into a new index"
             )
         chosen = Chunking() if chunking is None else chunking
-        store.set_identity(identity_of(model, store.dimension, chosen, encoder))
-        return chosen
+        store.set_identity(identity_of(model, store.dimension, chosen, encoder, token_states))
+        return Agreed(chosen, token_states)
     kept_chunking = _chunking(kept, where)
     chosen = kept_chunking if chunking is None else chunking
     wanted = identity_of(model, store.dimension, chosen, encoder)
@@ -93,7 +118,33 @@ def agree(
             f"the index at {where} was built with BM25 settings {kept.get('bm25')}, not "
             f"{wanted['bm25']}: index the documents again into a new index"
         )
-    return chosen
+    kept_states = _token_states(kept, where)
+    if token_states not in (None, kept_states):
+        raise IndexMismatchError(
+            f"the index at {where} keeps {_show_states(kept_states)}, not "
+            f"{_show_states(token_states)}: leave token_states out to use what it has, or index "
+            "the documents again into a new index"
+        )
+    return Agreed(chosen, kept_states)
+
+
+def _token_states(identity: Mapping[str, Any], where: str) -> StateFormat | None:
+    kept = identity.get("token_states")
+    if kept is None:
+        return None
+    try:
+        return StateFormat(**kept)
+    except (TypeError, InputError) as error:
+        raise IndexMismatchError(
+            f"the index at {where} keeps token states as {kept!r}, which this release does not "
+            "know: update unimoer-rag, or index the documents again into a new index"
+        ) from error
+
+
+def _show_states(form: StateFormat | None) -> str:
+    if form is None:
+        return "no token states"
+    return f"token states as {form.precision}, pooled by {form.pooling}"
 
 
 def _chunking(identity: Mapping[str, Any], where: str) -> Chunking | str:

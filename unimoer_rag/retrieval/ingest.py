@@ -29,10 +29,12 @@ class Embedded(NamedTuple):
     Attributes:
         vectors: float32 `[n, dimension]`; `[n, 0]` for an index without dense vectors.
         n_truncated: texts that were too long, embedded by their beginning.
+        states: their token states, where the index keeps them.
     """
 
     vectors: NDArray[np.float32]
     n_truncated: int = 0
+    states: Sequence[bytes] | None = None
 
 
 Embed = Callable[[Sequence[str]], Embedded]
@@ -171,14 +173,15 @@ def _store(
     new = [passage for key, passage in unique.items() if present.get(key) != passage]
     report.unchanged += len(unique) - len(new)
     if new:
-        vectors, n_truncated = embed([passage.content for passage in new])
+        embedded = embed([passage.content for passage in new])
+        states = [b""] * len(new) if embedded.states is None else embedded.states
         store.upsert(
-            Record(passage, vector, encoder.document(passage.content))
-            for passage, vector in zip(new, vectors, strict=True)
+            Record(passage, vector, encoder.document(passage.content), packed)
+            for passage, vector, packed in zip(new, embedded.vectors, states, strict=True)
         )
         store.flush()
         report.added += len(new)
-        report.truncated += n_truncated
+        report.truncated += embedded.n_truncated
 
 
 def _remove_stale(store: Store, current: Mapping[str, set[str]]) -> int:

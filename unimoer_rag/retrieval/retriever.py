@@ -12,15 +12,18 @@ from unimoer_rag.engine import Engine
 from unimoer_rag.errors import InputError, UnimoerError
 from unimoer_rag.extras import needs_extra
 from unimoer_rag.model.jobs import embedding, embedding_size
+from unimoer_rag.model.state_format import Precision, StateFormat
+from unimoer_rag.model.state_jobs import indexing, late_task
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.retrieval.auto_rerank import AutoRerank, Rerank, resolve
 from unimoer_rag.retrieval.chunking import Chunker, Chunking, whole
 from unimoer_rag.retrieval.identity import WHOLE, ChunkingChoice, agree
 from unimoer_rag.retrieval.ingest import AddReport, Embedded, Progress, ingest
 from unimoer_rag.retrieval.query_cache import Lookup, QueryCache
-from unimoer_rag.retrieval.search import Filters, Mode, Search, check_settings
+from unimoer_rag.retrieval.search import Filters, Mode, Search, check_settings, rank_job, reordered
 from unimoer_rag.retrieval.sources import scan
 from unimoer_rag.retrieval.sparse import BM25Encoder
+from unimoer_rag.retrieval.states import StoredStates
 from unimoer_rag.retrieval.stats import Counter, SearchStats
 from unimoer_rag.retrieval.store import EdgeStore, Quantization, ServerStore, Store
 from unimoer_rag.retrieval.text import clean_text
@@ -63,6 +66,10 @@ class UnifiedRetriever:
         oversampling: candidates that a quantized index orders by their full vectors, for each
             passage asked for; None takes 2 for int8 and 8 for binary. Of this retriever's
             searches, not of the index.
+        token_states: keep the passages' token states ("float16", "int8" or "binary", see
+            `StateFormat`), so that reranking encodes the query alone; None takes what the index
+            has, or keeps none in a new one.
+        token_pooling: neighbouring tokens that are kept as one.
         k: hits a search gives.
         rerank: how many first-stage results are reranked; 0 reranks none; "auto" reranks only where
             the first stage is uncertain, as calibrated for the checkpoint (`AutoRerank`, which can
@@ -80,6 +87,8 @@ class UnifiedRetriever:
             checkpoint is not calibrated for this mode.
         IndexMismatchError: the index was built with another model, chunking, size of vectors or
             quantization.
+        InputError: an argument has a value that cannot be used.
+        IndexMismatchError: the index was built with another model, chunking or token states.
         IndexLockedError: another process has the index open.
         StoreError: the server is down or refuses the key.
 
@@ -100,6 +109,8 @@ class UnifiedRetriever:
         dimensions: int | None = None,
         quantization: Quantization | None = None,
         oversampling: float | None = None,
+        token_states: Precision | None = None,
+        token_pooling: int = 1,
         k: int = 5,
         rerank: Rerank = 50,
         mode: Mode = "dense",
@@ -113,6 +124,7 @@ class UnifiedRetriever:
             check_settings(k, rerank, mode)  # before a model is loaded
         if isinstance(chunking, str) and chunking != WHOLE:
             raise InputError(f"chunking is {chunking!r}: expected a Chunking, {WHOLE!r} or None")
+        form = _state_format(token_states, token_pooling)
         self.model = (
             model
             if isinstance(model, UniMoER)
@@ -124,6 +136,8 @@ class UnifiedRetriever:
         self.query_cache = QueryCache(0) if query_cache is None else query_cache
         self.query_cache.attach()
         self._counter = Counter()
+        if form is not None:
+            late_task(self.model)  # refuses a model that has none to keep
         self.engine = Engine.of(self.model)
         self._encoder = BM25Encoder()
         vectors = {
@@ -134,7 +148,9 @@ class UnifiedRetriever:
         self.store = _open(index, url, api_key, collection, vectors)
         where = str(url or index or "memory")
         try:
-            self.chunking = agree(self.store, self.model, chunking, self._encoder, where=where)
+            self.chunking, self.token_states = agree(
+                self.store, self.model, chunking, self._encoder, token_states=form, where=where
+            )
             cut = self.chunking if isinstance(self.chunking, Chunking) else None
             self._chunker = Chunker(self.model.tokenizer.backend_tokenizer, cut)
         except BaseException:
@@ -209,8 +225,16 @@ class UnifiedRetriever:
             )
 
     def _embed(self, texts: Sequence[str]) -> Embedded:
-        job = embedding(self.model, texts, "document", dimensions=self.dimensions)
-        return Embedded(self.engine.submit(job).result(), job.n_truncated)
+        if self.token_states is None:
+            job = embedding(self.model, texts, "document", dimensions=self.dimensions)
+            return Embedded(self.engine.submit(job).result(), job.n_truncated)
+        both = indexing(self.model, texts, self.token_states, dimensions=self.dimensions)
+        vectors, states = self.engine.submit(both).result()
+        return Embedded(vectors, both.n_truncated, states)
+
+    @property
+    def _stored(self) -> StoredStates | None:
+        return StoredStates(self.store, self.token_states) if self.token_states else None
 
     def delete(self, ids: Iterable[str] | None = None, *, filters: Filters | None = None) -> int:
         """Remove passages by id, or by filters such as `{"source": "handbook/refunds.md"}`.
@@ -285,7 +309,7 @@ class UnifiedRetriever:
             found = await asyncio.to_thread(lookup.left.find, vectors, self.store, self._encoder)
         on_stage("retrieve")
         if found:
-            jobs = await asyncio.to_thread(lookup.left.rankings, self.model, found)
+            jobs = await asyncio.to_thread(lookup.left.rankings, self.model, found, self._stored)
             scores = [await asyncio.wrap_future(self.engine.submit(job)) for job in jobs]
             ranked = lookup.left.rank(found, scores)
         on_stage("rerank")
@@ -320,7 +344,7 @@ class UnifiedRetriever:
         on_stage("retrieve")
         if found:
             # All are queued before the first is awaited, so that they share batches.
-            jobs = lookup.left.rankings(self.model, found)
+            jobs = lookup.left.rankings(self.model, found, self._stored)
             futures = [self.engine.submit(job) for job in jobs]
             ranked = lookup.left.rank(found, [future.result() for future in futures])
         on_stage("rerank")
@@ -365,6 +389,24 @@ class UnifiedRetriever:
         skipped = auto is not None and auto.skips(hits, self.mode)
         self._counter.count(reranked=bool(hits) and not skipped, skipped=skipped)
         return hits[:at_least] if skipped else hits
+
+    def rank_hits(self, query: str, hits: Sequence[Hit]) -> list[Hit]:
+        """Hits of this index reranked for a query, best first.
+
+        Raises:
+            InputError: the query is empty.
+        """
+        if not hits:
+            return []
+        job = rank_job(self.model, clean_text(query), hits, self._stored)
+        return reordered(hits, self.engine.submit(job).result())
+
+    async def arank_hits(self, query: str, hits: Sequence[Hit]) -> list[Hit]:
+        """`rank_hits` without blocking the event loop."""
+        if not hits:
+            return []
+        job = await asyncio.to_thread(rank_job, self.model, clean_text(query), hits, self._stored)
+        return reordered(hits, await asyncio.wrap_future(self.engine.submit(job)))
 
     @property
     def stats(self) -> SearchStats:
@@ -448,6 +490,17 @@ def _open(
     if index is not None:
         return EdgeStore(index, **vectors)
     return ServerStore.memory(**vectors)
+
+
+def _state_format(precision: Precision | None, pooling: int) -> StateFormat | None:
+    if precision is not None:
+        return StateFormat(precision, pooling)
+    if pooling != 1:
+        raise InputError(
+            f"token_pooling is {pooling!r} without token_states: say how they are kept, such as "
+            "token_states='int8'"
+        )
+    return None
 
 
 def _named(text: object, source: str, at: int) -> Document:

@@ -15,16 +15,18 @@ from numpy.typing import NDArray
 
 from unimoer_rag.errors import InputError
 from unimoer_rag.model.jobs import Job, embedding, ranking
+from unimoer_rag.model.state_jobs import ranking_states
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.retrieval.auto_rerank import AUTO, AutoRerank, rerank_depth
 from unimoer_rag.retrieval.fusion import reciprocal_rank_fusion
 from unimoer_rag.retrieval.reranker import best_first
 from unimoer_rag.retrieval.sparse import BM25Encoder
+from unimoer_rag.retrieval.states import StoredStates
 from unimoer_rag.retrieval.store import Found, Store
 from unimoer_rag.retrieval.text import clean_text
 from unimoer_rag.retrieval.types import Hit, Mode
 
-__all__ = ["Filters", "Mode", "Search", "check_settings"]
+__all__ = ["Filters", "Mode", "Search", "check_settings", "rank_job", "reordered"]
 
 Filters = Mapping[str, Any]
 Floats = NDArray[np.float32]
@@ -98,11 +100,7 @@ class Search:
 
     def to_rank(self, found: Sequence[Sequence[Hit]]) -> list[tuple[str, list[str]]]:
         """What a reranker is asked: each query that found something, and the passages' texts."""
-        return [
-            (query, [hit.passage.content for hit in hits])
-            for query, hits in zip(self.queries, found, strict=True)
-            if self.reranks(hits)
-        ]
+        return [(query, _texts(hits)) for query, hits in self._asked(found)]
 
     def reranks(self, hits: Sequence[Hit]) -> bool:
         """Whether a query that found these is to be reranked."""
@@ -110,19 +108,46 @@ class Search:
             return False
         return self.auto is None or not self.auto.skips(hits, self.mode)
 
-    def rankings(self, model: UniMoER, found: Sequence[Sequence[Hit]]) -> list[Job[Floats]]:
-        """Jobs that rank what was found, one for each of `to_rank`."""
-        asked = self.to_rank(found)
-        return [ranking(model, query, texts, logits=False) for query, texts in asked]
+    def rankings(
+        self, model: UniMoER, found: Sequence[Sequence[Hit]], stored: StoredStates | None = None
+    ) -> list[Job[Floats]]:
+        """Jobs that rank what was found, one for each of `to_rank`.
+
+        Args:
+            model: reranks.
+            found: the first stage's results.
+            stored: token states of the passages, which then need not be encoded.
+        """
+        return [rank_job(model, query, hits, stored) for query, hits in self._asked(found)]
+
+    def _asked(self, found: Sequence[Sequence[Hit]]) -> list[tuple[str, Sequence[Hit]]]:
+        """The queries to rank for, with what was found for them."""
+        pairs = zip(self.queries, found, strict=True)
+        return [(query, hits) for query, hits in pairs if self.reranks(hits)]
 
     def rank(self, found: Sequence[Sequence[Hit]], scores: Sequence[Floats]) -> list[list[Hit]]:
         """The hits of each query, best first, by the scores of `to_rank` where there are any."""
         left = iter(scores)
-        ranked = (_rerank(hits, next(left)) if self.reranks(hits) else hits for hits in found)
+        ranked = (reordered(hits, next(left)) if self.reranks(hits) else hits for hits in found)
         return [list(hits[: self.k]) for hits in ranked]
 
 
-def _rerank(hits: Sequence[Hit], scores: Floats) -> Sequence[Hit]:
+def _texts(hits: Sequence[Hit]) -> list[str]:
+    return [hit.passage.content for hit in hits]
+
+
+def rank_job(
+    model: UniMoER, query: str, hits: Sequence[Hit], stored: StoredStates | None
+) -> Job[Floats]:
+    """The job that ranks hits for a query, by their token states where all are stored."""
+    states = stored.of(hits) if stored else None
+    if stored and states:
+        return ranking_states(model, query, states, stored.form, logits=False)
+    return ranking(model, query, _texts(hits), logits=False)
+
+
+def reordered(hits: Sequence[Hit], scores: Floats) -> list[Hit]:
+    """Hits best first by the scores of `rank_job`, each with its own."""
     return [replace(hits[at], rerank=float(scores[at])) for at in best_first(scores)]
 
 

@@ -158,9 +158,9 @@ def _kl(scores: Any, frozen: Any, temperature: float) -> float:
 def _late(head: Any, query: LateState, document: LateState) -> Any:
     """The late head's formula for one pair, in numpy."""
     asked = [
-        t
-        for t, i in zip(query.tokens.numpy(), query.ids.tolist(), strict=True)
-        if i not in head.punctuation.tolist()
+        token
+        for token, word in zip(query.tokens.numpy(), query.worded.tolist(), strict=True)
+        if word
     ]
     best = [max(float(d @ q) for d in document.tokens.numpy()) for q in asked]
     matched = np.mean([max(0.0, b) ** 2 for b in best])

@@ -10,7 +10,7 @@ from unimoer_rag.cli.bench.memory import memory
 from unimoer_rag.cli.bench.model import encode, overhead, rerank
 from unimoer_rag.cli.bench.padding import padding
 from unimoer_rag.cli.bench.prefix import prefix
-from unimoer_rag.cli.bench.retrieval import ingest, query
+from unimoer_rag.cli.bench.retrieval import ingest, query, states
 from unimoer_rag.cli.bench.vectors import growth, vectors
 
 __all__ = ["bench"]
@@ -26,6 +26,7 @@ _COMMANDS = (
     overhead,
     ingest,
     query,
+    states,
     memory,
     concurrency,
     prefix,

@@ -16,7 +16,7 @@ from unimoer_rag.model.rows import Side
 from unimoer_rag.retrieval.retriever import OnStage
 from unimoer_rag.retrieval.types import Document, Hit
 
-__all__ = ["Embedder", "Finder", "Progress", "Ranker", "System"]
+__all__ = ["Embedder", "Finder", "Progress", "Ranker", "Rescorer", "System"]
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done and how much there is."""
@@ -80,7 +80,21 @@ class Finder(Protocol):
         """`search` for many queries at once."""
 
 
-class System(Protocol):
+class Rescorer(Protocol):
+    """Ranks texts; every `System` does."""
+
+    def rank(
+        self, questions: Sequence[str], documents: Sequence[Sequence[str]]
+    ) -> list[NDArray[np.float32]]:
+        """Scores of each question's documents, higher is better; only their order counts.
+
+        Args:
+            questions: one for each list of documents.
+            documents: as the model sees them, the title first.
+        """
+
+
+class System(Rescorer, Protocol):
     """Finds passages of a corpus for questions, ranks texts, and may read answers out of them."""
 
     @property
@@ -123,16 +137,6 @@ class System(Protocol):
         Raises:
             DataError: the index holds passages of something else.
             InputError: it has no such first stage.
-        """
-
-    def rank(
-        self, questions: Sequence[str], documents: Sequence[Sequence[str]]
-    ) -> list[NDArray[np.float32]]:
-        """Scores of each question's documents, higher is better; only their order counts.
-
-        Args:
-            questions: one for each list of documents.
-            documents: as the model sees them, the title first.
         """
 
     def forget(self) -> None:

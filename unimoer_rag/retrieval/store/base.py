@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import math
 import uuid
+from base64 import b64encode
+from binascii import a2b_base64
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -44,11 +46,13 @@ class Record:
         dense: float array [dimension]; its length does not matter, scores are cosines. Empty
             where the index holds no dense vectors.
         sparse: the passage's BM25 weights.
+        states: its token states (see `StateFormat.pack`); empty where the index keeps none.
     """
 
     passage: Passage
     dense: NDArray[np.float32]
     sparse: SparseVector
+    states: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +119,10 @@ class Store(Protocol):
 
     def get(self, ids: Sequence[str]) -> list[Passage]:
         """The passages with these ids, in this order; absent ones are left out."""
+        ...
+
+    def states(self, ids: Sequence[str]) -> dict[str, bytes]:
+        """The token states of those of the passages that have some, by id."""
         ...
 
     def existing(self, ids: Iterable[str]) -> set[str]:
@@ -290,6 +298,26 @@ def _check_passage(passage: Passage) -> None:
             f"the metadata of a passage of {passage.source!r} cannot be stored ({error}); use "
             "strings, finite numbers, booleans and lists of strings"
         ) from None
+
+
+# Passages are read without their token states, which are far larger.
+PASSAGE_FIELDS = ["text", "source", "title", "start", "end", "metadata"]
+STATES_FIELD = "states"
+
+
+def to_states_payload(states: bytes) -> dict[str, str]:
+    """Token states as part of a payload.
+
+    A payload comes and goes with its point: what interrupts an upsert or a delete cannot part a
+    passage from its states. Engines keep it as JSON, hence base64. Multivectors would hold the
+    numbers too, but come back as lists of floats, which takes ten times as long.
+    """
+    return {STATES_FIELD: b64encode(states).decode()} if states else {}
+
+
+def to_states(payload: Mapping[str, Any] | None) -> bytes:
+    """The token states in a payload; empty where there are none."""
+    return a2b_base64((payload or {}).get(STATES_FIELD, ""))
 
 
 def to_payload(passage: Passage) -> dict[str, Any]:

@@ -152,6 +152,7 @@ class EdgeStore:
             for record in checked[start : start + _BATCH]:
                 payload = base.to_payload(record.passage)
                 payload[FLAGS] = flags_of(payload["metadata"])
+                payload |= base.to_states_payload(record.states)
                 dense = np.asarray(record.dense, dtype=np.float32).tolist()
                 vectors: dict[str, Any] = {base.SPARSE: _sparse(record.sparse)}
                 if dense:
@@ -159,6 +160,7 @@ class EdgeStore:
                 points.append(edge.Point(uuid.UUID(record.passage.id), vectors, payload))
                 n_bytes += 8 * (len(dense) + 2 * len(record.sparse.values))
                 n_bytes += 4 * len(record.passage.content) + 4 * len(repr(payload["metadata"]))
+                n_bytes += 4 * len(record.states) // 3
             # Once for the log, once for the segments.
             check_space(self.path, 2 * n_bytes)
             with self._writing() as shard:
@@ -209,7 +211,11 @@ class EdgeStore:
             limit = max(1, min(limit, count_all(shard)))
             requests = [
                 edge.QueryRequest(
-                    limit, query=query, filter=condition, params=params, with_payload=True
+                    limit,
+                    query=query,
+                    filter=condition,
+                    params=params,
+                    with_payload=base.PASSAGE_FIELDS,
                 )
                 for query in queries
             ]
@@ -223,8 +229,17 @@ class EdgeStore:
         """The passages with these ids, in this order; absent ones are left out."""
         wanted = base.check_ids(ids)
         with self._reading() as shard:
-            found = {str(r.id): r.payload for r in shard.retrieve([*wanted], True, False)}
+            records = shard.retrieve([*wanted], base.PASSAGE_FIELDS, False)
+        found = {str(record.id): record.payload for record in records}
         return [base.to_passage(found[key]) for key in wanted if key in found]
+
+    def states(self, ids: Sequence[str]) -> dict[str, bytes]:
+        """The token states of those of the passages that have some, by id."""
+        wanted = base.check_ids(ids)
+        with self._reading() as shard:
+            records = shard.retrieve([*wanted], [base.STATES_FIELD], False)
+        found = {str(record.id): base.to_states(record.payload) for record in records}
+        return {key: states for key, states in found.items() if states}
 
     def existing(self, ids: Iterable[str]) -> set[str]:
         """Those of the ids that are present."""
@@ -234,14 +249,14 @@ class EdgeStore:
 
     def scroll(self, filters: Filters | None = None) -> Iterator[Passage]:
         """Every passage that meets the filters, in order of id, read in pages."""
-        return map(base.to_passage, self._payloads(filters, with_payload=True))
+        return map(base.to_passage, self._payloads(filters, with_payload=base.PASSAGE_FIELDS))
 
     def sources(self, filters: Filters | None = None) -> dict[str, int]:
         """How many passages that meet the filters each source has."""
         return base.count_sources(self._payloads(filters, with_payload=["source"]))
 
     def _payloads(
-        self, filters: Filters | None, *, with_payload: bool | list[str]
+        self, filters: Filters | None, *, with_payload: list[str]
     ) -> Iterator[Mapping[str, Any]]:
         condition = to_edge_filter(parse_filters(filters))
 

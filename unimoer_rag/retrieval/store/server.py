@@ -34,6 +34,7 @@ _COLLECTION = "unimoer"
 _IDENTITY_KEY = "unimoer"  # in the collection's metadata
 _PAGE = 256
 _BATCH_FLOATS = 250_000  # a request stays near 5 MB of JSON, whatever the dimension
+_STATE_BYTES = 15  # of token states take the room of a number in JSON
 
 
 class ServerStore:
@@ -173,7 +174,9 @@ class ServerStore:
     def upsert(self, records: Iterable[Record]) -> None:
         """Store records (see `Store.upsert`); returns once the server has applied them."""
         checked = base.check_records(records, self._dimension)
-        n_batch = max(1, min(_PAGE, _BATCH_FLOATS // self._dimension))
+        heaviest = max((len(record.states) for record in checked), default=0)
+        n_floats = self._dimension + heaviest // _STATE_BYTES
+        n_batch = max(1, min(_PAGE, _BATCH_FLOATS // n_floats))
         for start in range(0, len(checked), n_batch):
             points = [
                 models.PointStruct(
@@ -182,7 +185,7 @@ class ServerStore:
                         base.DENSE: np.asarray(record.dense, dtype=np.float32).tolist(),
                         base.SPARSE: _sparse(record.sparse),
                     },
-                    payload=base.to_payload(record.passage),
+                    payload=base.to_payload(record.passage) | base.to_states_payload(record.states),
                 )
                 for record in checked[start : start + n_batch]
             ]
@@ -234,7 +237,7 @@ class ServerStore:
                     limit=limit,
                     filter=condition,
                     params=params,
-                    with_payload=True,
+                    with_payload=base.PASSAGE_FIELDS,
                 )
                 for query in queries
             ]
@@ -247,14 +250,21 @@ class ServerStore:
     def get(self, ids: Sequence[str]) -> list[Passage]:
         """The passages with these ids, in this order; absent ones are left out."""
         wanted = base.check_ids(ids)
-        found = {str(r.id): r.payload for r in self._retrieve(wanted, with_payload=True)}
+        records = self._retrieve(wanted, with_payload=base.PASSAGE_FIELDS)
+        found = {str(record.id): record.payload for record in records}
         return [base.to_passage(found[key]) for key in wanted if key in found]
+
+    def states(self, ids: Sequence[str]) -> dict[str, bytes]:
+        """The token states of those of the passages that have some, by id."""
+        records = self._retrieve(base.check_ids(ids), with_payload=[base.STATES_FIELD])
+        found = {str(record.id): base.to_states(record.payload) for record in records}
+        return {key: states for key, states in found.items() if states}
 
     def existing(self, ids: Iterable[str]) -> set[str]:
         """Those of the ids that are present."""
         return {str(r.id) for r in self._retrieve(base.check_ids(ids), with_payload=False)}
 
-    def _retrieve(self, ids: list[str], *, with_payload: bool) -> list[models.Record]:
+    def _retrieve(self, ids: list[str], *, with_payload: bool | list[str]) -> list[models.Record]:
         records: list[models.Record] = []
         for start in range(0, len(ids), _PAGE):
             page = ids[start : start + _PAGE]
@@ -266,14 +276,14 @@ class ServerStore:
 
     def scroll(self, filters: Filters | None = None) -> Iterator[Passage]:
         """Every passage that meets the filters, in order of id, read in pages."""
-        return map(base.to_passage, self._payloads(filters, with_payload=True))
+        return map(base.to_passage, self._payloads(filters, with_payload=base.PASSAGE_FIELDS))
 
     def sources(self, filters: Filters | None = None) -> dict[str, int]:
         """How many passages that meet the filters each source has."""
         return base.count_sources(self._payloads(filters, with_payload=["source"]))
 
     def _payloads(
-        self, filters: Filters | None, *, with_payload: bool | list[str]
+        self, filters: Filters | None, *, with_payload: list[str]
     ) -> Iterator[Mapping[str, Any]]:
         condition = to_client_filter(parse_filters(filters))
 
