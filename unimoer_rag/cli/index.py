@@ -13,14 +13,17 @@ from unimoer_rag.cli.output import (
     INCOMPLETE,
     CheckpointOption,
     Collection,
+    DtypeOption,
     JsonFlag,
     KeyOption,
+    MemoryBudgetOption,
     UrlOption,
     errors,
     print_json,
     print_text,
     progress_bar,
     quiet,
+    say_plan,
 )
 from unimoer_rag.errors import InputError
 
@@ -44,9 +47,11 @@ def open_retriever(
     quiet()
     from unimoer_rag.retrieval.retriever import UnifiedRetriever
 
-    return UnifiedRetriever(
+    retriever = UnifiedRetriever(
         checkpoint, index=index, url=url, api_key=api_key, collection=collection, **options
     )
+    say_plan(retriever.model.memory_plan)
+    return retriever
 
 
 def scan_paths(paths: list[Path]) -> dict[Path, Corpus]:
@@ -98,6 +103,8 @@ def index(
     chunk_overlap: Annotated[
         int | None, typer.Option(help="Tokens repeated from the passage before (32).")
     ] = None,
+    dtype: DtypeOption = "auto",
+    memory_budget: MemoryBudgetOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Index documents: read, cut into passages, embed, store.
@@ -110,7 +117,14 @@ def index(
     corpora = scan_paths(paths)
     chunking = _chunking(chunk_size, chunk_overlap)
     with open_retriever(
-        checkpoint, index, url, api_key, collection, chunking=chunking
+        checkpoint,
+        index,
+        url,
+        api_key,
+        collection,
+        chunking=chunking,
+        dtype=dtype,
+        memory_budget=memory_budget,
     ) as retriever:
         report = add_corpora(retriever, corpora)
         total = retriever.count()

@@ -13,8 +13,10 @@ from unimoer_rag.cli.index import open_retriever
 from unimoer_rag.cli.output import (
     CheckpointOption,
     Collection,
+    DtypeOption,
     JsonFlag,
     KeyOption,
+    MemoryBudgetOption,
     ModeOption,
     UrlOption,
     print_json,
@@ -68,13 +70,24 @@ def search(
     url: UrlOption = None,
     api_key: KeyOption = None,
     collection: Collection = "unimoer",
+    dtype: DtypeOption = "auto",
+    memory_budget: MemoryBudgetOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Find the passages that answer a query, reranked."""
     conditions = parse_filters(filters)
     require_index(index, url)
     with open_retriever(
-        checkpoint, index, url, api_key, collection, k=k, rerank=rerank, mode=mode
+        checkpoint,
+        index,
+        url,
+        api_key,
+        collection,
+        k=k,
+        rerank=rerank,
+        mode=mode,
+        dtype=dtype,
+        memory_budget=memory_budget,
     ) as retriever:
         hits = retriever.search(query, filters=conditions)
     if as_json:

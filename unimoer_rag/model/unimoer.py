@@ -39,6 +39,8 @@ from unimoer_rag.model.tasks import DEFAULT_TASKS, Task, check_name
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from unimoer_rag.model.memory import MemoryPlan
+
 __all__ = ["DEFAULT_EXPERTS", "Batch", "States", "UniMoER"]
 
 DEFAULT_EXPERTS: Mapping[str, ExpertSpec] = {
@@ -70,6 +72,8 @@ class UniMoER(nn.Module):
         experts: its experts' sizes, by name, in order.
         checkpoint: where it came from, in words.
         checkpoint_digest: identity of the checkpoint it was loaded from.
+        memory_plan: what was chosen for a memory budget; None where there was none.
+        quantization: of the frozen weights, one of `QUANTIZATIONS`; None where they are whole.
 
     Raises:
         InputError: an unknown router, gate or target, a name that cannot be one, or a task with an
@@ -102,6 +106,7 @@ class UniMoER(nn.Module):
         self.targets, self.query_instruction = tuple(targets), query_instruction
         self.causal = backbone.family == "decoder"
         self.path: Path = backbone.path
+        self.quantization = backbone.quantization
         self.backbone = backbone.model
         self.width = backbone.width
         self.tokenizer = backbone.tokenizer
@@ -137,6 +142,7 @@ class UniMoER(nn.Module):
         self._typed = getattr(config, "type_vocab_size", 0) > 1
         self.checkpoint = f"{name} (frozen backbone)"
         self.checkpoint_digest = ""
+        self.memory_plan: MemoryPlan | None = None
 
     def _check_task(self, task: Task) -> None:
         check_name(task.name, "a task")
@@ -196,8 +202,10 @@ class UniMoER(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """The backbone's dtype; router and heads are always float32."""
-        return next(self.backbone.parameters()).dtype
+        """What the backbone computes in; router and heads are always float32."""
+        # Experts have a dtype of their own, and quantized weights are no parameters.
+        named = self.backbone.named_parameters()
+        return next(p.dtype for name, p in named if ".lora_" not in name)
 
     @property
     def dimension(self) -> int:
@@ -382,6 +390,7 @@ class UniMoER(nn.Module):
         revision: str | None = None,
         device: str = "auto",
         dtype: str = "auto",
+        memory_budget: str | int | None = None,
     ) -> UniMoER:
         """The model of a checkpoint; the live instance where someone holds it already.
 
@@ -392,15 +401,24 @@ class UniMoER(nn.Module):
                 backbone's name for the frozen backbone itself.
             revision: commit to pin a Hub repository to.
             device: "cpu", "cuda", "cuda:1", "mps" or "auto".
-            dtype: "float32", "bfloat16", "float16" or "auto".
+            dtype: "float32", "bfloat16", "float16" or "auto"; or, for frozen weights in fewer
+                bits under experts and activations as "auto" has them, "int8", "int8-dynamic"
+                (activations too, on CPUs) or "int4".
+            memory_budget: "4GB", "512MiB" or bytes that the process may take on the device. With
+                the dtype "auto", what that would be gives way to "int8" and "int4" until it fits;
+                batches and the engine's cache shrink before that. `memory_plan` says what was
+                chosen; an instance that is live already keeps its own.
 
         Raises:
             CheckpointError: no checkpoint there, or a damaged one.
             BackboneError: its backbone cannot be had.
+            InputError: the device or dtype cannot be used, or nothing fits the budget.
         """
         from unimoer_rag.model.loading import load
 
-        return load(name, revision=revision, device=device, dtype=dtype)
+        return load(
+            name, revision=revision, device=device, dtype=dtype, memory_budget=memory_budget
+        )
 
     def save_pretrained(self, folder: str | Path) -> Path:
         """Write experts, router and heads (never the backbone) to a folder, and return it.

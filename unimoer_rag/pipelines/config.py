@@ -33,6 +33,7 @@ class RetrieveConfig(_Frozen):
     rerank: int = Field(default=50, ge=0)
     device: str = "auto"
     dtype: str = "auto"
+    memory_budget: str | int | None = None
 
 
 class SelectConfig(_Frozen):

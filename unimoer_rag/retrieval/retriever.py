@@ -57,6 +57,7 @@ class UnifiedRetriever:
         mode: first stage: "dense" vectors, "sparse" BM25, or "hybrid", both fused by rank.
         device: see `UniMoER.from_pretrained`.
         dtype: see `UniMoER.from_pretrained`.
+        memory_budget: see `UniMoER.from_pretrained`.
 
     Raises:
         InputError: an argument has a value that cannot be used.
@@ -83,6 +84,7 @@ class UnifiedRetriever:
         mode: Mode = "dense",
         device: str = "auto",
         dtype: str = "auto",
+        memory_budget: str | int | None = None,
     ) -> None:
         if index is not None and url is not None:
             raise InputError("give either index (a folder) or url (a server), not both")
@@ -93,7 +95,9 @@ class UnifiedRetriever:
         self.model = (
             model
             if isinstance(model, UniMoER)
-            else UniMoER.from_pretrained(model, device=device, dtype=dtype)
+            else UniMoER.from_pretrained(
+                model, device=device, dtype=dtype, memory_budget=memory_budget
+            )
         )
         self.engine = Engine.of(self.model)
         self._encoder = BM25Encoder()
