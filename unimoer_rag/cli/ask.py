@@ -124,7 +124,8 @@ def ask(
     from unimoer_rag.pipelines.build import build
 
     built = build(config, api_key=api_key, chat_key=chat_key)
-    say_plan(built.retriever.model.memory_plan)
+    if config.retrieve.memory_budget is not None:
+        say_plan(built.retriever.model.memory_plan)
     with built.retriever as retriever:
         report = add_corpora(retriever, corpora)
         if stream:

@@ -50,7 +50,8 @@ def open_retriever(
     retriever = UnifiedRetriever(
         checkpoint, index=index, url=url, api_key=api_key, collection=collection, **options
     )
-    say_plan(retriever.model.memory_plan)
+    if options.get("memory_budget") is not None:
+        say_plan(retriever.model.memory_plan)
     return retriever
 
 

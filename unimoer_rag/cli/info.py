@@ -43,10 +43,10 @@ def info(
     from unimoer_rag.model.unimoer import UniMoER
 
     model = UniMoER.from_pretrained(checkpoint, dtype=dtype, memory_budget=memory_budget)
-    say_plan(model.memory_plan)
     found = describe(model)
-    plans = memory_table(checkpoint) if model.memory_plan else []
+    plans = memory_table(checkpoint) if memory_budget is not None else []
     if plans:
+        say_plan(model.memory_plan)
         found["memory"] = [{**asdict(plan), "total": plan.total} for plan in plans]
     if as_json:
         print_json(found)

@@ -28,6 +28,7 @@ __all__ = [
     "as_backbone",
     "load_backbone",
     "resolve_backbone",
+    "transformer_layers",
 ]
 
 Family = Literal["encoder", "decoder"]
@@ -288,7 +289,7 @@ def as_backbone(model: Any, tokenizer: Any, path: Path) -> Backbone:
         model=model,
         tokenizer=tokenizer,
         family=_family(model),
-        layers=_layers(model, model.config.num_hidden_layers),
+        layers=transformer_layers(model, model.config.num_hidden_layers),
         path=path,
     )
 
@@ -299,8 +300,12 @@ def _family(model: nn.Module) -> Family:
     return "decoder" if causal else "encoder"
 
 
-def _layers(model: nn.Module, n_layers: int) -> nn.ModuleList:
-    """The list of transformer layers: the one module list as long as the config says."""
+def transformer_layers(model: nn.Module, n_layers: int) -> nn.ModuleList:
+    """The list of transformer layers: the one module list as long as the config says.
+
+    Raises:
+        BackboneError: there is none.
+    """
     for module in model.modules():
         if isinstance(module, nn.ModuleList) and len(module) == n_layers:
             return module

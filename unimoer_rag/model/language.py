@@ -56,7 +56,7 @@ def with_output_layer(backbone: nn.Module, path: Path, *, causal: bool) -> Any:
     from transformers import AutoModelForCausalLM
 
     config: Any = backbone.config
-    if isinstance(backbone.get_input_embeddings(), Int8Embedding):
+    if any(isinstance(module, Int8Embedding) for module in backbone.modules()):
         raise BackboneError(
             "the model is held in fewer bits, which embeds, reranks and reads, but writes no text: "
             "load it with dtype 'bfloat16' to write with it"

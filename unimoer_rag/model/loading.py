@@ -104,7 +104,7 @@ def load(
         model = _live.get(key)
         if model is None:
             model = _live[key] = _read(str(name), folder, where, precision)
-            model.memory_plan = plan
+        model.memory_plan = model.memory_plan or plan
         return model
 
 

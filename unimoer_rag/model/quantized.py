@@ -14,7 +14,7 @@ and int4 on CPUs is a prototype.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -35,7 +35,7 @@ __all__ = [
 _GROUP = 32
 
 
-def quantize(model: Any, layers: Sequence[nn.Module], kind: str) -> None:
+def quantize(model: Any, layers: Iterable[nn.Module], kind: str) -> None:
     """Quantize a backbone in place: the linear layers of its transformer layers, and its tokens.
 
     Args:
@@ -199,7 +199,7 @@ class Int8Embedding(nn.Module):
 
 def count_bytes(module: nn.Module) -> int:
     """Bytes of parameters and quantized weights, with their scales."""
-    held = [*module.parameters()]
+    held: list[Tensor] = [*module.parameters()]
     for child in module.modules():
         if isinstance(child, QuantizedLinear | Int8Embedding):
             held += child.buffers(recurse=False)

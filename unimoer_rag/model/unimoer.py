@@ -407,7 +407,7 @@ class UniMoER(nn.Module):
             memory_budget: "4GB", "512MiB" or bytes that the process may take on the device. With
                 the dtype "auto", what that would be gives way to "int8" and "int4" until it fits;
                 batches and the engine's cache shrink before that. `memory_plan` says what was
-                chosen; an instance that is live already keeps its own.
+                chosen; an instance that is live already keeps its plan and its engine.
 
         Raises:
             CheckpointError: no checkpoint there, or a damaged one.
