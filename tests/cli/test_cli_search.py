@@ -95,3 +95,14 @@ def test_a_damaged_checkpoint(run: Command, indexed: Path, tmp_path: Path) -> No
     result = run("search", "refunds", "--index", indexed, "--checkpoint", tmp_path)
     assert result.exit_code == 1
     assert "adapter_config.json" in result.stderr
+
+
+def test_an_index_is_searched_in_another_precision(run: Command, indexed: Path) -> None:
+    words = ("search", "when are refunds paid?", "--index", indexed, "--checkpoint", "minilm")
+    whole = json.loads(run(*words, "--json").stdout)
+    int8 = run(*words, "--json", "--dtype", "int8", "--memory-budget", "2GB")
+    assert int8.exit_code == 0, int8.output
+    assert int8.stderr.startswith("memory: int8: ")
+    found = json.loads(int8.stdout)
+    assert found[0]["source"] == whole[0]["source"]
+    assert found[0]["score"] != whole[0]["score"]

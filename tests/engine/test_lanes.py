@@ -12,7 +12,8 @@ import torch
 
 from unimoer_rag.engine import Engine
 from unimoer_rag.engine import engine as engine_module
-from unimoer_rag.engine.lanes import Lanes, count_lanes
+from unimoer_rag.engine.lanes import Lanes
+from unimoer_rag.model.batching import count_lanes
 from unimoer_rag.model.rows import Row
 from unimoer_rag.model.unimoer import UniMoER
 

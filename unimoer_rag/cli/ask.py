@@ -14,11 +14,13 @@ from unimoer_rag.cli.output import (
     INCOMPLETE,
     JsonFlag,
     KeyOption,
+    MemoryBudgetOption,
     RerankText,
     UrlOption,
     parse_rerank,
     print_json,
     quiet,
+    say_plan,
 )
 from unimoer_rag.cli.search import FiltersOption, parse_filters, require_index
 from unimoer_rag.errors import InputError, UnimoerError
@@ -79,6 +81,10 @@ def ask(
     collection: Annotated[
         str | None, typer.Option("--collection", help="Collection on the server.")
     ] = None,
+    dtype: Annotated[
+        str | None, typer.Option("--dtype", help="As of index; the pipeline's if not given.")
+    ] = None,
+    memory_budget: MemoryBudgetOption = None,
     stream: Annotated[
         bool, typer.Option("--stream", help="Print the answer as it is worded.")
     ] = False,
@@ -105,6 +111,8 @@ def ask(
                 "mode": mode,
                 "rerank": None if rerank is None else parse_rerank(rerank),
                 "collection": collection,
+                "dtype": dtype,
+                "memory_budget": memory_budget,
             },
             select={"n_read": n_read},
         )
@@ -116,6 +124,8 @@ def ask(
     from unimoer_rag.pipelines.build import build
 
     built = build(config, api_key=api_key, chat_key=chat_key)
+    if config.retrieve.memory_budget is not None:
+        say_plan(built.retriever.model.memory_plan)
     with built.retriever as retriever:
         report = add_corpora(retriever, corpora)
         if stream:

@@ -13,14 +13,17 @@ from unimoer_rag.cli.output import (
     INCOMPLETE,
     CheckpointOption,
     Collection,
+    DtypeOption,
     JsonFlag,
     KeyOption,
+    MemoryBudgetOption,
     UrlOption,
     errors,
     print_json,
     print_text,
     progress_bar,
     quiet,
+    say_plan,
 )
 from unimoer_rag.errors import InputError
 
@@ -44,9 +47,12 @@ def open_retriever(
     quiet()
     from unimoer_rag.retrieval.retriever import UnifiedRetriever
 
-    return UnifiedRetriever(
+    retriever = UnifiedRetriever(
         checkpoint, index=index, url=url, api_key=api_key, collection=collection, **options
     )
+    if options.get("memory_budget") is not None:
+        say_plan(retriever.model.memory_plan)
+    return retriever
 
 
 def scan_paths(paths: list[Path]) -> dict[Path, Corpus]:
@@ -116,6 +122,8 @@ def index(
     token_pooling: Annotated[
         int, typer.Option(help="Neighbouring tokens that are kept as one.")
     ] = 1,
+    dtype: DtypeOption = "auto",
+    memory_budget: MemoryBudgetOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Index documents: read, cut into passages, embed, store.
@@ -138,6 +146,8 @@ def index(
         quantization=quantization,
         token_states=token_states,
         token_pooling=token_pooling,
+        dtype=dtype,
+        memory_budget=memory_budget,
     ) as retriever:
         report = add_corpora(retriever, corpora)
         total = retriever.count()

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
-from unimoer_rag.cli.output import JsonFlag, console, print_json, quiet
+from unimoer_rag.cli.output import (
+    DtypeOption,
+    JsonFlag,
+    MemoryBudgetOption,
+    console,
+    print_json,
+    quiet,
+    say_plan,
+)
+
+if TYPE_CHECKING:
+    from unimoer_rag.model.memory import MemoryPlan
 
 __all__ = ["info"]
 
@@ -16,19 +28,33 @@ def info(
     checkpoint: Annotated[
         str, typer.Argument(help="A shipped checkpoint, a folder, or a backbone's name.")
     ] = "unimoer-minilm",
+    dtype: DtypeOption = "auto",
+    memory_budget: MemoryBudgetOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Show backbone, experts, parameters, bytes, and routing weights by task and layer."""
+    """Show backbone, experts, parameters, bytes, and routing weights by task and layer.
+
+    With a memory budget, also what the model would take with each setting, and which one was
+    chosen.
+    """
     quiet()
     from unimoer_rag.model.describe import describe
+    from unimoer_rag.model.loading import memory_table
     from unimoer_rag.model.unimoer import UniMoER
 
-    found = describe(UniMoER.from_pretrained(checkpoint))
+    model = UniMoER.from_pretrained(checkpoint, dtype=dtype, memory_budget=memory_budget)
+    found = describe(model)
+    plans = memory_table(checkpoint) if memory_budget is not None else []
+    if plans:
+        say_plan(model.memory_plan)
+        found["memory"] = [{**asdict(plan), "total": plan.total} for plan in plans]
     if as_json:
         print_json(found)
         return
     console.print(_summary(found))
     console.print(_routing(found))
+    if plans:
+        console.print(_memory(plans))
 
 
 def _summary(found: dict[str, Any]) -> Table:
@@ -37,6 +63,8 @@ def _summary(found: dict[str, Any]) -> Table:
     table.add_row("layers x width", f"{found['layers']} x {found['width']}")
     table.add_row("router, gate", f"{found['router']}, {found['gate']}")
     table.add_row("dtype, device", f"{found['dtype']}, {found['device']}")
+    if found["quantization"]:
+        table.add_row("frozen weights", found["quantization"])
     for part, size in found["parameters"].items():
         table.add_row(f"parameters: {part}", f"{size:,}")
     table.add_row("bytes in memory", f"{found['bytes']:,}")
@@ -63,4 +91,14 @@ def _routing(found: dict[str, Any]) -> Table:
     for task, experts in found["routing"].items():
         for expert, weights in experts.items():
             table.add_row(task, expert, *(f"{w:.2f}" for w in weights))
+    return table
+
+
+def _memory(plans: list[MemoryPlan]) -> Table:
+    table = Table(title="MB that each setting takes")
+    parts = ("weights", "experts", "activations", "cache", "libraries", "total", "loading")
+    for at, heading in enumerate(("dtype", *parts)):
+        table.add_column(heading, justify="right" if at else "left")
+    for plan in plans:
+        table.add_row(plan.dtype, *(f"{getattr(plan, part) / 1e6:,.0f}" for part in parts))
     return table

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -25,13 +25,18 @@ from rich.text import Text
 from unimoer_rag.errors import StoreError
 from unimoer_rag.files import write_file
 
+if TYPE_CHECKING:
+    from unimoer_rag.model.memory import MemoryPlan
+
 __all__ = [
     "INCOMPLETE",
     "INTERRUPTED",
     "CheckpointOption",
     "Collection",
+    "DtypeOption",
     "JsonFlag",
     "KeyOption",
+    "MemoryBudgetOption",
     "Mode",
     "ModeOption",
     "RerankText",
@@ -44,6 +49,7 @@ __all__ = [
     "print_text",
     "progress_bar",
     "quiet",
+    "say_plan",
     "write_json",
     "write_text",
 ]
@@ -60,6 +66,17 @@ INTERRUPTED = 130
 CheckpointOption = Annotated[
     str,
     typer.Option("--checkpoint", help="A shipped checkpoint, a folder, or a backbone's name."),
+]
+DtypeOption = Annotated[
+    str,
+    typer.Option("--dtype", help="auto, float32, bfloat16, float16, int8 or int4."),
+]
+MemoryBudgetOption = Annotated[
+    str | None,
+    typer.Option(
+        "--memory-budget",
+        help="What the process may take, such as 4GB: picks dtype, batches and cache that fit.",
+    ),
 ]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON in place of text.")]
 UrlOption = Annotated[
@@ -99,6 +116,12 @@ def quiet() -> None:
         transformers_logging.disable_progress_bar()
     except ImportError:  # pragma: no cover - transformers is a dependency
         return
+
+
+def say_plan(plan: MemoryPlan | None) -> None:
+    """One line on standard error: what was chosen for a memory budget, if there was one."""
+    if plan is not None:
+        errors.print(f"memory: {plan}", markup=False, highlight=False, soft_wrap=True)
 
 
 @contextmanager

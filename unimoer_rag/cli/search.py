@@ -13,8 +13,10 @@ from unimoer_rag.cli.index import open_retriever
 from unimoer_rag.cli.output import (
     CheckpointOption,
     Collection,
+    DtypeOption,
     JsonFlag,
     KeyOption,
+    MemoryBudgetOption,
     ModeOption,
     RerankText,
     UrlOption,
@@ -74,6 +76,8 @@ def search(
     url: UrlOption = None,
     api_key: KeyOption = None,
     collection: Collection = "unimoer",
+    dtype: DtypeOption = "auto",
+    memory_budget: MemoryBudgetOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Find the passages that answer a query, reranked."""
@@ -89,6 +93,8 @@ def search(
         rerank=parse_rerank(rerank),
         mode=mode,
         oversampling=oversampling,
+        dtype=dtype,
+        memory_budget=memory_budget,
     ) as retriever:
         hits = retriever.search(query, filters=conditions)
     if as_json:

@@ -21,10 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unimoer_rag.engine.cache import StateCache
-from unimoer_rag.engine.lanes import count_lanes
 from unimoer_rag.engine.worker import Pending, Worker
 from unimoer_rag.errors import InputError
-from unimoer_rag.model.batching import default_token_budget
+from unimoer_rag.model.batching import count_lanes, default_token_budget
 from unimoer_rag.model.jobs import (
     Job,
     Reading,
@@ -34,6 +33,7 @@ from unimoer_rag.model.jobs import (
     reading,
     scoring,
 )
+from unimoer_rag.model.memory import CACHE_BYTES
 from unimoer_rag.model.rows import Row, Side
 from unimoer_rag.model.unimoer import UniMoER
 
@@ -44,7 +44,6 @@ __all__ = ["Engine", "EngineStats"]
 
 T = TypeVar("T")
 
-_CACHE_BYTES = 256 * 2**20
 _DISK_BYTES = 8 * 2**30
 
 
@@ -81,9 +80,11 @@ class Engine:
     Args:
         model: the model; nothing else should run it meanwhile on a GPU. Whoever changes its
             weights calls `engine.cache.clear()`.
-        token_budget: padded tokens a batch; by default 1,024 on CPUs and 32,768 on GPUs.
+        token_budget: padded tokens a batch; by default those of the model's memory plan, without
+            one 1,024 on CPUs and 32,768 on GPUs.
         cache_bytes: memory for the token states of recently reranked texts, and on decoders of what
-            their rows begin with; 0 keeps none.
+            their rows begin with; by default that of the model's memory plan, without one 256 MiB;
+            0 keeps none.
         cache_folder: where the states of documents are kept in files too, for tasks that put the
             document first (`Task.document_first`); None for none.
         cache_disk_bytes: bytes of those files at most.
@@ -108,12 +109,15 @@ class Engine:
         model: UniMoER,
         *,
         token_budget: int | None = None,
-        cache_bytes: int = _CACHE_BYTES,
+        cache_bytes: int | None = None,
         cache_folder: str | Path | None = None,
         cache_disk_bytes: int = _DISK_BYTES,
     ) -> None:
+        plan = model.memory_plan
         if token_budget is None:
-            token_budget = default_token_budget(model.device)
+            token_budget = plan.token_budget if plan else default_token_budget(model.device)
+        if cache_bytes is None:
+            cache_bytes = plan.cache if plan else CACHE_BYTES
         if token_budget < 1:
             raise InputError(f"token_budget is {token_budget}: expected tokens a batch, 1 or more")
         if cache_bytes < 0:

@@ -13,17 +13,9 @@ from typing import Any
 
 import torch
 
-__all__ = ["Lanes", "count_lanes"]
+__all__ = ["Lanes"]
 
 Work = Callable[[], Any]
-
-# More batches than this do not wait at a time (`worker._WINDOW` budgets).
-_MOST = 8
-
-
-def count_lanes(device: torch.device) -> int:
-    """How many batches run side by side: one on an accelerator, one a core on a CPU, up to 8."""
-    return min(torch.get_num_threads(), _MOST) if device.type == "cpu" else 1
 
 
 class Lanes:

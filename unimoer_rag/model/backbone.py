@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib.util
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ from torch import nn
 
 from unimoer_rag.errors import BackboneError, DigestMismatchError, MissingExtraError
 from unimoer_rag.model.files import file_digest
+from unimoer_rag.model.quantized import quantize
 
 __all__ = [
     "BACKBONES",
@@ -27,6 +28,7 @@ __all__ = [
     "as_backbone",
     "load_backbone",
     "resolve_backbone",
+    "transformer_layers",
 ]
 
 Family = Literal["encoder", "decoder"]
@@ -100,6 +102,7 @@ class Backbone:
         family: "encoder" (bidirectional) or "decoder" (causal).
         layers: its transformer layers, in order.
         path: the folder it was loaded from.
+        quantization: of the weights; None where they are whole.
     """
 
     model: nn.Module
@@ -107,6 +110,7 @@ class Backbone:
     family: Family
     layers: nn.ModuleList
     path: Path
+    quantization: str | None = None
 
     @property
     def width(self) -> int:
@@ -206,7 +210,12 @@ def _download(repo: str, revision: str) -> Path:
 
 
 def load_backbone(
-    path: Path, *, dtype: torch.dtype, device: torch.device, attention: str | None = "sdpa"
+    path: Path,
+    *,
+    dtype: torch.dtype,
+    device: torch.device,
+    attention: str | None = "sdpa",
+    quantization: str | None = None,
 ) -> Backbone:
     """Load weights and tokenizer from a local folder, frozen and in eval mode.
 
@@ -218,6 +227,7 @@ def load_backbone(
             on CPUs at passage length; "sdpa" encodes faster, and stands for our own where that is
             faster still: encoders on CPUs in bfloat16 (see `attention`). None for the one that
             transformers prefers for the architecture.
+        quantization: of the weights, one of `QUANTIZATIONS`; done before they go to the device.
 
     Raises:
         BackboneError: the files cannot be loaded, or the tokenizer is not a fast one.
@@ -248,17 +258,17 @@ def load_backbone(
         )
     if not getattr(tokenizer, "is_fast", False):
         raise BackboneError(f"the tokenizer in {path} is not a fast one (no tokenizer.json)")
-    backbone = as_backbone(model.to(device), tokenizer, path)
-    if attention == "sdpa" and backbone.family == "encoder" and _multiplies_bfloat16(model):
+    backbone = as_backbone(model, tokenizer, path)
+    if quantization is not None:
+        quantize(model, backbone.layers, quantization)
+        backbone = replace(backbone, quantization=quantization)
+    model.to(device)
+    on_cpu = device.type == "cpu" and dtype == torch.bfloat16
+    if attention == "sdpa" and backbone.family == "encoder" and on_cpu:
         from unimoer_rag.model.attention import CPU_ATTENTION
 
         model.set_attn_implementation(CPU_ATTENTION)
     return backbone
-
-
-def _multiplies_bfloat16(model: nn.Module) -> bool:
-    weight = next(model.parameters())
-    return weight.device.type == "cpu" and weight.dtype == torch.bfloat16
 
 
 def as_backbone(model: Any, tokenizer: Any, path: Path) -> Backbone:
@@ -279,7 +289,7 @@ def as_backbone(model: Any, tokenizer: Any, path: Path) -> Backbone:
         model=model,
         tokenizer=tokenizer,
         family=_family(model),
-        layers=_layers(model, model.config.num_hidden_layers),
+        layers=transformer_layers(model, model.config.num_hidden_layers),
         path=path,
     )
 
@@ -290,8 +300,12 @@ def _family(model: nn.Module) -> Family:
     return "decoder" if causal else "encoder"
 
 
-def _layers(model: nn.Module, n_layers: int) -> nn.ModuleList:
-    """The list of transformer layers: the one module list as long as the config says."""
+def transformer_layers(model: nn.Module, n_layers: int) -> nn.ModuleList:
+    """The list of transformer layers: the one module list as long as the config says.
+
+    Raises:
+        BackboneError: there is none.
+    """
     for module in model.modules():
         if isinstance(module, nn.ModuleList) and len(module) == n_layers:
             return module

@@ -10,12 +10,21 @@ from torch import Tensor
 
 from unimoer_rag.model.rows import Row
 
-__all__ = ["Batch", "default_token_budget", "least_saved_tokens", "pad_rows", "plan_batches"]
+__all__ = [
+    "Batch",
+    "count_lanes",
+    "default_token_budget",
+    "least_saved_tokens",
+    "pad_rows",
+    "plan_batches",
+]
 
 # Padded tokens a batch. Small batches stay in a CPU's cache; GPUs want them large.
 _CPU_TOKENS, _GPU_TOKENS = 1024, 32768
 # Tokens saved. A GPU is done with a thousand before the kernels of a second forward are queued.
 _CPU_SAVED, _GPU_SAVED = 32, 4096
+# More batches than this do not wait at a time (`engine.worker._WINDOW` budgets).
+_MOST_LANES = 8
 
 
 def default_token_budget(device: torch.device) -> int:
@@ -26,6 +35,11 @@ def default_token_budget(device: torch.device) -> int:
 def least_saved_tokens(device: torch.device) -> int:
     """Tokens that a second, short forward must save a batch to be worth its start."""
     return _CPU_SAVED if device.type == "cpu" else _GPU_SAVED
+
+
+def count_lanes(device: torch.device) -> int:
+    """How many batches run side by side: one on an accelerator, one a core on a CPU, up to 8."""
+    return min(torch.get_num_threads(), _MOST_LANES) if device.type == "cpu" else 1
 
 
 @dataclass(frozen=True, slots=True)

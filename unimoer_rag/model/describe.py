@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from unimoer_rag.model.quantized import count_bytes, count_weights
 from unimoer_rag.model.rows import Row
 from unimoer_rag.model.tasks import Task
 from unimoer_rag.model.unimoer import UniMoER
@@ -28,7 +29,6 @@ def describe(model: UniMoER) -> dict[str, Any]:
     n_experts = sum(expert["parameters"] for expert in experts.values())
     n_router = sum(p.numel() for p in model.router.parameters())
     n_heads = sum(p.numel() for p in model.heads.parameters())
-    total = sum(p.numel() for p in model.parameters())
     return {
         "checkpoint": model.checkpoint,
         "checkpoint_digest": model.checkpoint_digest,
@@ -40,14 +40,15 @@ def describe(model: UniMoER) -> dict[str, Any]:
         "router": model.router_kind,
         "gate": model.gate_kind,
         "dtype": str(model.dtype).removeprefix("torch."),
+        "quantization": model.quantization,
         "device": str(model.device),
         "parameters": {
-            "backbone": total - n_experts - n_router - n_heads,
+            "backbone": count_weights(model.backbone) - n_experts,
             "experts": n_experts,
             "router": n_router,
             "heads": n_heads,
         },
-        "bytes": sum(p.numel() * p.element_size() for p in model.parameters()),
+        "bytes": count_bytes(model),
         "experts": experts,
         "tasks": {
             name: {

@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 
 from unimoer_rag.errors import InputError
 
-__all__ = ["choose_device", "choose_dtype"]
+__all__ = ["QUANTIZATIONS", "Precision", "choose_device", "choose_dtype", "choose_precision"]
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+QUANTIZATIONS = ("int8", "int4")
+"""Kinds of quantized weights; see `model.quantized`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Precision:
+    """How a model holds its frozen weights, and what it computes in.
+
+    Attributes:
+        dtype: of activations, and of the weights where they are not quantized.
+        quantization: one of `QUANTIZATIONS`, or None.
+    """
+
+    dtype: torch.dtype
+    quantization: str | None = None
+
+    def __str__(self) -> str:
+        return self.quantization or str(self.dtype).removeprefix("torch.")
 
 
 def choose_device(device: str) -> torch.device:
@@ -44,6 +65,20 @@ def choose_dtype(dtype: str, device: torch.device) -> torch.dtype:
         choices = ", ".join(map(repr, _DTYPES))
         raise InputError(f"unknown dtype {dtype!r}: expected 'auto', {choices}")
     return _DTYPES[dtype]
+
+
+def choose_precision(name: str, device: torch.device) -> Precision:
+    """The precision of a name: that of a dtype, or quantized weights under the dtype of "auto".
+
+    Raises:
+        InputError: the name is no dtype (`choose_dtype`) and no quantization.
+    """
+    if name not in QUANTIZATIONS:
+        if name != "auto" and name not in _DTYPES:
+            choices = ", ".join(map(repr, (*_DTYPES, *QUANTIZATIONS)))
+            raise InputError(f"unknown dtype {name!r}: expected 'auto', {choices}")
+        return Precision(choose_dtype(name, device))
+    return Precision(choose_dtype("auto", device), name)
 
 
 def _has_bfloat16(device: torch.device) -> bool:

@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from unimoer_rag.errors import InputError
 from unimoer_rag.model.packing import current_packing
+from unimoer_rag.model.quantized import QuantizedLinear
 from unimoer_rag.model.routers import Router
 from unimoer_rag.model.scope import current_scope
 
@@ -115,7 +116,7 @@ def attach_experts(
         (layer, path, child)
         for layer in layers
         for path, child in layer.named_modules()
-        if isinstance(child, nn.Linear)
+        if isinstance(child, nn.Linear | QuantizedLinear)
     ]
     paths = {path for _, path, _ in found}
     unknown = _unknown(targets, paths)
@@ -190,7 +191,7 @@ def _choices(paths: Collection[str]) -> str:
 
 
 class RoutedLinear(nn.Module):
-    """A frozen `nn.Linear` with its experts beside it.
+    """A frozen linear layer with its experts beside it.
 
     `A` is initialised Kaiming-uniform and `B` to zero (LoRA), so that a new expert changes nothing.
 
@@ -203,7 +204,9 @@ class RoutedLinear(nn.Module):
     """
 
     def __init__(
-        self, base: nn.Linear, experts: Mapping[str, ExpertSpec] = MappingProxyType({})
+        self,
+        base: nn.Linear | QuantizedLinear,
+        experts: Mapping[str, ExpertSpec] = MappingProxyType({}),
     ) -> None:
         super().__init__()
         self.base = base

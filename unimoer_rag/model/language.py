@@ -14,6 +14,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from unimoer_rag.errors import BackboneError
+from unimoer_rag.model.quantized import Int8Embedding
 from unimoer_rag.model.unimoer import UniMoER
 
 __all__ = ["read_tensors", "resident_language_model", "with_output_layer"]
@@ -55,6 +56,11 @@ def with_output_layer(backbone: nn.Module, path: Path, *, causal: bool) -> Any:
     from transformers import AutoModelForCausalLM
 
     config: Any = backbone.config
+    if any(isinstance(module, Int8Embedding) for module in backbone.modules()):
+        raise BackboneError(
+            "the model is held in fewer bits, which embeds, reranks and reads, but writes no text: "
+            "load it with dtype 'bfloat16' to write with it"
+        )
     if not causal:
         raise BackboneError(
             f"{path} is no decoder (transformers marks no attention of {config.model_type} as "

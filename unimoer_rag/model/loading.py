@@ -24,22 +24,27 @@ from unimoer_rag.errors import CheckpointError, DigestMismatchError, InputError
 from unimoer_rag.model.backbone import BACKBONES, load_backbone, resolve_backbone
 from unimoer_rag.model.checkpoint import (
     CONFIG,
+    WEIGHTS,
     config_digest,
     read_config,
     read_tensors,
     set_tensors,
 )
 from unimoer_rag.model.config import CheckpointConfig
-from unimoer_rag.model.device import choose_device, choose_dtype
+from unimoer_rag.model.device import QUANTIZATIONS, Precision, choose_device, choose_precision
 from unimoer_rag.model.files import file_digest
+from unimoer_rag.model.memory import MemoryPlan, choose_plan, parse_size, plan_of
 from unimoer_rag.model.prepacked import prepack_linears
 from unimoer_rag.model.unimoer import UniMoER
 
-__all__ = ["build", "load", "load_own", "pack", "shipped_checkpoints"]
+__all__ = ["build", "load", "load_own", "memory_table", "pack", "shipped_checkpoints"]
 
 _SHIPPED = Path(__file__).parent.parent / "checkpoints"
 _live: weakref.WeakValueDictionary[tuple[str, ...], UniMoER] = weakref.WeakValueDictionary()
 _loading = threading.Lock()
+
+# What gives way to what under a memory budget; a dtype that was asked for by name stays.
+_STEPS = {"auto": ("auto", "int8", "int4")}
 
 
 def build(
@@ -52,9 +57,14 @@ def build(
 ) -> UniMoER:
     """See `UniMoER.from_backbone`."""
     where = choose_device(device)
+    precision = choose_precision(dtype, where)
     path = resolve_backbone(name)
     backbone = load_backbone(
-        path, dtype=choose_dtype(dtype, where), device=where, attention=attention
+        path,
+        dtype=precision.dtype,
+        device=where,
+        attention=attention,
+        quantization=precision.quantization,
     )
     spec = BACKBONES.get(name)
     if spec is not None:
@@ -67,10 +77,24 @@ def build(
     return model
 
 
-def load(name: str | Path, *, revision: str | None, device: str, dtype: str) -> UniMoER:
+def load(
+    name: str | Path,
+    *,
+    revision: str | None,
+    device: str,
+    dtype: str,
+    memory_budget: str | int | None = None,
+) -> UniMoER:
     """See `UniMoER.from_pretrained`."""
     where = choose_device(device)
-    kind = choose_dtype(dtype, where)
+    plan = None
+    if memory_budget is not None:
+        budget = parse_size(memory_budget)
+        settings = [choose_precision(each, where) for each in _STEPS.get(dtype, (dtype,))]
+        parts = _parts(str(name), revision)
+        plan = choose_plan(parts[0], settings, budget, experts=parts[1], device=where)
+        dtype = plan.dtype
+    precision = choose_precision(dtype, where)
     # One at a time: two callers asking for the same model at once must get the same one.
     with _loading:
         folder = _locate(str(name), revision)
@@ -78,13 +102,45 @@ def load(name: str | Path, *, revision: str | None, device: str, dtype: str) -> 
             identity = _kept_name(str(name), Path(name).expanduser().resolve())
         else:  # by content: a folder that was written anew is another checkpoint
             identity = f"{folder.resolve()}|{config_digest(folder)}"
-        key = (identity, str(where), str(kind))
+        key = (identity, str(where), str(precision))
         model = _live.get(key)
         if model is None:
-            model = _read(str(name), folder, where, kind)
+            model = _read(str(name), folder, where, precision)
             prepack_linears(model.routed_layers().values())
             _live[key] = model
+        model.memory_plan = model.memory_plan or plan
         return model
+
+
+def memory_table(
+    name: str | Path, *, revision: str | None = None, device: str = "auto"
+) -> list[MemoryPlan]:
+    """What a model takes with each setting that the device has; nothing is loaded.
+
+    Args:
+        name: as for `UniMoER.from_pretrained`.
+        revision: likewise.
+        device: likewise.
+    """
+    where = choose_device(device)
+    path, experts = _parts(str(name), revision)
+    return [
+        plan_of(path, choose_precision(dtype, where), experts=experts, device=where)
+        for dtype in ("float32", "bfloat16", *QUANTIZATIONS)
+    ]
+
+
+def _parts(name: str, revision: str | None) -> tuple[Path, int]:
+    """Folder of a model's backbone, and bytes of what it has besides."""
+    folder = _locate(name, revision)
+    if folder is None:
+        # Its experts, new and silent, are small beside it.
+        return resolve_backbone(name), 0
+    config = read_config(folder)
+    weights = folder / WEIGHTS
+    if not weights.is_file():
+        raise CheckpointError(f"{weights} is missing: copy or download the checkpoint again")
+    return resolve_backbone(_backbone_name(config, folder)), weights.stat().st_size
 
 
 def load_own(
@@ -92,14 +148,14 @@ def load_own(
 ) -> UniMoER:
     """As `UniMoER.from_pretrained`, but an instance that nobody else holds: one to be changed."""
     where = choose_device(device)
-    return _read(str(name), _locate(str(name), revision), where, choose_dtype(dtype, where))
+    return _read(str(name), _locate(str(name), revision), where, choose_precision(dtype, where))
 
 
-def _read(name: str, folder: Path | None, device: torch.device, dtype: torch.dtype) -> UniMoER:
+def _read(name: str, folder: Path | None, device: torch.device, precision: Precision) -> UniMoER:
     """A new instance: of the checkpoint in a folder, or of the backbone of that name."""
     if folder is None:
-        return build(name, device=str(device), dtype=str(dtype).removeprefix("torch."))
-    model = _load(folder, device, dtype)
+        return build(name, device=str(device), dtype=str(precision))
+    model = _load(folder, device, precision)
     model.checkpoint = name
     return model
 
@@ -109,13 +165,15 @@ def shipped_checkpoints() -> list[str]:
     return sorted(path.name for path in _SHIPPED.glob("*") if (path / CONFIG).is_file())
 
 
-def _load(folder: Path, device: torch.device, dtype: torch.dtype) -> UniMoER:
+def _load(folder: Path, device: torch.device, precision: Precision) -> UniMoER:
     """The model of a checkpoint folder, everything checked."""
     config = read_config(folder)
     tensors = read_tensors(folder, config)
     path = resolve_backbone(_backbone_name(config, folder))
     _check_digest(path, config, folder)
-    backbone = load_backbone(path, dtype=dtype, device=device)
+    backbone = load_backbone(
+        path, dtype=precision.dtype, device=device, quantization=precision.quantization
+    )
     shape = (backbone.width, len(backbone.layers))
     if shape != (config.hidden_size, config.num_hidden_layers):
         raise CheckpointError(

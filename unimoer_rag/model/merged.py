@@ -39,18 +39,19 @@ def merge_task(model: UniMoER, task: Task, weights: Tensor) -> None:
 
 
 @torch.no_grad()
-def _merged(model: UniMoER, routed: RoutedLinear, weights: dict[str, float]) -> nn.Linear:
+def _merged(model: UniMoER, routed: RoutedLinear, weights: dict[str, float]) -> nn.Module:
     """The frozen layer with some experts added to it, each by its weight."""
     base = routed.base
-    whole = dense(base)
+    whole = dense(base).to(model.dtype)
     total = whole.float()
     for name, weight in weights.items():
         if weight and name in routed.lora_A:
             down, up = routed.lora_A[name].float(), routed.lora_B[name].float()
             total = total + weight * model.experts[name].scale * (up @ down)
-    merged = nn.Linear(base.in_features, base.out_features, device="meta")
+    merged = nn.Linear(base.in_features, base.out_features, base.bias is not None, device="meta")
     merged.weight = nn.Parameter(total.to(whole.dtype), requires_grad=False)
-    merged.bias = base.bias
+    if base.bias is not None:
+        merged.bias = nn.Parameter(base.bias, requires_grad=False)
     return prepack_linear(merged)
 
 

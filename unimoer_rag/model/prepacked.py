@@ -7,16 +7,20 @@ never changes can be kept that way.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeGuard
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from unimoer_rag.model.quantized import QuantizedLinear
+
 if TYPE_CHECKING:
     from unimoer_rag.model.experts import RoutedLinear
 
 __all__ = ["PrepackedLinear", "dense", "prepack_linear", "prepack_linears"]
+
+_Linear = nn.Linear | QuantizedLinear
 
 # The best order of blocks depends a little on the tokens of a batch: about this many on CPUs.
 _TOKENS = 1024
@@ -61,18 +65,20 @@ def prepack_linears(layers: Iterable[RoutedLinear]) -> None:
         routed.base = prepack_linear(routed.base)
 
 
-def prepack_linear(linear: nn.Linear) -> nn.Linear:
+def prepack_linear(linear: _Linear) -> _Linear:
     """The layer packed, or as it is where that gains nothing."""
     return PrepackedLinear(linear) if _gains(linear) else linear
 
 
-def dense(linear: nn.Linear) -> Tensor:
-    """The weight `[out, in]` of a layer; of a packed one a copy."""
+def dense(linear: _Linear) -> Tensor:
+    """The weight `[out, in]` of a layer; of a packed one a copy, of a quantized one in float32."""
+    if isinstance(linear, QuantizedLinear):
+        return linear.dequantized()
     weight: Tensor = linear.weight
     return weight.to_dense() if weight.is_mkldnn else weight
 
 
-def _gains(linear: nn.Linear) -> bool:
+def _gains(linear: _Linear) -> TypeGuard[nn.Linear]:
     """Whether a layer is one that oneDNN multiplies in bfloat16 by instructions of its own."""
     weight = linear.weight
     return (

@@ -40,6 +40,7 @@ from unimoer_rag.model.tasks import DEFAULT_TASKS, Task, check_name
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from unimoer_rag.model.memory import MemoryPlan
     from unimoer_rag.model.prefix import PrefixStore
 
 __all__ = ["DEFAULT_EXPERTS", "Batch", "States", "UniMoER"]
@@ -79,6 +80,8 @@ class UniMoER(nn.Module):
         checkpoint_digest: identity of the checkpoint it was loaded from.
         merged: tasks whose experts are folded into weights of their own (see `merge`).
         checkpoint_folder: where that lies; None for a bare backbone.
+        memory_plan: what was chosen for a memory budget; None where there was none.
+        quantization: of the frozen weights, one of `QUANTIZATIONS`; None where they are whole.
 
     Raises:
         InputError: an unknown router, gate or target, a name that cannot be one, or a task with an
@@ -111,6 +114,7 @@ class UniMoER(nn.Module):
         self.router_options = dict(router_options)
         self.targets, self.query_instruction = tuple(targets), query_instruction
         self.path: Path = backbone.path
+        self.quantization = backbone.quantization
         self.backbone = backbone.model
         self.width = backbone.width
         self.tokenizer = backbone.tokenizer
@@ -154,6 +158,7 @@ class UniMoER(nn.Module):
         self.checkpoint = f"{name} (frozen backbone)"
         self.checkpoint_digest = ""
         self.checkpoint_folder: Path | None = None
+        self.memory_plan: MemoryPlan | None = None
 
     def _check_task(self, task: Task) -> None:
         check_name(task.name, "a task")
@@ -241,8 +246,10 @@ class UniMoER(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """The backbone's dtype; router and heads are always float32."""
-        return next(self.backbone.parameters()).dtype
+        """What the backbone computes in; router and heads are always float32."""
+        # Experts have a dtype of their own, and quantized weights are no parameters.
+        named = self.backbone.named_parameters()
+        return next(p.dtype for name, p in named if ".lora_" not in name)
 
     @property
     def dimension(self) -> int:
@@ -451,6 +458,7 @@ class UniMoER(nn.Module):
         revision: str | None = None,
         device: str = "auto",
         dtype: str = "auto",
+        memory_budget: str | int | None = None,
     ) -> UniMoER:
         """The model of a checkpoint; the live instance where someone holds it already.
 
@@ -461,15 +469,23 @@ class UniMoER(nn.Module):
                 backbone's name for the frozen backbone itself.
             revision: commit to pin a Hub repository to.
             device: "cpu", "cuda", "cuda:1", "mps" or "auto".
-            dtype: "float32", "bfloat16", "float16" or "auto".
+            dtype: "float32", "bfloat16", "float16" or "auto"; or, for frozen weights in fewer
+                bits under experts and activations as "auto" has them, "int8" or "int4".
+            memory_budget: "4GB", "512MiB" or bytes that the process may take on the device. With
+                the dtype "auto", what that would be gives way to "int8" and "int4" until it fits;
+                batches and the engine's cache shrink before that. `memory_plan` says what was
+                chosen; an instance that is live already keeps its plan and its engine.
 
         Raises:
             CheckpointError: no checkpoint there, or a damaged one.
             BackboneError: its backbone cannot be had.
+            InputError: the device or dtype cannot be used, or nothing fits the budget.
         """
         from unimoer_rag.model.loading import load
 
-        return load(name, revision=revision, device=device, dtype=dtype)
+        return load(
+            name, revision=revision, device=device, dtype=dtype, memory_budget=memory_budget
+        )
 
     def save_pretrained(self, folder: str | Path) -> Path:
         """Write experts, router and heads (never the backbone) to a folder, and return it.

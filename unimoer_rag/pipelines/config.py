@@ -37,6 +37,7 @@ class RetrieveConfig(_Frozen):
     rerank: int | str = 50
     device: str = "auto"
     dtype: str = "auto"
+    memory_budget: str | int | None = None
 
     @field_validator("rerank", mode="plain")
     @classmethod

@@ -78,6 +78,7 @@ class UnifiedRetriever:
         device: see `UniMoER.from_pretrained`.
         dtype: see `UniMoER.from_pretrained`.
         query_cache: keeps the hits of earlier queries; None for no cache.
+        memory_budget: see `UniMoER.from_pretrained`.
 
     Attributes:
         stats: `SearchStats` so far: how many queries were reranked, skipped, known.
@@ -85,10 +86,8 @@ class UnifiedRetriever:
     Raises:
         InputError: an argument has a value that cannot be used, or `rerank` is "auto" and the
             checkpoint is not calibrated for this mode.
-        IndexMismatchError: the index was built with another model, chunking, size of vectors or
-            quantization.
-        InputError: an argument has a value that cannot be used.
-        IndexMismatchError: the index was built with another model, chunking or token states.
+        IndexMismatchError: the index was built with another model, chunking, size of vectors,
+            quantization or token states.
         IndexLockedError: another process has the index open.
         StoreError: the server is down or refuses the key.
 
@@ -117,6 +116,7 @@ class UnifiedRetriever:
         device: str = "auto",
         dtype: str = "auto",
         query_cache: QueryCache | None = None,
+        memory_budget: str | int | None = None,
     ) -> None:
         if index is not None and url is not None:
             raise InputError("give either index (a folder) or url (a server), not both")
@@ -128,7 +128,9 @@ class UnifiedRetriever:
         self.model = (
             model
             if isinstance(model, UniMoER)
-            else UniMoER.from_pretrained(model, device=device, dtype=dtype)
+            else UniMoER.from_pretrained(
+                model, device=device, dtype=dtype, memory_budget=memory_budget
+            )
         )
         self.rerank: int | AutoRerank = resolve(rerank, self.model)
         check_settings(k, self.rerank, mode)

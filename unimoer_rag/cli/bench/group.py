@@ -9,6 +9,7 @@ from unimoer_rag.cli.bench.concurrency import concurrency
 from unimoer_rag.cli.bench.memory import memory
 from unimoer_rag.cli.bench.model import encode, overhead, rerank
 from unimoer_rag.cli.bench.padding import padding
+from unimoer_rag.cli.bench.precision import precision
 from unimoer_rag.cli.bench.prefix import prefix
 from unimoer_rag.cli.bench.retrieval import ingest, query, states
 from unimoer_rag.cli.bench.vectors import growth, vectors
@@ -28,6 +29,7 @@ _COMMANDS = (
     query,
     states,
     memory,
+    precision,
     concurrency,
     prefix,
     padding,

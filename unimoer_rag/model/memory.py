@@ -1,0 +1,216 @@
+"""What a model takes in memory, computed before it is loaded, and the setting that fits a budget.
+
+Weights are counted on the backbone without a number in it, experts are as large as their file, and
+activations follow from the sizes of one transformer layer. Computed, never measured.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from unimoer_rag.errors import BackboneError, InputError
+from unimoer_rag.model.backbone import as_backbone
+from unimoer_rag.model.batching import count_lanes, default_token_budget
+from unimoer_rag.model.device import Precision
+from unimoer_rag.model.quantized import count_bytes, quantize
+
+__all__ = ["CACHE_BYTES", "MemoryPlan", "choose_plan", "parse_size", "plan_of", "show_size"]
+
+CACHE_BYTES = 256 * 2**20
+"""Token states that an engine keeps where nothing else is asked for."""
+
+# Python, torch and transformers, with what their allocators and kernels hold on to.
+_LIBRARIES = 512 * 2**20
+_FEWEST_TOKENS = 512
+# Scores of attention are kept for rows up to this long; above, fused kernels keep none.
+_SCORED = 512
+
+_UNITS = {"": 1} | {
+    f"{prefix}{middle}b": base**power
+    for power, prefix in enumerate(("", "k", "m", "g", "t"))
+    for middle, base in (("", 1000), ("i", 1024))
+    if prefix or not middle
+}
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPlan:
+    """Bytes of a model in use, by what takes them.
+
+    Attributes:
+        dtype: the setting, as `UniMoER.from_pretrained` takes it.
+        weights: of the backbone.
+        experts: with router and heads, and the experts' matrices side by side as they are used.
+        activations: of the batches that run at a time.
+        token_budget: padded tokens of each batch.
+        cache: token states that the engine keeps.
+        libraries: an allowance for Python, torch and transformers.
+        loading: of the weights whole, which are in main memory until they are quantized.
+        budget: what was asked for; None where nothing was.
+    """
+
+    dtype: str
+    weights: int
+    experts: int
+    activations: int
+    token_budget: int
+    cache: int
+    libraries: int
+    loading: int
+    budget: int | None = None
+
+    @property
+    def total(self) -> int:
+        """Of all parts in use."""
+        return self.weights + self.experts + self.activations + self.cache + self.libraries
+
+    def __str__(self) -> str:
+        of = "" if self.budget is None else f" of {show_size(self.budget)}"
+        return (
+            f"{self.dtype}: {show_size(self.total)}{of} (weights {show_size(self.weights)}, "
+            f"experts {show_size(self.experts)}, batches of {self.token_budget:,} tokens "
+            f"{show_size(self.activations)}, cache {show_size(self.cache)}, libraries "
+            f"{show_size(self.libraries)})"
+        )
+
+
+def parse_size(size: str | int) -> int:
+    """Bytes of "4GB", "512 MiB" or a number of them; GB is 1000 to the third, GiB 1024.
+
+    Raises:
+        InputError: it is no size, or none above zero.
+
+    >>> parse_size("1.5 GB"), parse_size("2KiB")
+    (1500000000, 2048)
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", str(size).lower())
+    factor = _UNITS.get(found[2]) if found else None
+    n_bytes = int(float(found[1]) * factor) if found and factor else 0
+    if n_bytes < 1:
+        raise InputError(
+            f"memory budget {size!r} is no size: expected a number above 0 with B, KB, MB, GB, TB, "
+            "KiB, MiB, GiB or TiB, such as '4GB'"
+        )
+    return n_bytes
+
+
+def show_size(n_bytes: int) -> str:
+    """Bytes for people: "1.53 GB", "42 MB"."""
+    return f"{n_bytes / 1e9:.2f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.0f} MB"
+
+
+def plan_of(
+    path: Path,
+    precision: Precision,
+    *,
+    experts: int,
+    device: torch.device,
+    token_budget: int | None = None,
+    cache: int = CACHE_BYTES,
+) -> MemoryPlan:
+    """What a model takes with a setting.
+
+    Args:
+        path: folder of its backbone; `config.json` is read, no weight is.
+        precision: of the weights.
+        experts: bytes of experts, router and heads.
+        device: where it will run.
+        token_budget: padded tokens a batch; by default as the engine's.
+        cache: token states that the engine keeps.
+
+    Raises:
+        BackboneError: there is no configuration of a backbone.
+    """
+    model, layers = _skeleton(path, precision.dtype)
+    loading = count_bytes(model)
+    linears = [m for layer in layers for m in layer.modules() if isinstance(m, nn.Linear)]
+    # A quantized layer's weights are whole while it computes.
+    whole = max(m.weight.numel() for m in linears) if precision.quantization else 0
+    if precision.quantization:
+        quantize(model, layers, precision.quantization)
+    tokens = default_token_budget(device) if token_budget is None else token_budget
+    size = precision.dtype.itemsize
+    per_token = _numbers_per_token(model.config, min(tokens, _SCORED))
+    return MemoryPlan(
+        dtype=str(precision),
+        weights=count_bytes(model),
+        experts=experts + experts * size // 2,
+        activations=count_lanes(device) * size * (tokens * per_token + whole),
+        token_budget=tokens,
+        cache=cache,
+        libraries=_LIBRARIES,
+        loading=loading,
+    )
+
+
+def choose_plan(
+    path: Path,
+    precisions: Sequence[Precision],
+    budget: int,
+    *,
+    experts: int,
+    device: torch.device,
+) -> MemoryPlan:
+    """The first setting that fits; it gets the largest batches that do, and then the cache.
+
+    Args:
+        path: folder of the backbone.
+        precisions: settings, the preferred ones first.
+        budget: bytes.
+        experts: bytes of experts, router and heads.
+        device: where it will run.
+
+    Raises:
+        InputError: none fits; names the smallest.
+    """
+    least: MemoryPlan | None = None
+    for precision in precisions:
+        tokens = default_token_budget(device)
+        while tokens >= _FEWEST_TOKENS:
+            bare = plan_of(
+                path, precision, experts=experts, device=device, token_budget=tokens, cache=0
+            )
+            if bare.total <= budget:
+                cache = min(CACHE_BYTES, budget - bare.total)
+                return replace(bare, cache=cache, budget=budget)
+            least = bare if least is None or bare.total < least.total else least
+            tokens //= 2
+    assert least is not None  # there is a precision, and the default batch is not below the least
+    raise InputError(
+        f"memory budget {show_size(budget)} is too small: the smallest setting, {least.dtype} with "
+        f"batches of {least.token_budget:,} tokens and no cache, takes {show_size(least.total)}; "
+        "give at least that, or a smaller model"
+    )
+
+
+def _skeleton(path: Path, dtype: torch.dtype) -> tuple[Any, nn.ModuleList]:
+    """The backbone without a number in it, and its transformer layers."""
+    from transformers import AutoConfig, AutoModel
+
+    try:
+        config = AutoConfig.from_pretrained(str(path))
+        with torch.device("meta"):
+            model = AutoModel.from_config(config, dtype=dtype, attn_implementation="eager")
+    except Exception as error:  # transformers and json each have their own kinds
+        raise BackboneError(
+            f"no configuration of a backbone in {path} ({type(error).__name__}: {error}): expected "
+            "config.json"
+        ) from error
+    return model, as_backbone(model, None, path).layers
+
+
+def _numbers_per_token(config: Any, scored: int) -> int:
+    """Numbers that a transformer layer holds at a time for a token of a batch.
+
+    Eight of the model's width: the layer's input, queries, keys, values, what attention gives, and
+    copies on the way; three of the feed-forward's; and the scores of attention.
+    """
+    width, inner = config.hidden_size, config.intermediate_size
+    return int(8 * width + 3 * inner + config.num_attention_heads * scored)
