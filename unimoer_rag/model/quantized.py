@@ -5,8 +5,8 @@
 | "int8" | int8, a scale for each row | weights turned to the activations' dtype |
 | "int4" | 4 bits, scale and minimum for each 32 of a row | as "int8" |
 
-The token embeddings are int8 with a scale for each row in both. Rounding is to nearest, the scales are
-those of the largest value: no data is needed. Torch's own operations do it. Activations are not
+The token embeddings are int8 with a scale for each row in both. Rounding is to nearest, the scales
+are those of the largest value: no data is needed. Torch's own operations do it. Activations are not
 quantized: rounding them token by token took on a CPU with VNNI what products of int8 saved.
 """
 
