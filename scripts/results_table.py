@@ -138,8 +138,8 @@ def _gain(difference: Mapping[str, Any]) -> str:
 
 def load_benches() -> dict[str, dict[str, Any]]:
     """What `unimoer-rag bench` wrote, by name."""
-    found = {path.stem: path for path in (*BENCHES.glob("*.json"), RESULTS / "concurrency.json")}
-    return {n: json.loads(path.read_text(encoding="utf-8")) for n, path in sorted(found.items())}
+    paths = sorted(BENCHES.glob("*.json"))
+    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in paths}
 
 
 def render_benches(found: Mapping[str, Mapping[str, Any]]) -> str:
@@ -226,6 +226,25 @@ def _query_rows(found: Mapping[str, Any]) -> _Rows:
 
 
 def _concurrency_rows(found: Mapping[str, Any]) -> _Rows:
+    offline = found["others"]["offline"]["seconds"]
+    for n, side in found["ours"].items():
+        yield (
+            f"calls a second, clients: {n}, against the same calls in one batch",
+            f"{found['calls'] / side['seconds']:.0f}",
+            f"{found['calls'] / offline:.0f}",
+            f"{found['throughput'][n]:.2f}",
+        )
+    first, *others = found["ours"]
+    for n in others:
+        yield (
+            f"p95 latency, clients: {n}, against {first}",
+            f"{found['ours'][n]['latency_ms']['p95']:.0f} ms",
+            f"{found['ours'][first]['latency_ms']['p95']:.0f} ms",
+            f"{found['p95_ratio'][n]:.2f}",
+        )
+
+
+def _stress_rows(found: Mapping[str, Any]) -> _Rows:
     rates = [found["calls"] / found[key] for key in ("seconds", "seconds_one_by_one")]
     who = f"{found['threads']} threads and {found['coroutines']} coroutines"
     yield (
@@ -256,6 +275,7 @@ _BENCH_ROWS: Mapping[str, Callable[[Mapping[str, Any]], _Rows]] = {
     "ingest": _ingest_rows,
     "overhead": _overhead_rows,
     "concurrency": _concurrency_rows,
+    "stress": _stress_rows,
 }
 
 

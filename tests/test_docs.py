@@ -175,7 +175,7 @@ def test_bench_table() -> None:
         **{"calls": 1000, "seconds": 10.0, "seconds_one_by_one": 20.0},
     }
     table = script("results_table").render_benches(
-        {"concurrency": clients, "encode": encode, "memory": memory}
+        {"stress": clients, "encode": encode, "memory": memory}
     )
     assert table.splitlines() == [
         "| measure | unimoer-rag | compared to | ratio |",

@@ -5,13 +5,13 @@ from __future__ import annotations
 import typer
 
 from unimoer_rag.cli.bench.auto import auto
-from unimoer_rag.cli.bench.concurrency import concurrency
 from unimoer_rag.cli.bench.memory import memory
-from unimoer_rag.cli.bench.model import encode, overhead, rerank
+from unimoer_rag.cli.bench.model import concurrency, encode, overhead, rerank
 from unimoer_rag.cli.bench.padding import padding
 from unimoer_rag.cli.bench.precision import precision
 from unimoer_rag.cli.bench.prefix import prefix
 from unimoer_rag.cli.bench.retrieval import ingest, query, states
+from unimoer_rag.cli.bench.stress import stress
 from unimoer_rag.cli.bench.vectors import growth, vectors
 
 __all__ = ["bench"]
@@ -31,6 +31,7 @@ _COMMANDS = (
     memory,
     precision,
     concurrency,
+    stress,
     prefix,
     padding,
     auto,

@@ -1,4 +1,4 @@
-"""Speed of the model: encoding, reranking and what the experts cost."""
+"""Speed of the model: encoding, reranking, many clients at once, and what the experts cost."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from unimoer_rag.cli.bench.display import (
 )
 from unimoer_rag.cli.output import CheckpointOption, quiet
 
-__all__ = ["encode", "overhead", "rerank"]
+__all__ = ["concurrency", "encode", "overhead", "rerank"]
 
 
 def encode(
@@ -101,3 +101,39 @@ def overhead(
         ratio = f"{found['by_task'][task]:.3f}"
         table.add_row(task, f"{taken:.3f}", f"{bare[task]:.3f}", ratio, merged)
     give(found, table, json)
+
+
+def concurrency(
+    clients: Annotated[
+        list[int] | None,
+        typer.Option("--clients", help="How many there are; again for more (1, 8 and 64)."),
+    ] = None,
+    calls: Annotated[int, typer.Option(help="Calls of all clients together.")] = 192,
+    rounds: RoundsOption = 5,
+    checkpoint: CheckpointOption = "unimoer-minilm",
+    json: JsonOption = None,
+) -> None:
+    """Embed, rerank and read for many clients at once, against the same work in one batch."""
+    quiet()
+    from unimoer_rag.benchmarks.concurrency import measure_concurrency
+
+    found = measure_concurrency(
+        checkpoint, clients=clients or (1, 8, 64), calls=calls, rounds=rounds, on_run=say_run
+    )
+    give(found, _table_of_clients(found), json)
+
+
+def _table_of_clients(found: dict[str, Any]) -> Table:
+    table = new_table(
+        f"{found['calls']} calls, medians of {found['rounds']} rounds",
+        "clients",
+        "seconds",
+        "throughput over offline",
+        "p50 ms",
+        "p95 ms",
+    )
+    table.add_row("one offline batch", f"{found['others']['offline']['seconds']:.3f}")
+    for n, side in found["ours"].items():
+        latency = (f"{side['latency_ms'][p]:.1f}" for p in ("p50", "p95"))
+        table.add_row(n, f"{side['seconds']:.3f}", f"{found['throughput'][n]:.3f}", *latency)
+    return table

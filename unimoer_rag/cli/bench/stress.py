@@ -12,10 +12,10 @@ from unimoer_rag.cli.bench.display import MIB, JsonOption, give
 from unimoer_rag.cli.index import add_corpora, scan_paths
 from unimoer_rag.cli.output import CheckpointOption, errors, quiet
 
-__all__ = ["concurrency"]
+__all__ = ["stress"]
 
 
-def concurrency(
+def stress(
     docs: Annotated[list[Path], typer.Argument(help="Documents to search; 20 passages or more.")],
     seconds: Annotated[float, typer.Option(help="How long clients begin new calls.")] = 30.0,
     warm_up: Annotated[float, typer.Option(help="How long they do so before, unmeasured.")] = 30.0,
@@ -33,13 +33,13 @@ def concurrency(
     """
     quiet()
     corpora = scan_paths(docs)
-    from unimoer_rag.benchmarks.concurrency import measure_concurrency
+    from unimoer_rag.benchmarks.stress import measure_stress
     from unimoer_rag.retrieval.retriever import UnifiedRetriever
 
     with UnifiedRetriever(checkpoint, dtype="float32") as retriever:
         add_corpora(retriever, corpora)
         errors.print(f"{warm_up:g} s to warm up, {seconds:g} s of clients, then their calls alone")
-        found = measure_concurrency(
+        found = measure_stress(
             retriever,
             seconds=seconds,
             warm_up=warm_up,
@@ -47,12 +47,12 @@ def concurrency(
             n_coroutines=coroutines,
             seed=seed,
         )
-    give(found, _concurrency_table(found), json)
+    give(found, _stress_table(found), json)
     if found["wrong"]:
         raise typer.Exit(1)
 
 
-def _concurrency_table(found: dict[str, Any]) -> Table:
+def _stress_table(found: dict[str, Any]) -> Table:
     table = Table(
         title=f"{found['threads']} threads and {found['coroutines']} coroutines", show_header=False
     )

@@ -1,4 +1,4 @@
-"""The concurrency benchmark: right answers pass, wrong ones and deadlocks are found."""
+"""The stress test: right answers pass, wrong ones and deadlocks are found."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from unimoer_rag.benchmarks import concurrency
+from unimoer_rag.benchmarks import stress
 from unimoer_rag.benchmarks.calls import KINDS, Call, make_call
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import InputError, UnimoerError
 from unimoer_rag.retrieval.retriever import UnifiedRetriever
 
-measure_concurrency = partial(concurrency.measure_concurrency, warm_up=0.1)
+measure_stress = partial(stress.measure_stress, warm_up=0.1)
 
 HANDBOOK = Path(__file__).resolve().parents[2] / "examples" / "handbook"
 
@@ -31,7 +31,7 @@ def retriever(minilm_path: Path) -> Iterator[UnifiedRetriever]:
 
 
 def test_many_clients_get_what_one_gets(retriever: UnifiedRetriever) -> None:
-    found = measure_concurrency(retriever, seconds=1, n_threads=12, n_coroutines=20)
+    found = measure_stress(retriever, seconds=1, n_threads=12, n_coroutines=20)
     assert found["wrong"] == 0
     assert found["calls"] == sum(found["calls_by_kind"].values()) >= 32
     assert set(found["calls_by_kind"]) == set(KINDS)
@@ -42,8 +42,8 @@ def test_many_clients_get_what_one_gets(retriever: UnifiedRetriever) -> None:
 def test_coroutines_that_give_up_block_nobody(
     retriever: UnifiedRetriever, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(concurrency, "_GIVEN_UP", 0.7)
-    found = measure_concurrency(retriever, seconds=0.5, n_threads=1, n_coroutines=8)
+    monkeypatch.setattr(stress, "_GIVEN_UP", 0.7)
+    found = measure_stress(retriever, seconds=0.5, n_threads=1, n_coroutines=8)
     assert found["given_up"] > 0
     assert found["wrong"] == 0
     assert retriever.engine.embed(["the engine still answers"]).shape == (1, 384)
@@ -60,7 +60,7 @@ def test_a_wrong_answer_is_counted(
         return vectors if threading.current_thread() is here else vectors[:, ::-1]
 
     monkeypatch.setattr(Engine, "embed", embed)
-    found = measure_concurrency(retriever, seconds=1, n_threads=12, n_coroutines=0)
+    found = measure_stress(retriever, seconds=1, n_threads=12, n_coroutines=0)
     assert found["wrong_by_kind"] == {"embed": found["calls_by_kind"]["embed"]}
 
 
@@ -74,12 +74,12 @@ def test_clients_without_answers_are_a_deadlock(
             released.wait(60)
         return np.zeros(1, dtype=np.float32)
 
-    monkeypatch.setattr(concurrency, "_SILENCE", 0.3)
+    monkeypatch.setattr(stress, "_SILENCE", 0.3)
     for name in ("embed", "rank"):
         monkeypatch.setattr(Engine, name, stuck)
     monkeypatch.setattr(retriever, "search", stuck)
     with pytest.raises(UnimoerError, match=r"deadlock: 3 clients wait, and none got an answer"):
-        measure_concurrency(retriever, seconds=0.1, n_threads=3, n_coroutines=0)
+        measure_stress(retriever, seconds=0.1, n_threads=3, n_coroutines=0)
     released.set()
 
 
@@ -91,7 +91,7 @@ def test_what_ends_a_client_is_raised(
 
     monkeypatch.setattr(retriever, "asearch", broken)
     with pytest.raises(RuntimeError, match="a broken store"):
-        measure_concurrency(retriever, seconds=1, n_threads=0, n_coroutines=8)
+        measure_stress(retriever, seconds=1, n_threads=0, n_coroutines=8)
 
 
 def test_calls_depend_on_the_seed_alone(retriever: UnifiedRetriever) -> None:
@@ -124,11 +124,11 @@ def test_a_run_of_nothing_is_refused(
     retriever: UnifiedRetriever, options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
-        measure_concurrency(retriever, **options)
+        measure_stress(retriever, **options)
 
 
 def test_too_few_passages_are_refused(minilm_path: Path) -> None:
     with UnifiedRetriever("unimoer-minilm", dtype="float32") as retriever:
         retriever.add(["a single text"])
         with pytest.raises(InputError, match="the index holds 1 passages: expected at least 20"):
-            measure_concurrency(retriever)
+            measure_stress(retriever)
