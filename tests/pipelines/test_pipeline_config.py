@@ -157,7 +157,7 @@ def test_a_file_need_not_name_the_reader(tmp_path: Path) -> None:
     ("kind", "made", "elsewhere"),
     [
         # `elsewhere`: arguments that no file may hold, or that another section does.
-        (RetrieveConfig, UnifiedRetriever, {"api_key", "chunking", "k"}),
+        (RetrieveConfig, UnifiedRetriever, {"api_key", "chunking", "k", "query_cache"}),
         (SelectConfig, RagPipeline, {"retriever", "generator", "hops", "threshold"}),
         (ServerConfig, ChatServer, {"api_key"}),
         (ResidentConfig, ResidentLLM, {"engine"}),

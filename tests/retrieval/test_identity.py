@@ -72,7 +72,7 @@ def test_token_states_come_back(store: Store, minilm: UniMoER) -> None:
 
 
 def test_an_index_without_token_states_stays_without(store: Store, minilm: UniMoER) -> None:
-    identity = identity_of(minilm, Chunking(), ENCODER)
+    identity = identity_of(minilm, 384, Chunking(), ENCODER)
     del identity["token_states"]  # as releases before this one wrote it
     store.set_identity(identity)
     assert agree(store, minilm, None, ENCODER, where="here").token_states is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 from torch import Tensor, nn
@@ -18,9 +19,15 @@ from unimoer_rag.model.heads import (
 from unimoer_rag.model.late import LateHead, LateState, punctuation_ids
 from unimoer_rag.model.tasks import Task
 
-__all__ = ["Output", "new_head", "read_out"]
+__all__ = ["Output", "new_head", "read_out", "tensors"]
 
 Output = Tensor | LateState | SpanScores
+
+
+def tensors(output: LateState | SpanScores) -> dict[str, Tensor]:
+    """The tensors of an output that has several, by name."""
+    held = {field.name: getattr(output, field.name) for field in fields(output)}
+    return {name: value for name, value in held.items() if isinstance(value, Tensor)}
 
 
 def new_head(task: Task, *, width: int, causal: bool, tokenizer: Any) -> nn.Module:

@@ -33,6 +33,8 @@ class RetrieveConfig(_Frozen):
     dimensions: int | None = None
     quantization: Literal["int8", "binary"] | None = None
     oversampling: float | None = Field(default=None, ge=1)
+    token_states: Literal["float16", "int8", "binary"] | None = None
+    token_pooling: int = Field(default=1, ge=1)
     mode: Literal["dense", "sparse", "hybrid"] = "dense"
     rerank: int | str = 50
     device: str = "auto"

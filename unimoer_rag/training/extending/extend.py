@@ -9,9 +9,9 @@ bit for bit the same. That is checked before anything is written.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -22,6 +22,7 @@ from unimoer_rag.model.config import ExpertConfig, TaskConfig
 from unimoer_rag.model.describe import probe_rows
 from unimoer_rag.model.experts import ExpertSpec
 from unimoer_rag.model.loading import load_own, pack
+from unimoer_rag.model.readout import Output, tensors
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.training.extending.lessons import Lesson, open_lesson
 from unimoer_rag.training.loop.trainer import StepReport, Trainer
@@ -222,7 +223,5 @@ def changed_tasks(
     ]
 
 
-def _tensors(output: Any) -> list[Tensor]:
-    if isinstance(output, Tensor):
-        return [output]
-    return [getattr(output, field.name) for field in fields(output)]
+def _tensors(output: Output) -> list[Tensor]:
+    return [output] if isinstance(output, Tensor) else [*tensors(output).values()]

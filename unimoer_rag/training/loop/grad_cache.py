@@ -9,13 +9,13 @@ Memory is that of the largest batch; gradients are the same, for one more forwar
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from unimoer_rag.model.readout import Output
+from unimoer_rag.model.readout import Output, tensors
 from unimoer_rag.training.loop.forwards import Pass
 from unimoer_rag.training.loop.gradients import Gradients, by_group
 
@@ -70,25 +70,18 @@ def _carry(outputs: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> Ten
 
 def _floats(output: Output) -> list[Tensor]:
     """The tensors of an output that can have a gradient, in order."""
-    return [output] if isinstance(output, Tensor) else [*_float_fields(output).values()]
+    if isinstance(output, Tensor):
+        return [output]
+    return [value for value in tensors(output).values() if value.is_floating_point()]
 
 
 def _cut(output: Output) -> Output:
     """The same output without its graph, ready to be given a gradient."""
     if isinstance(output, Tensor):
         return output.detach().requires_grad_(True)
-    cut: dict[str, Any] = {name: _cut(value) for name, value in _float_fields(output).items()}
-    return replace(output, **cut)
-
-
-def _float_fields(output: Any) -> dict[str, Tensor]:
-    """The fields of an output that are tensors of floats, by name."""
-    own = {field.name: getattr(output, field.name) for field in fields(output)}
-    return {
-        name: value
-        for name, value in own.items()
-        if isinstance(value, Tensor) and value.is_floating_point()
-    }
+    own = tensors(output)
+    floats: dict[str, Any] = {n: _cut(v) for n, v in own.items() if v.is_floating_point()}
+    return replace(output, **floats)
 
 
 def _total(found: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
