@@ -13,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from unimoer_rag.benchmarks.tables import TABLES
 from unimoer_rag.benchmarks.timing import median_ratio
 from unimoer_rag.evaluation.compare import compare_results
 from unimoer_rag.evaluation.results import Result, load_result
@@ -21,11 +22,11 @@ ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"
 STUDIES = "studies"
 BENCHES = ROOT / "benchmarks"
-BENCH_PAGE = ROOT / "docs/benchmarks.md"
+DOCS = ROOT / "docs"
 PAGES = (
     ROOT / "README.md",
     ROOT / "unimoer_rag/checkpoints/unimoer-minilm/README.md",
-    BENCH_PAGE,
+    *(DOCS / f"{name}.md" for name in ("benchmarks", "memory", "profile")),
 )
 
 # Files of pipelines beside the default one, and what they are.
@@ -279,33 +280,6 @@ _BENCH_ROWS: Mapping[str, Callable[[Mapping[str, Any]], _Rows]] = {
 }
 
 
-def render_states(found: Mapping[str, Any] | None) -> str:
-    """What token states in the index cost and give, a row a format."""
-    if found is None:
-        return "Not measured yet: `unimoer-rag bench states` does it."
-    sides = {**found["others"], **found["ours"]}
-    lines = [
-        f"{found['data']} {found['split']}, {found['questions']} questions:",
-        "",
-        "| states | bytes a passage | nDCG@10 | score change | milliseconds a query |",
-        "|---|---:|---:|---:|---:|",
-    ]
-    for name, side in sides.items():
-        kept = "bytes_a_passage" in side
-        cells = (
-            name,
-            f"{side['bytes_a_passage']:,}" if kept else "",
-            f"{side['ndcg_at_10']:.4f}",
-            f"{round(side['score_change'], 3) + 0.0:+.3f}" if kept else "",  # no negative zero
-            f"{side['milliseconds_a_query']:.1f}",
-        )
-        lines.append(f"| {' | '.join(cells)} |")
-    alone = found["maxsim_milliseconds"].items()
-    compared = ", ".join(f"{ms:.1f} with {int(n):,}" for n, ms in alone)
-    said = f"Milliseconds of MaxSim alone, by candidates, int8 without pooling: {compared}."
-    return "\n".join([*lines, "", said])
-
-
 def fill(page: str, table: str, name: str = "results") -> str:
     """A page with the table between the markers of its name."""
     start, end = f"<!-- {name}:start -->", f"<!-- {name}:end -->"
@@ -317,10 +291,15 @@ def fill(page: str, table: str, name: str = "results") -> str:
 
 def filled(page: Path) -> str:
     """A page as it should be."""
-    if page == BENCH_PAGE:
-        states = render_states(load_benches().get("states"))
-        return fill(page.read_text(encoding="utf-8"), states, "states")
-    text = fill(page.read_text(encoding="utf-8"), render(load()))
+    text = page.read_text(encoding="utf-8")
+    if page.parent == DOCS:
+        benches = load_benches()
+        for name, table in TABLES.items():
+            if f"<!-- {name}:start -->" in text:
+                said = f"Not measured yet: `unimoer-rag bench {name}` does it."
+                text = fill(text, table(benches[name]) if name in benches else said, name)
+        return text
+    text = fill(text, render(load()))
     if page != PAGES[0]:
         return text
     text = fill(text, render_stages(), "stages")

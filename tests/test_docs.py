@@ -128,34 +128,6 @@ def test_results_table() -> None:
     ]
 
 
-def test_states_table() -> None:
-    found = {
-        "data": "nq",
-        "split": "dev",
-        "questions": 3,
-        "others": {"encoded": {"ndcg_at_10": 0.9, "milliseconds_a_query": 300.0}},
-        "ours": {
-            "int8": {
-                "bytes_a_passage": 12345,
-                "ndcg_at_10": 0.89,
-                "score_change": -0.0123,
-                "milliseconds_a_query": 30.04,
-            }
-        },
-        "maxsim_milliseconds": {"50": 1.0, "1000": 4.25},
-    }
-    render = script("results_table").render_states
-    assert render(found).splitlines()[3:] == [
-        "|---|---:|---:|---:|---:|",
-        "| encoded |  | 0.9000 |  | 300.0 |",
-        "| int8 | 12,345 | 0.8900 | -0.012 | 30.0 |",
-        "",
-        "Milliseconds of MaxSim alone, by candidates, int8 without pooling: 1.0 with 50, "
-        "4.2 with 1,000.",
-    ]
-    assert "Not measured yet" in render(None)
-
-
 def test_bench_table() -> None:
     memory = {
         "dtype": "float32",

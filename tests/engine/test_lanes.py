@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -18,14 +19,27 @@ from unimoer_rag.model.rows import Row
 from unimoer_rag.model.unimoer import UniMoER
 
 
+class Taken(Lanes):
+    """Lanes whose results are taken one by one."""
+
+    def __init__(self, n: int) -> None:
+        self.results: SimpleQueue[tuple[Any, Any]] = SimpleQueue()
+        super().__init__(n, lambda key, result: self.results.put((key, result)))
+
+    def take(self) -> tuple[Any, Any]:
+        result = self.results.get(timeout=30)
+        self.ended()
+        return result
+
+
 @pytest.fixture
-def lanes() -> Iterator[Lanes]:
-    lanes = Lanes(2)
+def lanes() -> Iterator[Taken]:
+    lanes = Taken(2)
     yield lanes
     lanes.close()
 
 
-def test_two_run_at_once_and_results_keep_their_keys(lanes: Lanes) -> None:
+def test_two_run_at_once_and_results_keep_their_keys(lanes: Taken) -> None:
     both = threading.Barrier(2)  # passed only if both are in it
 
     def work(answer: str) -> str:
@@ -40,12 +54,12 @@ def test_two_run_at_once_and_results_keep_their_keys(lanes: Lanes) -> None:
     assert lanes.n_running == 0
 
 
-def test_what_runs_alone_runs_in_the_callers_thread_on_all_cores(lanes: Lanes) -> None:
+def test_what_runs_alone_runs_in_the_callers_thread_on_all_cores(lanes: Taken) -> None:
     lanes.submit(0, lambda: (threading.current_thread(), torch.get_num_threads()), alone=True)
     assert lanes.take() == (0, (threading.current_thread(), torch.get_num_threads()))
 
 
-def test_each_lane_has_its_share_and_other_threads_have_what_they_had(lanes: Lanes) -> None:
+def test_each_lane_has_its_share_and_other_threads_have_what_they_had(lanes: Taken) -> None:
     cores = torch.get_num_threads()
     for at in range(2):
         lanes.submit(at, torch.get_num_threads, alone=False)
@@ -60,7 +74,7 @@ def test_each_lane_has_its_share_and_other_threads_have_what_they_had(lanes: Lan
 
 def test_threads_end_when_closed() -> None:
     before = threading.active_count()
-    lanes = Lanes(2)
+    lanes = Taken(2)
     lanes.submit(0, lambda: 0, alone=False)
     lanes.take()
     assert threading.active_count() == before + 2
@@ -146,3 +160,36 @@ def test_no_lane_is_left_without_work_at_the_end(
         engine.stats.batches = 0
         engine.embed([f"word {at} " * 10 for at in range(110)])  # 2,420 tokens: 3 without lanes
         assert engine.stats.batches in (4, 5)
+
+
+class Slow(UniMoER):
+    """Holds the batches that have a row of three tokens until it is let go."""
+
+    held = threading.Event()
+    go = threading.Event()
+
+    def run(self, rows: Sequence[Row]) -> Any:
+        if any(len(row.ids) == 3 for row in rows):
+            self.held.set()
+            assert self.go.wait(60)
+        return super().run(rows)
+
+
+def test_a_free_lane_takes_what_arrives_while_another_works(
+    minilm: UniMoER, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_module, "count_lanes", lambda device: 2)
+    kind = minilm.__class__
+    minilm.__class__ = Slow
+    try:
+        with Engine(minilm, token_budget=16, cache_bytes=0) as engine:
+            # Two batches, of which the second is held: its lane is busy, the other is free.
+            first = engine.submit(_job(minilm, ["word " * 12, "word"]))
+            assert Slow.held.wait(60)
+            assert engine.embed(["another word"]).shape == (1, minilm.dimension)
+            assert not first.done()
+            Slow.go.set()
+            assert first.result(60).shape == (2, minilm.dimension)
+    finally:
+        Slow.go.set()
+        minilm.__class__ = kind

@@ -7,7 +7,6 @@ import asyncio
 import pytest
 from shop import DOCUMENTS
 
-from unimoer_rag.engine import Engine
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.pipelines.rag import RagPipeline
 from unimoer_rag.pipelines.stages import asearch, search
@@ -24,17 +23,21 @@ def filled(model: UniMoER, **options: str) -> UnifiedRetriever:
     return retriever
 
 
-def test_the_query_alone_is_encoded_and_the_order_is_the_same(frozen: UniMoER) -> None:
+def test_the_query_alone_is_encoded_and_the_order_is_the_same(
+    frozen: UniMoER, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with filled(frozen) as plain, filled(frozen, token_states="float16") as kept:
         expected = search(plain, QUESTION, n=3, filters=None, trace=Trace(None))
         assert len(expected) > 3
-        kept.engine = Engine(frozen, cache_bytes=0)
+        kept.engine.cache.clear()
+        monkeypatch.setattr(kept.engine.cache, "capacity", 0)
+        rows = kept.engine.stats.rows
         found = [
             search(kept, QUESTION, n=3, filters=None, trace=Trace(None)),
             asyncio.run(asearch(kept, QUESTION, n=3, filters=None, trace=Trace(None))),
         ]
         # Each embeds the query, and encodes it once more to rank by.
-        assert kept.engine.stats.rows == 4
+        assert kept.engine.stats.rows == rows + 4
         for hits in found:
             assert [hit.id for hit in hits] == [hit.id for hit in expected]
             assert [hit.rerank for hit in hits] == pytest.approx(

@@ -16,23 +16,29 @@ import torch
 __all__ = ["Lanes"]
 
 Work = Callable[[], Any]
+Done = Callable[[Any, Any], None]
 
 
 class Lanes:
-    """A few threads that run what they are given and hand back the results.
+    """A few threads that run what they are given and hand over the results.
 
-    Not for many callers: the one who submits also takes the results. The threads start with the
+    Not for many callers: one thread submits, and says what has ended. The threads start with the
     first work.
 
     Args:
         n: how many; with one, work runs in the caller's thread.
+        done: gets each work's key and result, in the thread that ran it.
+
+    Attributes:
+        n: how many there are.
+        n_running: works submitted that have not been said to have ended.
     """
 
-    def __init__(self, n: int) -> None:
+    def __init__(self, n: int, done: Done) -> None:
         self.n = n
         self.n_running = 0
+        self._done = done
         self._work: SimpleQueue[tuple[Any, Work] | None] = SimpleQueue()
-        self._results: SimpleQueue[tuple[Any, Any]] = SimpleQueue()
         self._threads: list[threading.Thread] = []
 
     @property
@@ -44,22 +50,20 @@ class Lanes:
         """Give a lane something to do.
 
         Args:
-            key: comes back with the result.
+            key: handed over with the result.
             work: runs in a lane; raises nothing.
             alone: nothing else is to run meanwhile: the caller's thread does it on all cores.
         """
         self.n_running += 1
         if alone or self.n == 1:
-            self._results.put((key, work()))
+            self._done(key, work())
             return
         self._start()
         self._work.put((key, work))
 
-    def take(self) -> tuple[Any, Any]:
-        """The next result with its key; waits for it."""
-        result = self._results.get()
+    def ended(self) -> None:
+        """Note that the result of one work has been dealt with: its lane is free."""
         self.n_running -= 1
-        return result
 
     def close(self) -> None:
         """End the threads after the work they have; closing twice is harmless."""
@@ -91,5 +95,5 @@ class Lanes:
         ready.wait()
         while (item := self._work.get()) is not None:
             key, work = item
-            self._results.put((key, work()))
+            self._done(key, work())
             del item, key, work  # what they hold may be done with before the next work comes

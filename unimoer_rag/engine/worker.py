@@ -141,6 +141,16 @@ class _Item(NamedTuple):
             pending.future.cancel()
 
 
+_Result = tuple[Any, BaseException | None]
+
+
+class _Ran(NamedTuple):
+    """A batch that has run in a lane."""
+
+    batch: Sequence[_Item]
+    results: Sequence[_Result]
+
+
 class Worker:
     """Serves jobs in one thread, which starts with the first of them.
 
@@ -154,14 +164,15 @@ class Worker:
     def __init__(self, token_budget: int, lanes: int = 1) -> None:
         self._token_budget = token_budget
         # May be put to from a garbage collection at any point, which no lock of ours could be.
-        self._inbox: SimpleQueue[Pending | _Call[Any] | None] = SimpleQueue()
+        self._inbox: SimpleQueue[Pending | _Call[Any] | _Ran | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._process = os.getpid()
         self.closed = self._abandoned = False
         # The thread's own.
-        self._lanes = Lanes(lanes)
+        self._lanes = Lanes(lanes, lambda batch, results: self._inbox.put(_Ran(batch, results)))
         self._waiting: list[tuple[int, int, Pending]] = []
+        self._planned: deque[list[_Item]] = deque()
         self._calls: deque[_Call[Any]] = deque()
         self._arrivals = count()
         self._n_served = 0
@@ -226,40 +237,56 @@ class Worker:
 
     def _serve(self) -> None:
         while self._gather():
-            self._run_calls()
-            self._run(self._window())
+            if self._calls:
+                self._drain()
+                self._run_calls()
+            self._start()
+        self._drain()
         self._lanes.close()
+        for batch in self._planned:
+            for item in batch:
+                item.cancel()
         for _, _, pending in self._waiting:
             pending.future.cancel()
         for call in self._calls:
             call.future.cancel()
         while not self._inbox.empty():
             late = self._inbox.get()
-            if late is not None:
+            if isinstance(late, Pending | _Call):
                 late.future.cancel()
 
     def _gather(self) -> bool:
-        """Take in what has arrived, waiting where there is nothing to do; False to stop."""
-        while not self._ending and not (self._has_work and self._inbox.empty()):
+        """Take in what has arrived or ended, until something can be begun; False to stop."""
+        while not self._abandoned:
+            has_rows = bool(self._waiting or self._planned)
+            can_begin = bool(self._calls) or (has_rows and not self._lanes.full)
+            if self._inbox.empty():
+                if can_begin:
+                    return True
+                if self._ending and not has_rows and not self._lanes.n_running:
+                    return False
             self._take_in(self._inbox.get())
-        return self._has_work and not self._abandoned
+        return False
 
-    @property
-    def _has_work(self) -> bool:
-        return bool(self._waiting or self._calls)
-
-    def _take_in(self, work: Pending | _Call[Any] | None) -> None:
+    def _take_in(self, work: Pending | _Call[Any] | _Ran | None) -> None:
         if work is None:
             self._ending = True
+        elif isinstance(work, _Ran):
+            self._lanes.ended()
+            _answer(work.batch, work.results)
         elif isinstance(work, _Call):
             self._calls.append(work)
         else:
             turn = self._n_served + len(work.todo)
             heappush(self._waiting, (turn, next(self._arrivals), work))
 
+    def _drain(self) -> None:
+        """Let what runs in the lanes come to its end."""
+        while self._lanes.n_running:
+            self._take_in(self._inbox.get())
+
     def _run_calls(self) -> None:
         """The calls that wait now; one that a result leads to has its turn after a batch."""
-        self._called()
         for _ in range(len(self._calls)):
             if self._abandoned:
                 return
@@ -289,53 +316,34 @@ class Worker:
                 room -= len(row.ids)
         return list(window.values())
 
-    def _run(self, window: Sequence[_Item]) -> None:
-        """All rows of a window, as many batches at a time as there are lanes."""
+    def _start(self) -> None:
+        """Give every free lane a batch, where there are rows for one."""
+        while not self._lanes.full and not self._abandoned:
+            if not self._planned:
+                self._plan(self._window())
+            if not self._planned:
+                return
+            batch = [item for item in self._planned.popleft() if item.wanted]
+            if batch:
+                alone = not (self._lanes.n_running or self._planned or self._waiting)
+                self._lanes.submit(batch, partial(_outputs, batch), alone=alone)
+
+    def _plan(self, window: Sequence[_Item]) -> None:
+        """Make batches of the rows of a window."""
         lengths = [len(item.row.ids) for item in window]
         plan = plan_batches(lengths, self._share(lengths))
-        batches = deque([window[i] for i in batch] for batch in plan)
-        alone = len(batches) == 1
-        while batches or self._lanes.n_running:
-            while batches and not self._lanes.full and not self._abandoned:
-                batch = [item for item in batches.popleft() if item.wanted]
-                if batch:
-                    self._lanes.submit(batch, partial(_outputs, batch), alone=alone)
-            if self._lanes.n_running:
-                _answer(*self._lanes.take())
-            if self._abandoned:
-                self._drop(batches)
-                return
-            if self._called():
-                self._drain()
-                self._run_calls()
+        self._planned.extend([window[at] for at in batch] for batch in plan)
 
     def _share(self, lengths: Sequence[int]) -> int:
         """Tokens a batch, such that no lane is left without work at the end."""
-        lanes, total = self._lanes.n, sum(lengths)
+        total = sum(lengths)
+        # What is little goes to the lane that is free while others work.
+        few = total <= self._token_budget and self._lanes.n_running
+        lanes = 1 if few else self._lanes.n
         rounds = math.ceil(total / (self._token_budget * lanes))
         even = math.ceil(total / max(rounds * lanes, 1))
         # Rows are whole: a little more lets the last of them in.
         return min(self._token_budget, even + max(lengths, default=0) // 2)
-
-    def _called(self) -> bool:
-        """Whether a call waits, with what has arrived taken in."""
-        while not self._ending and not self._inbox.empty():
-            self._take_in(self._inbox.get())
-        return bool(self._calls)
-
-    def _drain(self) -> None:
-        """Let what runs in the lanes come to its end."""
-        while self._lanes.n_running:
-            _answer(*self._lanes.take())
-
-    def _drop(self, batches: Iterable[Sequence[_Item]]) -> None:
-        self._drain()
-        for batch in batches:
-            for item in batch:
-                item.cancel()
-
-
-_Result = tuple[Any, BaseException | None]
 
 
 def _outputs(batch: Sequence[_Item]) -> list[_Result]:

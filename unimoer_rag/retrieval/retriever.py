@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import InputError, UnimoerError
 from unimoer_rag.extras import needs_extra
-from unimoer_rag.model.jobs import embedding, embedding_size
-from unimoer_rag.model.state_format import Precision, StateFormat
+from unimoer_rag.model.jobs import embedding
+from unimoer_rag.model.state_format import Precision
 from unimoer_rag.model.state_jobs import indexing, late_task
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.retrieval.auto_rerank import AutoRerank, Rerank, resolve
 from unimoer_rag.retrieval.chunking import Chunker, Chunking, whole
 from unimoer_rag.retrieval.identity import WHOLE, ChunkingChoice, agree
 from unimoer_rag.retrieval.ingest import AddReport, Embedded, Progress, ingest
-from unimoer_rag.retrieval.query_cache import Lookup, QueryCache
-from unimoer_rag.retrieval.search import Filters, Mode, Search, check_settings, rank_job, reordered
+from unimoer_rag.retrieval.opening import open_store, state_format
+from unimoer_rag.retrieval.query_cache import QueryCache
+from unimoer_rag.retrieval.search import Filters, Mode, Search, check_settings
+from unimoer_rag.retrieval.searcher import OnStage, Searcher, ignore_stage
 from unimoer_rag.retrieval.sources import scan
 from unimoer_rag.retrieval.sparse import BM25Encoder
-from unimoer_rag.retrieval.states import StoredStates
-from unimoer_rag.retrieval.stats import Counter, SearchStats
-from unimoer_rag.retrieval.store import EdgeStore, Quantization, ServerStore, Store
+from unimoer_rag.retrieval.stats import SearchStats
+from unimoer_rag.retrieval.store import Quantization
 from unimoer_rag.retrieval.text import clean_text
 from unimoer_rag.retrieval.types import Document, Hit
 
@@ -38,13 +38,6 @@ __all__ = ["Filters", "Mode", "OnStage", "UnifiedRetriever"]
 # Queries searched for together: enough to fill batches, few enough that their passages and token
 # states fit in memory.
 _BLOCK = 64
-
-
-OnStage = Callable[[str], None]
-
-
-def _ignore(stage: str) -> None:
-    """Nobody asked for the stages."""
 
 
 class UnifiedRetriever:
@@ -124,7 +117,7 @@ class UnifiedRetriever:
             check_settings(k, rerank, mode)  # before a model is loaded
         if isinstance(chunking, str) and chunking != WHOLE:
             raise InputError(f"chunking is {chunking!r}: expected a Chunking, {WHOLE!r} or None")
-        form = _state_format(token_states, token_pooling)
+        form = state_format(token_states, token_pooling)
         self.model = (
             model
             if isinstance(model, UniMoER)
@@ -135,23 +128,33 @@ class UnifiedRetriever:
         self.rerank: int | AutoRerank = resolve(rerank, self.model)
         check_settings(k, self.rerank, mode)
         self.k, self.mode = k, mode
-        self.query_cache = QueryCache(0) if query_cache is None else query_cache
-        self.query_cache.attach()
-        self._counter = Counter()
         if form is not None:
             late_task(self.model)  # refuses a model that has none to keep
+        self.query_cache = QueryCache(0) if query_cache is None else query_cache
+        self.query_cache.attach()
         self.engine = Engine.of(self.model)
         self._encoder = BM25Encoder()
-        vectors = {
-            "dimension": _lengths(self.model, dimensions),
-            "quantization": quantization,
-            "oversampling": oversampling,
-        }
-        self.store = _open(index, url, api_key, collection, vectors)
+        self.store = open_store(
+            self.model,
+            index=index,
+            url=url,
+            api_key=api_key,
+            collection=collection,
+            dimensions=dimensions,
+            quantization=quantization,
+            oversampling=oversampling,
+        )
         where = str(url or index or "memory")
         try:
             self.chunking, self.token_states = agree(
                 self.store, self.model, chunking, self._encoder, token_states=form, where=where
+            )
+            self._searcher = Searcher(
+                self.engine,
+                self.store,
+                self._encoder,
+                cache=self.query_cache,
+                token_states=self.token_states,
             )
             cut = self.chunking if isinstance(self.chunking, Chunking) else None
             self._chunker = Chunker(self.model.tokenizer.backend_tokenizer, cut)
@@ -234,10 +237,6 @@ class UnifiedRetriever:
         vectors, states = self.engine.submit(both).result()
         return Embedded(vectors, both.n_truncated, states)
 
-    @property
-    def _stored(self) -> StoredStates | None:
-        return StoredStates(self.store, self.token_states) if self.token_states else None
-
     def delete(self, ids: Iterable[str] | None = None, *, filters: Filters | None = None) -> int:
         """Remove passages by id, or by filters such as `{"source": "handbook/refunds.md"}`.
 
@@ -259,7 +258,7 @@ class UnifiedRetriever:
         rerank: Rerank | None = None,
         mode: Mode | None = None,
         filters: Filters | None = None,
-        on_stage: OnStage = _ignore,
+        on_stage: OnStage = ignore_stage,
     ) -> list[Hit]:
         """The best passages for a query, best first.
 
@@ -274,7 +273,7 @@ class UnifiedRetriever:
                 `{"source": "a.md", "year": {"gte": 2020}, "tag": ["x", "y"]}`.
             on_stage: called with "retrieve" and "rerank" as each ends, for timing and tracing.
         """
-        return self._search(self._plan([query], k, rerank, mode, filters), on_stage)[0]
+        return self._searcher.run(self._plan([query], k, rerank, mode, filters), on_stage)[0]
 
     def search_batch(
         self,
@@ -289,7 +288,7 @@ class UnifiedRetriever:
         if isinstance(queries, str):
             raise InputError("search_batch takes a list of queries: use search for a single one")
         plan = self._plan(queries, k, rerank, mode, filters)
-        return [hits for block in plan.blocks(_BLOCK) for hits in self._search(block)]
+        return [hits for block in plan.blocks(_BLOCK) for hits in self._searcher.run(block)]
 
     async def asearch(
         self,
@@ -299,23 +298,11 @@ class UnifiedRetriever:
         rerank: Rerank | None = None,
         mode: Mode | None = None,
         filters: Filters | None = None,
-        on_stage: OnStage = _ignore,
+        on_stage: OnStage = ignore_stage,
     ) -> list[Hit]:
         """`search` without blocking the event loop, nor a thread while the model works."""
-        lookup = self.query_cache.look_up(self._plan([query], k, rerank, mode, filters))
-        found: list[list[Hit]] = []
-        ranked: list[list[Hit]] = []
-        if lookup.left.queries:
-            job = await asyncio.to_thread(lookup.left.embedding, self.model, self.dimensions)
-            vectors = lookup.near(await asyncio.wrap_future(self.engine.submit(job)))
-            found = await asyncio.to_thread(lookup.left.find, vectors, self.store, self._encoder)
-        on_stage("retrieve")
-        if found:
-            jobs = await asyncio.to_thread(lookup.left.rankings, self.model, found, self._stored)
-            scores = [await asyncio.wrap_future(self.engine.submit(job)) for job in jobs]
-            ranked = lookup.left.rank(found, scores)
-        on_stage("rerank")
-        return self._finish(lookup, found, ranked)[0]
+        plan = self._plan([query], k, rerank, mode, filters)
+        return (await self._searcher.arun(plan, on_stage))[0]
 
     def _plan(
         self,
@@ -332,41 +319,6 @@ class UnifiedRetriever:
             mode=self.mode if mode is None else mode,
             filters=filters,
         )
-
-    def _search(self, plan: Search, on_stage: OnStage = _ignore) -> list[list[Hit]]:
-        lookup = self.query_cache.look_up(plan)
-        found: list[list[Hit]] = []
-        ranked: list[list[Hit]] = []
-        if lookup.left.queries:
-            vectors = self.engine.submit(
-                lookup.left.embedding(self.model, self.dimensions)
-            ).result()
-            vectors = lookup.near(vectors)
-            found = lookup.left.find(vectors, self.store, self._encoder)
-        on_stage("retrieve")
-        if found:
-            # All are queued before the first is awaited, so that they share batches.
-            jobs = lookup.left.rankings(self.model, found, self._stored)
-            futures = [self.engine.submit(job) for job in jobs]
-            ranked = lookup.left.rank(found, [future.result() for future in futures])
-        on_stage("rerank")
-        return self._finish(lookup, found, ranked)
-
-    def _finish(
-        self, lookup: Lookup, found: Sequence[Sequence[Hit]], ranked: Sequence[list[Hit]]
-    ) -> list[list[Hit]]:
-        """The hits of a search's every query, counted and kept."""
-        plan = lookup.left
-        reranked = sum(plan.reranks(hits) for hits in found)
-        asked = sum(bool(hits) for hits in found) if plan.auto else reranked
-        self._counter.count(
-            searches=lookup.exact + lookup.semantic + len(found),
-            reranked=reranked,
-            skipped=asked - reranked,
-            exact=lookup.exact,
-            semantic=lookup.semantic,
-        )
-        return lookup.finish(ranked)
 
     def check(
         self, *, k: int | None = None, rerank: Rerank | None = None, mode: Mode | None = None
@@ -387,10 +339,8 @@ class UnifiedRetriever:
             hits: of the retriever's mode, best first.
             at_least: so many are, where "auto" skips the rest.
         """
-        auto = self.rerank if isinstance(self.rerank, AutoRerank) and hits else None
-        skipped = auto is not None and auto.skips(hits, self.mode)
-        self._counter.count(reranked=bool(hits) and not skipped, skipped=skipped)
-        return hits[:at_least] if skipped else hits
+        auto = self.rerank if isinstance(self.rerank, AutoRerank) else None
+        return self._searcher.to_rerank(hits, auto, self.mode, at_least=at_least)
 
     def rank_hits(self, query: str, hits: Sequence[Hit]) -> list[Hit]:
         """Hits of this index reranked for a query, best first.
@@ -398,22 +348,16 @@ class UnifiedRetriever:
         Raises:
             InputError: the query is empty.
         """
-        if not hits:
-            return []
-        job = rank_job(self.model, clean_text(query), hits, self._stored)
-        return reordered(hits, self.engine.submit(job).result())
+        return self._searcher.rank(query, hits)
 
     async def arank_hits(self, query: str, hits: Sequence[Hit]) -> list[Hit]:
         """`rank_hits` without blocking the event loop."""
-        if not hits:
-            return []
-        job = await asyncio.to_thread(rank_job, self.model, clean_text(query), hits, self._stored)
-        return reordered(hits, await asyncio.wrap_future(self.engine.submit(job)))
+        return await self._searcher.arank(query, hits)
 
     @property
     def stats(self) -> SearchStats:
         """What the searches so far took and were spared."""
-        return self._counter.stats
+        return self._searcher.stats
 
     # -- in a framework ---------------------------------------------------------------------
 
@@ -471,38 +415,6 @@ class UnifiedRetriever:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
-
-
-def _lengths(model: UniMoER, dimensions: int | None) -> tuple[int, ...]:
-    """The lengths of vectors that will do, that of a new index first."""
-    if dimensions is None:
-        return (model.dimension, *model.task("embed").dimensions)
-    return (embedding_size(model, dimensions),)
-
-
-def _open(
-    index: str | Path | None,
-    url: str | None,
-    api_key: str | None,
-    collection: str,
-    vectors: Mapping[str, Any],
-) -> Store:
-    if url is not None:
-        return ServerStore.connect(url, api_key=api_key, collection=collection, **vectors)
-    if index is not None:
-        return EdgeStore(index, **vectors)
-    return ServerStore.memory(**vectors)
-
-
-def _state_format(precision: Precision | None, pooling: int) -> StateFormat | None:
-    if precision is not None:
-        return StateFormat(precision, pooling)
-    if pooling != 1:
-        raise InputError(
-            f"token_pooling is {pooling!r} without token_states: say how they are kept, such as "
-            "token_states='int8'"
-        )
-    return None
 
 
 def _named(text: object, source: str, at: int) -> Document:

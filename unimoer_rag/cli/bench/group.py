@@ -10,6 +10,7 @@ from unimoer_rag.cli.bench.model import concurrency, encode, overhead, rerank
 from unimoer_rag.cli.bench.padding import padding
 from unimoer_rag.cli.bench.precision import precision
 from unimoer_rag.cli.bench.prefix import prefix
+from unimoer_rag.cli.bench.profile import profile
 from unimoer_rag.cli.bench.retrieval import ingest, query, states
 from unimoer_rag.cli.bench.stress import stress
 from unimoer_rag.cli.bench.vectors import growth, vectors
@@ -37,6 +38,7 @@ _COMMANDS = (
     auto,
     vectors,
     growth,
+    profile,
 )
 for command in _COMMANDS:
     bench.command()(command)

@@ -1,0 +1,139 @@
+"""Runs planned searches: query cache, model, store, reranking; blocking or awaiting."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from unimoer_rag.engine import Engine
+from unimoer_rag.model.state_format import StateFormat
+from unimoer_rag.retrieval.auto_rerank import AutoRerank
+from unimoer_rag.retrieval.query_cache import Lookup, QueryCache
+from unimoer_rag.retrieval.search import Search, rank_job, reordered
+from unimoer_rag.retrieval.sparse import BM25Encoder
+from unimoer_rag.retrieval.states import StoredStates
+from unimoer_rag.retrieval.stats import Counter, SearchStats
+from unimoer_rag.retrieval.store import Store
+from unimoer_rag.retrieval.text import clean_text
+from unimoer_rag.retrieval.types import Hit, Mode
+
+__all__ = ["OnStage", "Searcher", "ignore_stage"]
+
+OnStage = Callable[[str], None]
+
+
+def ignore_stage(stage: str) -> None:
+    """Nobody asked for the stages."""
+
+
+class Searcher:
+    """Searches one index with one model.
+
+    Args:
+        engine: runs the model.
+        store: the index.
+        encoder: of BM25 vectors.
+        cache: hits of earlier queries; one of no entries for none.
+        token_states: the form of token states that the index keeps; None where it keeps none.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        store: Store,
+        encoder: BM25Encoder,
+        *,
+        cache: QueryCache,
+        token_states: StateFormat | None,
+    ) -> None:
+        self._engine, self._store, self._encoder, self._cache = engine, store, encoder, cache
+        self._stored = StoredStates(store, token_states) if token_states else None
+        self._counter = Counter()
+
+    @property
+    def stats(self) -> SearchStats:
+        """What the searches so far took and were spared."""
+        return self._counter.stats
+
+    def run(self, plan: Search, on_stage: OnStage = ignore_stage) -> list[list[Hit]]:
+        """The hits of a search's every query, best first."""
+        model, dimensions = self._engine.model, self._store.dimension
+        lookup = self._cache.look_up(plan)
+        found: list[list[Hit]] = []
+        ranked: list[list[Hit]] = []
+        if lookup.left.queries:
+            job = lookup.left.embedding(model, dimensions)
+            vectors = lookup.near(self._engine.submit(job).result())
+            found = lookup.left.find(vectors, self._store, self._encoder)
+        on_stage("retrieve")
+        if found:
+            # All are queued before the first is awaited, so that they share batches.
+            jobs = lookup.left.rankings(model, found, self._stored)
+            futures = [self._engine.submit(job) for job in jobs]
+            ranked = lookup.left.rank(found, [future.result() for future in futures])
+        on_stage("rerank")
+        return self._finish(lookup, found, ranked)
+
+    async def arun(self, plan: Search, on_stage: OnStage = ignore_stage) -> list[list[Hit]]:
+        """`run` without blocking the event loop, nor a thread while the model works."""
+        model, dimensions = self._engine.model, self._store.dimension
+        lookup = self._cache.look_up(plan)
+        found: list[list[Hit]] = []
+        ranked: list[list[Hit]] = []
+        if lookup.left.queries:
+            job = await asyncio.to_thread(lookup.left.embedding, model, dimensions)
+            vectors = lookup.near(await asyncio.wrap_future(self._engine.submit(job)))
+            found = await asyncio.to_thread(lookup.left.find, vectors, self._store, self._encoder)
+        on_stage("retrieve")
+        if found:
+            jobs = await asyncio.to_thread(lookup.left.rankings, model, found, self._stored)
+            futures = [asyncio.wrap_future(self._engine.submit(job)) for job in jobs]
+            ranked = lookup.left.rank(found, await asyncio.gather(*futures))
+        on_stage("rerank")
+        return self._finish(lookup, found, ranked)
+
+    def _finish(
+        self, lookup: Lookup, found: Sequence[Sequence[Hit]], ranked: Sequence[list[Hit]]
+    ) -> list[list[Hit]]:
+        """The hits of every query, counted and kept."""
+        plan = lookup.left
+        reranked = sum(plan.reranks(hits) for hits in found)
+        asked = sum(bool(hits) for hits in found) if plan.auto else reranked
+        self._counter.count(
+            searches=lookup.exact + lookup.semantic + len(found),
+            reranked=reranked,
+            skipped=asked - reranked,
+            exact=lookup.exact,
+            semantic=lookup.semantic,
+        )
+        return lookup.finish(ranked)
+
+    def to_rerank(
+        self, hits: list[Hit], auto: AutoRerank | None, mode: Mode, *, at_least: int
+    ) -> list[Hit]:
+        """What of a first stage's results is reranked by hand; counted.
+
+        Args:
+            hits: best first.
+            auto: decides; None reranks all.
+            mode: the first stage.
+            at_least: so many are, where the rest is skipped.
+        """
+        skipped = bool(hits) and auto is not None and auto.skips(hits, mode)
+        self._counter.count(reranked=bool(hits) and not skipped, skipped=skipped)
+        return hits[:at_least] if skipped else hits
+
+    def rank(self, query: str, hits: Sequence[Hit]) -> list[Hit]:
+        """Hits reranked for a query, best first."""
+        if not hits:
+            return []
+        job = rank_job(self._engine.model, clean_text(query), hits, self._stored)
+        return reordered(hits, self._engine.submit(job).result())
+
+    async def arank(self, query: str, hits: Sequence[Hit]) -> list[Hit]:
+        """`rank` without blocking the event loop."""
+        if not hits:
+            return []
+        model, asked = self._engine.model, clean_text(query)
+        job = await asyncio.to_thread(rank_job, model, asked, hits, self._stored)
+        return reordered(hits, await asyncio.wrap_future(self._engine.submit(job)))
