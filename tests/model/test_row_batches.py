@@ -21,6 +21,13 @@ def test_batches_hold_each_row_once_within_the_budget(lengths: list[int], budget
     assert flat == sorted(flat, reverse=True)
 
 
+def test_short_rows_are_not_padded_to_a_long_one() -> None:
+    assert plan_batches([20, 200, 20, 20], 1024) == [[1], [0, 2, 3]]
+    assert plan_batches([190, 200, 190], 1024) == [[1, 0, 2]]  # not worth a batch of their own
+    # At the budget's end only what still fits would be padded.
+    assert plan_batches([100, 100, 90, 90, 90], 300) == [[0, 1, 2], [3, 4]]
+
+
 def test_rows_are_padded_at_the_end() -> None:
     rows = [Row(EMBED, [7, 8], (0, 2)), Row(READ, [1, 2, 3, 4], (0, 1), (2, 4))]
     batch = pad_rows(rows, filler=9, typed=True, device=torch.device("cpu"))

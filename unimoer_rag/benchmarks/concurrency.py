@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
+from itertools import islice
 from random import Random
 from statistics import median
 from typing import Any
@@ -92,15 +93,14 @@ def measure_concurrency(
 
 
 def _make_calls(model: UniMoER, n: int) -> list[Make]:
-    """Calls of the three kinds in turns, their sizes and texts drawn at random."""
+    """Calls of the three kinds in turns, of sizes drawn at random, each with texts of its own."""
     choice = Random(0)
-    passages = make_passages(model.tokenizer, 400)
+    sizes = [choice.choice((_EMBEDDED, _RANKED, _READ)[at % 3]) for at in range(n)]
+    passages = iter(make_passages(model.tokenizer, sum(sizes)))
     queries = make_queries(model.tokenizer, n)
     makes: list[Make] = []
-    for at, query in enumerate(queries):
-        kind = at % 3
-        size = choice.choice((_EMBEDDED, _RANKED, _READ)[kind])
-        texts = choice.sample(passages, size)
+    for at, (query, size) in enumerate(zip(queries, sizes, strict=True)):
+        kind, texts = at % 3, list(islice(passages, size))
         if kind == 0:
             makes.append(partial(embedding, model, texts, "document"))
         elif kind == 1:

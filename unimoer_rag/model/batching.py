@@ -23,6 +23,8 @@ __all__ = [
 _CPU_TOKENS, _GPU_TOKENS = 1024, 32768
 # Tokens saved. A GPU is done with a thousand before the kernels of a second forward are queued.
 _CPU_SAVED, _GPU_SAVED = 32, 4096
+# Padding that a batch more is worth, as a part of the budget: about what its start takes.
+_WORTH = 16
 # More batches than this do not wait at a time (`engine.worker._WINDOW` budgets).
 _MOST_LANES = 8
 
@@ -85,6 +87,9 @@ def pad_rows(rows: Sequence[Row], *, filler: int, typed: bool, device: torch.dev
 def plan_batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
     """Split positions into batches of at most `budget` padded tokens, longest first.
 
+    Rows so much shorter than a batch's longest that padding them would cost more than another
+    batch begin one.
+
     Args:
         lengths: tokens of each row.
         budget: rows times longest row of a batch; a single longer row gets a batch of its own.
@@ -95,8 +100,11 @@ def plan_batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
     batches: list[list[int]] = []
     # Longest first: memory peaks at once rather than at the end, and a batch's first row is
     # its longest.
-    for at in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
-        if batches and (len(batches[-1]) + 1) * lengths[batches[-1][0]] <= budget:
+    for n_done, at in enumerate(sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))):
+        longest = lengths[batches[-1][0]] if batches else 0
+        room = budget // longest - len(batches[-1]) if longest else 0
+        padding = min(room, len(lengths) - n_done) * (longest - lengths[at])
+        if room > 0 and padding <= budget // _WORTH:
             batches[-1].append(at)
         else:
             batches.append([at])
