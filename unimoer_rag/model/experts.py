@@ -20,7 +20,7 @@ from torch.nn import functional
 from unimoer_rag.errors import InputError
 from unimoer_rag.model.packing import current_packing
 from unimoer_rag.model.quantized import QuantizedLinear
-from unimoer_rag.model.routers import Router
+from unimoer_rag.model.routers import Decision, Router
 from unimoer_rag.model.scope import current_scope
 
 __all__ = [
@@ -91,6 +91,10 @@ def attach_router(layers: Sequence[nn.Module], router: Router) -> None:
             if scope is None or scope.merged:
                 return
             hidden = args[0] if args else kwargs["hidden_states"]
+            if scope.single:
+                only = scope.routing.allowed_at(at).float()
+                scope.enter(Decision(only), hidden.dtype)
+                return
             packing = current_packing()
             seen = hidden if packing is None else packing.pad(hidden)
             scope.enter(router(at, seen, scope.routing), hidden.dtype)

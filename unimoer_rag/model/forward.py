@@ -102,9 +102,11 @@ def route(
     scope = make_scope(tasks, experts, n_layers=n_layers, mask=mask, causal=causal)
     if scope is None:
         return States(run(), (), ())
-    if len(set(tasks)) == 1 and tasks[0] in merged and not torch.is_grad_enabled():
-        scope.merged = tasks[0].name
-    if router.two_passes and not scope.merged:
+    if not torch.is_grad_enabled():
+        heard = [task for task in set(tasks) if task.strength]
+        scope.single = all(router.has_no_choice(len(task.experts)) for task in heard)
+        scope.merged = tasks[0].name if len(set(tasks)) == 1 and tasks[0] in merged else ""
+    if router.two_passes and not (scope.single or scope.merged):
         # The bare backbone is frozen, and so is what it says.
         with routing_scope(None), torch.no_grad():
             scope.routing.frozen = run()

@@ -74,7 +74,7 @@ def constant_weights(model: UniMoER, task: Task) -> Tensor:
             f"the {model.router_kind} router weighs the experts of {task.name!r} by the text: only "
             "a task-explicit or switch router, or a task with one expert, has constant weights"
         )
-    if len(task.experts) == 1 and not model.router.by_rank:
+    if model.router.has_no_choice(len(task.experts)):
         return torch.ones(model.n_layers, 1, device=model.device)
     one = torch.ones(1, 1, dtype=torch.bool, device=model.device)
     loud = [task.with_strength(1.0)]  # at strength 0 nothing would be asked

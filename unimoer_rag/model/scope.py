@@ -37,6 +37,7 @@ class RoutingScope:
         scale: float32 `[ranks]`: `alpha / r` for every rank of the active experts.
         repeats: `[len(active)]`: the rank of each active expert.
         decisions: the router's answer at each transformer layer, in order.
+        single: no row has a choice, since its task has one expert: the router is not asked.
         merged: the task of all rows, where its experts are folded into weights of their own and
             nothing is decided; else empty.
     """
@@ -46,6 +47,7 @@ class RoutingScope:
     scale: Tensor
     repeats: Tensor
     decisions: list[Decision] = field(default_factory=list)
+    single: bool = False
     merged: str = ""
     _weights: Tensor | None = None
 

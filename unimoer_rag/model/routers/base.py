@@ -172,9 +172,13 @@ class Router(nn.Module):
 
     # -- what it decides ----------------------------------------------------------------------
 
+    def has_no_choice(self, n_experts: int) -> bool:
+        """Whether a task of that many experts has nothing to weigh: its one expert has weight 1."""
+        return n_experts == 1 and not self.by_rank
+
     def is_constant(self, n_experts: int) -> bool:
         """Whether a task of that many experts gets the same weights whatever the text says."""
-        return not self.by_text or (n_experts == 1 and not self.by_rank)
+        return not self.by_text or self.has_no_choice(n_experts)
 
     def forward(self, layer: int, hidden: Tensor, routing: RoutingInput) -> Decision:
         """Expert weights at one layer.
