@@ -201,6 +201,8 @@ def _overhead_rows(found: Mapping[str, Any]) -> _Rows:
             f"{bare:.2f} s",
             f"{ratio:.2f}",
         )
+    for task, ratio in found["merged"].items():
+        yield f"the same of the task `{task}`, merged", "", "", f"{ratio:.2f}"
 
 
 def _ingest_rows(found: Mapping[str, Any]) -> _Rows:

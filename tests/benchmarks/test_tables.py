@@ -38,7 +38,7 @@ def test_states_table() -> None:
 
 def test_precision_table() -> None:
     side = {
-        **{"bytes": 97e6, "cosine": 1.0, "rerank_ndcg_10": 0.7, "retrieval_ndcg_10": 0.95},
+        **{"bytes": 97e6, "cosine": 1.0, "rerank_ndcg_10": 0.7},
         **{"read_f1": 78.25, "seconds": 2.0},
     }
     found = {
@@ -50,8 +50,8 @@ def test_precision_table() -> None:
         "ratios": {"float32": 0.536, "int8": 0.6},
     }
     assert precision_table(found).splitlines()[2:] == [
-        "| float32 | 97.0 | 181.0 (0.54) | 1.0000 | 0.7000 | 0.9500 | 78.2 | 1.00 | 2.50 |",
-        "| int8 | 30.0 | 50.0 (0.60) | 1.0000 | 0.7000 | 0.9500 | 78.2 | 0.50 | 1.50 |",
+        "| float32 | 97.0 | 181.0 (0.54) | 1.0000 | 0.7000 | 78.2 | 1.00 | 2.50 |",
+        "| int8 | 30.0 | 50.0 (0.60) | 1.0000 | 0.7000 | 78.2 | 0.50 | 1.50 |",
     ]
 
 
