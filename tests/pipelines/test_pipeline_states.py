@@ -36,7 +36,7 @@ def test_the_query_alone_is_encoded_and_the_order_is_the_same(
             search(kept, QUESTION, n=3, filters=None, trace=Trace(None)),
             asyncio.run(asearch(kept, QUESTION, n=3, filters=None, trace=Trace(None))),
         ]
-        # Each embeds the query, and encodes it once more to rank by.
+        # Without a cache each embeds the query, and encodes it once more to rank by.
         assert kept.engine.stats.rows == rows + 4
         for hits in found:
             assert [hit.id for hit in hits] == [hit.id for hit in expected]

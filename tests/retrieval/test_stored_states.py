@@ -17,6 +17,7 @@ import pytest
 
 from unimoer_rag.errors import IndexCorruptError, IndexMismatchError, InputError
 from unimoer_rag.model.state_format import Precision, StateFormat
+from unimoer_rag.model.state_jobs import asking
 from unimoer_rag.model.tasks import EMBED, RERANK, RERANK_CROSS
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.retrieval.retriever import UnifiedRetriever
@@ -82,7 +83,7 @@ def test_float16_states_rank_as_encoding_does(
         retriever.add(DOCUMENTS)
         assert ranked(retriever.search(QUERY)) == plain
         assert ranked(retriever.search_batch([QUERY, "paris"])[0]) == plain
-        assert rows_run(retriever) == 2  # the query, to find and to rank
+        assert rows_run(retriever) == 1  # the query, to find and to rank
 
 
 async def test_an_awaited_search_ranks_from_states_too(
@@ -93,7 +94,27 @@ async def test_an_awaited_search_ranks_from_states_too(
         retriever.engine.cache.clear()
         before = retriever.engine.stats.rows
         assert ranked(await retriever.asearch(QUERY)) == plain
-        assert retriever.engine.stats.rows - before == 2
+        assert retriever.engine.stats.rows - before == 1
+
+
+def test_a_query_is_embedded_as_ever_and_encoded_once_where_the_tasks_are_alike(
+    feedback: UniMoER, minilm_path: Path
+) -> None:
+    loud = UniMoER.from_backbone("minilm", device="cpu", dtype="float32")
+    asked = UniMoER.from_backbone(
+        "minilm",
+        device="cpu",
+        dtype="float32",
+        tasks=[EMBED.with_strength(0), RERANK.with_strength(0)],
+        query_instruction="a question: ",
+    )
+    for model, task in ((feedback, "rerank"), (loud, "embed"), (asked, "embed")):
+        job = asking(model, [QUERY, "paris"])
+        assert {row.task.name for row in job.rows} == {task}
+        np.testing.assert_allclose(
+            model.execute(job), model.embed([QUERY, "paris"], "query"), atol=1e-6
+        )
+    assert asking(feedback, []).rows == []
 
 
 @pytest.mark.parametrize("precision", ["int8", "binary"])
@@ -141,9 +162,9 @@ def test_a_reopened_index_finds_its_states(
     with UnifiedRetriever(feedback, index=folder, k=6) as retriever:
         assert retriever.token_states == StateFormat("float16")
         assert ranked(retriever.search(QUERY)) == plain
-        assert rows_run(retriever) == 2
+        assert rows_run(retriever) == 1
         retriever.add(["Exchanges take as long as refunds."])  # gets states too
-        assert rows_run(retriever) == 2
+        assert rows_run(retriever) == 1
     with pytest.raises(IndexMismatchError, match="keeps token states as float16, pooled by 1"):
         UnifiedRetriever(feedback, index=folder, token_states="int8")
     with pytest.raises(IndexMismatchError, match="pooled by 1, not token states as float16"):
@@ -163,7 +184,7 @@ def test_changed_and_deleted_passages_leave_no_states(
         hits = retriever.search(QUERY)
         assert {hit.source for hit in hits} == old.keys() - {"kayak.md"}
         assert hits[0].text == changed.text
-        assert rows_run(retriever) == 2
+        assert rows_run(retriever) == 1
 
 
 def test_a_passage_without_states_is_encoded(
@@ -176,7 +197,7 @@ def test_a_passage_without_states_is_encoded(
         sparse = BM25Encoder().document(passage.content)
         retriever.store.upsert([Record(passage, vector, sparse)])  # as an older release would
         assert ranked(retriever.search(QUERY)) == plain
-        assert rows_run(retriever) == 2 + len(DOCUMENTS)
+        assert rows_run(retriever) == 1 + len(DOCUMENTS)
 
 
 def test_damaged_states_are_named(feedback: UniMoER) -> None:

@@ -1,4 +1,4 @@
-"""Jobs of token states in an index: made once for each document, ranked by for each query."""
+"""Jobs that give token states with vectors, and jobs that rank by states that were kept."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from unimoer_rag.errors import InputError
-from unimoer_rag.model.jobs import Job, as_scores, as_vectors, embedding_size
+from unimoer_rag.model.jobs import Job, as_scores, as_vectors, embedding, embedding_size
 from unimoer_rag.model.late import LateHead, LateState
 from unimoer_rag.model.state_format import StateFormat
 from unimoer_rag.model.tasks import Task
@@ -19,7 +19,7 @@ from unimoer_rag.model.tasks import Task
 if TYPE_CHECKING:
     from unimoer_rag.model.unimoer import UniMoER
 
-__all__ = ["Indexed", "indexing", "late_task", "ranking_states"]
+__all__ = ["Indexed", "asking", "indexing", "late_task", "ranking_states"]
 
 
 class Indexed(NamedTuple):
@@ -73,6 +73,34 @@ def indexing(
         return Indexed(as_vectors(pooled, size), packed)
 
     return Job(rows, finish)
+
+
+def asking(
+    model: UniMoER, queries: Sequence[str], *, dimensions: int | None = None
+) -> Job[NDArray[np.float32]]:
+    """Embeddings of queries that documents may be ranked for afterwards.
+
+    Where EMBED and RERANK run the backbone alike, the forward is RERANK's: an engine then knows the
+    query's token states when it ranks, and runs it once for both.
+
+    Args:
+        model: the model.
+        queries: the queries.
+        dimensions: size of the embeddings, where the checkpoint was trained to be cut.
+
+    Raises:
+        InputError: a query is no string or is empty, or the checkpoint does not give embeddings of
+            that size.
+    """
+    job = embedding(model, queries, "query", dimensions=dimensions)
+    task = model.tasks.get("rerank")
+    if task is None or task.head != "late" or not _alike(model.task("embed"), task):
+        return job
+    rows = model.rows.single(queries, task, "query")
+    if [row.ids for row in rows] != [row.ids for row in job.rows]:  # an instruction of one's own
+        return job
+    size = embedding_size(model, dimensions)
+    return Job(rows, lambda states: as_vectors([state.pooled for state in states], size))
 
 
 def late_task(model: UniMoER) -> Task:

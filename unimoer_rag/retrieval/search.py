@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unimoer_rag.errors import InputError
-from unimoer_rag.model.jobs import Job, embedding, ranking
-from unimoer_rag.model.state_jobs import ranking_states
+from unimoer_rag.model.jobs import Job, ranking
+from unimoer_rag.model.state_jobs import asking, ranking_states
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.retrieval.auto_rerank import AUTO, AutoRerank, rerank_depth
 from unimoer_rag.retrieval.fusion import reciprocal_rank_fusion
@@ -80,7 +80,7 @@ class Search:
     def embedding(self, model: UniMoER, dimensions: int | None = None) -> Job[Floats]:
         """The queries' vectors, of that length; none for a search that needs none."""
         queries = self.queries if self.mode != "sparse" else []
-        return embedding(model, queries, "query", dimensions=dimensions)
+        return asking(model, queries, dimensions=dimensions)
 
     def find(self, vectors: Floats, store: Store, encoder: BM25Encoder) -> list[list[Hit]]:
         """The first stage's results for each query, best first."""
