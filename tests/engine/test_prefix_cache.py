@@ -13,13 +13,21 @@ import pytest
 from model.tiny_models import CORPUS, make_model, randomise, save_backbone
 
 from unimoer_rag.engine import Engine
+from unimoer_rag.engine import engine as engine_module
 from unimoer_rag.engine.disk import weights_digest
 from unimoer_rag.errors import InputError
+from unimoer_rag.model.loading import load_own
 from unimoer_rag.model.tasks import EMBED, READ, RERANK, RERANK_CROSS
 from unimoer_rag.model.unimoer import UniMoER
 
 QUERIES = ["how long do refunds take?", "who wrote the report?", "when does the library open?"]
 TURNED = (EMBED, RERANK, *(replace(t, document_first=True) for t in (RERANK_CROSS, READ)))
+
+
+@pytest.fixture(autouse=True)
+def one_lane(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job is one batch on every machine: what a batch shares decides over what is kept."""
+    monkeypatch.setattr(engine_module, "count_lanes", lambda device: 1)
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +140,24 @@ def test_another_model_never_meets_the_files(backbone: Path, tmp_path) -> None:
         model.share_prefixes = True
         check(scores(engine), whole)
     assert len(files(folder)) == 5 * len(CORPUS)
+
+
+def test_precisions_never_meet_and_prepacking_makes_no_other_model(
+    backbone: Path, tmp_path: Path
+) -> None:
+    saved = make_model(backbone, router="token", tasks=TURNED).save_pretrained(tmp_path / "saved")
+    dtypes = ("float32", "bfloat16", "int8", "int4")
+    loaded = {d: UniMoER.from_pretrained(saved, device="cpu", dtype=d) for d in dtypes}
+    assert len({weights_digest(model) for model in loaded.values()}) == len(dtypes)
+    plain = load_own(saved, device="cpu", dtype="bfloat16")
+    assert weights_digest(loaded["bfloat16"]) == weights_digest(plain)
+    with Engine(loaded["bfloat16"], cache_folder=tmp_path / "states") as engine:
+        cold = scores(engine)
+    assert files(tmp_path / "states")
+    with Engine(plain, cache_folder=tmp_path / "states") as engine:
+        engine.score(QUERIES[0], CORPUS, task="rerank-cross")
+        assert engine.cache.hits == len(CORPUS)
+    assert all(np.isfinite(one).all() for one in cold)
 
 
 def test_damaged_files_are_removed_and_written_again(

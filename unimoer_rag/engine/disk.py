@@ -152,6 +152,7 @@ def weights_digest(model: UniMoER) -> str:
     settings = (
         model.checkpoint_digest,
         str(model.dtype),
+        model.quantization,
         config.to_json_string(),
         model.router_kind,
         model.gate_kind,
@@ -160,7 +161,9 @@ def weights_digest(model: UniMoER) -> str:
     )
     whole = hashlib.sha256(repr(settings).encode())
     for name, parameter in model.named_parameters():
-        flat = parameter.detach().reshape(-1)
+        # A prepacked weight is the same numbers in another order.
+        plain = parameter.to_dense() if parameter.is_mkldnn else parameter
+        flat = plain.detach().reshape(-1)
         whole.update(name.encode())
         whole.update(_raw(flat if id(parameter) in trained else flat[:_SAMPLE]))
     return whole.hexdigest()
