@@ -32,11 +32,6 @@ MODES: tuple[Mode, ...] = ("dense", "sparse", "hybrid")
 
 
 @pytest.fixture(scope="module")
-def minilm(minilm_path: Path) -> UniMoER:
-    return UniMoER.from_pretrained("minilm", device="cpu", dtype="float32")
-
-
-@pytest.fixture(scope="module")
 def filled(minilm: UniMoER) -> Iterator[UnifiedRetriever]:
     with UnifiedRetriever(minilm) as retriever:
         retriever.add(DOCUMENTS)

@@ -22,11 +22,6 @@ from unimoer_rag.retrieval.types import Passage
 ENCODER = BM25Encoder()
 
 
-@pytest.fixture(scope="module")
-def minilm(minilm_path: Path) -> UniMoER:
-    return UniMoER.from_pretrained("minilm", device="cpu", dtype="float32")
-
-
 @pytest.fixture
 def store(minilm: UniMoER) -> Iterator[Store]:
     with ServerStore.memory(dimension=minilm.dimension) as store:

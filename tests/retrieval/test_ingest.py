@@ -27,11 +27,6 @@ from unimoer_rag.retrieval.text import clean_text
 from unimoer_rag.retrieval.types import Document, Passage
 
 
-@pytest.fixture(scope="module")
-def minilm(minilm_path: Path) -> UniMoER:
-    return UniMoER.from_pretrained("minilm", device="cpu", dtype="float32")
-
-
 @pytest.fixture(params=["memory", "folder"])
 def retriever(
     request: pytest.FixtureRequest, minilm: UniMoER, tmp_path: Path

@@ -28,11 +28,6 @@ DOCUMENTS = [
 QUERY = "how long do refunds take?"
 
 
-@pytest.fixture(scope="module")
-def minilm(minilm_path: Path) -> UniMoER:
-    return UniMoER.from_pretrained("minilm", device="cpu", dtype="float32")
-
-
 @pytest.fixture
 def cached(minilm: UniMoER) -> Iterator[UnifiedRetriever]:
     with UnifiedRetriever(minilm, query_cache=QueryCache(10)) as retriever:

@@ -43,11 +43,6 @@ QUERY = "how long do refunds take?"
 
 
 @pytest.fixture(scope="module")
-def minilm(minilm_path: Path) -> UniMoER:
-    return UniMoER.from_pretrained("minilm", device="cpu", dtype="float32")
-
-
-@pytest.fixture(scope="module")
 def filled(minilm: UniMoER) -> Iterator[UnifiedRetriever]:
     """An index in memory with DOCUMENTS; tests leave it as it is."""
     with UnifiedRetriever(minilm) as retriever:

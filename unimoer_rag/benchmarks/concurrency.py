@@ -11,11 +11,9 @@ from random import Random
 from statistics import median
 from typing import Any
 
-import numpy as np
-
 from unimoer_rag.benchmarks.report import report
 from unimoer_rag.benchmarks.texts import make_passages, make_queries
-from unimoer_rag.benchmarks.timing import alternate, median_ratio, rounded
+from unimoer_rag.benchmarks.timing import alternate, median_ratio, percentiles, rounded
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import InputError
 from unimoer_rag.model.jobs import Job, embedding, ranking, reading
@@ -70,7 +68,7 @@ def measure_concurrency(
             sides[str(n)] = partial(_serve, engine, makes, n, latencies[n])
         seconds = alternate(sides, rounds=rounds, on_run=on_run)
     # The warm-up's are not counted.
-    latency = {n: _percentiles(taken[calls:]) for n, taken in latencies.items()}
+    latency = {n: percentiles(taken[calls:]) for n, taken in latencies.items()}
     throughput = {str(n): median_ratio(seconds, "offline", str(n)) for n in clients}
     first = clients[0]
     return report(
@@ -126,7 +124,3 @@ def _answer(engine: Engine, make: Make) -> float:
     started = time.perf_counter()
     engine.submit(make()).result()
     return time.perf_counter() - started
-
-
-def _percentiles(seconds: Sequence[float]) -> dict[str, float]:
-    return {f"p{p}": round(1000 * float(np.percentile(seconds, p)), 1) for p in (50, 95)}

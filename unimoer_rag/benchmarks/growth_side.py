@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unimoer_rag.benchmarks.process import peak, resident
+from unimoer_rag.benchmarks.timing import percentiles
 from unimoer_rag.retrieval.chunking import whole
 from unimoer_rag.retrieval.ingest import AddReport, Embedded, ingest
 from unimoer_rag.retrieval.search import Mode, Search
@@ -139,11 +140,9 @@ def _search(settings: dict[str, Any]) -> dict[str, Any]:
         "open_seconds": round(opened, 4),
         "search_memory_bytes": peak() - libraries,
         **{
-            f"{mode}_p{p}_milliseconds": round(
-                float(np.percentile(taken[mode][_WARM_UP:], p)) * 1000, 2
-            )
+            f"{mode}_{point}_milliseconds": milliseconds
             for mode in modes
-            for p in (50, 95)
+            for point, milliseconds in percentiles(taken[mode][_WARM_UP:], digits=2).items()
         },
     }
 

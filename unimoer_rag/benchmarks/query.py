@@ -15,6 +15,7 @@ from unimoer_rag.benchmarks.frameworks import LlamaIndexSearch, check_frameworks
 from unimoer_rag.benchmarks.report import report
 from unimoer_rag.benchmarks.rivals import random_cross_encoder
 from unimoer_rag.benchmarks.texts import make_passages, make_queries
+from unimoer_rag.benchmarks.timing import percentiles
 from unimoer_rag.errors import InputError
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.retrieval.identity import WHOLE
@@ -81,7 +82,7 @@ def measure_query(
             on_run("asking")
             seconds = _ask(ours, theirs, asked)
         theirs.close()
-    latency = {name: _percentiles(taken[_WARM_UP:]) for name, taken in seconds.items()}
+    latency = {name: percentiles(taken[_WARM_UP:]) for name, taken in seconds.items()}
     ours_latency, other = latency["ours"], latency["llama-index"]
     return report(
         "query",
@@ -143,7 +144,3 @@ def _ask(
             timed("llama-index", theirs.search, query)
             both(query)
     return seconds
-
-
-def _percentiles(seconds: Sequence[float]) -> dict[str, float]:
-    return {f"p{p}": round(float(np.percentile(seconds, p)) * 1000, 1) for p in (50, 95)}

@@ -16,10 +16,9 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-import numpy as np
-
 from unimoer_rag.benchmarks.calls import Call, make_call
 from unimoer_rag.benchmarks.process import resident
+from unimoer_rag.benchmarks.timing import percentiles
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import InputError, UnimoerError
 from unimoer_rag.retrieval.retriever import UnifiedRetriever
@@ -195,7 +194,7 @@ def measure_stress(
         "given_up": clients.given_up,
         "seconds": round(together, 2),
         "seconds_one_by_one": round(alone, 2),
-        "latency_ms": _percentiles([done.seconds for done in clients.answered]),
+        "latency_ms": _latency(clients.answered),
         "growth": round(memory[-1] / memory[0] - 1, 4),
         "resident_first": memory[0],
         "resident_quarters": [memory[at * len(memory) // 4] for at in (1, 2, 3)],
@@ -210,7 +209,6 @@ def _know(engine: Engine, texts: Sequence[str]) -> None:
     engine.rank("a query", texts)
 
 
-def _percentiles(seconds: Sequence[float]) -> dict[str, float]:
-    if not seconds:
-        return {}
-    return {f"p{p}": round(float(np.percentile(seconds, p)) * 1000, 1) for p in (50, 95, 99)}
+def _latency(answered: Sequence[_Answered]) -> dict[str, float]:
+    taken = [done.seconds for done in answered]
+    return percentiles(taken, (50, 95, 99)) if taken else {}

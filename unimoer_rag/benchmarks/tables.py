@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["TABLES", "precision_table", "profile_table", "states_table", "vectors_table"]
+__all__ = [
+    "TABLES",
+    "growth_table",
+    "precision_table",
+    "profile_table",
+    "states_table",
+    "vectors_table",
+]
 
 Found = Mapping[str, Any]
 
@@ -94,6 +101,33 @@ def vectors_table(found: Found) -> str:
     return f"{told}\n\n{_table(headings, rows)}"
 
 
+def growth_table(found: Found) -> str:
+    """Time, memory and latency of an index at every size."""
+    rows = [
+        (
+            f"{int(n):,}",
+            *(f"{side[name]:.1f}" for name in ("store_seconds", "optimize_seconds")),
+            f"{side['add_seconds']:.2f}",
+            *(f"{side[name] / 1e6:.0f}" for name in ("index_memory_bytes", "disk_bytes")),
+            f"{side['open_seconds']:.2f}",
+            *(f"{side[f'{mode}_p50_milliseconds']:.1f}" for mode in ("dense", "hybrid")),
+        )
+        for n, side in found["ours"].items()
+    ]
+    headings = (
+        "passages",
+        "storing, s",
+        "graph, s",
+        "1,000 more, s",
+        "memory of indexing, MB",
+        "disk, MB",
+        "opening, s",
+        "dense p50, ms",
+        "hybrid p50, ms",
+    )
+    return _table(headings, rows)
+
+
 def profile_table(found: Found) -> str:
     """Each stage of a query and a document, the operators of a batch, and the roofline."""
     plain = found["others"]["transformers"]["encode_ms"]
@@ -123,6 +157,7 @@ TABLES = {
     "precision": precision_table,
     "vectors": vectors_table,
     "profile": profile_table,
+    "growth": growth_table,
 }
 """Renderers by the benchmark's name."""
 

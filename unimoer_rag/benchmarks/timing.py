@@ -8,9 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 from typing import Any
 
+import numpy as np
+
 from unimoer_rag.errors import InputError
 
-__all__ = ["Seconds", "alternate", "check_rounds", "median_ratio", "rounded"]
+__all__ = ["Seconds", "alternate", "check_rounds", "median_ratio", "percentiles", "rounded"]
 
 Seconds = Mapping[str, Sequence[float]]
 """Wall seconds of each round, by side."""
@@ -78,3 +80,10 @@ def median_ratio(seconds: Seconds, above: str, below: str) -> float:
 def rounded(seconds: Seconds) -> dict[str, list[float]]:
     """The same to milliseconds, as results keep them."""
     return {name: [round(second, 3) for second in taken] for name, taken in seconds.items()}
+
+
+def percentiles(
+    seconds: Sequence[float], points: Sequence[int] = (50, 95), *, digits: int = 1
+) -> dict[str, float]:
+    """Milliseconds that so many of 100 calls stay below: `{"p50": ..., "p95": ...}`."""
+    return {f"p{p}": round(1000 * float(np.percentile(seconds, p)), digits) for p in points}

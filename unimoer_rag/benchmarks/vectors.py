@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unimoer_rag.benchmarks.report import report
+from unimoer_rag.benchmarks.timing import percentiles
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import InputError
 from unimoer_rag.evaluation.datasets import BeirDataset, load_beir
@@ -107,7 +108,7 @@ def measure_vectors(
             name: {
                 **_bytes(store, len(ids)),
                 **_quality(found[name], dataset, ids, nearest),
-                "milliseconds": _percentiles(seconds[name]),
+                "milliseconds": percentiles(seconds[name], digits=2),
             }
             for name, store in stores.items()
         }
@@ -232,7 +233,3 @@ def _quality(
     }
     means = evaluate_run(dataset.qrels, run, relevance_level=dataset.relevance_level)
     return quality | {"nDCG@10": round(means["nDCG@10"], 4)}
-
-
-def _percentiles(seconds: Sequence[float]) -> dict[str, float]:
-    return {f"p{p}": round(float(np.percentile(seconds, p)) * 1000, 2) for p in (50, 95)}

@@ -128,25 +128,9 @@ def plan_of(
     Raises:
         BackboneError: there is no configuration of a backbone.
     """
-    model, layers = _skeleton(path, precision.dtype)
-    loading = count_bytes(model)
-    linears = [m for layer in layers for m in layer.modules() if isinstance(m, nn.Linear)]
-    # A quantized layer's weights are whole while it computes.
-    whole = max(m.weight.numel() for m in linears) if precision.quantization else 0
-    if precision.quantization:
-        quantize(model, layers, precision.quantization)
     tokens = default_token_budget(device) if token_budget is None else token_budget
-    size = precision.dtype.itemsize
-    per_token = _numbers_per_token(model.config, min(tokens, _SCORED))
-    return MemoryPlan(
-        dtype=str(precision),
-        weights=count_bytes(model),
-        experts=experts + experts * size // 2,
-        activations=count_lanes(device) * size * (tokens * per_token + whole),
-        token_budget=tokens,
-        cache=cache,
-        libraries=_LIBRARIES,
-        loading=loading,
+    return _Sizes.of(path, precision).plan(
+        experts=experts, device=device, token_budget=tokens, cache=cache
     )
 
 
@@ -172,11 +156,9 @@ def choose_plan(
     """
     least: MemoryPlan | None = None
     for precision in precisions:
-        tokens = default_token_budget(device)
+        sizes, tokens = _Sizes.of(path, precision), default_token_budget(device)
         while tokens >= _FEWEST_TOKENS:
-            bare = plan_of(
-                path, precision, experts=experts, device=device, token_budget=tokens, cache=0
-            )
+            bare = sizes.plan(experts=experts, device=device, token_budget=tokens, cache=0)
             if bare.total <= budget:
                 cache = min(CACHE_BYTES, budget - bare.total)
                 return replace(bare, cache=cache, budget=budget)
@@ -188,6 +170,52 @@ def choose_plan(
         f"batches of {least.token_budget:,} tokens and no cache, takes {show_size(least.total)}; "
         "give at least that, or a smaller model"
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Sizes:
+    """What of a backbone does not depend on batches.
+
+    Attributes:
+        precision: of its weights.
+        config: transformers' description of it.
+        weights: bytes of them.
+        loading: bytes of them before they are quantized.
+        whole: numbers of the largest layer, whose quantized weights are whole while it computes; 0
+            where nothing is quantized.
+    """
+
+    precision: Precision
+    config: Any
+    weights: int
+    loading: int
+    whole: int
+
+    @classmethod
+    def of(cls, path: Path, precision: Precision) -> _Sizes:
+        model, layers = _skeleton(path, precision.dtype)
+        loading, whole = count_bytes(model), 0
+        if precision.quantization:
+            linears = (m for layer in layers for m in layer.modules() if isinstance(m, nn.Linear))
+            whole = max(linear.weight.numel() for linear in linears)
+            quantize(model, layers, precision.quantization)
+        return cls(precision, model.config, count_bytes(model), loading, whole)
+
+    def plan(
+        self, *, experts: int, device: torch.device, token_budget: int, cache: int
+    ) -> MemoryPlan:
+        size = self.precision.dtype.itemsize
+        per_token = _numbers_per_token(self.config, min(token_budget, _SCORED))
+        return MemoryPlan(
+            dtype=str(self.precision),
+            weights=self.weights,
+            experts=experts + experts * size // 2,
+            activations=count_lanes(device) * size * (token_budget * per_token + self.whole),
+            token_budget=token_budget,
+            cache=cache,
+            libraries=_LIBRARIES,
+            loading=self.loading,
+        )
 
 
 def _skeleton(path: Path, dtype: torch.dtype) -> tuple[Any, nn.ModuleList]:

@@ -92,14 +92,14 @@ def asking(
         InputError: a query is no string or is empty, or the checkpoint does not give embeddings of
             that size.
     """
-    job = embedding(model, queries, "query", dimensions=dimensions)
     task = model.tasks.get("rerank")
-    if task is None or task.head != "late" or not _alike(model.task("embed"), task):
-        return job
-    rows = model.rows.single(queries, task, "query")
-    if [row.ids for row in rows] != [row.ids for row in job.rows]:  # an instruction of one's own
-        return job
+    # An instruction goes before what is embedded, and before nothing else.
+    if task is None or task.head != "late" or model.query_instruction:
+        return embedding(model, queries, "query", dimensions=dimensions)
+    if not _alike(model.task("embed"), task):
+        return embedding(model, queries, "query", dimensions=dimensions)
     size = embedding_size(model, dimensions)
+    rows = model.rows.single(queries, task, "query")
     return Job(rows, lambda states: as_vectors([state.pooled for state in states], size))
 
 
