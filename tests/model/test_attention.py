@@ -75,13 +75,41 @@ def test_no_mask_is_no_padding(left_to_sdpa: list[int]) -> None:
     assert not left_to_sdpa
 
 
-@pytest.mark.parametrize("scale", [20.0, 1000.0])
-def test_scores_that_could_overflow_are_left_to_sdpa(scale: float, left_to_sdpa: list[int]) -> None:
+@pytest.mark.parametrize("scale", [60.0, 1000.0])
+def test_scores_too_large_are_left_to_sdpa(scale: float, left_to_sdpa: list[int]) -> None:
     query, key, value = draw(2, 9, scale=scale)
     with torch.inference_mode():
         found, _ = attend(ENCODER, query, key, value, padded([9, 4], 9))
     assert left_to_sdpa
     assert bool(found.isfinite().all())
+
+
+def test_a_query_far_from_all_keys_is_left_to_sdpa(left_to_sdpa: list[int]) -> None:
+    _, key, value = draw(1, 5)
+    key = key + 8
+    query = torch.full_like(key, -4)  # every score is about -180
+    with torch.inference_mode():
+        found, _ = attend(ENCODER, query, key, value, None)
+    assert left_to_sdpa
+    torch.testing.assert_close(found.double(), exact(query, key, value, None), atol=0.04, rtol=0.02)
+
+
+def test_a_masked_key_that_overflows_changes_nothing(left_to_sdpa: list[int]) -> None:
+    query, key, value = draw(1, 5)
+    key[:, :, 3:] = query[:, :, :1] * 1000
+    mask = padded([3], 5)
+    with torch.inference_mode():
+        found, _ = attend(ENCODER, query, key, value, mask)
+    assert left_to_sdpa
+    torch.testing.assert_close(found.double(), exact(query, key, value, mask), atol=0.04, rtol=0.02)
+
+
+def test_large_scores_need_no_help(left_to_sdpa: list[int]) -> None:
+    query, key, value = draw(2, 17, scale=6.0)
+    with torch.inference_mode():
+        found, _ = attend(ENCODER, query, key, value, None)
+    assert not left_to_sdpa
+    torch.testing.assert_close(found.double(), exact(query, key, value, None), atol=0.1, rtol=0.1)
 
 
 def test_what_does_not_fit_is_left_to_sdpa(left_to_sdpa: list[int]) -> None:

@@ -5,12 +5,13 @@ of it outside of the products. Here the values get a column of ones, so that one
 weighted sum and the sum of the weights that it is divided by; a padded key has zeros for values and
 counts for nothing. What does not fit goes to "sdpa", transformers' own.
 
-The softmax's usual shift by the largest score is left out where no score can be large: by the
-Cauchy-Schwarz inequality none is above the product of the longest query and the longest key.
+The softmax's usual shift by the largest score is left out. Where a score was so large that bfloat16
+does not hold its exponential, or all of a query's were so small, the sums show it.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -26,8 +27,8 @@ CPU_ATTENTION = "unimoer_cpu"
 
 # The longest row of a reader. Above, the scores would leave the cache.
 _MAX_TOKENS = 512
-# 512 times exp(80) is below the largest bfloat16, and exp(-80) above the smallest.
-_LARGEST = 80.0
+# The exponentials that bfloat16 holds end at 88 and begin at -87; a sum of them weighs values too.
+_LEAST, _MOST = math.exp(-80), math.exp(80)
 
 
 def attend(
@@ -57,22 +58,28 @@ def attend(
     """
     if _fits(module, query, key, attention_mask, dropout, kwargs):
         scaled = query * (query.shape[-1] ** -0.5 if scaling is None else scaling)
-        if float((_longest(scaled) * _longest(key)).amax()) <= _LARGEST:
-            return _mix(scaled, key, value, attention_mask), None
+        mixed = _mix(scaled, key, value, attention_mask)
+        if mixed is not None:
+            return mixed, None
     answer: tuple[Tensor, None] = sdpa_attention_forward(
         module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
     )
     return answer
 
 
-def _mix(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+def _mix(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor | None:
+    """The weighted values; None where the scores were too large or too small for it."""
     rows, heads, tokens, size = value.shape
     counted = value.new_ones(rows, heads, tokens, size + 1)
     counted[..., :size] = value
     if mask is not None:
         counted *= mask[:, :, 0, :, None]
     mixed = torch.matmul(torch.matmul(query, key.transpose(-1, -2)).exp_(), counted)
-    return (mixed[..., :size] / mixed[..., size:]).transpose(1, 2)
+    sums = mixed[..., size:]
+    least, most = torch.aminmax(sums)
+    if not (float(least) >= _LEAST and float(most) <= _MOST):  # a NaN is neither
+        return None
+    return (mixed[..., :size] / sums).transpose(1, 2)
 
 
 def _fits(
@@ -100,12 +107,6 @@ def _fits(
 def _pads_only(mask: Tensor | None) -> bool:
     """Whether a mask says the same to every query, as `make_mask` marks it."""
     return mask is None or mask.stride(2) == 0
-
-
-def _longest(vectors: Tensor) -> Tensor:
-    """The largest Euclidean length of each row and head, float32 `[rows, heads]`."""
-    lengths: Tensor = torch.linalg.vector_norm(vectors, dim=-1, dtype=torch.float32)
-    return lengths.amax(-1)
 
 
 def make_mask(*args: Any, **kwargs: Any) -> Tensor | None:

@@ -21,7 +21,7 @@ from unimoer_rag.errors import InputError
 from unimoer_rag.model.packing import current_packing
 from unimoer_rag.model.quantized import QuantizedLinear
 from unimoer_rag.model.routers import Decision, Router
-from unimoer_rag.model.scope import current_scope
+from unimoer_rag.model.scope import RoutingScope, current_scope
 
 __all__ = [
     "ExpertSpec",
@@ -258,18 +258,21 @@ class RoutedLinear(nn.Module):
         if scope.merged:
             return self.merged[scope.merged](x)  # type: ignore[no-any-return]
         held = tuple(name for name in scope.routing.experts if name in self.lora_A)
-        weights = scope.weights(held)
-        if weights is None or not held:
+        if not held or not scope.entered:
             return self.base(x)  # type: ignore[no-any-return]
-        return self._beside(x, held, weights)
+        return self._beside(x, held, scope)
 
-    def _beside(self, x: Tensor, held: tuple[str, ...], weights: Tensor) -> Tensor:
+    def _beside(self, x: Tensor, held: tuple[str, ...], scope: RoutingScope) -> Tensor:
         """The frozen layer, and the experts beside it."""
         y: Tensor = self.base(x)
         down, up = self.fused(held, x.dtype)
-        mixed = functional.linear(x, down) * weights
+        mixed = functional.linear(x, down)
+        if scope.factor is None:
+            mixed = mixed * scope.weights(held)
         if torch.is_grad_enabled():
             return y + functional.linear(mixed, up)
         # The product adds to what the frozen layer gave, which nobody else holds.
-        y.view(-1, y.shape[-1]).addmm_(mixed.view(-1, mixed.shape[-1]), up.T)
+        factor = 1.0 if scope.factor is None else scope.factor
+        rows = y.view(-1, y.shape[-1])
+        rows.addmm_(mixed.view(-1, mixed.shape[-1]), up.T, alpha=factor)
         return y

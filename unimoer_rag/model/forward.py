@@ -105,6 +105,8 @@ def route(
     if not torch.is_grad_enabled():
         heard = [task for task in set(tasks) if task.strength]
         scope.single = all(router.has_no_choice(len(task.experts)) for task in heard)
+        if scope.single and len(set(tasks)) == 1:
+            scope.factor = tasks[0].strength * experts[tasks[0].experts[0]].scale
         scope.merged = tasks[0].name if len(set(tasks)) == 1 and tasks[0] in merged else ""
     if router.two_passes and not (scope.single or scope.merged):
         # The bare backbone is frozen, and so is what it says.

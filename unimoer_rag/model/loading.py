@@ -34,7 +34,7 @@ from unimoer_rag.model.config import CheckpointConfig
 from unimoer_rag.model.device import QUANTIZATIONS, Precision, choose_device, choose_precision
 from unimoer_rag.model.files import file_digest
 from unimoer_rag.model.memory import MemoryPlan, choose_plan, parse_size, plan_of
-from unimoer_rag.model.prepacked import prepack_linears
+from unimoer_rag.model.onednn import use_onednn
 from unimoer_rag.model.unimoer import UniMoER
 
 __all__ = ["build", "load", "load_own", "memory_table", "pack", "shipped_checkpoints"]
@@ -106,7 +106,7 @@ def load(
         model = _live.get(key)
         if model is None:
             model = _read(str(name), folder, where, precision)
-            prepack_linears(model.routed_layers().values())
+            use_onednn(model.routed_layers().values())
             _live[key] = model
         model.memory_plan = model.memory_plan or plan
         return model

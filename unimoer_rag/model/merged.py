@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from unimoer_rag.errors import InputError
-from unimoer_rag.model.prepacked import dense, prepack_linear
+from unimoer_rag.model.onednn import dense, to_onednn
 from unimoer_rag.model.scope import make_scope
 from unimoer_rag.model.tasks import Task
 
@@ -52,7 +52,7 @@ def _merged(model: UniMoER, routed: RoutedLinear, weights: dict[str, float]) -> 
     merged.weight = nn.Parameter(total.to(whole.dtype), requires_grad=False)
     if base.bias is not None:
         merged.bias = nn.Parameter(base.bias, requires_grad=False)
-    return prepack_linear(merged)
+    return to_onednn(merged)
 
 
 def constant_weights(model: UniMoER, task: Task) -> Tensor:

@@ -38,6 +38,7 @@ class RoutingScope:
         repeats: `[len(active)]`: the rank of each active expert.
         decisions: the router's answer at each transformer layer, in order.
         single: no row has a choice, since its task has one expert: the router is not asked.
+        factor: what all rows multiply that expert's output by, where they are of one task.
         merged: the task of all rows, where its experts are folded into weights of their own and
             nothing is decided; else empty.
     """
@@ -48,12 +49,15 @@ class RoutingScope:
     repeats: Tensor
     decisions: list[Decision] = field(default_factory=list)
     single: bool = False
+    factor: float | None = None
     merged: str = ""
     _weights: Tensor | None = None
 
     def enter(self, decision: Decision, dtype: torch.dtype) -> None:
         """Route one transformer layer by a decision."""
         self.decisions.append(decision)
+        if self.factor is not None:
+            return
         if decision.ranks is None:
             spread = (decision.weights * self.strength).repeat_interleave(self.repeats, dim=-1)
         else:  # each rank is an expert of rank 1: its scale is alpha
@@ -63,9 +67,18 @@ class RoutingScope:
         packing = current_packing()
         self._weights = weights if packing is None else packing.pack(weights)
 
-    def weights(self, held: tuple[str, ...]) -> Tensor | None:
-        """What to multiply the down-projections of those experts by; None ahead of all layers."""
-        if self._weights is None or held == self.routing.experts:
+    @property
+    def entered(self) -> bool:
+        """Whether a transformer layer has been routed, or needs no routing of its own."""
+        return self._weights is not None or self.factor is not None
+
+    def weights(self, held: tuple[str, ...]) -> Tensor:
+        """What to multiply the down-projections of those experts by.
+
+        Only of a layer that was routed, and where there is no `factor`.
+        """
+        assert self._weights is not None
+        if held == self.routing.experts:
             return self._weights
         # A linear layer without some of the active experts.
         has = torch.tensor([e in held for e in self.routing.experts], device=self.repeats.device)
