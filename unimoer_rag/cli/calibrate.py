@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -29,6 +27,7 @@ from unimoer_rag.cli.skipping import (
     SplitOption,
     cells,
 )
+from unimoer_rag.command_line import typed_command
 from unimoer_rag.errors import InputError
 
 if TYPE_CHECKING:
@@ -84,7 +83,7 @@ def calibrate(
             seed=seed,
             on_progress=counting(bar),
         )
-    thresholds = found.to_dict(shlex.join(["unimoer-rag", *sys.argv[1:]]))
+    thresholds = found.to_dict(typed_command())
     if out is None:
         print_json(thresholds)
         return
