@@ -21,9 +21,10 @@ HEADER = """\
 
 <!-- Written by scripts/generate_cli_docs.py from the commands: edit their help, not this page. -->
 
-Results go to standard output, progress and errors to standard error. Exit codes: 0 done; 1 an
-error, told in one line; 2 a wrong option; 3 done, but some documents could not be read; 130
-interrupted (`index` and `train` go on where they were when run again).
+Results go to standard output, progress and errors to standard error. Progress is a bar on a
+terminal, and a line every ten seconds in a pipe or a log. Exit codes: 0 done; 1 an error, told in
+one line; 2 a wrong option; 3 done, but some documents could not be read; 130 interrupted (`index`
+and `train` go on where they were when run again).
 """
 
 

@@ -42,6 +42,19 @@ def test_it_is_printed_without_a_file(run: Command, dataset: Path) -> None:
     assert values["cross_validated"]["dense"]["micro"]["questions"] == 6
 
 
+@pytest.mark.parametrize("command", [("calibrate",), ("bench", "auto", "--dev", "{dataset}")])
+def test_they_tell_of_their_progress_without_a_terminal(
+    run: Command, dataset: Path, command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unimoer_rag.cli.output._EVERY", 0.0)  # seconds between two lines
+    words = [word.format(dataset=dataset) for word in command]
+    result = run(*words, "--data", dataset, "--split", "dev", "--depth", 5, *MINILM)
+    assert result.exit_code == 0, result.output
+    told = result.stderr.splitlines()
+    assert "indexing micro: 10 of 10" in told
+    assert "micro, dense: 10 of 10" in told
+
+
 def test_search_and_ask_take_the_file(run: Command, indexed: Path, thresholds: Path) -> None:
     words = ("--index", indexed, *MINILM, "--rerank", thresholds, "--json")
     hits = json.loads(run("search", "when are refunds paid?", *words).stdout)

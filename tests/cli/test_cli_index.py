@@ -19,6 +19,14 @@ def test_says_what_it_did(run: Command, docs: Path, tmp_path: Path) -> None:
     assert "0 passages added, 3 unchanged, 0 removed; the index holds 3" in again.stdout
 
 
+def test_tells_of_its_progress_without_a_terminal(
+    run: Command, docs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unimoer_rag.cli.output._EVERY", 0.0)  # seconds between two lines
+    result = run("index", docs, "--index", tmp_path / "index", *MINILM)
+    assert result.stderr.splitlines()[:2] == [f"indexing {docs}: {n} of 3" for n in (0, 3)]
+
+
 def test_json(run: Command, docs: Path, tmp_path: Path) -> None:
     result = run("index", docs, "--index", tmp_path / "index", *MINILM, "--json")
     report = json.loads(result.stdout)

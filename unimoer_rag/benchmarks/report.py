@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import platform
-import shlex
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from unimoer_rag.command_line import typed_command
 
 __all__ = ["describe_machine", "report"]
 
@@ -48,7 +48,7 @@ def report(
         "ours": dict(ours),
         "others": dict(others),
         "machine": describe_machine(),
-        "command": shlex.join(["unimoer-rag", *sys.argv[1:]]),
+        "command": typed_command(),
     }
 
 

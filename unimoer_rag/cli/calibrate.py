@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -21,6 +19,15 @@ from unimoer_rag.cli.output import (
     quiet,
     write_json,
 )
+from unimoer_rag.cli.skipping import (
+    DepthOption,
+    IndexesOption,
+    LimitOption,
+    SeedOption,
+    SplitOption,
+    cells,
+)
+from unimoer_rag.command_line import typed_command
 from unimoer_rag.errors import InputError
 
 if TYPE_CHECKING:
@@ -37,24 +44,18 @@ def calibrate(
         Path | None,
         typer.Option(help="File for the thresholds; given as --rerank FILE. Without it: printed."),
     ] = None,
-    split: Annotated[
-        str | None, typer.Option(help="Of the data, such as dev; the only one if not given.")
-    ] = None,
+    split: SplitOption = None,
     modes: Annotated[
         str, typer.Option(help="First stages to calibrate, comma-separated: dense,sparse,hybrid.")
     ] = "dense",
     loss: Annotated[
         float, typer.Option(help="Share of nDCG@10 that may be lost on each data set.")
     ] = 0.005,
-    depth: Annotated[
-        int, typer.Option(help="Results reranked where reranking is not skipped.")
-    ] = 50,
-    limit: Annotated[int | None, typer.Option(help="Only so many questions of each.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the drawing of those, and of intervals.")] = 0,
+    depth: DepthOption = 50,
+    limit: LimitOption = None,
+    seed: SeedOption = 0,
     checkpoint: CheckpointOption = "unimoer-minilm",
-    index: Annotated[
-        Path | None, typer.Option(help="Keep the indexes in this folder, for the next time.")
-    ] = None,
+    index: IndexesOption = None,
 ) -> None:
     """Find out where reranking can be skipped (`--rerank auto`), on questions with judgements.
 
@@ -82,7 +83,7 @@ def calibrate(
             seed=seed,
             on_progress=counting(bar),
         )
-    thresholds = found.to_dict(shlex.join(["unimoer-rag", *sys.argv[1:]]))
+    thresholds = found.to_dict(typed_command())
     if out is None:
         print_json(thresholds)
         return
@@ -99,11 +100,5 @@ def _table(found: Calibration) -> Table:
         table.add_column(heading, justify="right")
     for mode, rows in found.cross_validated.items():
         for name, row in rows.items():
-            table.add_row(
-                f"{name}, {mode}",
-                f"{row['share_skipped']:.1%}",
-                *(f"{row[key]:.4f}" for key in ("always", "auto", "never")),
-                f"{row['loss']:.2%}",
-                f"{row['loss_low']:.2%} to {row['loss_high']:.2%}",
-            )
+            table.add_row(f"{name}, {mode}", *cells(row))
     return table

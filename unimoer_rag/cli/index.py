@@ -18,6 +18,7 @@ from unimoer_rag.cli.output import (
     KeyOption,
     MemoryBudgetOption,
     UrlOption,
+    counting,
     errors,
     print_json,
     print_text,
@@ -63,18 +64,19 @@ def scan_paths(paths: list[Path]) -> dict[Path, Corpus]:
 
 
 def add_corpora(retriever: UnifiedRetriever, corpora: dict[Path, Corpus]) -> AddReport:
-    """Index paths under a progress bar, printing what could not be read."""
+    """Index paths, showing how far it is and printing what could not be read."""
     from unimoer_rag.retrieval.ingest import AddReport
 
     whole = AddReport()
     with progress_bar() as bar:
+        show = counting(bar)
         for path, corpus in corpora.items():
-            task = bar.add_task(f"indexing {path}", total=len(corpus))
 
-            def show(report: AddReport, task: Any = task) -> None:
-                bar.update(task, completed=report.documents + len(report.problems))
+            def tell(report: AddReport, path: Path = path, size: int = len(corpus)) -> None:
+                show(f"indexing {path}", report.documents + len(report.problems), size)
 
-            part = retriever.add_path(path, on_progress=show)
+            tell(AddReport())
+            part = retriever.add_path(path, on_progress=tell)
             for name in ("documents", "added", "unchanged", "removed", "truncated"):
                 setattr(whole, name, getattr(whole, name) + getattr(part, name))
             whole.problems += part.problems

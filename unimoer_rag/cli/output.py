@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,6 +63,8 @@ INCOMPLETE = 3
 
 INTERRUPTED = 130
 """Exit code of a run that was stopped from the keyboard."""
+
+_EVERY = 10.0  # seconds between two lines of progress
 
 CheckpointOption = Annotated[
     str,
@@ -141,13 +144,38 @@ def progress_bar() -> Iterator[Progress]:
 
 
 def counting(bar: Progress) -> Callable[[str, int, int], None]:
-    """A line of the progress bar for each thing that is worked on; a size of 0 is unknown."""
+    """Shows how far each thing is that is worked on; a size of 0 is unknown.
+
+    On a terminal each has a line of the progress bar. Elsewhere a line is printed every ten
+    seconds, and one at the end of what was told of.
+    """
+    return _printed() if bar.disable else _drawn(bar)
+
+
+def _drawn(bar: Progress) -> Callable[[str, int, int], None]:
     tasks: dict[str, TaskID] = {}
 
     def show(what: str, done: int, total: int) -> None:
         if what not in tasks:
             tasks[what] = bar.add_task(what, total=total or None)
         bar.update(tasks[what], completed=done, total=total or None)
+
+    return show
+
+
+def _printed() -> Callable[[str, int, int], None]:
+    last = time.monotonic()
+    told: set[str] = set()  # and not yet ended
+
+    def show(what: str, done: int, total: int) -> None:
+        nonlocal last
+        ended = 0 < total <= done
+        if time.monotonic() - last < _EVERY and not (ended and what in told):
+            return
+        last = time.monotonic()
+        told.discard(what) if ended else told.add(what)
+        of = f" of {total:,}" if total else ""
+        errors.print(f"{what}: {done:,}{of}", markup=False, highlight=False, soft_wrap=True)
 
     return show
 

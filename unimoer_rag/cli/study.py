@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -13,6 +13,7 @@ from unimoer_rag.cli.groups import RunGroup
 from unimoer_rag.cli.output import (
     JsonFlag,
     console,
+    counting,
     errors,
     print_json,
     print_text,
@@ -102,13 +103,6 @@ def run(
 
     for each in chosen:
         with progress_bar() as bar:
-            tasks: dict[str, Any] = {}
-
-            def show(what: str, done: int, total: int, bar: Any = bar, tasks: Any = tasks) -> None:
-                if what not in tasks:
-                    tasks[what] = bar.add_task(what, total=total)
-                bar.update(tasks[what], completed=done, total=total)
-
             result = run_study(
                 each,
                 start,
@@ -116,7 +110,7 @@ def run(
                 runs=runs,
                 budget=Budget(seeds=numbers, steps=steps, questions=questions),
                 command=_command(each.name, seeds, steps, questions),
-                on_progress=show,
+                on_progress=counting(bar),
             )
         path = save_study(result, output)
         if as_json:

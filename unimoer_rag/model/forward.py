@@ -60,7 +60,7 @@ def encode(
         batch: the rows.
         n_layers: how many transformer layers there are.
         causal: the backbone is a decoder.
-        merged: tasks whose experts are folded into weights of their own (`merge_task`).
+        merged: tasks whose experts are folded into weights of their own (`merge_tasks`).
         unpadded: run it over real tokens alone; its attention is `PACKED_ATTENTION`.
     """
     hidden = _packed_hidden if unpadded else _hidden
@@ -97,7 +97,7 @@ def route(
         mask: bool `[rows, tokens]`: real tokens.
         n_layers: how many transformer layers there are.
         causal: the backbone is a decoder.
-        merged: tasks whose experts are folded into weights of their own (`merge_task`).
+        merged: tasks whose experts are folded into weights of their own (`merge_tasks`).
     """
     scope = make_scope(tasks, experts, n_layers=n_layers, mask=mask, causal=causal)
     if scope is None:

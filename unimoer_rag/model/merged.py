@@ -6,6 +6,7 @@ takes their time away and costs the memory of those layers once more for each me
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -20,22 +21,22 @@ if TYPE_CHECKING:
     from unimoer_rag.model.experts import RoutedLinear
     from unimoer_rag.model.unimoer import UniMoER
 
-__all__ = ["constant_weights", "layer_index", "merge_task"]
+__all__ = ["constant_weights", "layer_index", "merge_tasks"]
 
 
-def merge_task(model: UniMoER, task: Task, weights: Tensor) -> None:
-    """Give every routed layer a linear layer with the task's experts in it.
-
-    Args:
-        model: the model.
-        task: one of its tasks.
-        weights: its `constant_weights`.
-    """
-    weights = weights * task.strength
-    names = [name for name in model.experts if name in task.experts]
-    for path, routed in model.routed_layers().items():
-        at_layer = dict(zip(names, weights[layer_index(path)].tolist(), strict=True))
-        routed.merged[task.name] = _merged(model, routed, at_layer)
+def merge_tasks(model: UniMoER, tasks: Sequence[Task]) -> None:
+    """See `UniMoER.merge`."""
+    weights = [constant_weights(model, task) * task.strength for task in tasks]
+    model.merged = ()
+    routed_layers = model.routed_layers()
+    for routed in routed_layers.values():
+        routed.merged.clear()
+    for task, constant in zip(tasks, weights, strict=True):
+        names = [name for name in model.experts if name in task.experts]
+        for path, routed in routed_layers.items():
+            at_layer = dict(zip(names, constant[layer_index(path)].tolist(), strict=True))
+            routed.merged[task.name] = _merged(model, routed, at_layer)
+    model.merged = tuple(tasks)
 
 
 @torch.no_grad()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -31,7 +31,7 @@ from unimoer_rag.model.jobs import (
     reading,
     scoring,
 )
-from unimoer_rag.model.merged import constant_weights, merge_task
+from unimoer_rag.model.merged import merge_tasks
 from unimoer_rag.model.readout import Output, new_head, read_out
 from unimoer_rag.model.routers import make_router
 from unimoer_rag.model.rows import Row, RowMaker, Side
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from unimoer_rag.model.prefix import PrefixStore
 
 __all__ = ["DEFAULT_EXPERTS", "Batch", "States", "UniMoER"]
+
+T = TypeVar("T")
 
 DEFAULT_EXPERTS: Mapping[str, ExpertSpec] = {
     "shared": ExpertSpec(rank=8, alpha=16),
@@ -228,14 +230,7 @@ class UniMoER(nn.Module):
         Raises:
             InputError: there is no such task, or its routing depends on the text. Nothing changed.
         """
-        chosen = [self.task(name) for name in dict.fromkeys(tasks)]
-        weights = [constant_weights(self, task) for task in chosen]
-        self.merged = ()
-        for routed in self.routed_layers().values():
-            routed.merged.clear()
-        for task, constant in zip(chosen, weights, strict=True):
-            merge_task(self, task, constant)
-        self.merged = tuple(chosen)
+        merge_tasks(self, [self.task(name) for name in dict.fromkeys(tasks)])
 
     # -- where and what it is ---------------------------------------------------------------
 
@@ -330,7 +325,7 @@ class UniMoER(nn.Module):
         hidden = encode_by_prefix(self, rows, store) if self.share_prefixes else None
         return self.read_out(batch, self(batch).hidden if hidden is None else hidden)
 
-    def execute(self, job: Job[Any], *, token_budget: int = 4096) -> Any:
+    def execute(self, job: Job[T], *, token_budget: int = 4096) -> T:
         """Run a job's rows in batches by token budget, here and now."""
         outputs: dict[int, Output] = {}
         for batch in plan_batches([len(row.ids) for row in job.rows], token_budget):
@@ -356,10 +351,9 @@ class UniMoER(nn.Module):
             instruction: goes before every text; by default the backbone's own before queries.
             dimensions: size of the embeddings, where the checkpoint was trained to be cut.
         """
-        result: NDArray[np.float32] = self.execute(
+        return self.execute(
             embedding(self, texts, side, instruction=instruction, dimensions=dimensions)
         )
-        return result
 
     def score(
         self, query: str, documents: Sequence[str], *, task: str = "rerank", logits: bool = False
@@ -372,10 +366,7 @@ class UniMoER(nn.Module):
             task: "rerank" (the checkpoint's default form) or another scoring task it has.
             logits: give raw logits in place of probabilities in [0, 1].
         """
-        result: NDArray[np.float32] = self.execute(
-            scoring(self, query, documents, task, logits=logits)
-        )
-        return result
+        return self.execute(scoring(self, query, documents, task, logits=logits))
 
     def rank(
         self, query: str, documents: Sequence[str], *, logits: bool = False
@@ -385,8 +376,7 @@ class UniMoER(nn.Module):
         The best one's score is that of `score`; see `LateHead.rank`. A checkpoint without
         feedback ranks by `score`.
         """
-        result: NDArray[np.float32] = self.execute(ranking(self, query, documents, logits=logits))
-        return result
+        return self.execute(ranking(self, query, documents, logits=logits))
 
     def read(self, question: str, passages: Sequence[str], *, task: str = "read") -> list[Reading]:
         """The best answer span of each passage, with its probability and that of none.
@@ -396,8 +386,7 @@ class UniMoER(nn.Module):
             passages: the passages.
             task: "read" or another reading task it has.
         """
-        result: list[Reading] = self.execute(reading(self, question, passages, task))
-        return result
+        return self.execute(reading(self, question, passages, task))
 
     def classify(
         self,
@@ -415,10 +404,7 @@ class UniMoER(nn.Module):
             task: a task with the head "class".
             logits: give raw logits in place of probabilities that sum to 1.
         """
-        result: NDArray[np.float32] = self.execute(
-            classifying(self, texts, pairs, task, logits=logits)
-        )
-        return result
+        return self.execute(classifying(self, texts, pairs, task, logits=logits))
 
     # -- disk -------------------------------------------------------------------------------
 

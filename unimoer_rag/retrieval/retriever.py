@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Self
@@ -10,14 +9,13 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import InputError, UnimoerError
 from unimoer_rag.extras import needs_extra
-from unimoer_rag.model.jobs import embedding
 from unimoer_rag.model.state_format import Precision
-from unimoer_rag.model.state_jobs import indexing, late_task
+from unimoer_rag.model.state_jobs import late_task
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.retrieval.auto_rerank import AutoRerank, Rerank, resolve
-from unimoer_rag.retrieval.chunking import Chunker, Chunking, whole
 from unimoer_rag.retrieval.identity import WHOLE, ChunkingChoice, agree
-from unimoer_rag.retrieval.ingest import AddReport, Embedded, Progress, ingest
+from unimoer_rag.retrieval.indexer import Indexer
+from unimoer_rag.retrieval.ingest import AddReport, Progress
 from unimoer_rag.retrieval.opening import open_store, state_format
 from unimoer_rag.retrieval.query_cache import QueryCache
 from unimoer_rag.retrieval.search import Filters, Mode, Search, check_settings
@@ -26,7 +24,6 @@ from unimoer_rag.retrieval.sources import scan
 from unimoer_rag.retrieval.sparse import BM25Encoder
 from unimoer_rag.retrieval.stats import SearchStats
 from unimoer_rag.retrieval.store import Quantization
-from unimoer_rag.retrieval.text import clean_text
 from unimoer_rag.retrieval.types import Document, Hit
 
 if TYPE_CHECKING:
@@ -133,7 +130,7 @@ class UnifiedRetriever:
         self.query_cache = QueryCache(0) if query_cache is None else query_cache
         self.query_cache.attach()
         self.engine = Engine.of(self.model)
-        self._encoder = BM25Encoder()
+        encoder = BM25Encoder()
         self.store = open_store(
             self.model,
             index=index,
@@ -147,17 +144,11 @@ class UnifiedRetriever:
         where = str(url or index or "memory")
         try:
             self.chunking, self.token_states = agree(
-                self.store, self.model, chunking, self._encoder, token_states=form, where=where
+                self.store, self.model, chunking, encoder, token_states=form, where=where
             )
-            self._searcher = Searcher(
-                self.engine,
-                self.store,
-                self._encoder,
-                cache=self.query_cache,
-                token_states=self.token_states,
-            )
-            cut = self.chunking if isinstance(self.chunking, Chunking) else None
-            self._chunker = Chunker(self.model.tokenizer.backend_tokenizer, cut)
+            parts = (self.engine, self.store, encoder, self.query_cache, self.token_states)
+            self._indexer = Indexer(*parts, chunking=self.chunking)
+            self._searcher = Searcher(*parts)
         except BaseException:
             self.store.close()
             raise
@@ -184,13 +175,7 @@ class UnifiedRetriever:
                 only added, in memory that does not grow with the index.
             on_progress: called with the report after every batch.
         """
-        if isinstance(documents, str | Document):
-            raise InputError("add takes a list of documents: wrap a single one as [document]")
-        named = (
-            document if isinstance(document, Document) else _named(document, source, at)
-            for at, document in enumerate(documents)
-        )
-        return self._ingest(named, AddReport(), replace=replace, on_progress=on_progress)
+        return self._indexer.add(documents, source=source, replace=replace, on_progress=on_progress)
 
     def add_path(
         self, path: str | Path, *, on_progress: Progress = lambda report: None
@@ -203,39 +188,7 @@ class UnifiedRetriever:
         Raises:
             ReadError: there is nothing to read at the path.
         """
-        corpus = scan(path)
-        report = AddReport(skipped=dict(corpus.skipped))
-        documents = corpus.documents(on_error=report.problems.append)
-        return self._ingest(documents, report, precut=corpus.precut, on_progress=on_progress)
-
-    def _ingest(
-        self,
-        documents: Iterable[Document],
-        report: AddReport,
-        *,
-        on_progress: Progress,
-        precut: bool = False,
-        replace: bool = True,
-    ) -> AddReport:
-        with self.query_cache.writing():
-            return ingest(
-                documents,
-                whole if precut else self._chunker.split,
-                embed=self._embed,
-                store=self.store,
-                encoder=self._encoder,
-                report=report,
-                replace=replace,
-                on_progress=on_progress,
-            )
-
-    def _embed(self, texts: Sequence[str]) -> Embedded:
-        if self.token_states is None:
-            job = embedding(self.model, texts, "document", dimensions=self.dimensions)
-            return Embedded(self.engine.submit(job).result(), job.n_truncated)
-        both = indexing(self.model, texts, self.token_states, dimensions=self.dimensions)
-        vectors, states = self.engine.submit(both).result()
-        return Embedded(vectors, both.n_truncated, states)
+        return self._indexer.add_corpus(scan(path), on_progress)
 
     def delete(self, ids: Iterable[str] | None = None, *, filters: Filters | None = None) -> int:
         """Remove passages by id, or by filters such as `{"source": "handbook/refunds.md"}`.
@@ -243,10 +196,7 @@ class UnifiedRetriever:
         Returns:
             How many were removed.
         """
-        with self.query_cache.writing():
-            removed = self.store.delete(ids, filters=filters)
-            self.store.flush()
-        return removed
+        return self._indexer.delete(ids, filters=filters)
 
     # -- hits out ---------------------------------------------------------------------------
 
@@ -415,10 +365,3 @@ class UnifiedRetriever:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
-
-
-def _named(text: object, source: str, at: int) -> Document:
-    if not isinstance(text, str):
-        raise InputError(f"document {at} is a {type(text).__name__}: expected a str or a Document")
-    name = hashlib.sha256(clean_text(text).encode()).hexdigest()[:16]
-    return Document(text=text, source=f"{source}/{name}")

@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from unimoer_rag.engine import Engine
+from unimoer_rag.model.jobs import Job
 from unimoer_rag.model.state_format import StateFormat
 from unimoer_rag.retrieval.auto_rerank import AutoRerank
 from unimoer_rag.retrieval.query_cache import Lookup, QueryCache
@@ -19,6 +23,7 @@ from unimoer_rag.retrieval.types import Hit, Mode
 
 __all__ = ["OnStage", "Searcher", "ignore_stage"]
 
+Floats = NDArray[np.float32]
 OnStage = Callable[[str], None]
 
 
@@ -42,7 +47,6 @@ class Searcher:
         engine: Engine,
         store: Store,
         encoder: BM25Encoder,
-        *,
         cache: QueryCache,
         token_states: StateFormat | None,
     ) -> None:
@@ -57,43 +61,53 @@ class Searcher:
 
     def run(self, plan: Search, on_stage: OnStage = ignore_stage) -> list[list[Hit]]:
         """The hits of a search's every query, best first."""
-        model, dimensions = self._engine.model, self._store.dimension
         lookup = self._cache.look_up(plan)
-        found: list[list[Hit]] = []
-        ranked: list[list[Hit]] = []
-        if lookup.left.queries:
-            job = lookup.left.embedding(model, dimensions)
-            vectors = lookup.near(self._engine.submit(job).result())
-            found = lookup.left.find(vectors, self._store, self._encoder)
+        vectors = self._results(self._asking(lookup))
+        found = self._find(lookup, vectors)
         on_stage("retrieve")
-        if found:
-            # All are queued before the first is awaited, so that they share batches.
-            jobs = lookup.left.rankings(model, found, self._stored)
-            futures = [self._engine.submit(job) for job in jobs]
-            ranked = lookup.left.rank(found, [future.result() for future in futures])
+        scores = self._results(self._rankings(lookup, found))
+        hits = self._finish(lookup, found, scores)
         on_stage("rerank")
-        return self._finish(lookup, found, ranked)
+        return hits
 
     async def arun(self, plan: Search, on_stage: OnStage = ignore_stage) -> list[list[Hit]]:
         """`run` without blocking the event loop, nor a thread while the model works."""
-        model, dimensions = self._engine.model, self._store.dimension
         lookup = self._cache.look_up(plan)
-        found: list[list[Hit]] = []
-        ranked: list[list[Hit]] = []
-        if lookup.left.queries:
-            job = await asyncio.to_thread(lookup.left.embedding, model, dimensions)
-            vectors = lookup.near(await asyncio.wrap_future(self._engine.submit(job)))
-            found = await asyncio.to_thread(lookup.left.find, vectors, self._store, self._encoder)
+        vectors = await self._aresults(await asyncio.to_thread(self._asking, lookup))
+        found = await asyncio.to_thread(self._find, lookup, vectors)
         on_stage("retrieve")
-        if found:
-            jobs = await asyncio.to_thread(lookup.left.rankings, model, found, self._stored)
-            futures = [asyncio.wrap_future(self._engine.submit(job)) for job in jobs]
-            ranked = lookup.left.rank(found, await asyncio.gather(*futures))
+        scores = await self._aresults(await asyncio.to_thread(self._rankings, lookup, found))
+        hits = self._finish(lookup, found, scores)
         on_stage("rerank")
-        return self._finish(lookup, found, ranked)
+        return hits
+
+    def _results(self, jobs: Sequence[Job[Floats]]) -> list[Floats]:
+        # All are queued before the first is awaited, so that they share batches.
+        futures = [self._engine.submit(job) for job in jobs]
+        return [future.result() for future in futures]
+
+    async def _aresults(self, jobs: Sequence[Job[Floats]]) -> list[Floats]:
+        futures = [asyncio.wrap_future(self._engine.submit(job)) for job in jobs]
+        return await asyncio.gather(*futures)
+
+    def _asking(self, lookup: Lookup) -> list[Job[Floats]]:
+        """The job that gives the vectors of the queries left; none where the cache knows all."""
+        plan = lookup.left
+        return [plan.embedding(self._engine.model, self._store.dimension)] if plan.queries else []
+
+    def _find(self, lookup: Lookup, vectors: Sequence[Floats]) -> list[list[Hit]]:
+        """The first stage's results of the queries that are not near a known one either."""
+        if not vectors:
+            return []
+        near = lookup.near(vectors[0])  # shrinks `lookup.left`
+        return lookup.left.find(near, self._store, self._encoder)
+
+    def _rankings(self, lookup: Lookup, found: Sequence[Sequence[Hit]]) -> list[Job[Floats]]:
+        """The jobs that rank what was found."""
+        return lookup.left.rankings(self._engine.model, found, self._stored)
 
     def _finish(
-        self, lookup: Lookup, found: Sequence[Sequence[Hit]], ranked: Sequence[list[Hit]]
+        self, lookup: Lookup, found: Sequence[Sequence[Hit]], scores: Sequence[Floats]
     ) -> list[list[Hit]]:
         """The hits of every query, counted and kept."""
         plan = lookup.left
@@ -106,7 +120,7 @@ class Searcher:
             exact=lookup.exact,
             semantic=lookup.semantic,
         )
-        return lookup.finish(ranked)
+        return lookup.finish(plan.rank(found, scores))
 
     def to_rerank(
         self, hits: list[Hit], auto: AutoRerank | None, mode: Mode, *, at_least: int
@@ -127,13 +141,16 @@ class Searcher:
         """Hits reranked for a query, best first."""
         if not hits:
             return []
-        job = rank_job(self._engine.model, clean_text(query), hits, self._stored)
-        return reordered(hits, self._engine.submit(job).result())
+        (scores,) = self._results([self._ranking(query, hits)])
+        return reordered(hits, scores)
 
     async def arank(self, query: str, hits: Sequence[Hit]) -> list[Hit]:
         """`rank` without blocking the event loop."""
         if not hits:
             return []
-        model, asked = self._engine.model, clean_text(query)
-        job = await asyncio.to_thread(rank_job, model, asked, hits, self._stored)
-        return reordered(hits, await asyncio.wrap_future(self._engine.submit(job)))
+        job = await asyncio.to_thread(self._ranking, query, hits)
+        (scores,) = await self._aresults([job])
+        return reordered(hits, scores)
+
+    def _ranking(self, query: str, hits: Sequence[Hit]) -> Job[Floats]:
+        return rank_job(self._engine.model, clean_text(query), hits, self._stored)

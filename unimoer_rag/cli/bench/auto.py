@@ -9,6 +9,14 @@ import typer
 
 from unimoer_rag.cli.bench.display import JsonOption, give, new_table
 from unimoer_rag.cli.output import CheckpointOption, ModeOption, counting, progress_bar, quiet
+from unimoer_rag.cli.skipping import (
+    DepthOption,
+    IndexesOption,
+    LimitOption,
+    SeedOption,
+    SplitOption,
+    cells,
+)
 
 __all__ = ["auto"]
 
@@ -29,16 +37,12 @@ def auto(
     loss: Annotated[
         float, typer.Option(help="Share of nDCG@10 that may be lost on each set of --dev.")
     ] = 0.005,
-    depth: Annotated[int, typer.Option(help="First-stage results that are reranked.")] = 50,
-    split: Annotated[
-        str | None, typer.Option(help="Of the data, such as dev; the only one if not given.")
-    ] = None,
-    limit: Annotated[int | None, typer.Option(help="Only so many questions of each.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the drawing of those, and of intervals.")] = 0,
+    depth: DepthOption = 50,
+    split: SplitOption = None,
+    limit: LimitOption = None,
+    seed: SeedOption = 0,
     checkpoint: CheckpointOption = "unimoer-minilm",
-    index: Annotated[
-        Path | None, typer.Option(help="Keep the indexes in this folder, for the next time.")
-    ] = None,
+    index: IndexesOption = None,
     json: JsonOption = None,
 ) -> None:
     """Measure what `rerank auto` skips, and what it loses, on sets it was not calibrated on."""
@@ -62,12 +66,6 @@ def auto(
     table = new_table("nDCG@10 with reranking always, where it is needed, and never", *headings)
     for part in ("development", "held_out"):
         for name, row in found[part].items():
-            table.add_row(
-                name if part == "held_out" else f"{name} (cross-validated)",
-                str(row["questions"]),
-                f"{row['share_skipped']:.1%}",
-                *(f"{row[key]:.4f}" for key in ("always", "auto", "never")),
-                f"{row['loss']:.2%}",
-                f"{row['loss_low']:.2%} to {row['loss_high']:.2%}",
-            )
+            told = name if part == "held_out" else f"{name} (cross-validated)"
+            table.add_row(told, str(row["questions"]), *cells(row))
     give(found, table, json)

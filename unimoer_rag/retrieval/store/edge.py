@@ -319,9 +319,12 @@ class EdgeStore:
     def optimize(self) -> None:
         """Merge segments and build HNSW graphs where `hnsw_from` passages gathered.
 
-        Blocks other calls meanwhile: about a second for a thousand passages on one core. It
-        is left out, with a logged warning, when the disk has no room for the copy it makes;
-        searches then stay exact and slower.
+        Blocks other calls meanwhile: about a second for a thousand passages on one core. What it
+        reads and the copy it makes are mapped files, which count as the process's memory for the
+        while and which the system takes back where room is short.
+
+        It is left out, with a logged warning, when the disk has no room for the copy; searches
+        then stay exact and slower.
         """
         with self._reading() as shard:
             shard.flush()
