@@ -264,7 +264,7 @@ def _decoder_rows(found: Mapping[str, Any]) -> _Rows:
     ours, others = found["ours"], found["others"]
     where = "" if found["device"] == "cpu" else f" on {found['machine']['accelerator']}"
     who = f"a decoder of {found['parameters'] / 1e6:,.0f} million parameters{where}"
-    best, loop = others[found["best"]], others["transformers, sdpa"]
+    best, loop = others[found["best"]], others[found["best_rerank"]]
     yield (
         f"{who}: embedding {found['passages']:,} passages, against sentence-transformers",
         f"{ours[ENCODE]['seconds']:.2f} s",

@@ -20,13 +20,18 @@ def decoder(
             help="tiny, small or qwen3-0.6b; by default small on CPUs and the last elsewhere."
         ),
     ] = None,
-    passages: Annotated[int, typer.Option(help="Passages to embed, of mixed lengths.")] = 256,
+    passages: Annotated[int, typer.Option(help="Passages to embed, of mixed lengths.")] = 128,
     tokens: Annotated[int, typer.Option(help="Tokens of the longest of them.")] = 512,
-    queries: Annotated[int, typer.Option(help="Queries, one after the other.")] = 4,
+    queries: Annotated[int, typer.Option(help="Queries, one after the other.")] = 2,
     documents: Annotated[int, typer.Option(help="Documents to rerank for each.")] = 50,
     document_tokens: Annotated[int, typer.Option(help="Tokens of each document.")] = 300,
     query_tokens: Annotated[int, typer.Option(help="Tokens of each query.")] = 24,
-    batch: Annotated[int, typer.Option(help="Rows a batch of the rivals.")] = 32,
+    batch: Annotated[
+        list[int] | None,
+        typer.Option(
+            help="Rows a batch of the rivals, again for more; by default 32 and 8 or 128."
+        ),
+    ] = None,
     rounds: RoundsOption = 5,
     device: Annotated[str, typer.Option(help="cpu, cuda, mps or auto.")] = "auto",
     json: JsonOption = None,
@@ -43,7 +48,7 @@ def decoder(
         documents=documents,
         document_tokens=document_tokens,
         query_tokens=query_tokens,
-        batch=batch,
+        batches=batch or (),
         rounds=rounds,
         device=device,
         on_run=say_run,
