@@ -13,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from unimoer_rag.benchmarks.decoder import ENCODE, RERANK, RERANK_SEEN
 from unimoer_rag.benchmarks.tables import TABLES
 from unimoer_rag.benchmarks.timing import median_ratio
 from unimoer_rag.evaluation.compare import compare_results
@@ -259,6 +260,35 @@ def _stress_rows(found: Mapping[str, Any]) -> _Rows:
     yield f"wrong answers among their {found['calls']:,}", str(found["wrong"]), "", ""
 
 
+def _decoder_rows(found: Mapping[str, Any]) -> _Rows:
+    ours, others = found["ours"], found["others"]
+    where = "" if found["device"] == "cpu" else f" on {found['machine']['accelerator']}"
+    who = f"a decoder of {found['parameters'] / 1e6:,.0f} million parameters{where}"
+    best, loop = others[found["best"]], others[found["best_rerank"]]
+    yield (
+        f"{who}: embedding {found['passages']:,} passages, against sentence-transformers",
+        f"{ours[ENCODE]['seconds']:.2f} s",
+        f"{best['seconds']:.2f} s",
+        f"{found['ratio_to_best']:.2f}",
+    )
+    yield (
+        f"{who}: share of the speed of a large product, embedding",
+        f"{ours[ENCODE]['utilisation']:.0%}",
+        f"{best['utilisation']:.0%}",
+        "",
+    )
+    for name, told, ratio in (
+        (RERANK, "", found["ratio_rerank"]),
+        (RERANK_SEEN, " seen before", found["ratio_rerank_seen"]),
+    ):
+        yield (
+            f"{who}: reranking {found['documents']} documents{told}, against transformers",
+            f"{ours[name]['milliseconds_a_query']:.0f} ms",
+            f"{loop['milliseconds_a_query']:.0f} ms",
+            f"{ratio:.2f}",
+        )
+
+
 _RIVALS = {
     "default": "sentence-transformers",
     "bfloat16": "the same in bfloat16",
@@ -279,6 +309,8 @@ _BENCH_ROWS: Mapping[str, Callable[[Mapping[str, Any]], _Rows]] = {
     "overhead": _overhead_rows,
     "concurrency": _concurrency_rows,
     "stress": _stress_rows,
+    "decoder": _decoder_rows,
+    "decoder-cuda": _decoder_rows,
 }
 
 

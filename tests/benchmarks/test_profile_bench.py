@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from unimoer_rag.benchmarks.profile import _kind, _operations, measure_profile
+from unimoer_rag.benchmarks.profile import _kind, measure_profile
+from unimoer_rag.benchmarks.roofline import count_operations
 from unimoer_rag.errors import InputError
 from unimoer_rag.model.unimoer import UniMoER
 
@@ -31,7 +32,7 @@ def test_operations_are_those_of_the_matrix_products(minilm_path: Path) -> None:
     n, width, inner, layers = 10, 384, 1536, 6
     linear = 4 * width * width + 2 * width * inner
     attention = 2 * n * width  # scores and mixture of one token
-    assert _operations(model, [n]) == 2 * n * layers * (linear + attention)
+    assert count_operations(model, [n]) == 2 * n * layers * (linear + attention)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from unimoer_rag.engine import Engine
 from unimoer_rag.extras import needs_extra
 from unimoer_rag.model.unimoer import UniMoER
 
-__all__ = ["EQUAL", "measure_encode"]
+__all__ = ["EQUAL", "cosines", "measure_encode"]
 
 EQUAL = 0.999
 """Mean cosine to the float32 embeddings from which a setting counts as equally accurate."""
@@ -84,7 +84,7 @@ def measure_encode(
             "setting": setting_of(name, model.dtype),
             "seconds": round(median(taken), 3),
             "tokens_a_second": round(tokens / median(taken)),
-            "cosine": _cosine(vectors[name], truth[name]),
+            "cosine": cosines(vectors[name], truth[name]),
         }
         for name, taken in seconds.items()
     }
@@ -106,7 +106,8 @@ def measure_encode(
     )
 
 
-def _cosine(vectors: NDArray[np.float32], truth: NDArray[np.float32]) -> dict[str, float]:
+def cosines(vectors: NDArray[np.float32], truth: NDArray[np.float32]) -> dict[str, float]:
+    """Mean and least cosine of embeddings to others of the same texts."""
     # Some settings normalise in bfloat16, whose rounding would count as a cosine above 1.
     norms = np.linalg.norm(vectors, axis=-1) * np.linalg.norm(truth, axis=-1)
     found = (vectors * truth).sum(-1) / norms

@@ -5,14 +5,16 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from functools import partial
-from itertools import product
 from pathlib import Path
-from random import Random
 from statistics import median
 from typing import Any
 
-import torch
-
+from unimoer_rag.benchmarks.random_decoder import (
+    DecoderSize,
+    random_texts,
+    save_decoder,
+    state_bytes,
+)
 from unimoer_rag.benchmarks.report import report
 from unimoer_rag.benchmarks.timing import alternate, median_ratio, rounded
 from unimoer_rag.engine import Engine
@@ -23,7 +25,7 @@ from unimoer_rag.model.rows import Row
 from unimoer_rag.model.tasks import EMBED, RERANK_CROSS, Task
 from unimoer_rag.model.unimoer import UniMoER
 
-__all__ = ["measure_prefix", "random_decoder"]
+__all__ = ["measure_prefix"]
 
 _PLAIN, _SHARED, _KEPT = "whole rows", "query once", "documents kept"
 _TURNED = Task("turned", "cross", RERANK_CROSS.experts, max_tokens=512, document_first=True)
@@ -63,9 +65,9 @@ def measure_prefix(
         InputError: there are too few rounds, or the width is no multiple of 128.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        model = random_decoder(Path(scratch), layers=layers, width=width)
-        query, *texts = _texts(model, query_tokens, *[tokens] * documents)
-        room = 2 * documents * (tokens + _HEAD) * _bytes_a_token(model)
+        model = _load(Path(scratch), layers=layers, width=width)
+        query, *texts = random_texts(model, [query_tokens, *[tokens] * documents])
+        room = 2 * documents * (tokens + _HEAD) * state_bytes(model)
         with Engine(model, cache_bytes=room) as once, Engine(model, cache_bytes=room) as kept:
             kept.score(query, texts, task=_TURNED.name)
 
@@ -117,51 +119,17 @@ def measure_prefix(
     )
 
 
-def random_decoder(folder: Path, *, layers: int, width: int) -> UniMoER:
-    """A Qwen3 of random weights, token-routed, on the CPU; its files go to the folder.
-
-    Raises:
-        InputError: the width is no multiple of 128.
-    """
+def _load(folder: Path, *, layers: int, width: int) -> UniMoER:
+    """A token-routed decoder on the CPU; its files go to the folder."""
     if width < 2 * _HEAD or width % (2 * _HEAD):
         raise InputError(f"width is {width}: expected a multiple of {2 * _HEAD}")
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3Model
-
-    syllables = ["".join(pair) for pair in product("bdfgklmnprstvz", "aeiou")]
-    words = ["<end>", "<unknown>", *("".join(pair) for pair in product(syllables, syllables))]
-    tokenizer = Tokenizer(
-        models.WordLevel({word: at for at, word in enumerate(words)}, unk_token="<unknown>")
+    size = DecoderSize(
+        layers=layers, width=width, heads=width // _HEAD, head_size=_HEAD, inner=3 * width
     )
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>").save_pretrained(folder)
-    config = Qwen3Config(
-        vocab_size=len(words),
-        hidden_size=width,
-        intermediate_size=3 * width,
-        num_hidden_layers=layers,
-        num_attention_heads=width // _HEAD,
-        num_key_value_heads=width // _HEAD // 2,
-        head_dim=_HEAD,
-        max_position_embeddings=1024,
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        Qwen3Model(config).save_pretrained(folder)
+    save_decoder(folder, size)
     return UniMoER.from_backbone(
         str(folder), device="cpu", router="token", tasks=(EMBED, RERANK_CROSS, _TURNED)
     )
-
-
-def _texts(model: UniMoER, *lengths: int) -> list[str]:
-    words = [word for word in sorted(model.tokenizer.get_vocab()) if word.isalpha()]
-    choice = Random(0)
-    return [" ".join(choice.choices(words, k=length)) for length in lengths]
-
-
-def _bytes_a_token(model: UniMoER) -> int:
-    """Of the states kept: keys and values in every layer, with half as many heads, and the last."""
-    return model.dtype.itemsize * model.width * (model.n_layers + 1)
 
 
 def _operations(

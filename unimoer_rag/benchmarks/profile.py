@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from unimoer_rag.benchmarks.report import report
+from unimoer_rag.benchmarks.roofline import count_operations, measure_peak
 from unimoer_rag.benchmarks.texts import make_passages, make_queries
 from unimoer_rag.errors import InputError
 from unimoer_rag.model.jobs import Job, embedding, ranking
@@ -34,7 +35,6 @@ _KINDS = {
     "activations": ("gelu", "silu", "relu"),
     "norms": ("layer_norm", "native_layer_norm", "rms_norm"),
 }
-_PEAK_SIZE = 2048
 
 Stages = dict[str, list[float]]
 
@@ -185,26 +185,6 @@ def _kind(operator: str) -> str:
 
 
 def _roofline(model: UniMoER, rows: Iterable[Row], seconds: float) -> dict[str, float]:
-    done = _operations(model, [len(row.ids) for row in rows]) / seconds / 1e9
-    peak = _peak(model.dtype) / 1e9
+    done = count_operations(model, [len(row.ids) for row in rows]) / seconds / 1e9
+    peak = measure_peak(model.dtype, model.device) / 1e9
     return {"gflops": round(done, 1), "peak_gflops": round(peak, 1), "share": round(done / peak, 3)}
-
-
-def _operations(model: UniMoER, lengths: Iterable[int]) -> float:
-    """Floating point operations of the rows' matrix products, the experts' left out."""
-    linears = model.routed_layers().values()
-    weights = sum(layer.base.in_features * layer.base.out_features for layer in linears)
-    # Scores and mixture: two products of each token with every token of its row, in every layer.
-    return sum(2 * n * weights + 4 * n * n * model.width * model.n_layers for n in lengths)
-
-
-@torch.inference_mode()
-def _peak(dtype: torch.dtype) -> float:
-    """Operations a second of a large product of two matrices on all cores."""
-    square = torch.randn(_PEAK_SIZE, _PEAK_SIZE).to(dtype)
-    times = []
-    for _ in range(6):
-        started = time.perf_counter()
-        torch.mm(square, square)
-        times.append(time.perf_counter() - started)
-    return 2 * _PEAK_SIZE**3 / min(times)

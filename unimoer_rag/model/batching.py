@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from unimoer_rag.model.device import put
 from unimoer_rag.model.rows import Row
 
 __all__ = [
@@ -80,8 +81,8 @@ def pad_rows(rows: Sequence[Row], *, filler: int, typed: bool, device: torch.dev
     types = None
     if typed:
         second = torch.tensor([row.second[0] or length for row in rows])
-        types = ((position >= second.unsqueeze(1)) & mask).long().to(device)
-    return Batch(rows, ids.to(device), mask.to(device), types)
+        types = put(((position >= second.unsqueeze(1)) & mask).long(), device)
+    return Batch(rows, put(ids, device), put(mask, device), types)
 
 
 def plan_batches(lengths: Sequence[int], budget: int) -> list[list[int]]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from unimoer_rag.errors import InputError
 
-__all__ = ["QUANTIZATIONS", "Precision", "choose_device", "choose_dtype", "choose_precision"]
+__all__ = ["QUANTIZATIONS", "Precision", "choose_device", "choose_dtype", "choose_precision", "put"]
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -88,3 +89,11 @@ def _has_bfloat16(device: torch.device) -> bool:
         return False
     capabilities = torch.cpu.get_capabilities()
     return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def put(tensor: Tensor, device: torch.device) -> Tensor:
+    """A CPU's tensor on a device, without waiting on CUDA for the work that is queued there."""
+    if device.type == "cuda":
+        # Only pinned memory is copied so; torch keeps it until the copy is done.
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from unimoer_rag.model.device import put
+
 __all__ = ["Packing", "current_packing", "packed", "plan_packing"]
 
 
@@ -62,10 +64,10 @@ def plan_packing(lengths: Sequence[int], device: torch.device) -> Packing:
     return Packing(
         lengths=tuple(lengths),
         longest=longest,
-        places=(owners * longest + positions).to(device),
-        owners=owners.to(device),
-        positions=positions.unsqueeze(0).to(device),
-        bounds=bounds.int().to(device),
+        places=put(owners * longest + positions, device),
+        owners=put(owners, device),
+        positions=put(positions.unsqueeze(0), device),
+        bounds=put(bounds.int(), device),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from unimoer_rag.cli.bench.auto import auto
+from unimoer_rag.cli.bench.decoder import decoder
 from unimoer_rag.cli.bench.memory import memory
 from unimoer_rag.cli.bench.model import concurrency, encode, overhead, rerank
 from unimoer_rag.cli.bench.padding import padding
@@ -35,6 +36,7 @@ _COMMANDS = (
     stress,
     prefix,
     padding,
+    decoder,
     auto,
     vectors,
     growth,
