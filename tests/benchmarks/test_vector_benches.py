@@ -80,7 +80,8 @@ def test_growth(tmp_path: Path) -> None:
     for side in (small, large):
         assert not side["graph"]
         assert min(v for k, v in side.items() if "seconds" in k and k != "block_seconds") >= 0
-        assert side["index_memory_bytes"] > 0
+        assert min(side["index_memory_bytes"], side["index_resident_bytes"]) > 0
+        assert side["search_resident_bytes"] > 0
     [step] = found["exponents"].values()
     assert "optimize_seconds" not in step  # no graph was built
     disk = math.log(large["disk_bytes"] / small["disk_bytes"]) / math.log(3)

@@ -62,7 +62,9 @@ def measure_growth(
         follow each other, log(ratio of a measure) / log(ratio of the sizes): 1 grows in
         proportion, 0 not at all. `optimize` builds a graph from 50,000 passages on: its time is
         compared where both sizes have one, that of dense searches where both or neither have.
-        `faster_than_input` names what is above 1.1; `ratio` is the largest exponent of all.
+        `faster_than_input` names what is above 1.1; `ratio` is the largest exponent of all. Memory
+        is a process's own; what it has in memory with the files that are mapped there is told
+        beside it (`resident_bytes`).
 
     Raises:
         InputError: there are fewer than two sizes, or they do not rise.
@@ -85,9 +87,9 @@ def measure_growth(
                 "queries": queries,
             }
             on_run(f"indexing {size:,} passages")
-            found = run_module(_SIDE, "index", settings)
+            found = _run("index", settings)
             on_run(f"searching {size:,} passages")
-            found |= run_module(_SIDE, "search", settings)
+            found |= _run("search", settings)
             shutil.rmtree(index)
             ours[str(size)] = found
     exponents = {
@@ -108,6 +110,15 @@ def measure_growth(
         ours=ours,
         others={},
     )
+
+
+def _run(part: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """What a process measures, and the memory that it takes: its own, and with mapped files."""
+    found = run_module(_SIDE, part, settings)
+    before, highest = found.pop("own_bytes_before"), found.pop("own_peak_bytes")
+    found[f"{part}_memory_bytes"] = max(highest - before, 1)
+    found[f"{part}_resident_bytes"] = found.pop("resident_bytes")
+    return found
 
 
 def _exponents(

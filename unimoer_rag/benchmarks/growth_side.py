@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unimoer_rag.benchmarks.process import peak, resident
+from unimoer_rag.benchmarks.process import own, peak, resident
 from unimoer_rag.benchmarks.timing import percentiles
 from unimoer_rag.retrieval.chunking import whole
 from unimoer_rag.retrieval.ingest import AddReport, Embedded, ingest
@@ -71,7 +71,8 @@ class _Drawn:
 
 def _index(settings: dict[str, Any]) -> dict[str, Any]:
     folder, passages = Path(settings["folder"]), settings["passages"]
-    drawn, blocks, libraries = _Drawn(settings["dimension"], "index"), _Blocks(), resident()
+    drawn, blocks = _Drawn(settings["dimension"], "index"), _Blocks()
+    libraries, before = resident(), own()
     with EdgeStore(
         folder, dimension=settings["dimension"], quantization=settings["quantization"]
     ) as store:
@@ -98,7 +99,8 @@ def _index(settings: dict[str, Any]) -> dict[str, Any]:
         "optimize_seconds": round(seconds - blocks.stored, 3),
         "add_seconds": round(added, 3),
         "graph": any(folder.rglob("graph.bin")),
-        "index_memory_bytes": peak() - libraries,
+        "resident_bytes": peak() - libraries,
+        "own_bytes_before": before,
         "disk_bytes": n_bytes_used(folder),
     }
 
@@ -123,7 +125,7 @@ class _Blocks:
 
 
 def _search(settings: dict[str, Any]) -> dict[str, Any]:
-    drawn, libraries = _Drawn(settings["dimension"], "search"), resident()
+    drawn, libraries, before = _Drawn(settings["dimension"], "search"), resident(), own()
     started = time.perf_counter()
     with EdgeStore(Path(settings["folder"])) as store:
         opened = time.perf_counter() - started
@@ -138,7 +140,8 @@ def _search(settings: dict[str, Any]) -> dict[str, Any]:
                 taken[mode].append(time.perf_counter() - begun)
     return {
         "open_seconds": round(opened, 4),
-        "search_memory_bytes": peak() - libraries,
+        "resident_bytes": peak() - libraries,
+        "own_bytes_before": before,
         **{
             f"{mode}_{point}_milliseconds": milliseconds
             for mode in modes

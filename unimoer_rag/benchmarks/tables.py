@@ -108,7 +108,10 @@ def growth_table(found: Found) -> str:
             f"{int(n):,}",
             *(f"{side[name]:.1f}" for name in ("store_seconds", "optimize_seconds")),
             f"{side['add_seconds']:.2f}",
-            *(f"{side[name] / 1e6:.0f}" for name in ("index_memory_bytes", "disk_bytes")),
+            *(
+                f"{side[name] / 1e6:.0f}"
+                for name in ("index_memory_bytes", "index_resident_bytes", "disk_bytes")
+            ),
             f"{side['open_seconds']:.2f}",
             *(f"{side[f'{mode}_p50_milliseconds']:.1f}" for mode in ("dense", "hybrid")),
         )
@@ -120,6 +123,7 @@ def growth_table(found: Found) -> str:
         "graph, s",
         "1,000 more, s",
         "memory of indexing, MB",
+        "with mapped files, MB",
         "disk, MB",
         "opening, s",
         "dense p50, ms",
