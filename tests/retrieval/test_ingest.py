@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -117,8 +117,8 @@ def test_a_long_new_document_stays_whole_in_an_index_that_holds_others(tmp_path:
     """Its later batches find its first ones stored, which does not make them old."""
     vectors = np.random.default_rng(0)
 
-    def embed(texts: Sequence[str]) -> Embedded:
-        return Embedded(vectors.normal(size=(len(texts), 4)).astype(np.float32))
+    def embed(texts: Sequence[str]) -> Callable[[], Embedded]:
+        return lambda: Embedded(vectors.normal(size=(len(texts), 4)).astype(np.float32))
 
     def pages(name: str, n: int, version: int = 1) -> list[Document]:
         return [Document(f"{name} {page} of version {version}", name) for page in range(n)]
@@ -141,6 +141,57 @@ def test_a_long_new_document_stays_whole_in_an_index_that_holds_others(tmp_path:
         assert store.sources() == {"new": 600, "newer": 300, "old": 300}
         assert add(pages("new", 600, version=2)) == (600, 600)
         assert store.sources() == {"new": 600, "newer": 300, "old": 300}
+
+
+class Told:
+    """Embeds by random vectors, and tells when it began and when it was waited for."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self._vectors = np.random.default_rng(0)
+
+    def __call__(self, texts: Sequence[str]) -> Callable[[], Embedded]:
+        self.said.append(f"begin {len(texts)}")
+
+        def wait() -> Embedded:
+            self.said.append(f"wait {len(texts)}")
+            return Embedded(self._vectors.normal(size=(len(texts), 4)).astype(np.float32))
+
+        return wait
+
+    def ingest(self, documents: Iterable[Document], store: EdgeStore) -> AddReport:
+        encoder, report = BM25Encoder(), AddReport()
+        return ingest(documents, whole, embed=self, store=store, encoder=encoder, report=report)
+
+
+def test_the_next_batch_is_begun_before_one_is_waited_for(tmp_path: Path) -> None:
+    told = Told()
+    with EdgeStore(tmp_path / "index", dimension=4) as store:
+        told.ingest((Document(f"Text {n}.", f"d{n}") for n in range(600)), store)
+        assert store.count() == 600
+    assert told.said == ["begin 256", "begin 256", "wait 256", "begin 88", "wait 256", "wait 88"]
+
+
+def test_what_comes_again_in_the_next_batch_is_stored_once(tmp_path: Path) -> None:
+    told = Told()
+    documents = [Document(f"Text {n % 200}.", f"d{n % 200}") for n in range(600)]
+    with EdgeStore(tmp_path / "index", dimension=4) as store:
+        report = told.ingest(documents, store)
+        assert (report.added, store.count()) == (200, 200)
+    assert told.said == ["begin 200", "wait 200"]
+
+
+def test_what_was_read_before_an_error_is_stored(tmp_path: Path) -> None:
+    def documents() -> Iterator[Document]:
+        for n in range(600):
+            if n == 300:
+                raise OSError("the disk is gone")
+            yield Document(f"Text {n}.", f"d{n}")
+
+    with EdgeStore(tmp_path / "index", dimension=4) as store:
+        with pytest.raises(OSError, match="the disk is gone"):
+            Told().ingest(documents(), store)
+        assert store.count() == 256
 
 
 def test_without_replacing_nothing_goes(retriever: UnifiedRetriever) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
 from random import Random
@@ -65,8 +65,8 @@ class _Drawn:
         near: NDArray[np.float32] = self._centres[self._drawn.integers(_CENTRES, size=n)] + noise
         return near
 
-    def embed(self, texts: Sequence[str]) -> Embedded:
-        return Embedded(self.vectors(len(texts)))
+    def embed(self, texts: Sequence[str]) -> Callable[[], Embedded]:
+        return lambda: Embedded(self.vectors(len(texts)))
 
 
 def _index(settings: dict[str, Any]) -> dict[str, Any]:

@@ -31,7 +31,7 @@ __all__ = ["measure_profile"]
 # Operators of torch by what they are for; what is in none of these is "other".
 _KINDS = {
     "linear layers": ("linear", "addmm", "mm", "mkldnn_linear"),
-    "attention": ("bmm", "baddbmm", "scaled_dot_product", "exp", "softmax", "amax", "linalg"),
+    "attention": ("bmm", "baddbmm", "scaled_dot_product", "exp", "softmax", "aminmax"),
     "activations": ("gelu", "silu", "relu"),
     "norms": ("layer_norm", "native_layer_norm", "rms_norm"),
 }

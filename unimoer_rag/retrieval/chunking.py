@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from unimoer_rag.errors import InputError
@@ -21,6 +22,9 @@ __all__ = ["Chunker", "Chunking", "whole"]
 # base64 blob of any length), which would else be a single passage of a megabyte. It also spares
 # tokenising candidates that are far too long.
 _CHARACTERS_PER_TOKEN = 8
+
+# Pieces whose length is remembered: more than a passage takes to be cut.
+_PIECES = 128
 
 # A newline inside a hard-wrapped sentence: behind a line of some length that ends without a full
 # stop, before one that begins like prose (no bullet, number, heading or table row).
@@ -94,8 +98,10 @@ class Chunker:
         self._tokenizer = type(tokenizer).from_str(tokenizer.to_str())
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
+        # The splitter asks of most pieces twice.
+        measure = lru_cache(maxsize=_PIECES)(self._measure)
         self._splitter = TextSplitter.from_callback(
-            self._measure, chunking.size, overlap=chunking.overlap
+            measure, chunking.size, overlap=chunking.overlap
         )
 
     @property

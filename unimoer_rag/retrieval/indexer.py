@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import InputError
@@ -101,14 +101,15 @@ class Indexer:
                 on_progress=on_progress,
             )
 
-    def _embed(self, texts: Sequence[str]) -> Embedded:
+    def _embed(self, texts: Sequence[str]) -> Callable[[], Embedded]:
         model, dimensions = self._engine.model, self._store.dimension
         if self._token_states is None:
             job = embedding(model, texts, "document", dimensions=dimensions)
-            return Embedded(self._engine.submit(job).result(), job.n_truncated)
+            vectors = self._engine.submit(job)
+            return lambda: Embedded(vectors.result(), job.n_truncated)
         both = indexing(model, texts, self._token_states, dimensions=dimensions)
-        vectors, states = self._engine.submit(both).result()
-        return Embedded(vectors, both.n_truncated, states)
+        done = self._engine.submit(both)
+        return lambda: Embedded(done.result()[0], both.n_truncated, done.result()[1])
 
 
 def _named(text: object, source: str, at: int) -> Document:

@@ -1,7 +1,8 @@
 """Ingestion: documents to stored passages, resumable at any point.
 
 A passage's id is a hash of its content, so a passage that is stored already costs a look-up and
-nothing else: indexing twice changes nothing, and a killed run goes on where it was.
+nothing else: indexing twice changes nothing, and a killed run goes on where it was. While the model
+works on some passages, the next are read, cut and tokenised, and those before them stored.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ class Embedded(NamedTuple):
     states: Sequence[bytes] | None = None
 
 
-Embed = Callable[[Sequence[str]], Embedded]
+Embed = Callable[[Sequence[str]], Callable[[], Embedded]]
+"""Begins to embed texts; what it returns waits for it and gives it."""
+
 Progress = Callable[["AddReport"], None]
 
 # Passages embedded and stored together: enough to fill batches of one length, few enough that a
@@ -91,7 +94,7 @@ def ingest(
     Args:
         documents: what to add.
         split: cuts a document into passages.
-        embed: gives the passages' vectors.
+        embed: begins to make the passages' vectors, and gives what waits for them.
         store: keeps.
         encoder: weighs the terms of the sparse vectors.
         report: updated as it goes, so that an interrupted run has told what it did.
@@ -107,16 +110,22 @@ def ingest(
     current: dict[str, set[str]] = {}
     fresh: set[str] = set()
     replace = replace and store.count() > 0
-    for batch in _batches(_passages(documents, split, report)):
+
+    def begin(batch: Sequence[Passage], ahead: _Begun | None) -> _Begun:
         if replace:
             unknown = {passage.source for passage in batch} - current.keys() - fresh
             there = store.sources({"source": sorted(unknown)}) if unknown else {}
-            fresh |= unknown - there.keys()
-            current |= {source: set() for source in there}
+            fresh.update(unknown - there.keys())
+            current.update({source: set() for source in there})
             for passage in batch:
                 if passage.source in current:
                     current[passage.source].add(passage.id)
-        _store(batch, embed, store, encoder, report)
+        waiting = {} if ahead is None else {passage.id: passage for passage in ahead.new}
+        new = _new(batch, store, waiting, report)
+        return _Begun(new, embed([passage.content for passage in new]) if new else None)
+
+    for begun in _one_ahead(_batches(_passages(documents, split, report)), begin):
+        _store(begun, store, encoder, report)
         on_progress(report)
     report.removed += _remove_stale(store, current)
     store.optimize()
@@ -160,28 +169,57 @@ def _batches(passages: Iterator[Passage]) -> Iterator[list[Passage]]:
         yield batch
 
 
-def _store(
-    batch: Sequence[Passage],
-    embed: Embed,
-    store: Store,
-    encoder: BM25Encoder,
-    report: AddReport,
-) -> None:
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A batch's passages that are not stored yet, and what waits for their vectors."""
+
+    new: list[Passage]
+    embedded: Callable[[], Embedded] | None
+
+
+def _one_ahead(
+    batches: Iterable[list[Passage]], begin: Callable[[list[Passage], _Begun | None], _Begun]
+) -> Iterator[_Begun]:
+    """Every batch, begun; each comes when the one behind it is begun too."""
+    ahead: _Begun | None = None
+    try:
+        for batch in batches:
+            begun = begin(batch, ahead)
+            if ahead is not None:
+                yield ahead
+            ahead = begun
+    except Exception:  # of reading the next documents: those before it are not lost
+        if ahead is not None:
+            yield ahead
+        raise
+    if ahead is not None:
+        yield ahead
+
+
+def _new(
+    batch: Sequence[Passage], store: Store, waiting: Mapping[str, Passage], report: AddReport
+) -> list[Passage]:
+    """The passages that are neither stored nor waiting to be."""
     unique = {passage.id: passage for passage in batch}
-    present = {passage.id: passage for passage in store.get(list(unique))}
+    present = {passage.id: passage for passage in store.get(list(unique))} | dict(waiting)
     # Compared whole: the id leaves the metadata out, which may have changed.
     new = [passage for key, passage in unique.items() if present.get(key) != passage]
     report.unchanged += len(unique) - len(new)
-    if new:
-        embedded = embed([passage.content for passage in new])
-        states = [b""] * len(new) if embedded.states is None else embedded.states
-        store.upsert(
-            Record(passage, vector, encoder.document(passage.content), packed)
-            for passage, vector, packed in zip(new, embedded.vectors, states, strict=True)
-        )
-        store.flush()
-        report.added += len(new)
-        report.truncated += embedded.n_truncated
+    return new
+
+
+def _store(begun: _Begun, store: Store, encoder: BM25Encoder, report: AddReport) -> None:
+    if begun.embedded is None:
+        return
+    new, embedded = begun.new, begun.embedded()
+    states = [b""] * len(new) if embedded.states is None else embedded.states
+    store.upsert(
+        Record(passage, vector, encoder.document(passage.content), packed)
+        for passage, vector, packed in zip(new, embedded.vectors, states, strict=True)
+    )
+    store.flush()
+    report.added += len(new)
+    report.truncated += embedded.n_truncated
 
 
 def _remove_stale(store: Store, current: Mapping[str, set[str]]) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -182,10 +182,11 @@ class StoredCorpus:
             return np.zeros((0, self.store.dimension), np.float32)
         return self.embedder.embed(plan.queries, "query")
 
-    def _embed_documents(self, texts: Sequence[str]) -> Embedded:
-        if self.embedder is None:
-            return Embedded(np.zeros((len(texts), 0), np.float32))
-        return Embedded(self.embedder.embed(texts, "document"))
+    def _embed_documents(self, texts: Sequence[str]) -> Callable[[], Embedded]:
+        embedder = self.embedder
+        if embedder is None:
+            return lambda: Embedded(np.zeros((len(texts), 0), np.float32))
+        return lambda: Embedded(embedder.embed(texts, "document"))
 
 
 def check_nothing_else(held: int, wanted: int, *, index: Path) -> None:
