@@ -6,15 +6,18 @@ import asyncio
 import random
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import InputError
 from unimoer_rag.model.jobs import Reading, embedding
+from unimoer_rag.model.rows import Row
 from unimoer_rag.model.unimoer import UniMoER
 
 _WORDS = ["refund", "parcel", "library", "report", "kayak", "boot", "opens", "nine", "days", "tent"]
@@ -143,6 +146,28 @@ def test_batches_fill_a_budget_with_rows_of_one_length(minilm: UniMoER) -> None:
         assert engine.stats.padded == sum(len(batch) * max(batch) for batch in seen)
         # In order of arrival, every batch would be padded to nearly the longest row.
         assert engine.stats.padded < 1.25 * engine.stats.tokens
+
+
+def test_batches_shrink_to_what_memory_holds(
+    minilm: UniMoER, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A device of 1,500 tokens: a batch that fails is halved, and so are those after it."""
+    texts = sentences(400, seed=5)
+    expected = minilm.embed(texts)
+    run, sizes = minilm.run, list[int]()
+
+    def held(rows: Sequence[Row]) -> list[Any]:
+        sizes.append(len(rows) * max(len(row.ids) for row in rows))
+        if sizes[-1] > 1500:
+            raise torch.OutOfMemoryError("out of memory")
+        return run(rows)
+
+    monkeypatch.setattr(minilm, "run", held)
+    monkeypatch.setattr("unimoer_rag.engine.engine.count_lanes", lambda device: 1)
+    with Engine(minilm, token_budget=2048, cache_bytes=0) as engine:
+        np.testing.assert_allclose(engine.embed(texts), expected, atol=1e-5)
+    [failed] = [at for at, size in enumerate(sizes) if size > 1500]
+    assert max(sizes[failed + 1 :]) <= sizes[failed] / 2 + 30  # of an odd number of rows
 
 
 def test_truncation_is_counted(engine: Engine) -> None:

@@ -27,6 +27,8 @@ from itertools import count
 from queue import SimpleQueue
 from typing import Any, Generic, NamedTuple, TypeVar
 
+import torch
+
 from unimoer_rag.engine.lanes import Lanes
 from unimoer_rag.errors import UnimoerError
 from unimoer_rag.model.batching import plan_batches
@@ -42,6 +44,8 @@ Lookup = Callable[[Row], Any]
 # Budgets of tokens looked at together: enough to find rows of one length, few enough that a late
 # question does not wait for long.
 _WINDOW = 8
+# Padded tokens of a batch that are left where memory runs out again and again.
+_FEWEST_TOKENS = 512
 
 
 class Pending:
@@ -151,18 +155,34 @@ class _Ran(NamedTuple):
     results: Sequence[_Result]
 
 
+class _Room:
+    """Padded tokens that a batch may have: fewer once the device's memory did not hold a batch.
+
+    What else has memory there (an engine that generates, another process) may come and go; a batch
+    that failed is what tells.
+    """
+
+    def __init__(self, tokens: int) -> None:
+        self.tokens = tokens
+
+    def shrink(self, batch: Sequence[_Item]) -> None:
+        """Leave room for half of a batch that memory did not hold. Called in a lane."""
+        padded = len(batch) * max(len(item.row.ids) for item in batch)
+        self.tokens = min(self.tokens, max(padded // 2, _FEWEST_TOKENS))
+
+
 class Worker:
     """Serves jobs in one thread, which starts with the first of them.
 
     It knows no engine but through the jobs it has, so an engine without work can be freed.
 
     Args:
-        token_budget: padded tokens a batch.
+        token_budget: padded tokens a batch; fewer after a device's memory ran out.
         lanes: batches that run side by side.
     """
 
     def __init__(self, token_budget: int, lanes: int = 1) -> None:
-        self._token_budget = token_budget
+        self._batch = _Room(token_budget)
         # May be put to from a garbage collection at any point, which no lock of ours could be.
         self._inbox: SimpleQueue[Pending | _Call[Any] | _Ran | None] = SimpleQueue()
         self._lock = threading.Lock()
@@ -173,6 +193,7 @@ class Worker:
         self._lanes = Lanes(lanes, lambda batch, results: self._inbox.put(_Ran(batch, results)))
         self._waiting: list[tuple[int, int, Pending]] = []
         self._planned: deque[list[_Item]] = deque()
+        self._planned_for = token_budget
         self._calls: deque[_Call[Any]] = deque()
         self._arrivals = count()
         self._n_served = 0
@@ -295,7 +316,7 @@ class Worker:
     def _window(self) -> list[_Item]:
         """The rows whose turn it is, each once."""
         window: dict[Hashable, _Item] = {}
-        room = _WINDOW * self._token_budget
+        room = _WINDOW * self._batch.tokens
         while self._waiting and room > 0:
             pending = self._waiting[0][2]
             if pending.future.done() or not pending.todo:
@@ -321,43 +342,50 @@ class Worker:
         while not self._lanes.full and not self._abandoned:
             if not self._planned:
                 self._plan(self._window())
+            elif self._planned_for > self._batch.tokens:
+                planned = [item for batch in self._planned for item in batch]
+                self._planned.clear()
+                self._plan(planned)
             if not self._planned:
                 return
             batch = [item for item in self._planned.popleft() if item.wanted]
             if batch:
                 alone = not (self._lanes.n_running or self._planned or self._waiting)
-                self._lanes.submit(batch, partial(_outputs, batch), alone=alone)
+                self._lanes.submit(batch, partial(_outputs, batch, self._batch), alone=alone)
 
     def _plan(self, window: Sequence[_Item]) -> None:
         """Make batches of the rows of a window."""
+        self._planned_for = self._batch.tokens
         lengths = [len(item.row.ids) for item in window]
         plan = plan_batches(lengths, self._share(lengths))
         self._planned.extend([window[at] for at in batch] for batch in plan)
 
     def _share(self, lengths: Sequence[int]) -> int:
         """Tokens a batch, such that no lane is left without work at the end."""
-        total = sum(lengths)
+        total, budget = sum(lengths), self._batch.tokens
         # What is little goes to the lane that is free while others work.
-        few = total <= self._token_budget and self._lanes.n_running
+        few = total <= budget and self._lanes.n_running
         lanes = 1 if few else self._lanes.n
-        rounds = math.ceil(total / (self._token_budget * lanes))
+        rounds = math.ceil(total / (budget * lanes))
         even = math.ceil(total / max(rounds * lanes, 1))
         # Rows are whole: a little more lets the last of them in.
-        return min(self._token_budget, even + max(lengths, default=0) // 2)
+        return min(budget, even + max(lengths, default=0) // 2)
 
 
-def _outputs(batch: Sequence[_Item]) -> list[_Result]:
+def _outputs(batch: Sequence[_Item], room: _Room) -> list[_Result]:
     """Each row's output, or the error of a row that has none. Runs in a lane and raises nothing."""
     forward = batch[0].takers[0][0].forward
     try:
         return [(output, None) for output in forward([item.row for item in batch])]
     except BaseException as error:  # noqa: BLE001 - handed to the caller at fault
+        if isinstance(error, torch.OutOfMemoryError):
+            room.shrink(batch)
         if len(batch) == 1:
             return [(None, error)]
     # Halving finds the row at fault, so that other callers' rows are spared; it also makes
     # room where a device's memory ran out.
     middle = len(batch) // 2
-    return [*_outputs(batch[:middle]), *_outputs(batch[middle:])]
+    return [*_outputs(batch[:middle], room), *_outputs(batch[middle:], room)]
 
 
 def _answer(batch: Sequence[_Item], results: Sequence[_Result]) -> None:
