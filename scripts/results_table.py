@@ -249,7 +249,8 @@ def _concurrency_rows(found: Mapping[str, Any]) -> _Rows:
 
 
 def _stress_rows(found: Mapping[str, Any]) -> _Rows:
-    rates = [found["calls"] / found[key] for key in ("seconds", "seconds_one_by_one")]
+    sides = (found["ours"], found["others"]["one by one"])
+    rates = [found["calls"] / side["seconds"] for side in sides]
     who = f"{found['threads']} threads and {found['coroutines']} coroutines"
     yield (
         f"calls a second of {who}, against one by one",

@@ -144,7 +144,8 @@ def test_bench_table() -> None:
     }
     clients = {
         **{"threads": 64, "coroutines": 32, "ratio": 2.0, "wrong": 0},
-        **{"calls": 1000, "seconds": 10.0, "seconds_one_by_one": 20.0},
+        **{"calls": 1000, "ours": {"seconds": 10.0}},
+        "others": {"one by one": {"seconds": 20.0}},
     }
     table = script("results_table").render_benches(
         {"stress": clients, "encode": encode, "memory": memory}

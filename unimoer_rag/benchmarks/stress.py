@@ -18,6 +18,7 @@ from typing import Any
 
 from unimoer_rag.benchmarks.calls import Call, make_call
 from unimoer_rag.benchmarks.process import resident
+from unimoer_rag.benchmarks.report import report
 from unimoer_rag.benchmarks.timing import percentiles
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import InputError, UnimoerError
@@ -148,10 +149,10 @@ def measure_stress(
         seed: of the clients' choices.
 
     Returns:
-        `ratio`: throughput of the clients over that of the same calls made one after the other;
-        `wrong`: answers that are not those of the same calls made alone; `growth`: resident
-        memory at the end over that at the beginning, less 1; numbers of calls, latencies in
-        milliseconds, resident memory in bytes, and how much of it the engine's cache took.
+        See `report`. `ratio`: throughput of the clients over that of the same calls made one after
+        the other; `wrong`: answers that are not those of the same calls made alone; `growth`:
+        resident memory at the end over that at the beginning, less 1; numbers of calls, latencies
+        in milliseconds, resident memory in bytes, and how much of it the engine's cache took.
 
     Raises:
         InputError: there are too few passages, no clients, or no time.
@@ -182,25 +183,24 @@ def measure_stress(
         for done, right in zip(clients.answered, expected, strict=True)
         if not done.call.same(done.answer, right)
     ]
-    return {
-        "benchmark": "stress",
-        "ratio": round(alone / together, 4),
-        "wrong": len(wrong),
-        "wrong_by_kind": dict(Counter(wrong)),
-        "threads": n_threads,
-        "coroutines": n_coroutines,
-        "calls": len(clients.answered),
-        "calls_by_kind": dict(Counter(done.call.kind for done in clients.answered)),
-        "given_up": clients.given_up,
-        "seconds": round(together, 2),
-        "seconds_one_by_one": round(alone, 2),
-        "latency_ms": _latency(clients.answered),
-        "growth": round(memory[-1] / memory[0] - 1, 4),
-        "resident_first": memory[0],
-        "resident_quarters": [memory[at * len(memory) // 4] for at in (1, 2, 3)],
-        "resident_last": memory[-1],
-        "cached_meanwhile": kept,
-    }
+    return report(
+        "stress",
+        ratio=round(alone / together, 4),
+        wrong=len(wrong),
+        wrong_by_kind=dict(Counter(wrong)),
+        threads=n_threads,
+        coroutines=n_coroutines,
+        calls=len(clients.answered),
+        calls_by_kind=dict(Counter(done.call.kind for done in clients.answered)),
+        given_up=clients.given_up,
+        growth=round(memory[-1] / memory[0] - 1, 4),
+        resident_first=memory[0],
+        resident_quarters=[memory[at * len(memory) // 4] for at in (1, 2, 3)],
+        resident_last=memory[-1],
+        cached_meanwhile=kept,
+        ours={"seconds": round(together, 2), "latency_ms": _latency(clients.answered)},
+        others={"one by one": {"seconds": round(alone, 2)}},
+    )
 
 
 def _know(engine: Engine, texts: Sequence[str]) -> None:

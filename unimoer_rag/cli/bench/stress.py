@@ -56,9 +56,10 @@ def _stress_table(found: dict[str, Any]) -> Table:
     table = Table(
         title=f"{found['threads']} threads and {found['coroutines']} coroutines", show_header=False
     )
-    rates = [found["calls"] / found[key] for key in ("seconds", "seconds_one_by_one")]
+    sides = (found["ours"], found["others"]["one by one"])
+    rates = [found["calls"] / side["seconds"] for side in sides]
     kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(found["calls_by_kind"].items()))
-    latency = ", ".join(f"{name} {ms:.0f} ms" for name, ms in found["latency_ms"].items())
+    latency = ", ".join(f"{name} {ms:.0f} ms" for name, ms in found["ours"]["latency_ms"].items())
     table.add_row("calls answered", f"{found['calls']} ({kinds})")
     table.add_row("wrong answers", str(found["wrong"]))
     table.add_row("given up by their caller", str(found["given_up"]))
