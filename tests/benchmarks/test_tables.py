@@ -93,9 +93,10 @@ def test_profile_table() -> None:
 def test_growth_table() -> None:
     side = {
         **{"store_seconds": 5.31, "optimize_seconds": 0.0, "add_seconds": 0.388},
-        **{"index_memory_bytes": 104e6, "disk_bytes": 59e6, "open_seconds": 0.14},
+        **{"index_memory_bytes": 36e6, "index_resident_bytes": 104e6},
+        **{"disk_bytes": 59e6, "open_seconds": 0.14},
         **{"dense_p50_milliseconds": 3.52, "hybrid_p50_milliseconds": 7.0},
     }
     assert growth_table({"ours": {"10000": side}}).splitlines()[2:] == [
-        "| 10,000 | 5.3 | 0.0 | 0.39 | 104 | 59 | 0.14 | 3.5 | 7.0 |"
+        "| 10,000 | 5.3 | 0.0 | 0.39 | 36 | 104 | 59 | 0.14 | 3.5 | 7.0 |"
     ]
