@@ -35,6 +35,8 @@ MODES: tuple[Mode, ...] = ("dense", "sparse", "hybrid")
 def filled(minilm: UniMoER) -> Iterator[UnifiedRetriever]:
     with UnifiedRetriever(minilm) as retriever:
         retriever.add(DOCUMENTS)
+        # Qdrant's memory mode normalises what it holds anew at a search, which moves last bits.
+        retriever.search(QUERIES[0], rerank=0)
         yield retriever
 
 
@@ -53,15 +55,6 @@ def shown(found: list[Hit]) -> list[tuple[str, bool]]:
     return [(hit.source, hit.rerank is not None) for hit in found]
 
 
-def assert_same(found: list[list[Hit]], expected: list[list[Hit]]) -> None:
-    """The same hits; their scores may differ in the last bits, by what shared their batches."""
-    for some, wanted in zip(found, expected, strict=True):
-        assert shown(some) == shown(wanted)
-        assert [hit.passage for hit in some] == [hit.passage for hit in wanted]
-        scores = [[hit.score for hit in hits] for hits in (some, wanted)]
-        assert scores[0] == pytest.approx(scores[1], abs=1e-5)
-
-
 # -- searching --------------------------------------------------------------------------------
 
 
@@ -71,9 +64,12 @@ def test_thresholds_that_nothing_or_everything_reaches(
 ) -> None:
     never, always = every(-math.inf), every(math.inf)
     for k in (1, 3):
-        for auto, depth in ((never, 0), (always, 50)):
-            found = filled.search_batch(QUERIES, k=k, mode=mode, rerank=auto)
-            assert_same(found, filled.search_batch(QUERIES, k=k, mode=mode, rerank=depth))
+        assert filled.search_batch(QUERIES, k=k, mode=mode, rerank=never) == filled.search_batch(
+            QUERIES, k=k, mode=mode, rerank=0
+        )
+        assert filled.search_batch(QUERIES, k=k, mode=mode, rerank=always) == filled.search_batch(
+            QUERIES, k=k, mode=mode, rerank=50
+        )
 
 
 @pytest.mark.parametrize("mode", MODES)
