@@ -173,7 +173,10 @@ def _printed() -> Callable[[str, int, int], None]:
         if time.monotonic() - last < _EVERY and not (ended and what in told):
             return
         last = time.monotonic()
-        told.discard(what) if ended else told.add(what)
+        if ended:
+            told.discard(what)
+        else:
+            told.add(what)
         of = f" of {total:,}" if total else ""
         errors.print(f"{what}: {done:,}{of}", markup=False, highlight=False, soft_wrap=True)
 

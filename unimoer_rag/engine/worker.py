@@ -31,7 +31,7 @@ import torch
 
 from unimoer_rag.engine.lanes import Lanes
 from unimoer_rag.errors import UnimoerError
-from unimoer_rag.model.batching import plan_batches
+from unimoer_rag.model.batching import FEWEST_TOKENS, plan_batches
 from unimoer_rag.model.jobs import Job
 from unimoer_rag.model.rows import Row
 
@@ -44,8 +44,6 @@ Lookup = Callable[[Row], Any]
 # Budgets of tokens looked at together: enough to find rows of one length, few enough that a late
 # question does not wait for long.
 _WINDOW = 8
-# Padded tokens of a batch that are left where memory runs out again and again.
-_FEWEST_TOKENS = 512
 
 
 class Pending:
@@ -168,7 +166,7 @@ class _Room:
     def shrink(self, batch: Sequence[_Item]) -> None:
         """Leave room for half of a batch that memory did not hold. Called in a lane."""
         padded = len(batch) * max(len(item.row.ids) for item in batch)
-        self.tokens = min(self.tokens, max(padded // 2, _FEWEST_TOKENS))
+        self.tokens = min(self.tokens, max(padded // 2, FEWEST_TOKENS))
 
 
 class Worker:

@@ -12,6 +12,7 @@ from unimoer_rag.model.device import put
 from unimoer_rag.model.rows import Row
 
 __all__ = [
+    "FEWEST_TOKENS",
     "Batch",
     "count_lanes",
     "default_token_budget",
@@ -19,6 +20,9 @@ __all__ = [
     "pad_rows",
     "plan_batches",
 ]
+
+FEWEST_TOKENS = 512
+"""Padded tokens of a batch below which no shortage of memory makes batches smaller."""
 
 # Padded tokens a batch. Small batches stay in a CPU's cache; GPUs want them large.
 _CPU_TOKENS, _GPU_TOKENS = 1024, 32768

@@ -103,11 +103,14 @@ def route(
     if scope is None:
         return States(run(), (), ())
     if not torch.is_grad_enabled():
-        heard = [task for task in set(tasks) if task.strength]
+        distinct = set(tasks)
+        heard = [task for task in distinct if task.strength]
         scope.single = all(router.has_no_choice(len(task.experts)) for task in heard)
-        if scope.single and len(set(tasks)) == 1:
-            scope.factor = tasks[0].strength * experts[tasks[0].experts[0]].scale
-        scope.merged = tasks[0].name if len(set(tasks)) == 1 and tasks[0] in merged else ""
+        if len(distinct) == 1:
+            task = tasks[0]
+            scope.merged = task.name if task in merged else ""
+            if scope.single:
+                scope.factor = task.strength * experts[task.experts[0]].scale
     if router.two_passes and not (scope.single or scope.merged):
         # The bare backbone is frozen, and so is what it says.
         with routing_scope(None), torch.no_grad():

@@ -17,7 +17,7 @@ from torch import nn
 
 from unimoer_rag.errors import BackboneError, InputError
 from unimoer_rag.model.backbone import as_backbone
-from unimoer_rag.model.batching import count_lanes, default_token_budget
+from unimoer_rag.model.batching import FEWEST_TOKENS, count_lanes, default_token_budget
 from unimoer_rag.model.device import Precision
 from unimoer_rag.model.quantized import count_bytes, quantize
 
@@ -28,7 +28,6 @@ CACHE_BYTES = 256 * 2**20
 
 # Python, torch and transformers, with what their allocators and kernels hold on to.
 _LIBRARIES = 512 * 2**20
-_FEWEST_TOKENS = 512
 # Scores of attention are kept for rows up to this long; above, fused kernels keep none.
 _SCORED = 512
 
@@ -157,7 +156,7 @@ def choose_plan(
     least: MemoryPlan | None = None
     for precision in precisions:
         sizes, tokens = _Sizes.of(path, precision), default_token_budget(device)
-        while tokens >= _FEWEST_TOKENS:
+        while tokens >= FEWEST_TOKENS:
             bare = sizes.plan(experts=experts, device=device, token_budget=tokens, cache=0)
             if bare.total <= budget:
                 cache = min(CACHE_BYTES, budget - bare.total)

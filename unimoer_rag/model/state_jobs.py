@@ -94,9 +94,12 @@ def asking(
     """
     task = model.tasks.get("rerank")
     # An instruction goes before what is embedded, and before nothing else.
-    if task is None or task.head != "late" or model.query_instruction:
-        return embedding(model, queries, "query", dimensions=dimensions)
-    if not _alike(model.task("embed"), task):
+    if (
+        task is None
+        or task.head != "late"
+        or model.query_instruction
+        or not _alike(model.task("embed"), task)
+    ):
         return embedding(model, queries, "query", dimensions=dimensions)
     size = embedding_size(model, dimensions)
     rows = model.rows.single(queries, task, "query")
