@@ -44,7 +44,10 @@ class Generation:
         confidence: probability in [0, 1] that the answer is right, 0 without one; None where the
             generator gives none.
         prompt: digest of the prompt it was asked with, "" where there is none.
-        complete: False for an answer that was cut off at the generator's limit.
+        complete: False for an answer that did not end by itself.
+        cut_by: what ended it then: "length" for the generator's limit, "content_filter", or another
+            word of a server's; "" where that is not known.
+        candidates: other answers that were found, most confident first; they support nothing.
     """
 
     text: str | None
@@ -52,6 +55,8 @@ class Generation:
     confidence: float | None = None
     prompt: str = ""
     complete: bool = True
+    cut_by: str = ""
+    candidates: Sequence[Citation] = ()
 
 
 Piece = str | Generation
