@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -57,20 +57,6 @@ class ChatConnection:
         # Connections belong to the event loop that opened them.
         self._aclients: dict[asyncio.AbstractEventLoop, httpx.AsyncClient] = {}
 
-    def _at(self, page: str) -> httpx.URL:
-        path = self._parsed.path.rstrip("/") + page
-        return self._parsed.copy_with(path=path, fragment=None)
-
-    @contextmanager
-    def _telling(self, reply: Reply | None = None) -> Iterator[None]:
-        """What fails in the block as this library's errors, in which no secret is quoted."""
-        try:
-            with transport_errors(self.url, reply):
-                yield
-        except UnimoerError as error:
-            error.args = tuple(without_secrets(str(one), self._secrets) for one in error.args)
-            raise
-
     def _page(self, page: str) -> httpx.URL:
         path = self._parsed.path.rstrip("/") + page
         return self._parsed.copy_with(path=path, fragment=None)
@@ -106,7 +92,7 @@ class ChatConnection:
             found = self._checked(response, _joined(response.iter_bytes()))
             return Reply.of(found, self.url)
 
-    def words(self, body: dict[str, Any], reply: Reply) -> Iterator[str]:
+    def words(self, body: dict[str, Any], reply: Reply) -> Generator[str, None, None]:
         """The words of a reply as they come; closing this hangs up.
 
         Args:
@@ -138,7 +124,7 @@ class ChatConnection:
                 found = self._checked(response, await _ajoined(response.aiter_bytes()))
                 return Reply.of(found, self.url)
 
-    async def awords(self, body: dict[str, Any], reply: Reply) -> AsyncIterator[str]:
+    async def awords(self, body: dict[str, Any], reply: Reply) -> AsyncGenerator[str, None]:
         """`words` without blocking the event loop."""
         streamed = self._chat({**body, "stream": True})
         with self._telling(reply):

@@ -9,7 +9,6 @@ from typing import Any
 from unimoer_rag.retrieval.text import clean_text
 
 __all__ = [
-    "COMPLETE",
     "choice_of",
     "error_in",
     "reason_of",
@@ -21,17 +20,8 @@ __all__ = [
 
 # Worth another try: the server is overloaded, starting, or behind a proxy that does not reach it.
 _TRANSIENT = (408, 409, 425, 429, 500, 502, 503, 504)
-COMPLETE = (
-    "stop",
-    "eos",
-    "eos_token",
-    "end_turn",
-    "stop_sequence",
-    "stop_str",
-    "completed",
-    "done",
-)
-"""The reasons of a reply that ended by itself, as servers call them; any other one cut it."""
+# The reasons of a reply that ended by itself, as servers call them; any other one cut it.
+_COMPLETE = ("stop", "eos", "eos_token", "end_turn", "stop_sequence", "stop_str", "completed")
 _CUT = {"max_tokens": "length", "model_length": "length", "safety": "content_filter"}
 _SAID = 300  # characters of what a server says
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -103,14 +104,14 @@ class Prompt(BaseModel):
         """
         whole = WholeCharacters()
         text = spoken(whole.take(reply) + whole.end())
-        ended = {"prompt": self.digest, "complete": complete and not cut_by, "cut_by": cut_by}
+        told = Generation(None, prompt=self.digest, complete=complete and not cut_by, cut_by=cut_by)
         if not text or _plain(text) == _plain(self.abstention):
-            return Generation(None, confidence=0.0, **ended)
+            return replace(told, confidence=0.0)
         citations = [
             Citation(hit.text, hit, hit.passage.start, hit.passage.end, confidence=None)
             for hit in (hits[number - 1] for number in cited(text, len(hits)))
         ]
-        return Generation(text, citations, **ended)
+        return replace(told, text=text, citations=citations)
 
 
 def _plain(words: str) -> str:
