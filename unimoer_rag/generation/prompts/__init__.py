@@ -100,11 +100,12 @@ class Prompt(BaseModel):
             reply: the model's words.
             hits: the passages it was shown.
             complete: the model ended by itself.
-            cut_by: what ended it otherwise; see `Generation`.
+            cut_by: what ended it otherwise (see `Generation`); its limit where that is not said.
         """
         whole = WholeCharacters()
         text = spoken(whole.take(reply) + whole.end())
-        told = Generation(None, prompt=self.digest, complete=complete and not cut_by, cut_by=cut_by)
+        cut_by = cut_by or ("" if complete else "length")
+        told = Generation(None, prompt=self.digest, complete=not cut_by, cut_by=cut_by)
         if not text or _plain(text) == _plain(self.abstention):
             return replace(told, confidence=0.0)
         citations = [
