@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from unimoer_rag.retrieval.types import Hit
 
@@ -32,6 +32,18 @@ class Citation:
     start: int
     end: int
     confidence: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as JSON-ready values, its passage by the id."""
+        return {
+            "text": self.text,
+            "source": self.hit.source,
+            "title": self.hit.passage.title,
+            "start": self.start,
+            "end": self.end,
+            "confidence": self.confidence,
+            "passage_id": self.hit.id,
+        }
 
 
 @dataclass(frozen=True, slots=True)
