@@ -158,9 +158,7 @@ def test_streams_take_every_text(encoding: str, monkeypatch: pytest.MonkeyPatch)
     sys.stderr.close()
 
 
-def test_a_reader_that_leaves_is_no_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_reader_that_leaves_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with (tmp_path / "out").open("w") as file:
         monkeypatch.setattr(sys, "stdout", file)
         monkeypatch.setattr(sys, "stderr", file)
