@@ -26,7 +26,7 @@ class _Frozen(BaseModel):
 class RetrieveConfig(_Frozen):
     """What finds and reranks passages; the fields are arguments of `UnifiedRetriever`."""
 
-    model: str = "unimoer-minilm"
+    model: str | None = None
     index: str | None = None
     url: str | None = None
     collection: str = "unimoer"
