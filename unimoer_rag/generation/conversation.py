@@ -8,13 +8,34 @@ from dataclasses import dataclass
 from secrets import token_hex
 from typing import Any
 
-from unimoer_rag.errors import GeneratorRefusedError
+from unimoer_rag.errors import GeneratorRefusedError, InputError
 from unimoer_rag.generation.plain_text import PlainText
 
-__all__ = ["TEMPLATE_OPTIONS", "Conversation", "FirstLine"]
+__all__ = ["TEMPLATE_OPTIONS", "Conversation", "FirstLine", "check_template_options"]
 
 TEMPLATE_OPTIONS: Mapping[str, Any] = {"enable_thinking": False}
 """Variables of a chat template by default; a template that does not know one ignores it."""
+
+# Arguments of `apply_chat_template` and what messages are; other names are a template's variables.
+_TAKEN = {
+    "add_generation_prompt", "chat_template", "continue_final_message", "conversation", "documents",
+    "max_length", "messages", "padding", "return_assistant_tokens_mask", "return_dict",
+    "return_tensors", "tokenize", "tokenizer_kwargs", "tools", "truncation",
+}  # fmt: skip
+
+
+def check_template_options(options: Mapping[str, Any]) -> None:
+    """Refuse what is no variable of a chat template.
+
+    Raises:
+        InputError: an option is an argument of what fills the template in.
+    """
+    taken = sorted(options.keys() & _TAKEN)
+    if taken:
+        raise InputError(
+            f"template_options has {taken[0]!r}, which is no variable of a chat template: give "
+            "variables such as enable_thinking"
+        )
 
 
 @dataclass(frozen=True, slots=True)
