@@ -47,6 +47,7 @@ def faulty_server() -> Iterator[Faulty]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            told.headers = dict(self.headers)
             _send(self, 200, {"data": [{"id": name} for name in told.models]})
 
         def do_POST(self) -> None:
