@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
+from unimoer_rag.cli.keys import key_for
 from unimoer_rag.cli.output import (
     Mode,
     RerankText,
@@ -26,6 +26,7 @@ __all__ = ["evaluate_command"]
 
 
 def evaluate_command(
+    context: typer.Context,
     name: Annotated[
         str | None,
         typer.Argument(help="A data set known by name, such as nq, triviaqa or hotpotqa."),
@@ -141,6 +142,15 @@ def evaluate_command(
         system, checkpoint=checkpoint, embedder=embedder, reranker=reranker, reader=reader
     )
     config = PipelineConfig() if pipeline is None else PipelineConfig.load(pipeline)
+    if pipeline is not None:
+        chat_key = key_for(
+            context,
+            "chat_key",
+            url=getattr(config.generate, "url", None),
+            named_by=None if PipelineConfig.ships(pipeline) else pipeline,
+            variable="UNIMOER_CHAT_KEY",
+            typed="--chat-key",
+        )
     options = EvalOptions(
         parts=tuple(p.strip() for p in parts.split(",") if p.strip()),
         **_reranking(config.retrieve.rerank if rerank is None else parse_rerank(rerank)),
@@ -213,10 +223,8 @@ def _check_targets(*paths: Path | None) -> None:
 
 def _quality(result: dict[str, Any]) -> Table:
     table = Table(
-        title=escape(
-            f"{_name(result)} on {result['dataset']} {result['split']} "
-            f"({result['n']} questions, {result['passages']} passages)"
-        )
+        title=f"{_name(result)} on {result['dataset']} {result['split']} "
+        f"({result['n']} questions, {result['passages']} passages)"
     )
     _headings(table, "measure", "first stage", "95% interval", "reranked", "95% interval")
     for measure in result["retrieval"]:
