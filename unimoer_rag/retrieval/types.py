@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from textwrap import shorten
 from typing import Any, Literal
 
 __all__ = ["Document", "Hit", "Mode", "Passage", "Scalar"]
@@ -112,6 +113,26 @@ class Hit:
     def source(self) -> str:
         """Where the passage came from."""
         return self.passage.source
+
+    @property
+    def title(self) -> str:
+        """The document's title, or ""."""
+        return self.passage.title
+
+    @property
+    def start(self) -> int:
+        """Where the passage begins in its document, in characters."""
+        return self.passage.start
+
+    @property
+    def end(self) -> int:
+        """Where it ends."""
+        return self.passage.end
+
+    def __str__(self) -> str:
+        """One line to look at: the score, where it stands, how it begins."""
+        text = shorten(self.text, 80, placeholder="…") or "…"
+        return f"{self.score:.3f} {self.source}:{self.start}-{self.end} {text}"
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as JSON-ready values."""
