@@ -80,7 +80,8 @@ class Hit:
         dense: cosine of query and passage vector, or None if not computed.
         sparse: BM25 score, or None.
         fused: reciprocal-rank fusion score in hybrid mode, or None.
-        rerank: relevance probability in [0, 1] from the reranker, or None.
+        rerank: relevance in [0, 1] from the reranker, or None; it orders the hits of a query and is
+            no calibrated probability.
         from_query: the near query that it was found for, where a semantic cache gave it; or None.
     """
 
