@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from textwrap import shorten
 from typing import Any, Literal
 
 __all__ = ["Document", "Hit", "Mode", "Passage", "Scalar"]
@@ -79,7 +80,8 @@ class Hit:
         dense: cosine of query and passage vector, or None if not computed.
         sparse: BM25 score, or None.
         fused: reciprocal-rank fusion score in hybrid mode, or None.
-        rerank: relevance probability in [0, 1] from the reranker, or None.
+        rerank: relevance in [0, 1] from the reranker, or None; it orders the hits of a query and is
+            no calibrated probability.
         from_query: the near query that it was found for, where a semantic cache gave it; or None.
     """
 
@@ -112,6 +114,26 @@ class Hit:
     def source(self) -> str:
         """Where the passage came from."""
         return self.passage.source
+
+    @property
+    def title(self) -> str:
+        """The document's title, or ""."""
+        return self.passage.title
+
+    @property
+    def start(self) -> int:
+        """Where the passage begins in its document, in characters."""
+        return self.passage.start
+
+    @property
+    def end(self) -> int:
+        """Where it ends."""
+        return self.passage.end
+
+    def __str__(self) -> str:
+        """One line to look at: the score, where it stands, how it begins."""
+        text = shorten(self.text, 80, placeholder="…") or "…"
+        return f"{self.score:.3f} {self.source}:{self.start}-{self.end} {text}"
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as JSON-ready values."""
