@@ -14,12 +14,12 @@ from unimoer_rag.cli.output import (
     RerankText,
     console,
     counting,
+    errors,
     parse_rerank,
     progress_bar,
     quiet,
-    write_json,
-    write_text,
 )
+from unimoer_rag.cli.targets import check_target, save_json, save_text
 from unimoer_rag.errors import InputError
 
 __all__ = ["evaluate_command"]
@@ -114,7 +114,8 @@ def evaluate_command(
 ) -> None:
     """Measure retrieval, reranking and answers on a data set."""
     # What is wrong is told before anything is downloaded or measured, as far as it can be seen.
-    _check_targets(json_path, html)
+    check_target(json_path)
+    check_target(html)
     if judge_model is not None and judge_url is None:
         raise InputError("--judge-model names a model without its server: give --judge-url too")
     if html is not None:
@@ -186,29 +187,42 @@ def evaluate_command(
         result["pipeline"] = config.model_dump(mode="json", exclude={"retrieve"})
     if limit is not None:
         result["limit"] = {"questions": limit, "seed": seed}
-    if json_path is None or str(json_path) != "-":
-        console.print(_quality(result))
-        if "ragas" in result:
-            console.print(_judgements(result["ragas"]))
-        console.print(_speed(result))
+    _tell(result, json_path, html)
+
+
+def _tell(result: dict[str, Any], json_path: Path | None, html: Path | None) -> None:
+    """Write the files that were asked for, then print: what fails last loses nothing."""
     if json_path is not None:
-        write_json(result, json_path)
+        save_json(result, json_path)
     if html is not None:
         from unimoer_rag.evaluation.report.page import render_page
         from unimoer_rag.evaluation.results import Result
 
-        write_text(render_page(Result.model_validate(result)), html)
+        save_text(render_page(Result.model_validate(result)), html)
+    if json_path is None or str(json_path) != "-":
+        _print(result)
+    if "ragas_error" in result:
+        errors.print(f"ragas judged nothing: {result['ragas_error']}", markup=False)
+        raise typer.Exit(1)
+
+
+def _print(result: dict[str, Any]) -> None:
+    console.print(_quality(result))
+    if "ragas" in result:
+        console.print(_judgements(result["ragas"]))
+    console.print(_speed(result))
+    if empty := result["answers"].get("empty_golds"):
+        errors.print(
+            f"{len(empty)} questions have accepted answers that are nothing but punctuation and "
+            f"articles, such as {empty[0]!r}: see 'empty_golds' and docs/evaluation.md",
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 def _reranking(rerank: int | str) -> dict[str, Any]:
     """What the options of an evaluation call it."""
     return {"depth": rerank} if isinstance(rerank, int) else {"auto": rerank}
-
-
-def _check_targets(*paths: Path | None) -> None:
-    for path in paths:
-        if path is not None and path.is_dir():
-            raise InputError(f"cannot write results to {str(path)!r}, a folder: name a file")
 
 
 def _quality(result: dict[str, Any]) -> Table:

@@ -153,9 +153,10 @@ class Result(BaseModel):
     passages: int = 0
     retrieval: dict[str, float] = Field(default_factory=dict)
     rerank: dict[str, float] = Field(default_factory=dict)
-    answers: dict[str, float | int | str | None] = Field(default_factory=dict)
+    answers: dict[str, float | int | str | list[str] | None] = Field(default_factory=dict)
     ragas: dict[str, Judgement] = Field(default_factory=dict)
     ragas_judge: str | None = None
+    ragas_error: str | None = None
     intervals: dict[str, dict[str, Ends]] = Field(default_factory=dict)
     threshold: float | None = None
     auto_rerank: dict[str, float | None] | None = None

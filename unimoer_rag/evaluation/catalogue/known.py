@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from unimoer_rag.evaluation.answers import AnswerRules
+from unimoer_rag.evaluation.answer_rules import AnswerRules
 from unimoer_rag.evaluation.catalogue.remote import HubFile, RemoteFile, WebFile
 
 __all__ = ["DPR_PASSAGES", "KNOWN", "Known", "Split"]
@@ -48,7 +48,8 @@ class Known:
         licence: of the data.
         splits: name -> files; the first is the default.
         corpus: the passages, or None where the questions bring theirs.
-        answer_rules: whose official script defines the F1 of its answers.
+        answer_rules: whose official script compares its answers: that of the benchmark which the
+            questions are of, whoever packed them.
     """
 
     name: str
@@ -177,6 +178,7 @@ _ALL = (
         corpus=HubFile(
             "BeIR/nq", "ed7edb11ab8c173ff4394c30ff266c7297904b24", "corpus.jsonl.gz", 498_000_000
         ),
+        answer_rules="nq-open",
     ),
     Known(
         name="nq-open",
@@ -184,6 +186,7 @@ _ALL = (
         licence="CC BY-SA 3.0",
         splits={"dev": Split(questions=_NQ_OPEN_DEV)},
         corpus=DPR_PASSAGES,
+        answer_rules="nq-open",
     ),
     Known(
         name="triviaqa",
@@ -194,6 +197,7 @@ _ALL = (
             "train": Split(questions=_triviaqa("train")),
         },
         corpus=DPR_PASSAGES,
+        answer_rules="triviaqa",
     ),
     Known(
         name="hotpotqa",
@@ -236,6 +240,7 @@ _ALL = (
             for split, size in (("test", 488_000), ("dev", 1_073_443), ("train", 9_960_189))
         },
         corpus=_FLASHRAG_WIKIPEDIA,
+        answer_rules="nq-open",
     ),
     Known(
         name="flashrag-triviaqa",
@@ -246,6 +251,7 @@ _ALL = (
             for split, size in (("test", 4_800_000), ("dev", 3_714_793), ("train", 32_952_174))
         },
         corpus=_FLASHRAG_WIKIPEDIA,
+        answer_rules="triviaqa",
     ),
     Known(
         name="flashrag-hotpotqa",

@@ -14,7 +14,7 @@ from unimoer_rag.evaluation.catalogue.remote import RemoteFile, WebFile
 from unimoer_rag.evaluation.catalogue.transfer import TransferError
 from unimoer_rag.evaluation.corpora import Progress, open_corpus, silent
 from unimoer_rag.evaluation.datasets import BeirDataset, load_beir, read_beir
-from unimoer_rag.evaluation.formats import CORPORA, QUESTIONS, find_format
+from unimoer_rag.evaluation.formats import CORPORA, QUESTIONS, RULES, find_format
 
 __all__ = ["open_dataset"]
 
@@ -221,7 +221,7 @@ def _from_questions(
         corpus=asked.passages,
         questions=asked.questions,
         qrels=asked.qrels,
-        answer_rules="hotpotqa" if kind == "HotpotQA" else "squad",
+        answer_rules=RULES.get(kind, "squad"),
     )
     if corpus is None:
         if not asked.passages:
