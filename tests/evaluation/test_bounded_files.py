@@ -11,8 +11,8 @@ import pytest
 from evaluation.official_files import HOTPOTQA, TRIVIAQA, write
 
 from unimoer_rag.errors import DataError
-from unimoer_rag.evaluation import load_run
 from unimoer_rag.evaluation import lines as files
+from unimoer_rag.evaluation import load_run
 from unimoer_rag.evaluation.corpora import beir_passages
 from unimoer_rag.evaluation.datasets import load_beir
 from unimoer_rag.evaluation.formats import CORPORA, QUESTIONS, find_format, json_bounds

@@ -111,6 +111,7 @@ def evaluate(
         "seed": options.seed,
         "latency_ms": measuring.timings.medians(),
         "latency_percentiles_ms": measuring.timings.percentiles(),
+        "warm_latency_percentiles_ms": measuring.timings.warm_percentiles(),
         "questions_per_second": measuring.timings.rates,
         "memory_mb": memory_mb(system.modules),
         "versions": versions(system.modules, others=("ragas",) if judged else ()),

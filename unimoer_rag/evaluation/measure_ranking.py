@@ -107,7 +107,7 @@ def measure_ranking(
             n = max(_RETRIEVED, depth)
             first = search_run(source, dataset, questions, n, on_progress, on_found=note)
         singly = [partial(source.search, q.text, rerank=0) for q in questions[:n_timed]]
-        timings.time("search", singly)
+        timings.time("search", singly, before=system.forget)
     retrieval = _measure(dataset, questions, first)
     if not rerank:
         return Stages(first, retrieval=retrieval)
@@ -117,14 +117,14 @@ def measure_ranking(
         second = rerank_run(system, dataset, uncertain, first, depth, on_progress)
     second |= {qid: first[qid] for qid in skipped}
 
-    def cold(question: Question) -> None:
-        system.forget()
+    def alone(question: Question) -> None:
         if question.id in skipped:
             return
         top = ranked(first[question.id])[:depth]
         system.rank([question.text], [[dataset.content(document) for document in top]])
 
-    timings.time("rerank", [partial(cold, question) for question in found[:n_timed]])
+    singly = [partial(alone, question) for question in found[:n_timed]]
+    timings.time("rerank", singly, before=system.forget)
     reranked = _measure(dataset, questions, second)
     return Stages(first, second, retrieval, reranked, frozenset(skipped))
 

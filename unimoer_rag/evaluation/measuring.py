@@ -182,6 +182,7 @@ class Measuring:
             reader,
             self.dataset,
             n_timed=self.options.n_timed,
+            forget=self.system.forget,
             timings=self.timings,
             on_progress=self.on_progress,
         )
@@ -193,6 +194,8 @@ class Measuring:
             self.dataset,
             first_stage=self.options.mode,
             threshold=self.options.threshold,
+            n_timed=self.options.n_timed,
+            forget=self.system.forget,
             timings=self.timings,
             on_progress=self.on_progress,
         )

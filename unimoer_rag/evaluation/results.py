@@ -137,7 +137,11 @@ class Details(BaseModel):
 
 
 class Result(BaseModel):
-    """What one system scored on one data set; the names are those of `evaluate`."""
+    """What one system scored on one data set; the names are those of `evaluate`.
+
+    `warm_latency_percentiles_ms` is None where an older version measured, whose times of answers
+    were warm.
+    """
 
     dataset: str
     split: str
@@ -167,6 +171,7 @@ class Result(BaseModel):
     reader: dict[str, Any] | None = None
     seed: int = 0
     latency_percentiles_ms: dict[str, dict[str, float]] = Field(default_factory=dict)
+    warm_latency_percentiles_ms: dict[str, dict[str, float]] | None = None
     questions_per_second: dict[str, float] = Field(default_factory=dict)
     memory_mb: dict[str, float] = Field(default_factory=dict)
     versions: dict[str, str] = Field(default_factory=dict)
