@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -19,6 +18,7 @@ from unimoer_rag.cli.output import (
     UrlOption,
     parse_rerank,
     print_json,
+    print_piece,
     quiet,
     say_plan,
 )
@@ -170,13 +170,12 @@ def _streamed(pipeline: RagPipeline, question: str, filters: dict[str, Any] | No
     printed = False
     try:
         while isinstance(piece := next(pieces), str):
-            sys.stdout.write(piece)
-            sys.stdout.flush()
+            print_piece(piece)
             printed = True
     except UnimoerError:
         if printed:
-            sys.stdout.write("\n")  # what came before it broke off stands there
+            print_piece("\n")  # what came before it broke off stands there
         raise
     if piece.text is None and printed:
-        sys.stdout.write("\n")  # the model's own words for it stand there
+        print_piece("\n")  # the model's own words for it stand there
     return piece

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from unimoer_rag.cli.output import (
@@ -227,10 +226,8 @@ def _reranking(rerank: int | str) -> dict[str, Any]:
 
 def _quality(result: dict[str, Any]) -> Table:
     table = Table(
-        title=escape(
-            f"{_name(result)} on {result['dataset']} {result['split']} "
-            f"({result['n']} questions, {result['passages']} passages)"
-        )
+        title=f"{_name(result)} on {result['dataset']} {result['split']} "
+        f"({result['n']} questions, {result['passages']} passages)"
     )
     _headings(table, "measure", "first stage", "95% interval", "reranked", "95% interval")
     for measure in result["retrieval"]:

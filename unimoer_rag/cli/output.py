@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 import time
@@ -12,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -23,6 +21,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from unimoer_rag.cli.terminal import Terminal, harmless, harmless_text, json_text
 from unimoer_rag.errors import StoreError
 from unimoer_rag.files import write_file
 
@@ -47,6 +46,7 @@ __all__ = [
     "errors",
     "parse_rerank",
     "print_json",
+    "print_piece",
     "print_text",
     "progress_bar",
     "quiet",
@@ -55,8 +55,8 @@ __all__ = [
     "write_text",
 ]
 
-console = Console()
-errors = Console(stderr=True)
+console = Terminal()
+errors = Terminal(stderr=True)
 
 INCOMPLETE = 3
 """Exit code of a run that indexed what it could, but not everything."""
@@ -124,7 +124,7 @@ def quiet() -> None:
 def say_plan(plan: MemoryPlan | None) -> None:
     """One line on standard error: what was chosen for a memory budget, if there was one."""
     if plan is not None:
-        errors.print(f"memory: {plan}", markup=False, highlight=False, soft_wrap=True)
+        errors.print(f"memory: {plan}", soft_wrap=True)
 
 
 @contextmanager
@@ -178,20 +178,27 @@ def _printed() -> Callable[[str, int, int], None]:
         else:
             told.add(what)
         of = f" of {total:,}" if total else ""
-        errors.print(f"{what}: {done:,}{of}", markup=False, highlight=False, soft_wrap=True)
+        errors.print(f"{what}: {done:,}{of}", soft_wrap=True)
 
     return show
 
 
 def print_text(text: str | Text) -> None:
     """A paragraph, taken literally: folded between words on a terminal, one line into a pipe."""
-    text = Text(text) if isinstance(text, str) else text
-    console.print(text, soft_wrap=not console.is_terminal)
+    console.print(harmless_text(text), soft_wrap=not console.is_terminal)
+
+
+def print_piece(text: str) -> None:
+    """A piece of an answer, as it comes: no new line behind it, nothing kept back."""
+    # One character for one: a control sequence cut between two pieces is none in either.
+    sys.stdout.write(harmless(text))
+    sys.stdout.flush()
 
 
 def print_json(value: Any) -> None:
-    """One JSON value on standard output."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    """One JSON value on standard output, in the characters that it can take."""
+    encoding = (getattr(sys.stdout, "encoding", None) or "utf-8").lower()
+    sys.stdout.write(json_text(value, ascii_only=not encoding.startswith("utf")))
 
 
 def write_json(value: Any, path: Path) -> None:
@@ -199,7 +206,7 @@ def write_json(value: Any, path: Path) -> None:
     if str(path) == "-":
         print_json(value)
         return
-    write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", path)
+    write_text(json_text(value), path)
 
 
 def write_text(text: str, path: Path) -> None:

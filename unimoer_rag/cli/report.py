@@ -7,10 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
-from unimoer_rag.cli.output import JsonFlag, console, print_json, print_text, write_text
+from unimoer_rag.cli.output import (
+    JsonFlag,
+    console,
+    print_json,
+    print_piece,
+    print_text,
+    write_text,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,7 +81,7 @@ def table(
         shared = {key: getattr(first, key) for key in ("dataset", "split", "questions_sha256")}
         print_json({**shared, "systems": [asdict(row) for row in rows]})
     elif markdown:
-        print(markdown_table(rows))
+        print_piece(f"{markdown_table(rows)}\n")
     else:
         name = f"{loaded[0].dataset} {loaded[0].split}"
         console.print(_systems(rows, f"quality on {name}", quality=True))
@@ -98,7 +104,7 @@ def html(
 def _systems(rows: Sequence[Row], title: str, *, quality: bool) -> Table:
     from unimoer_rag.evaluation.report.table import columns_with_values
 
-    table = Table(title=escape(title))
+    table = Table(title=title)
     columns = [column for column in columns_with_values(rows) if column.quality is quality]
     table.add_column("system", overflow="fold")
     if quality:
@@ -108,7 +114,7 @@ def _systems(rows: Sequence[Row], title: str, *, quality: bool) -> Table:
         table.add_column(column.heading, justify="right")
     for row in rows:
         stages = (row.first_stage, str(row.rerank_depth)) if quality else ()
-        table.add_row(escape(row.system), *stages, *(column.text(row) for column in columns))
+        table.add_row(row.system, *stages, *(column.text(row) for column in columns))
     return table
 
 
@@ -121,7 +127,7 @@ def _system(measured: dict[str, Any]) -> str:
 
 
 def _differences(found: dict[str, Any]) -> Table:
-    table = Table(title=escape(f"B minus A on {found['dataset']} {found['split']}"))
+    table = Table(title=f"B minus A on {found['dataset']} {found['split']}")
     # Where it is narrow names and intervals go on in the next line: a figure that is cut is wrong.
     table.add_column("measure", overflow="fold")
     for heading in ("A", "B", "B - A", "95% interval", "p", "n"):

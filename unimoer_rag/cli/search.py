@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,6 +24,7 @@ from unimoer_rag.cli.output import (
     print_text,
 )
 from unimoer_rag.errors import InputError
+from unimoer_rag.json_text import parse_json
 
 __all__ = ["FiltersOption", "parse_filters", "require_index", "search"]
 
@@ -34,14 +34,14 @@ FiltersOption = Annotated[
 ]
 
 
+_DEPTH = 20  # of filters; there are no deeper ones
+
+
 def parse_filters(text: str | None) -> dict[str, Any] | None:
     """The `--filters` option as a mapping."""
     if text is None:
         return None
-    try:
-        filters = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InputError(f"--filters is not JSON ({error}): {text}") from error
+    filters = parse_json(text, what="--filters", depth=_DEPTH)
     if not isinstance(filters, dict):
         raise InputError(f"--filters is a {type(filters).__name__}: expected a JSON object")
     return filters

@@ -48,7 +48,7 @@ def chosen_rivals(chosen: list[str] | None) -> tuple[str, ...]:
 
 def say_run(side: str, round_: int) -> None:
     """Progress: which side runs now, on the error stream."""
-    errors.print(f"{'warm-up' if not round_ else f'round {round_}'}: {side}", markup=False)
+    errors.print(f"{'warm-up' if not round_ else f'round {round_}'}: {side}")
 
 
 def give(found: dict[str, Any], table: Table, json: Path | None) -> None:
