@@ -109,3 +109,40 @@ def test_without_a_network_it_is_said_what_to_download(
     result = run(*words, "--data", tmp_path / "there", "--json", "-")
     assert result.exit_code == 0, result.stderr
     assert json.loads(result.stdout)["split"] == "dev"
+
+
+def test_the_users_own_documents_and_questions(run: Command, docs: Path, tmp_path: Path) -> None:
+    asked = tmp_path / "asked.jsonl"
+    write_lines(
+        asked,
+        [
+            {"question": "When are refunds paid?", "answers": ["within 14 days"]},
+            {"question": "What does a tent cost?", "source": "tents/rental.txt"},
+            {"question": "Who is the king?", "answers": []},
+        ],
+    )
+    words = ("eval", "--checkpoint", "minilm", "--own", docs, "--questions", asked)
+    result = run(*words, "--parts", "retrieval", "--json", "-")
+    assert result.exit_code == 0, result.stderr
+    measured = json.loads(result.stdout)
+    assert (measured["dataset"], measured["n"], measured["n_judged"]) == ("docs", 3, 2)
+    assert measured["retrieval"]["R@5"] == 1.0
+    assert measured["retrieval"]["answer-in-passage@5"] == 1.0
+    assert "1 of them by their document alone" in " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--own", "x"), "--own and --questions go together"),
+        (("--questions", "x"), "--own and --questions go together"),
+        (("nq", "--own", "x", "--questions", "y"), "--own takes the place of a data set"),
+        (("--own", "x", "--questions", "y", "--split", "dev"), "takes the place of a data set"),
+    ],
+)
+def test_they_take_the_place_of_a_data_set(
+    run: Command, words: tuple[str, ...], message: str
+) -> None:
+    result = run("eval", *words)
+    assert result.exit_code == 1
+    assert message in " ".join(result.stderr.split())

@@ -57,7 +57,11 @@ def test_prints_differences(typed: Command, results: list[Path]) -> None:
         assert words in done.stdout
 
 
-def test_no_figure_is_cut_on_a_narrow_terminal(typed: Command, results: list[Path]) -> None:
+def test_no_figure_is_cut_on_a_narrow_terminal(
+    typed: Command, results: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # a terminal, for Rich
+    monkeypatch.setenv("TERM", "dumb")  # of 80 columns, without colours
     done = typed("compare", *results, columns=80)
     assert "…" not in done.stdout
     assert max(map(len, done.stdout.splitlines()[2:])) <= 80

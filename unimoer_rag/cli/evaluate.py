@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -20,6 +20,9 @@ from unimoer_rag.cli.output import (
 )
 from unimoer_rag.cli.targets import check_target, save_json, save_text
 from unimoer_rag.errors import InputError
+
+if TYPE_CHECKING:
+    from unimoer_rag.evaluation.datasets import BeirDataset
 
 __all__ = ["evaluate_command"]
 
@@ -41,6 +44,16 @@ def evaluate_command(
     ] = None,
     split: Annotated[
         str | None, typer.Option("--split", help="Its split, such as dev or test.")
+    ] = None,
+    own: Annotated[
+        Path | None,
+        typer.Option("--own", help="Your documents, to be asked the questions of --questions."),
+    ] = None,
+    questions: Annotated[
+        Path | None,
+        typer.Option(
+            "--questions", help="JSONL or CSV: question; answer, answers, source or passage."
+        ),
     ] = None,
     system: Annotated[
         str, typer.Option("--system", help="What is measured: unimoer, or a baseline by name.")
@@ -115,6 +128,12 @@ def evaluate_command(
     # What is wrong is told before anything is downloaded or measured, as far as it can be seen.
     check_target(json_path)
     check_target(html)
+    if (own is None) != (questions is None):
+        raise InputError("--own and --questions go together: documents, and questions on them")
+    if own is not None and any(given is not None for given in (name, data, corpus, split)):
+        raise InputError(
+            "--own takes the place of a data set: leave NAME, --data, --corpus and --split out"
+        )
     if judge_model is not None and judge_url is None:
         raise InputError("--judge-model names a model without its server: give --judge-url too")
     if html is not None:
@@ -155,10 +174,13 @@ def evaluate_command(
     if limit is not None:
         check_limit(limit)
     given = load_run(run) if run is not None else None
-    with progress_bar() as bar:
-        dataset = open_dataset(
-            name, data=data, corpus=corpus, split=split, on_progress=counting(bar)
-        )
+    if own is not None and questions is not None:
+        dataset = _own(own, questions, checkpoint or reader)
+    else:
+        with progress_bar() as bar:
+            dataset = open_dataset(
+                name, data=data, corpus=corpus, split=split, on_progress=counting(bar)
+            )
     if limit is not None:
         dataset = dataset.limit(limit, seed)
     if "answers" in options.parts and dataset.golds and not entry.reads:
@@ -217,6 +239,19 @@ def _print(result: dict[str, Any]) -> None:
             markup=False,
             soft_wrap=True,
         )
+
+
+def _own(folder: Path, questions: Path, checkpoint: str | None) -> BeirDataset:
+    """The user's documents, cut as an index of that checkpoint cuts them, and their questions."""
+    from unimoer_rag.evaluation.own import own_dataset
+    from unimoer_rag.evaluation.systems.registry import READER
+    from unimoer_rag.model.unimoer import UniMoER
+    from unimoer_rag.retrieval.chunking import Chunker
+
+    tokenizer = UniMoER.from_pretrained(checkpoint or READER).tokenizer.backend_tokenizer
+    found = own_dataset(folder, questions, split=Chunker(tokenizer).split)
+    errors.print(str(found), soft_wrap=True)
+    return found.dataset
 
 
 def _reranking(rerank: int | str) -> dict[str, Any]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from unimoer_rag.cli.output import write_text
+from unimoer_rag.cli.output import print_json, print_piece, write_text
+from unimoer_rag.cli.terminal import json_text
 from unimoer_rag.errors import InputError, StoreError
 from unimoer_rag.evaluation.plain import plain
 
@@ -47,7 +46,10 @@ def check_target(path: Path | None) -> Path | None:
 
 def save_json(value: Any, path: Path) -> None:
     """One value as JSON; see `save_text`."""
-    save_text(f"{json.dumps(plain(value), indent=2, ensure_ascii=False)}\n", path)
+    if str(path) == _STDOUT:
+        print_json(plain(value))
+    else:
+        save_text(json_text(plain(value)), path)
 
 
 def save_text(text: str, path: Path) -> None:
@@ -59,7 +61,7 @@ def save_text(text: str, path: Path) -> None:
         StoreError: the file could not be written; says where its content is.
     """
     if str(path) == _STDOUT:
-        sys.stdout.write(text)
+        print_piece(text)
         return
     try:
         write_text(text, path)
@@ -76,5 +78,5 @@ def _elsewhere(text: str, suffix: str) -> str:
             file.write(text)
         return f"what was measured is in {file.name} instead"
     except OSError:
-        sys.stdout.write(text)
+        print_piece(text)
         return "what was measured is on standard output instead"

@@ -106,8 +106,8 @@ def measure_ranking(
 
             n = max(_RETRIEVED, depth)
             first = search_run(source, dataset, questions, n, on_progress, on_found=note)
-        singly = [partial(source.search, q.text, rerank=0) for q in questions[:n_timed]]
-        timings.time("search", singly, before=system.forget)
+        searches = [partial(source.search, q.text, rerank=0) for q in questions[:n_timed]]
+        timings.time("search", searches, before=system.forget)
     retrieval = _measure(dataset, questions, first)
     if not rerank:
         return Stages(first, retrieval=retrieval)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from unimoer_rag.errors import InputError
 from unimoer_rag.evaluation.compare import check_same_data
+from unimoer_rag.evaluation.report.texts import markdown_cell
 from unimoer_rag.evaluation.results import Result
 
 __all__ = ["COLUMNS", "Column", "Row", "columns_with_values", "markdown_table", "system_rows"]
@@ -122,21 +123,9 @@ def markdown_table(rows: Sequence[Row]) -> str:
     for row in rows:
         name = markdown_cell(row.system)
         cells = [_bold_if_best(column, row, rows) for column in columns]
-        lines.append(
-            f"| {name} | {markdown_cell(row.first_stage)} | {row.rerank_depth} | {' | '.join(cells)} |"
-        )
+        stages = f"{markdown_cell(row.first_stage)} | {row.rerank_depth}"
+        lines.append(f"| {name} | {stages} | {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def markdown_cell(text: str) -> str:
-    """A text as one cell of a Markdown table: its markup, bars and line ends are text.
-
-    Example:
-        >>> markdown_cell("a|b\\n<b>*c*")
-        'a\\\\|b &lt;b>\\\\*c\\\\*'
-    """
-    flat = "".join(" " if _BREAKS.match(c) else c for c in visible(text))
-    return _MARKUP.sub(r"\\\g<0>", flat.replace("&", "&amp;").replace("<", "&lt;")).strip()
 
 
 def _row(result: Result) -> Row:
