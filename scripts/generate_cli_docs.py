@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from typer import Context
 from typer.models import ArgumentInfo, OptionInfo
 
 from unimoer_rag.cli.main import app
@@ -45,6 +46,8 @@ def _command(name: str, callback: Any) -> str:
     hints = get_type_hints(callback, include_extras=True)
     arguments, rows = [], []
     for parameter in inspect.signature(callback).parameters.values():
+        if hints[parameter.name] is Context:
+            continue  # Typer's own
         kind, info = get_args(hints[parameter.name])
         required = parameter.default is inspect.Parameter.empty
         if isinstance(info, ArgumentInfo):

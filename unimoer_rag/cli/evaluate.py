@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from unimoer_rag.cli.keys import key_for
 from unimoer_rag.cli.output import (
     Mode,
     RerankText,
@@ -28,6 +29,7 @@ __all__ = ["evaluate_command"]
 
 
 def evaluate_command(
+    context: typer.Context,
     name: Annotated[
         str | None,
         typer.Argument(help="A data set known by name, such as nq, triviaqa or hotpotqa."),
@@ -160,6 +162,15 @@ def evaluate_command(
         system, checkpoint=checkpoint, embedder=embedder, reranker=reranker, reader=reader
     )
     config = PipelineConfig() if pipeline is None else PipelineConfig.load(pipeline)
+    if pipeline is not None:
+        chat_key = key_for(
+            context,
+            "chat_key",
+            url=getattr(config.generate, "url", None),
+            named_by=None if PipelineConfig.ships(pipeline) else pipeline,
+            variable="UNIMOER_CHAT_KEY",
+            typed="--chat-key",
+        )
     options = EvalOptions(
         parts=tuple(p.strip() for p in parts.split(",") if p.strip()),
         **_reranking(config.retrieve.rerank if rerank is None else parse_rerank(rerank)),

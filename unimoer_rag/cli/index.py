@@ -11,9 +11,10 @@ from rich.text import Text
 
 from unimoer_rag.cli.output import (
     INCOMPLETE,
-    CheckpointOption,
     Collection,
     DtypeOption,
+    IndexModelOption,
+    IndexOption,
     JsonFlag,
     KeyOption,
     MemoryBudgetOption,
@@ -37,7 +38,7 @@ __all__ = ["add_corpora", "index", "open_retriever", "scan_paths"]
 
 
 def open_retriever(
-    checkpoint: str,
+    checkpoint: str | None,
     index: Path | None,
     url: str | None,
     api_key: str | None,
@@ -93,10 +94,8 @@ def index(
     paths: Annotated[
         list[Path], typer.Argument(help="Files, folders, JSONL files or BEIR folders.")
     ],
-    index: Annotated[
-        Path | None, typer.Option("--index", help="Folder of the index; made if absent.")
-    ] = None,
-    checkpoint: CheckpointOption = "unimoer-minilm",
+    index: IndexOption = None,
+    checkpoint: IndexModelOption = None,
     url: UrlOption = None,
     api_key: KeyOption = None,
     collection: Collection = "unimoer",

@@ -16,6 +16,7 @@ from unimoer_rag.cli import (
     ask,
     bench,
     calibrate,
+    demo,
     evaluate,
     experts,
     index,
@@ -26,6 +27,7 @@ from unimoer_rag.cli import (
     train,
 )
 from unimoer_rag.cli.output import INTERRUPTED, errors
+from unimoer_rag.cli.settings import default_map, find_settings
 from unimoer_rag.cli.terminal import (
     Terminal,
     harmless,
@@ -59,6 +61,8 @@ class _Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         try:
+            ctx.obj = settings = find_settings()
+            ctx.default_map = default_map(self, settings)
             return super().invoke(ctx)
         except UnimoerError as error:
             _fail(str(error))
@@ -93,17 +97,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("index")(index.index)
-app.command("search")(search.search)
-app.command("ask")(ask.ask)
-app.command("eval")(evaluate.evaluate_command)
-app.command("calibrate")(calibrate.calibrate)
-app.command("info")(info.info)
-app.add_typer(bench.bench)
-app.add_typer(experts.experts)
-app.add_typer(report.report)
-app.add_typer(study.study)
-app.add_typer(train.train)
+# Panels of the help: what everybody uses comes first.
+USE, MEASURE, TRAIN = "Use", "Measure", "Train"
+app.command("demo", rich_help_panel=USE)(demo.demo)
+app.command("index", rich_help_panel=USE)(index.index)
+app.command("search", rich_help_panel=USE)(search.search)
+app.command("ask", rich_help_panel=USE)(ask.ask)
+app.command("info", rich_help_panel=USE)(info.info)
+app.command("eval", rich_help_panel=MEASURE)(evaluate.evaluate_command)
+app.add_typer(report.report, rich_help_panel=MEASURE)
+app.command("calibrate", rich_help_panel=MEASURE)(calibrate.calibrate)
+app.add_typer(bench.bench, rich_help_panel=MEASURE)
+app.add_typer(train.train, rich_help_panel=TRAIN)
+app.add_typer(experts.experts, rich_help_panel=TRAIN)
+app.add_typer(study.study, rich_help_panel=TRAIN)
 
 
 def _version(shown: bool) -> None:

@@ -21,6 +21,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from unimoer_rag.cli.settings import ENVIRONMENT, key_of, model_of, one_place
 from unimoer_rag.cli.terminal import Terminal, harmless, harmless_text, json_text
 from unimoer_rag.errors import StoreError
 from unimoer_rag.files import write_file
@@ -34,6 +35,8 @@ __all__ = [
     "CheckpointOption",
     "Collection",
     "DtypeOption",
+    "IndexModelOption",
+    "IndexOption",
     "JsonFlag",
     "KeyOption",
     "MemoryBudgetOption",
@@ -82,12 +85,36 @@ MemoryBudgetOption = Annotated[
     ),
 ]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON in place of text.")]
+IndexModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--checkpoint",
+        envvar=ENVIRONMENT["checkpoint"],
+        callback=model_of,
+        help="A shipped checkpoint, a folder, or a backbone's name; the one the index was built "
+        "with, or unimoer-minilm for a new index, if not given.",
+    ),
+]
+IndexOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--index", envvar=ENVIRONMENT["index"], callback=one_place, help="Folder of the index."
+    ),
+]
 UrlOption = Annotated[
-    str | None, typer.Option("--url", help="A Qdrant server, in place of a folder.")
+    str | None,
+    typer.Option(
+        "--url",
+        envvar=ENVIRONMENT["url"],
+        callback=one_place,
+        help="A Qdrant server, in place of a folder.",
+    ),
 ]
 KeyOption = Annotated[
     str | None,
-    typer.Option("--api-key", envvar="QDRANT_API_KEY", help="The server's API key."),
+    typer.Option(
+        "--api-key", envvar="QDRANT_API_KEY", callback=key_of, help="The server's API key."
+    ),
 ]
 Mode = Literal["dense", "sparse", "hybrid"]
 ModeOption = Annotated[
@@ -99,7 +126,12 @@ RerankText = typer.Option(
     help="First-stage results to rerank (50), 0 for none; auto: only those of searches that are "
     "uncertain; FILE: as calibrate wrote it.",
 )
-Collection = Annotated[str, typer.Option("--collection", help="Collection on the server.")]
+Collection = Annotated[
+    str,
+    typer.Option(
+        "--collection", envvar=ENVIRONMENT["collection"], help="Collection on the server."
+    ),
+]
 
 
 def parse_rerank(text: str) -> int | str:

@@ -10,9 +10,10 @@ from rich.text import Text
 
 from unimoer_rag.cli.index import open_retriever
 from unimoer_rag.cli.output import (
-    CheckpointOption,
     Collection,
     DtypeOption,
+    IndexModelOption,
+    IndexOption,
     JsonFlag,
     KeyOption,
     MemoryBudgetOption,
@@ -63,7 +64,7 @@ def require_index(index: Path | None, url: str | None) -> None:
 
 def search(
     query: Annotated[str, typer.Argument(help="What to look for.")],
-    index: Annotated[Path | None, typer.Option("--index", help="Folder of the index.")] = None,
+    index: IndexOption = None,
     k: Annotated[int, typer.Option("-k", help="Hits to print.")] = 5,
     rerank: Annotated[str, RerankText] = "50",
     mode: ModeOption = "dense",
@@ -72,7 +73,7 @@ def search(
         float | None,
         typer.Option(help="Candidates of a quantized index for each result (int8: 2, binary: 8)."),
     ] = None,
-    checkpoint: CheckpointOption = "unimoer-minilm",
+    checkpoint: IndexModelOption = None,
     url: UrlOption = None,
     api_key: KeyOption = None,
     collection: Collection = "unimoer",
