@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 from cli_helpers import Command, write_lines
 from evaluation.official_files import HOTPOTQA, NQ_OPEN, write
+from typer.testing import CliRunner
+
+from unimoer_rag.cli.main import app
 
 TOWNS = {
     "Paris": "Paris has 37 bridges over the Seine.",
@@ -146,3 +149,25 @@ def test_they_take_the_place_of_a_data_set(
     result = run("eval", *words)
     assert result.exit_code == 1
     assert message in " ".join(result.stderr.split())
+
+
+def test_a_large_corpus_is_told_and_asked_about_on_a_terminal(
+    run: Command, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unimoer_rag.evaluation.estimate.LARGE", 10)
+    words = ("eval", "--checkpoint", "minilm", "--data", dataset, "--split", "dev")
+    words = (*words, "--parts", "retrieval", "--json", "-")
+    off = run(*words)  # no terminal: it goes on
+    assert off.exit_code == 0, off.stderr
+    assert "10 passages to index, about 1 minutes on this machine" in off.stderr
+
+    monkeypatch.setattr("unimoer_rag.cli.evaluate._on_terminal", lambda: True)
+    refused = CliRunner().invoke(app, [str(word) for word in words], input="n\n")
+    assert refused.exit_code == 1
+    assert "Go on?" in refused.stderr
+    assert "{" not in refused.stdout  # nothing was measured
+    agreed = CliRunner().invoke(app, [str(word) for word in words], input="y\n")
+    assert agreed.exit_code == 0
+    unasked = run(*words, "--yes")
+    assert unasked.exit_code == 0
+    assert "Go on?" not in unasked.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,6 +25,7 @@ from unimoer_rag.errors import InputError
 
 if TYPE_CHECKING:
     from unimoer_rag.evaluation.datasets import BeirDataset
+    from unimoer_rag.evaluation.systems import System
 
 __all__ = ["evaluate_command"]
 
@@ -98,6 +100,9 @@ def evaluate_command(
     index: Annotated[
         Path | None, typer.Option(help="Keep the index here, and use it next time.")
     ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Do not ask before what takes long.")
+    ] = False,
     dtype: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
     json_path: Annotated[
         Path | None, typer.Option("--json", help="Write the results to this file ('-': print).")
@@ -188,6 +193,8 @@ def evaluate_command(
     if own is not None and questions is not None:
         dataset = _own(own, questions, checkpoint or reader)
     else:
+        if name is not None and data is None:
+            _tell_download(name, split, corpus)
         with progress_bar() as bar:
             dataset = open_dataset(
                 name, data=data, corpus=corpus, split=split, on_progress=counting(bar)
@@ -206,6 +213,8 @@ def evaluate_command(
     )
     if pipeline is not None:
         check_pipeline(measured)
+    if given is None and (index is None or not index.exists()):
+        _ask_whether(measured, dataset, options.mode, known=name, yes=yes)
     with progress_bar() as bar:
         result = evaluate(
             measured,
@@ -263,6 +272,42 @@ def _own(folder: Path, questions: Path, checkpoint: str | None) -> BeirDataset:
     found = own_dataset(folder, questions, split=Chunker(tokenizer).split)
     errors.print(str(found), soft_wrap=True)
     return found.dataset
+
+
+def _tell_download(name: str, split: str | None, corpus: Path | None) -> None:
+    from unimoer_rag.evaluation.catalogue import KNOWN, to_download
+    from unimoer_rag.evaluation.catalogue.missing import readable_size
+
+    if n_bytes := to_download(name, split=split, corpus=corpus):
+        errors.print(f"{name}: {KNOWN[name].what}; {readable_size(n_bytes)} to download")
+
+
+def _ask_whether(
+    system: System, dataset: BeirDataset, first_stage: str, *, known: str | None, yes: bool
+) -> None:
+    """Say how long a large corpus takes, and on a terminal ask whether it may.
+
+    Raises:
+        typer.Exit: it may not.
+    """
+    from unimoer_rag.evaluation.estimate import LARGE, estimate_indexing
+
+    if len(dataset.corpus) < LARGE:
+        return
+    small = "; nq-small takes minutes" if known == "nq" else ""
+    errors.print(
+        f"{estimate_indexing(system, dataset, first_stage=first_stage)} on this machine; --limit "
+        f"keeps all of them, --index FOLDER keeps the index for the next time{small}",
+        soft_wrap=True,
+    )
+    asked = _on_terminal() and not yes
+    if asked and not typer.confirm("Go on?", default=True, err=True):
+        raise typer.Exit(1)
+
+
+def _on_terminal() -> bool:
+    """Whether somebody is there to answer."""
+    return sys.stdin.isatty() and errors.is_terminal
 
 
 def _reranking(rerank: int | str) -> dict[str, Any]:

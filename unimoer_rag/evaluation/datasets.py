@@ -18,14 +18,19 @@ the corpus holds no answer) and the id of the passage to read. Standard BEIR fol
 
 from __future__ import annotations
 
-import random
 from collections.abc import Collection, Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from unimoer_rag.errors import DataError, InputError
 from unimoer_rag.evaluation.answer_rules import AnswerRules
-from unimoer_rag.evaluation.corpora import Progress, beir_passages, open_corpus, silent
+from unimoer_rag.evaluation.corpora import (
+    Progress,
+    beir_passages,
+    open_corpus,
+    read_corpus,
+    silent,
+)
 from unimoer_rag.evaluation.lines import (
     find_file,
     json_rows,
@@ -36,6 +41,7 @@ from unimoer_rag.evaluation.lines import (
     shown,
 )
 from unimoer_rag.evaluation.runs import Run, load_run
+from unimoer_rag.evaluation.sampling import Sample, drawn, sampled
 from unimoer_rag.retrieval.text import clean_text
 from unimoer_rag.retrieval.types import Document
 
@@ -150,9 +156,7 @@ class BeirDataset:
         check_limit(n)
         if n >= len(self.questions):
             return self
-        order = list(range(len(self.questions)))
-        random.Random(seed).shuffle(order)
-        questions = [self.questions[i] for i in sorted(order[:n])]
+        questions = drawn(self.questions, n, seed)
         qrels = {q.id: self.qrels[q.id] for q in questions if q.id in self.qrels}
         return replace(self, questions=questions, qrels=qrels)
 
@@ -171,6 +175,7 @@ def load_beir(
     folder: str | Path,
     split: str | None = None,
     *,
+    sample: Sample | None = None,
     cache: Path | None = None,
     on_progress: Progress = silent,
 ) -> BeirDataset:
@@ -182,6 +187,7 @@ def load_beir(
     Args:
         folder: of the data set.
         split: which questions; by default `test`, or the only split there is.
+        sample: keep only so much of it.
         cache: where a large corpus is kept to be read from disk, see `open_corpus`.
         on_progress: told of what takes long, see `open_corpus`.
 
@@ -195,6 +201,7 @@ def load_beir(
     folder = Path(folder)
     if not folder.is_dir():
         raise DataError(f"no data set folder at {str(folder)!r}: name a folder in the BEIR layout")
+    _check_layout(folder)
     split = split or _default_split(folder)
     qrels_path = find_file(folder / "qrels", f"{split}.tsv")
     if qrels_path is None:
@@ -215,6 +222,7 @@ def load_beir(
         questions_path=questions_path,
         qrels_path=qrels_path,
         all_questions=own_questions is not None,
+        sample=sample,
         cache=cache,
         on_progress=on_progress,
     )
@@ -236,6 +244,7 @@ def read_beir(
     questions_path: Path,
     qrels_path: Path,
     all_questions: bool = False,
+    sample: Sample | None = None,
     cache: Path | None = None,
     on_progress: Progress = silent,
 ) -> BeirDataset:
@@ -248,6 +257,7 @@ def read_beir(
         questions_path: its `queries.jsonl`.
         qrels_path: the split's judgements.
         all_questions: keep those without judgements.
+        sample: see `load_beir`.
         cache: see `load_beir`.
         on_progress: see `load_beir`.
 
@@ -265,7 +275,15 @@ def read_beir(
         questions = [q for q in questions if q.id in qrels]
     if not questions:
         raise DataError(f"{questions_path} holds no questions for the split {split!r}")
-    corpus = open_corpus(corpus_path, beir_passages, cache=cache, on_progress=on_progress)
+    corpus: Mapping[str, Document]
+    if sample is None:
+        corpus = open_corpus(corpus_path, beir_passages, cache=cache, on_progress=on_progress)
+    else:
+        questions = drawn(questions, sample.questions)
+        qrels = {q.id: qrels[q.id] for q in questions if q.id in qrels}
+        wanted = _judged(qrels) | {q.context for q in questions if q.context is not None}
+        part = sampled(beir_passages, wanted=wanted, others=sample.others, on_progress=on_progress)
+        corpus = read_corpus(corpus_path, part)
     _check_known(
         dict.fromkeys(q.context for q in questions if q.context is not None),
         corpus,
@@ -346,6 +364,16 @@ def _check_known(named: Collection[str], known: Container[str], problem: str) ->
     if unknown:
         shown = ", ".join(map(repr, unknown[:_N_EXAMPLES]))
         raise DataError(f"{problem}: {len(unknown)} of {len(named)}, for example {shown}")
+
+
+def _check_layout(folder: Path) -> None:
+    """A folder of something else is told what a data set is, not which split it lacks."""
+    if find_file(folder, "corpus.jsonl") is None and not _splits(folder):
+        raise DataError(
+            f"{str(folder)!r} is no data set: expected corpus.jsonl, queries.jsonl and "
+            "qrels/SPLIT.tsv (BEIR's layout); a folder of documents is measured by questions on "
+            "them with --own FOLDER --questions FILE"
+        )
 
 
 def _default_split(folder: Path) -> str:

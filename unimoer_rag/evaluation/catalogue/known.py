@@ -15,10 +15,11 @@ Pins were read in these places, in November 2026:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from unimoer_rag.evaluation.answer_rules import AnswerRules
 from unimoer_rag.evaluation.catalogue.remote import HubFile, RemoteFile, WebFile
+from unimoer_rag.evaluation.sampling import Sample
 
 __all__ = ["DPR_PASSAGES", "KNOWN", "Known", "Split"]
 
@@ -48,6 +49,7 @@ class Known:
         licence: of the data.
         splits: name -> files; the first is the default.
         corpus: the passages, or None where the questions bring theirs.
+        sample: only so much of it is kept.
         answer_rules: whose official script compares its answers: that of the benchmark which the
             questions are of, whoever packed them.
     """
@@ -57,6 +59,7 @@ class Known:
     licence: str
     splits: Mapping[str, Split]
     corpus: RemoteFile | None
+    sample: Sample | None = None
     answer_rules: AnswerRules = "squad"
 
     @property
@@ -266,5 +269,13 @@ _ALL = (
     ),
 )
 
-KNOWN: Mapping[str, Known] = {known.name: known for known in _ALL}
+_NQ = _ALL[0]
+_NQ_SMALL = replace(
+    _NQ,
+    name="nq-small",
+    what="300 questions of nq over their passages and 20,000 others: minutes in place of hours",
+    sample=Sample(questions=300, others=20_000),
+)
+
+KNOWN: Mapping[str, Known] = {known.name: known for known in (_NQ, _NQ_SMALL, *_ALL[1:])}
 """Name -> data set."""
