@@ -155,6 +155,8 @@ def _clean(document: Document) -> Document:
         source=clean_text(document.source),
         title=clean_text(document.title),
         metadata={clean_text(k): _clean_value(v) for k, v in document.metadata.items()},
+        pages=document.pages,
+        notes=document.notes,
     )
 
 
