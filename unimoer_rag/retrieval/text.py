@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from unimoer_rag.errors import InputError
 
-__all__ = ["clean_text", "visible_text"]
+__all__ = ["clean_text", "legible_text", "visible_text"]
 
 # Half of a UTF-16 pair: Python strings may hold one, but UTF-8, JSON and the tokenizers refuse it.
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -22,6 +22,15 @@ _CONTROL = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u206
 _INVISIBLE_MARKS = re.compile(
     "[\u034f\u17b4\u17b5\u180b-\u180d\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]"
 )
+
+# Where a line was broken inside a word, and what has no width anywhere. Joiners stay: Persian and
+# the signs of families need them.
+_BROKEN_WORD = re.compile("\u00ad[ \\t]*\\n[ \\t]*")
+_NO_WIDTH = re.compile("[\u00ad\u200b\u2060\ufeff\u180e]")
+_SPACES = re.compile("[\u00a0\u2007\u202f]")
+# Glyphs that PDFs hold in place of letters: Latin and Armenian ligatures, and the shapes of Hebrew
+# and Arabic letters within a word. No tokenizer has learnt them.
+_GLYPHS = re.compile("[\ufb00-\ufb06\ufb13-\ufb17\ufb1d-\ufdff\ufe70-\ufefc]+")
 
 
 def clean_text(text: str) -> str:
@@ -40,6 +49,25 @@ def clean_text(text: str) -> str:
     if not isinstance(text, str):
         raise InputError(f"text must be a str, got {type(text).__name__}: {text!r:.80}")
     return _CONTROL.sub(" ", _SURROGATE.sub("\ufffd", text).replace("\f", "\n"))
+
+
+def legible_text(text: str) -> str:
+    """A text in the letters that its reader would type; its length may change.
+
+    Soft hyphens and characters without width are left out, ligatures and presentation forms
+    become letters, and no-break spaces spaces.
+
+    >>> legible_text("of\\ufb01ce re\\u00adfund")
+    'office refund'
+    """
+    if text.isascii():
+        return text
+    text = _NO_WIDTH.sub("", _BROKEN_WORD.sub("", text))
+    return _GLYPHS.sub(_letters, _SPACES.sub(" ", text))
+
+
+def _letters(glyphs: re.Match[str]) -> str:
+    return unicodedata.normalize("NFKC", glyphs[0])
 
 
 def visible_text(text: str) -> str:

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from unimoer_rag.retrieval.text import legible_text
+
 __all__ = ["Document", "Hit", "Mode", "Passage", "Scalar"]
 
 Scalar = str | int | float | bool
@@ -151,4 +153,5 @@ class Hit:
 
 
 def _with_title(title: str, text: str) -> str:
-    return f"{title}. {text}" if title else text
+    # Letters, not glyphs: dense and keyword search see the same, whatever the tokenizer.
+    return legible_text(f"{title}. {text}" if title else text)
