@@ -13,10 +13,11 @@ from urllib.parse import unquote
 from unimoer_rag.retrieval.limits import MAX_UNPACKED_BYTES, TooLargeError, in_mebibytes
 from unimoer_rag.retrieval.readers.extracted import UnreadableError
 
-__all__ = ["Archive", "Relation", "Target", "attribute", "split_tag"]
+__all__ = ["Archive", "Relation", "Target", "attribute", "check_depth", "split_tag"]
 
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _PIECE = 1 << 16
+_MAX_DEPTH = 1024
 
 
 class Target(Protocol):
@@ -82,7 +83,7 @@ class Archive:
 
         if part not in self:
             return
-        # libxml2's own bounds hold: on depth, on the length of one text, on entities.
+        # libxml2's own bounds hold: on the length of one text, on what entities amount to.
         parser = etree.XMLParser(target=target, resolve_entities=False, no_network=True)
         for piece in self._pieces(part):
             parser.feed(piece)
@@ -146,6 +147,21 @@ def split_tag(tag: str) -> tuple[str, str]:
     """
     namespace, _, name = tag.rpartition("}")
     return namespace.lstrip("{"), name
+
+
+def check_depth(n_open: int) -> None:
+    """Refuse what stands inside too many others.
+
+    Each level may copy what is inside it, so a depth that no program writes costs its square.
+
+    Raises:
+        UnreadableError: more than a thousand are open.
+    """
+    if n_open > _MAX_DEPTH:
+        raise UnreadableError(
+            f"{n_open} of its elements stand inside one another: more than any program writes; "
+            "save it anew, or save its text"
+        )
 
 
 def attribute(attributes: Mapping[str, str], name: str) -> str | None:

@@ -97,7 +97,7 @@ def _utf_8(data: bytes) -> Decoded | None:
 
 def _utf_16(data: bytes) -> Decoded | None:
     """UTF-16 without a mark, told by its spaces and punctuation, of which it needs some."""
-    if len(data) % 2 or (data.isascii() and data.count(0) < 0.4 * len(data)):
+    if len(data) % 2 or (data.isascii() and _n_controls(data) < 0.4 * len(data)):
         return None
     sample = data[:_SAMPLE]
     sides = {name: sample.decode(name, "replace") for name in ("utf_16_le", "utf_16_be")}
@@ -160,7 +160,8 @@ def _guessed(data: bytes) -> Decoded:
 
     sample = b"\n".join(line for line in data.splitlines() if not line.isascii())[:_SAMPLE]
     letters = re.sub(rb"[^A-Za-z\x80-\xff]", b"", sample)
-    latin = 2 * sum(byte > 0x7F for byte in letters) < len(letters)
+    n_high = sum(byte > 0x7F for byte in letters)
+    latin = n_high <= 2 or 2 * n_high < len(letters)
     names: tuple[str, ...] = _LATIN if latin else _OTHER
     matches = list(from_bytes(sample, cp_isolation=list(names), threshold=0.4))
     if matches and latin:

@@ -19,6 +19,7 @@ _DROPPED: Final = frozenset(
 _SHOWN_IN_DRAWINGS: Final = frozenset({"text", "foreignobject"})
 # What stands where a block begins and ends, until neighbouring marks merge into one line break.
 _SPACE, _LINE, _PARAGRAPH = "\x1f", "\v", "\f"
+_BLANK = f" \t\n\r{_SPACE}{_LINE}{_PARAGRAPH}"
 _BLOCKS = """
 address aside audio body br button caption center dd details dialog dir div dl dt fieldset
 figcaption figure footer form frameset head header hgroup hr html legend li main menu nav object
@@ -30,7 +31,9 @@ _MARKS: Final[Mapping[str, str]] = {
     **dict.fromkeys(_PARAGRAPHS.split(), _PARAGRAPH),
     **dict.fromkeys(["td", "th", "input", "img", "label", "output", "meter", "rt", "text"], _SPACE),
 }
+_BREAKING_OUT: Final = frozenset([*_BLOCKS.split(), *_PARAGRAPHS.split()])
 _VERBATIM: Final = frozenset(["pre", "listing", "xmp", "plaintext", "textarea"])
+_EXPONENT: Final = "0123456789+-−"
 # Inputs that show no words of theirs.
 _WORDLESS_INPUTS: Final = frozenset(
     ["hidden", "password", "checkbox", "radio", "file", "color", "range"]
@@ -38,8 +41,9 @@ _WORDLESS_INPUTS: Final = frozenset(
 _NOT_DISPLAYED = re.compile(r"(?:^|;)\s*display\s*:\s*none\s*(?:!\s*important\s*)?(?:;|$)", re.I)
 
 # An end tag is looked for in all elements that are open, so the work is at most depth times length.
-_MAX_WORK = 1 << 33
-_MAX_DEPTH = 1 << 16
+# No page is as deep as the first figure; many are as deep as the second where little is behind it.
+_USUAL_DEPTH, _MAX_DEPTH = 256, 1 << 16
+_MAX_WORK = 1 << 31
 _PIECE = 1 << 16
 
 
@@ -55,9 +59,19 @@ def html_text(markup: str) -> Extracted:
     Raises:
         UnreadableError: it is nested deeper than any page.
     """
+    target = _parsed(markup, _DROPPED)
+    if not "".join(target.pieces).strip(_BLANK) and "<nav" in markup.lower():
+        target = _parsed(markup, _DROPPED - {"nav"})  # a page of nothing but links
+    runs = f"[ {_SPACE}{_LINE}{_PARAGRAPH}]+"
+    text = legible_text(re.sub(runs, _line_break, "".join(target.pieces)).strip(_BLANK))
+    title = "".join(target.title).strip(_BLANK) or "".join(target.heading).strip(_BLANK)
+    return Extracted(text, title)
+
+
+def _parsed(markup: str, dropped: frozenset[str]) -> _Target:
     from lxml import etree
 
-    target = _Target()
+    target = _Target(dropped)
     # Without `huge_tree` text behind the 256th element inside another would be left out.
     parser = etree.HTMLParser(target=target, encoding="utf-8", huge_tree=True)
     with reading("HTML"):
@@ -65,7 +79,7 @@ def html_text(markup: str) -> Extracted:
         for at in range(0, len(markup), _PIECE):
             piece = markup[at : at + _PIECE].encode("utf-8", "replace")
             parser.feed(piece)
-            work += target.depth * len(piece)
+            work += max(target.depth - _USUAL_DEPTH, 0) * len(piece)
             if work > _MAX_WORK or target.depth > _MAX_DEPTH:
                 raise UnreadableError(
                     f"{target.depth} of its elements stand inside one another: more than any "
@@ -73,9 +87,7 @@ def html_text(markup: str) -> Extracted:
                 )
         if markup:
             parser.close()
-    runs = f"[ {_SPACE}{_LINE}{_PARAGRAPH}]+"
-    text = legible_text(re.sub(runs, _line_break, "".join(target.pieces)).strip())
-    return Extracted(text, "".join(target.title) or "".join(target.heading))
+    return target
 
 
 def _line_break(run: re.Match[str]) -> str:
@@ -89,7 +101,8 @@ def _line_break(run: re.Match[str]) -> str:
 class _Target:
     """Gathers what is shown while the parser tells what begins and ends."""
 
-    def __init__(self) -> None:
+    def __init__(self, dropped: frozenset[str]) -> None:
+        self._dropped = dropped
         self.pieces: list[str] = []
         self.title: list[str] = []
         self.heading: list[str] = []
@@ -101,17 +114,21 @@ class _Target:
         self._title_at = 0
         self._heading_at = 0
         self._has_title = self._has_heading = False
+        self._raised = False  # what comes next is an exponent or the number of a note
+        self._closed = ""  # the tag that ended just before
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
         self.depth += 1
         if self._hidden_at:
             return
-        if tag in _DROPPED or _is_hidden(attributes):
+        if tag in self._dropped or _is_hidden(attributes):
             self._hidden_at = self.depth
             self.pieces.append(_MARKS.get(tag, ""))
             return
         if tag == "svg" and not self._drawing_at:
             self._drawing_at = self.depth
+        if self._drawing_at and not self._label_at and tag in _BREAKING_OUT:
+            self._drawing_at = 0  # nobody closed it
         if self._drawing_at and not self._label_at and tag in _SHOWN_IN_DRAWINGS:
             self._label_at = self.depth
         if tag == "title" and not self._title_at:
@@ -121,6 +138,10 @@ class _Target:
         if tag in _VERBATIM and not self._verbatim_at:
             self._verbatim_at = self.depth
         mark = _MARKS.get(tag, "")
+        self._raised = tag == "sup"
+        if tag == self._closed == "a":
+            mark = _SPACE  # style sheets set neighbouring links apart
+        self._closed = ""
         self._show(mark)
         if self._heading_at and mark:
             self.heading.append(" ")
@@ -136,6 +157,10 @@ class _Target:
                 self.pieces.append(_MARKS.get(tag, ""))
             return
         self._show(_MARKS.get(tag, ""))
+        self._raised, self._closed = False, tag
+        if self._heading_at == depth and not "".join(self.heading).strip(_BLANK):
+            self.heading.clear()
+            self._has_heading = False
         if self._title_at == depth:
             self._title_at, self._has_title = 0, self._has_title or bool(self.title)
         for name in ("_drawing_at", "_label_at", "_verbatim_at", "_heading_at"):
@@ -149,6 +174,9 @@ class _Target:
             if not self._drawing_at and not self._has_title:
                 self.title.append(text)
             return
+        if self._raised and text[0] in _EXPONENT:
+            text = f"^{text}"
+        self._raised, self._closed = False, ""
         if self._heading_at:
             self.heading.append(text)
         self._show(text if self._verbatim_at else re.sub(r"\s+", _SPACE, text))

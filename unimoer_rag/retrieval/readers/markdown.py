@@ -14,7 +14,8 @@ __all__ = ["markdown_title", "read_markdown"]
 
 # Three dashes are also a thematic break, so what stands between two of them must be a mapping.
 _FRONT_MATTER = re.compile(r"\A(---|\+\+\+)[ \t]*\n(.*?)^\1[ \t]*(?:\n|\Z)", re.S | re.M)
-_MAX_FRONT_MATTER = 1 << 16
+_MAX_FRONT_MATTER = 1 << 14
+_MAX_BRACKETS = 500  # the parser's time is quadratic in them
 _TITLE_KEYS = ("title", "Title", "TITLE")
 _FRONT_MATTER_TITLE = re.compile(r"^title[ \t]*[:=][ \t]*(\S.*)$", re.M | re.I)
 _FIELD = re.compile(r"(?:[A-Za-z_][\w.-]*[ \t]*:(?:[ \t].*)?|[ \t-].*|#.*|)")
@@ -42,7 +43,8 @@ def _fields(mark: str, front: str) -> Mapping[Any, Any] | None:
     """What front matter says; None for text between two rules."""
     if not front.strip():
         return {}
-    if len(front) > _MAX_FRONT_MATTER:
+    n_brackets = front.count("[") + front.count("{")
+    if len(front) > _MAX_FRONT_MATTER or n_brackets > _MAX_BRACKETS:
         return None
     if mark == "+++":
         try:

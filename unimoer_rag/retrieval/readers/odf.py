@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from unimoer_rag.retrieval.readers.archive import Archive, attribute, split_tag
+from unimoer_rag.retrieval.readers.archive import Archive, attribute, check_depth, split_tag
 from unimoer_rag.retrieval.readers.extracted import Extracted, UnreadableError, reading
 from unimoer_rag.retrieval.readers.gathered import first_text, gather
 from unimoer_rag.retrieval.text import legible_text
@@ -71,6 +71,7 @@ class _Content:
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
         name = split_tag(tag)[1]
         self._names.append(name)
+        check_depth(len(self._names))
         if self._skipped_at:
             return
         if name in _UNREAD:
@@ -105,7 +106,8 @@ class _Content:
         if name in ("p", "h"):
             self._close_paragraph(name)
         elif name in ("desc", "title") and self._names[-1:] != ["meta"]:
-            self._put(" ")
+            if self._paragraphs and not "".join(self._paragraphs[-1][0][-1:]).endswith(" "):
+                self._put(" ")
         elif name == "note-citation":
             self._put("]")
         elif name in ("header", "header-left", "header-first"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from unimoer_rag.retrieval.readers.archive import Archive, attribute, split_tag
+from unimoer_rag.retrieval.readers.archive import Archive, attribute, check_depth, split_tag
 from unimoer_rag.retrieval.readers.drawing import described, drawing_texts
 from unimoer_rag.retrieval.readers.extracted import Extracted, paged, reading
 from unimoer_rag.retrieval.readers.gathered import first_text, gather
@@ -65,6 +65,7 @@ class _Slide:
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
         name = split_tag(tag)[1]
         self._names.append(name)
+        check_depth(len(self._names))
         if self._skipped_at:
             return
         if name in ("Choice", "Fallback") and self._choices and self._choices[-1] < 0:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from unimoer_rag.retrieval.readers.archive import attribute, split_tag
+from unimoer_rag.retrieval.readers.archive import attribute, check_depth, split_tag
 from unimoer_rag.retrieval.readers.drawing import described
 from unimoer_rag.retrieval.readers.symbols import symbol
 
@@ -19,6 +19,7 @@ _UNREAD = frozenset(
     tblPr tblGrid trPr tcPr
     """.split()  # noqa: SIM905
 )
+_EXPONENT = "0123456789+-−"
 # Of formulas: what stands before a part that the layout sets apart.
 _BEFORE_MATH = {"den": "/", "sup": "^", "sub": "_", "deg": "√"}
 
@@ -54,6 +55,7 @@ class Story:
         self._fields: list[bool] = []  # of the open fields: whether it is still their instruction
         self._n_instructions = 0
         self._hidden_run = False
+        self._raised = False  # what comes next is an exponent
         self._note = ""
         self._n_read = 0
 
@@ -64,6 +66,7 @@ class Story:
         """An element begins."""
         namespace, name = split_tag(tag)
         self._names.append(name)
+        check_depth(len(self._names))
         if self._skipped_at:
             return
         if self._is_unread(namespace, name):
@@ -94,7 +97,8 @@ class Story:
         """Text, read where it is a run's."""
         """Text, read where it is a run's."""
         if not self._skipped_at and self._names[-1] == "t" and not self._hidden_run:
-            self._put(text)
+            self._put(f"^{text}" if self._raised and text[0] in _EXPONENT else text)
+            self._raised = False
 
     def close(self) -> None:
         """Nothing is left to do."""
@@ -133,10 +137,13 @@ class Story:
             self._paragraphs[-1].style = attribute(attributes, "val") or ""
 
     def _open_run(self, attributes: _Attributes) -> None:
-        self._hidden_run = False
+        self._hidden_run = self._raised = False
 
     def _close_run(self) -> None:
-        self._hidden_run = False
+        self._hidden_run = self._raised = False
+
+    def _shift(self, attributes: _Attributes) -> None:
+        self._raised = attribute(attributes, "val") == "superscript"
 
     def _vanish(self, attributes: _Attributes) -> None:
         off = attribute(attributes, "val") in ("0", "false", "off")
@@ -234,6 +241,7 @@ _OPENED: dict[str, Callable[[Story, _Attributes], None]] = {
     "pStyle": Story._style,
     "r": Story._open_run,
     "vanish": Story._vanish,
+    "vertAlign": Story._shift,
     "tab": Story._tab,
     "ptab": _putting("\t"),
     "br": _putting("\n"),
