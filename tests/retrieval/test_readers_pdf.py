@@ -7,12 +7,13 @@ import zlib
 from pathlib import Path
 
 import pytest
-from pypdf import PdfReader, PdfWriter
+from pypdf import PdfReader, PdfWriter, apply_configuration
 from pypdf.annotations import FreeText, Text
 from pypdf.generic import DictionaryObject, NameObject, TextStringObject
 
 from unimoer_rag.errors import ReadError
 from unimoer_rag.retrieval.readers import read_document
+from unimoer_rag.retrieval.readers.extracted import UnreadableError
 from unimoer_rag.retrieval.readers.pdf import read_pdf
 
 FONT = (
@@ -141,3 +142,27 @@ def test_pages_that_hold_themselves_are_refused(tmp_path: Path) -> None:
     path.write_bytes(make_pdf(shown("x")).replace(b"/Kids [4 0 R]", b"/Kids [2 0 R]"))
     with pytest.raises(ReadError, match=r"loop\.pdf"):
         read_document(path)
+
+
+def test_what_the_parser_leaves_out_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A form that draws the next one twenty times, five deep: three million texts."""
+    n, fonts = 5, "/Font << /F1 3 0 R >>"
+    body = make_pdf("/X Do")
+    body = body[: body.index(b"xref")].replace(
+        b"/Resources << ", b"/Resources << /XObject << /X 6 0 R >> "
+    )
+    for i in range(n):
+        drawn = "/X Do " * 20 if i < n - 1 else shown("x")
+        body += (
+            f"{6 + i} 0 obj\n<< /Type /XObject /Subtype /Form /BBox [0 0 9 9] /Resources "
+            f"<< {fonts} /XObject << /X {7 + i} 0 R >> >> /Length {len(drawn)} >>\nstream\n"
+            f"{drawn}\nendstream\nendobj\n"
+        ).encode()
+    body += f"trailer << /Size {6 + n} /Root 1 0 R >>\nstartxref\n0\n%%EOF\n".encode()
+    with apply_configuration(xform_maximum_invocations_per_extraction=100):
+        extracted = read_pdf(body)
+        assert extracted.text.count("x") < 100
+        assert any("may be missing" in note for note in extracted.notes)
+        monkeypatch.setattr("unimoer_rag.retrieval.readers.pdf._MOST_TOLD", 1)
+        with pytest.raises(UnreadableError, match="without end"):
+            read_pdf(body)

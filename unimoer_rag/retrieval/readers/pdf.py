@@ -26,26 +26,32 @@ _QUIET = threading.Lock()
 _MAX_PAGES = 20_000
 # Of the instructions that draw all pages, which may share and repeat them.
 _MAX_DRAWN_BYTES = 1 << 30
-# A file with a letter or two on a page is a scan all the same.
 _MOST_PAGES_TOLD = 12
+# How the parser's warnings about text that it left out begin; the others are about its syntax.
+_LOST = ("Impossible to decode", "Exceeded", "Detected infinite loop", "Maximum")
+_MOST_TOLD = 3
 
 
 def read_pdf(data: bytes) -> Extracted:
     """The text of every page, and where each begins; pages without any are told."""
     from pypdf import PdfReader
+    from pypdf.errors import LimitReachedError
 
-    with reading("PDF"), _quiet("pypdf"):
+    with reading("PDF"), _listening("pypdf") as lost:
         reader = PdfReader(io.BytesIO(data))
         # Many files are encrypted with an empty password, only to forbid printing.
         if reader.is_encrypted and not reader.decrypt(""):
             raise UnreadableError("it is protected by a password; save it without one")
-        pages = list(_pages(reader))
+        try:
+            pages = list(_pages(reader, lost))
+        except LimitReachedError as error:
+            raise TooLargeError(f"it unpacks to more than can be read ({error})") from error
         metadata = reader.metadata
         title = str(metadata.title or "") if metadata else ""
-    return paged(pages, title, _notes(pages))
+    return paged(pages, title, (*_notes(pages), *lost))
 
 
-def _pages(reader: PdfReader) -> Iterator[str]:
+def _pages(reader: PdfReader, lost: list[str]) -> Iterator[str]:
     n_pages = len(reader.pages)
     if n_pages > _MAX_PAGES:
         raise TooLargeError(f"it has {n_pages} pages; at most {_MAX_PAGES} are read")
@@ -57,6 +63,8 @@ def _pages(reader: PdfReader) -> Iterator[str]:
             raise TooLargeError(f"its pages unpack to more than {in_mebibytes(_MAX_DRAWN_BYTES)}")
         parts = [page.extract_text().strip(), *_written_on(page)]
         text = legible_text("\n".join(filter(None, parts)))
+        if sum("Exceeded" in told for told in lost) >= _MOST_TOLD:
+            raise TooLargeError(f"{_MOST_TOLD} of its pages draw forms within forms without end")
         n_characters += len(text)
         if n_characters > MAX_TEXT_BYTES:
             raise TooLargeError(f"its text is larger than {in_mebibytes(MAX_TEXT_BYTES)}")
@@ -110,14 +118,31 @@ def _notes(pages: list[str]) -> tuple[str, ...]:
     return (f"{which} no text: if they are scans, run the file through OCR first",)
 
 
+class _Listener(logging.Handler):
+    """Keeps what the parser says that it left out."""
+
+    def __init__(self, told: list[str]) -> None:
+        super().__init__(logging.WARNING)
+        self._told = told
+
+    def emit(self, record: logging.LogRecord) -> None:
+        message = " ".join(record.getMessage().split())
+        if message.startswith(_LOST) and len(self._told) < _MOST_TOLD:
+            self._told.append(f"some of its text may be missing: {message[:200]}")
+
+
 @contextmanager
-def _quiet(logger_name: str) -> Iterator[None]:
-    logger = logging.getLogger(logger_name)
+def _listening(logger_name: str) -> Iterator[list[str]]:
+    """Keep a parser quiet, but for what it says that it lost."""
+    logger, told = logging.getLogger(logger_name), list[str]()
     with _QUIET, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        level = logger.level
-        logger.setLevel(logging.CRITICAL + 1)
+        before = logger.level, logger.propagate, logger.handlers
+        logger.handlers = [_Listener(told)]
+        logger.propagate = False
+        logger.setLevel(logging.WARNING)
         try:
-            yield
+            yield told
         finally:
+            level, logger.propagate, logger.handlers = before
             logger.setLevel(level)
