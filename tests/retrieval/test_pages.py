@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from unimoer_rag.retrieval.chunking import whole
+from unimoer_rag.retrieval.ingest import AddReport, Embedded, ingest
+from unimoer_rag.retrieval.readers import read_document
 from unimoer_rag.retrieval.sparse import BM25Encoder
 from unimoer_rag.retrieval.store import EdgeStore, Record, ServerStore, Store
 from unimoer_rag.retrieval.store.base import to_passage, to_payload
@@ -54,3 +57,25 @@ def test_stores_keep_the_page(home: str, tmp_path: Path) -> None:
         [found] = store.search_sparse([BM25Encoder().query("refund")], limit=1)
         assert found[0].passage == passages[0]
         assert store.get([passages[0].id]) == [passages[0]]
+
+
+def test_ingestion_keeps_pages_and_tells_notes(tmp_path: Path) -> None:
+    (tmp_path / "guessed.txt").write_bytes("café".encode("latin-1"))
+    guessed = read_document(tmp_path / "guessed.txt", source="guessed.txt")
+
+    def embed(texts: Sequence[str]) -> Callable[[], Embedded]:
+        return lambda: Embedded(np.ones((len(texts), 1), np.float32))
+
+    with ServerStore.memory(dimension=1) as store:
+        report = ingest(
+            [guessed, PAGED],
+            whole,
+            embed=embed,
+            store=store,
+            encoder=BM25Encoder(),
+            report=AddReport(),
+        )
+        assert {p.source: p.page for p in store.scroll()} == {"a.pdf": 1, "guessed.txt": None}
+    [note] = report.notes
+    assert (note.path, report.problems) == ("guessed.txt", [])
+    assert "a guess" in str(note)
