@@ -81,12 +81,15 @@ def add_corpora(retriever: UnifiedRetriever, corpora: dict[Path, Corpus]) -> Add
             for name in ("documents", "added", "unchanged", "removed", "truncated"):
                 setattr(whole, name, getattr(whole, name) + getattr(part, name))
             whole.problems += part.problems
+            whole.notes += part.notes
             for kind, n in part.skipped.items():
                 whole.skipped[kind] = whole.skipped.get(kind, 0) + n
             if not len(corpus):
                 errors.print(Text(f"nothing to index in {path}"), soft_wrap=True)
     for problem in whole.problems:
         errors.print(Text.assemble(("not indexed: ", "yellow"), str(problem)), soft_wrap=True)
+    for note in whole.notes:
+        errors.print(Text.assemble(("note: ", "yellow"), str(note)), soft_wrap=True)
     return whole
 
 

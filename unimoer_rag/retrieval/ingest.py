@@ -60,6 +60,8 @@ class AddReport:
         truncated: passages too long for the model, embedded by their beginning.
         problems: what could not be read, and why; earlier passages of it are kept.
         skipped: entries of a folder passed over, by kind.
+        notes: how files were read where that is worth a look: an encoding that was guessed, pages
+            without text.
     """
 
     documents: int = 0
@@ -69,6 +71,7 @@ class AddReport:
     truncated: int = 0
     problems: list[Problem] = field(default_factory=list)
     skipped: dict[str, int] = field(default_factory=dict)
+    notes: list[Problem] = field(default_factory=list)
 
     @property
     def passages(self) -> int:
@@ -141,6 +144,7 @@ def _passages(
 ) -> Iterator[Passage]:
     for document in map(_clean, documents):
         passages = split(document)
+        report.notes += [Problem(document.source, note) for note in document.notes]
         report.documents += 1
         if not passages:
             reason = f"{document.source} holds no words, so nothing of it was indexed"
@@ -155,6 +159,8 @@ def _clean(document: Document) -> Document:
         source=clean_text(document.source),
         title=clean_text(document.title),
         metadata={clean_text(k): _clean_value(v) for k, v in document.metadata.items()},
+        pages=document.pages,
+        notes=document.notes,
     )
 
 

@@ -301,7 +301,7 @@ def _check_passage(passage: Passage) -> None:
 
 
 # Passages are read without their token states, which are far larger.
-PASSAGE_FIELDS = ["text", "source", "title", "start", "end", "metadata"]
+PASSAGE_FIELDS = ["text", "source", "title", "start", "end", "metadata", "page"]
 STATES_FIELD = "states"
 
 
@@ -322,6 +322,7 @@ def to_states(payload: Mapping[str, Any] | None) -> bytes:
 
 def to_payload(passage: Passage) -> dict[str, Any]:
     """What is stored beside the vectors."""
+    paged = {} if passage.page is None else {"page": passage.page}
     return {
         "text": passage.text,
         "source": passage.source,
@@ -330,6 +331,7 @@ def to_payload(passage: Passage) -> dict[str, Any]:
         "end": passage.end,
         # As JSON gives it back (tuples become lists), so that every home returns the same.
         "metadata": json.loads(json.dumps(dict(passage.metadata), allow_nan=False)),
+        **paged,
     }
 
 
@@ -341,7 +343,13 @@ def to_passage(payload: Mapping[str, Any] | None) -> Passage:
     """
     p = payload or {}
     return Passage(
-        p["text"], p["source"], p["title"], int(p["start"]), int(p["end"]), p["metadata"]
+        p["text"],
+        p["source"],
+        p["title"],
+        int(p["start"]),
+        int(p["end"]),
+        p["metadata"],
+        page=p.get("page"),
     )
 
 
