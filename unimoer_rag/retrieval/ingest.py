@@ -22,7 +22,7 @@ from unimoer_rag.retrieval.store import Record, Store
 from unimoer_rag.retrieval.text import clean_text
 from unimoer_rag.retrieval.types import Document, Passage, Scalar
 
-__all__ = ["AddReport", "Embed", "Embedded", "Progress", "ingest"]
+__all__ = ["AddReport", "Embed", "Embedded", "Progress", "clean_document", "ingest"]
 
 
 class Embedded(NamedTuple):
@@ -136,16 +136,16 @@ def _passages(
     split: Callable[[Document], Sequence[Passage]],
     report: AddReport,
 ) -> Iterator[Passage]:
-    for document in map(_clean, documents):
+    for document in map(clean_document, documents):
         passages = split(document)
-        report.documents += 1
         if not passages:
             reason = f"{document.source} holds no words, so nothing of it was indexed"
             report.problems.append(Problem(document.source, reason))
         yield from passages
+        report.documents += 1  # of a long one, when it is through
 
 
-def _clean(document: Document) -> Document:
+def clean_document(document: Document) -> Document:
     """The document as a store will give it back: no lone surrogates, no tuples."""
     return changed(
         document,
