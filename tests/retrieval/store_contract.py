@@ -12,7 +12,7 @@ import pytest
 
 from unimoer_rag.errors import InputError, StoreError
 from unimoer_rag.retrieval.sparse import BM25Encoder, SparseVector
-from unimoer_rag.retrieval.store import Record, Store
+from unimoer_rag.retrieval.store import Label, Record, Store
 from unimoer_rag.retrieval.types import Passage
 
 DIMENSION = 8
@@ -87,6 +87,26 @@ class StoreContract:
         assert empty.search_sparse([ENCODER.query("refunds")], limit=5) == [[]]
         empty.upsert([])
         assert empty.count() == 0
+
+    def test_passages_tell_which_document_they_are_of(self, store: Store) -> None:
+        passages = [
+            Passage("One row.", "wiki", document_id="1", origin="a.jsonl"),
+            Passage("One row.", "wiki", document_id="2", origin="a.jsonl"),
+            Passage("A file.", "docs/a.md", "A", metadata={"type": "markdown"}),
+        ]
+        vector = np.ones(DIMENSION, np.float32)
+        store.upsert(Record(p, vector, ENCODER.document(p.text)) for p in passages)
+        ids = [passage.id for passage in passages]
+        assert len({*ids, *IDS}) == 9
+        assert store.get(ids) == passages
+        assert [p.origin for p in store.get(ids)] == ["a.jsonl", "a.jsonl", ""]
+        assert {label.id for label in store.labels()} == {*IDS, *ids}
+        assert {label.id for label in store.labels(sources=["wiki"])} == set(ids[:2])
+        [second] = store.labels(sources=["wiki", "doc0.md"], document_ids=["2", "3"])
+        assert second == Label(ids[1], "wiki", "", "2", "a.jsonl", "")
+        [read] = store.labels(sources=["docs/a.md"])
+        assert (read.file, second.file) == ("docs/a.md", "a.jsonl")
+        assert {label.file for label in store.labels(sources=["doc0.md"])} == {""}
 
     def test_what_went_in_comes_out(self, store: Store) -> None:
         assert store.count() == len(RECORDS)
