@@ -28,13 +28,7 @@ from unimoer_rag.retrieval.sparse import SparseVector
 from unimoer_rag.retrieval.store import base
 from unimoer_rag.retrieval.store.base import Found, Record
 from unimoer_rag.retrieval.store.engine import DELETE_BYTES, check_space
-from unimoer_rag.retrieval.store.filters import (
-    FLAGS,
-    Filters,
-    flags_of,
-    parse_filters,
-    to_edge_filter,
-)
+from unimoer_rag.retrieval.store.filters import Filters, parse_filters, to_edge_filter
 from unimoer_rag.retrieval.store.folder import count_all
 from unimoer_rag.retrieval.store.opened import OpenIndex
 from unimoer_rag.retrieval.store.quantization import (
@@ -129,7 +123,6 @@ class EdgeStore:
             points, n_bytes = [], 0
             for record in checked[start : start + _BATCH]:
                 payload = base.to_payload(record.passage)
-                payload[FLAGS] = flags_of(payload["metadata"])
                 payload |= base.to_states_payload(record.states)
                 dense = np.asarray(record.dense, dtype=np.float32).tolist()
                 vectors: dict[str, Any] = {base.SPARSE: _sparse(record.sparse)}
