@@ -10,9 +10,19 @@ from unimoer_rag.retrieval.store.quantization import Quantization
 
 if TYPE_CHECKING:
     from unimoer_rag.retrieval.store.edge import EdgeStore
+    from unimoer_rag.retrieval.store.memory import MemoryStore
     from unimoer_rag.retrieval.store.server import ServerStore
 
-__all__ = ["EdgeStore", "Found", "Quantization", "Record", "ServerStore", "Store", "is_index"]
+__all__ = [
+    "EdgeStore",
+    "Found",
+    "MemoryStore",
+    "Quantization",
+    "Record",
+    "ServerStore",
+    "Store",
+    "is_index",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -21,6 +31,10 @@ def __getattr__(name: str) -> Any:
         from unimoer_rag.retrieval.store.edge import EdgeStore
 
         return EdgeStore
+    if name == "MemoryStore":
+        from unimoer_rag.retrieval.store.memory import MemoryStore
+
+        return MemoryStore
     if name == "ServerStore":
         from unimoer_rag.retrieval.store.server import ServerStore
 

@@ -179,22 +179,26 @@ class EdgeStore:
         if not queries:
             return []
         with self._index.reading() as shard:
+
+            def ask(some: list[edge.Query], size: int) -> list[list[Found]]:
+                requests = [
+                    edge.QueryRequest(
+                        size,
+                        query=query,
+                        filter=condition,
+                        params=params,
+                        with_payload=base.PASSAGE_FIELDS,
+                    )
+                    for query in some
+                ]
+                results = shard.query_batch(edge.QueryBatchRequest(requests))
+                return [
+                    [Found(base.to_passage(point.payload), point.score) for point in points]
+                    for points in results
+                ]
+
             limit = max(1, min(limit, count_all(shard)))
-            requests = [
-                edge.QueryRequest(
-                    limit,
-                    query=query,
-                    filter=condition,
-                    params=params,
-                    with_payload=base.PASSAGE_FIELDS,
-                )
-                for query in queries
-            ]
-            results = shard.query_batch(edge.QueryBatchRequest(requests))
-            return [
-                base.by_score(Found(base.to_passage(p.payload), p.score) for p in points)
-                for points in results
-            ]
+            return base.search_whole_ties(queries, limit, ask)
 
     def get(self, ids: Sequence[str]) -> list[Passage]:
         """The passages with these ids, in this order; absent ones are left out."""
