@@ -307,6 +307,26 @@ class StoreContract:
         [sparse] = empty.search_sparse([ENCODER.query("words")], limit=99)
         assert [f.passage.id for f in dense] == [f.passage.id for f in sparse] == ids
 
+    def test_the_first_of_many_are_those_of_few(self, empty: Store) -> None:
+        """However many tie, and however few are asked for: by score, then by id."""
+        groups = [np.eye(DIMENSION, dtype=np.float32)[n % 4] for n in range(80)]
+        texts = ["same words", "same words here", "other words", "nothing"]
+        empty.upsert(
+            Record(record.passage, groups[n], ENCODER.document(texts[n % 4]))
+            for n, record in enumerate(make_record(n, text=f"passage {n}") for n in range(80))
+        )
+        query = np.array([[4, 3, 2, 1, 0, 0, 0, 0]], np.float32)
+        [dense] = empty.search_dense(query, limit=80)
+        [sparse] = empty.search_sparse([ENCODER.query("same words")], limit=80)
+        assert (len(dense), len(sparse)) == (80, 60)
+        for found in (dense, sparse):
+            assert found == sorted(found, key=lambda f: (-f.score, f.passage.id))
+            assert len({f.score for f in found}) <= 4
+        for limit in (1, 2, 3, 10, 19, 20, 21, 40, 59, 79):
+            assert empty.search_dense(query, limit=limit) == [dense[:limit]]
+            [fewer] = empty.search_sparse([ENCODER.query("same words")], limit=limit)
+            assert fewer == sparse[:limit]
+
     def test_a_zero_vector_is_like_nothing(self, empty: Store) -> None:
         empty.upsert([Record(RECORDS[0].passage, np.zeros(DIMENSION), SparseVector((), ()))])
         [[found]] = empty.search_dense(np.ones((1, DIMENSION), np.float32), limit=1)

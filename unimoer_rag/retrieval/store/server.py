@@ -42,6 +42,7 @@ __all__ = ["ServerStore"]
 _COLLECTION = "unimoer"
 _IDENTITY_KEY = "unimoer"  # in the collection's metadata
 _PAGE = 256
+_STATES_PAGE = 32  # token states are hundreds of kB
 _IDS = 10_000  # of one delete, 400 kB
 
 
@@ -267,7 +268,8 @@ class ServerStore:
 
     def _retrieve(self, ids: list[str], *, with_payload: bool | list[str]) -> list[models.Record]:
         records: list[models.Record] = []
-        start, page = 0, Page(_PAGE)
+        start = 0
+        page = Page(_STATES_PAGE if with_payload == [base.STATES_FIELD] else _PAGE)
         while start < len(ids):
             part = ids[start : start + page.size]
             start += len(part)
