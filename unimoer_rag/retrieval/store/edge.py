@@ -230,12 +230,22 @@ class EdgeStore:
         """How many passages that meet the filters each source has."""
         return base.count_sources(self._payloads(filters, with_payload=["source"]))
 
+    def entries(self) -> Iterator[tuple[str, Passage]]:
+        """Every id with the passage that is stored under it, in order of id."""
+        records = self._records(None, with_payload=base.PASSAGE_FIELDS)
+        return ((str(record.id), base.to_passage(record.payload)) for record in records)
+
     def _payloads(
         self, filters: Filters | None, *, with_payload: list[str]
     ) -> Iterator[Mapping[str, Any]]:
         condition = to_edge_filter(parse_filters(filters))
+        records = self._records(condition, with_payload=with_payload)
+        return (record.payload or {} for record in records)
 
-        def pages() -> Iterator[Mapping[str, Any]]:
+    def _records(
+        self, condition: edge.Filter | None, *, with_payload: list[str]
+    ) -> Iterator[edge.Record]:
+        def pages() -> Iterator[edge.Record]:
             offset = None
             while True:
                 request = edge.ScrollRequest(
@@ -243,7 +253,7 @@ class EdgeStore:
                 )
                 with self._index.reading() as shard:
                     records, offset = shard.scroll(request)
-                yield from (record.payload or {} for record in records)
+                yield from records
                 if offset is None:
                     return
 
