@@ -13,6 +13,7 @@ from unimoer_rag.model.state_format import StateFormat
 from unimoer_rag.model.state_jobs import indexing
 from unimoer_rag.retrieval.chunking import Chunker, Chunking, whole
 from unimoer_rag.retrieval.ingest import AddReport, Embedded, Progress, ingest
+from unimoer_rag.retrieval.metadata import clean
 from unimoer_rag.retrieval.query_cache import QueryCache
 from unimoer_rag.retrieval.replacing import check_not_all
 from unimoer_rag.retrieval.roots import Roots
@@ -96,7 +97,7 @@ class Indexer:
     def delete(self, ids: Iterable[str] | None, *, filters: Filters | None) -> int:
         """See `UnifiedRetriever.delete`."""
         with self._cache.writing():
-            removed = self._store.delete(ids, filters=filters)
+            removed = self._store.delete(ids, filters=clean(filters))
             self._store.flush()
         return removed
 

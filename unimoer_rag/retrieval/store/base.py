@@ -13,14 +13,15 @@ import uuid
 from base64 import b64encode
 from binascii import a2b_base64
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unimoer_rag.errors import IndexMismatchError, InputError
+from unimoer_rag.retrieval.metadata import check_metadata, plain, stored_twice
 from unimoer_rag.retrieval.sparse import SparseVector
 from unimoer_rag.retrieval.store.filters import Condition, Filters
 from unimoer_rag.retrieval.store.quantization import Quantization
@@ -332,19 +333,16 @@ def _check_sparse(vector: SparseVector, name: str) -> None:
 
 def _check_passage(passage: Passage) -> None:
     # Engines keep payloads as JSON in UTF-8, and one of them would fail half-way.
-    try:
-        json.dumps(to_payload(passage), ensure_ascii=False).encode()
-    except UnicodeEncodeError as error:
-        raise InputError(
-            f"a passage of {passage.source!r} holds the lone surrogate "
-            f"{error.object[error.start]!r}, which is not text; read the source with "
-            "errors='replace'"
-        ) from None
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            f"the metadata of a passage of {passage.source!r} cannot be stored ({error}); use "
-            "strings, finite numbers, booleans and lists of strings"
-        ) from None
+    for text in (passage.text, passage.source, passage.title):
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise InputError(
+                f"a passage of {passage.source!r} holds the lone surrogate "
+                f"{error.object[error.start]!r}, which is not text; read the source with "
+                "errors='replace'"
+            ) from None
+    check_metadata(passage.metadata, passage.source)
 
 
 # Passages are read without their token states, which are far larger.
@@ -378,9 +376,8 @@ def to_payload(passage: Passage) -> dict[str, Any]:
         "title": passage.title,
         "start": passage.start,
         "end": passage.end,
-        # As JSON gives it back (tuples become lists), so that every home returns the same.
-        "metadata": json.loads(json.dumps(dict(passage.metadata), allow_nan=False)),
-    }
+        "metadata": plain(passage.metadata),
+    } | stored_twice(passage.metadata)
     named = {"document_id": passage.document_id, "origin": passage.origin}
     return payload | {key: value for key, value in named.items() if value}
 
@@ -422,12 +419,41 @@ def label_conditions(
 ) -> tuple[Condition, ...]:
     """Of passages with one of the sources and one of the document ids; None stands for any."""
     wanted = {"source": sources, "document_id": document_ids}
-    return tuple(Condition(key, tuple(some)) for key, some in wanted.items() if some is not None)
+    return tuple(
+        Condition(key, tuple(some), own=True) for key, some in wanted.items() if some is not None
+    )
 
 
 def by_score(found: Iterable[Found]) -> list[Found]:
     """Best first; engines return ties in no fixed order, here they come by id."""
     return sorted(found, key=lambda item: (-item.score, item.passage.id))
+
+
+_Query = TypeVar("_Query")
+_MORE = 8  # asked for beyond the limit, to see where a tie ends
+
+
+def search_whole_ties(
+    queries: Sequence[_Query], limit: int, ask: Callable[[list[_Query], int], list[list[Found]]]
+) -> list[list[Found]]:
+    """The first `limit` results of each query, ties by id.
+
+    An engine breaks off within a tie as it comes: it is asked for more until the tie is whole.
+
+    Args:
+        queries: what to ask for.
+        limit: results of each, at most.
+        ask: gives the best results of some queries, at most so many.
+    """
+    done: dict[int, list[Found]] = {}
+    waiting, size = list(range(len(queries))), limit + _MORE
+    while waiting:
+        for at, found in zip(waiting, ask([queries[at] for at in waiting], size), strict=True):
+            ordered = by_score(found)
+            if len(found) < size or ordered[-1].score < ordered[limit - 1].score:
+                done[at] = ordered[:limit]
+        waiting, size = [at for at in waiting if at not in done], 4 * size
+    return [done[at] for at in range(len(queries))]
 
 
 def count_sources(payloads: Iterable[Mapping[str, Any]]) -> dict[str, int]:
