@@ -31,6 +31,8 @@ class Document:
         metadata: scalars (or lists of strings) to filter by.
         pages: where its pages begin, as character offsets in order; () where it has none.
         notes: what its reader has to tell: an encoding that was guessed, a page without text.
+        document_id: names it among the documents of its source, where the source has several.
+        origin: the file it was read from, as sources name files; "" for what no file held.
     """
 
     text: str
@@ -39,6 +41,9 @@ class Document:
     metadata: Mapping[str, Scalar | list[str]] = field(default_factory=dict)
     pages: tuple[int, ...] = ()
     notes: tuple[str, ...] = field(default=(), compare=False)
+    document_id: str = ""
+    # Where something was read is no part of what it is: a moved file changes nothing.
+    origin: str = field(default="", compare=False)
 
     @property
     def content(self) -> str:
@@ -62,6 +67,8 @@ class Passage:
         end: character offset behind the last one.
         metadata: the document's metadata.
         page: the document's page on which it begins, counted from 1; None where it has none.
+        document_id: the document's id within its source, or "".
+        origin: the file that the document was read from, or "".
     """
 
     text: str
@@ -71,11 +78,15 @@ class Passage:
     end: int = 0
     metadata: Mapping[str, Scalar | list[str]] = field(default_factory=dict)
     page: int | None = None
+    document_id: str = ""
+    origin: str = field(default="", compare=False)
 
     @property
     def id(self) -> str:
-        """UUID derived from source, position, title and text: same content, same id."""
-        name = "\x1f".join((self.source, str(self.start), self.title, self.text))
+        """UUID of source, document id, position, title and text: same content, same id."""
+        parts = (self.source, str(self.start), self.title, self.text)
+        # Behind the text, and only where there is one: other ids stay what they always were.
+        name = "\x1f".join((*parts, self.document_id) if self.document_id else parts)
         return str(uuid.uuid5(_PASSAGE_NAMESPACE, name))
 
     @property
@@ -166,6 +177,7 @@ class Hit:
             "end": p.end,
             "page": p.page,
             "metadata": dict(p.metadata),
+            "document_id": p.document_id,
             "dense": self.dense,
             "sparse": self.sparse,
             "fused": self.fused,
