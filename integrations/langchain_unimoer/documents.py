@@ -13,11 +13,41 @@ from unimoer_rag.errors import InputError
 from unimoer_rag.retrieval import types
 from unimoer_rag.retrieval.text import clean_text
 
-__all__ = ["RELEVANCE", "RETRIEVAL", "to_langchain", "to_unimoer"]
+__all__ = ["RELEVANCE", "RETRIEVAL", "Metadata", "to_langchain", "to_unimoer", "with_metadata"]
 
 RELEVANCE = "relevance_score"
 RETRIEVAL = "retrieval_score"
 START, END = "start_index", "end_index"
+
+
+class Metadata(dict[str, Any]):
+    """A found document's metadata: equal to another's whatever the scores of either.
+
+    A passage found for two queries has two scores and is one document all the same: LangChain tells
+    documents apart by `==` (as `MultiQueryRetriever` does), which compares their metadata. It is a
+    dictionary in all else, and becomes a plain one where a document is written and read again.
+    """
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Mapping):
+            return NotImplemented
+        return _unscored(self) == _unscored(other)
+
+    def __ne__(self, other: object) -> bool:
+        equal = self.__eq__(other)
+        return equal if equal is NotImplemented else not equal
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def with_metadata(document: Document, metadata: Mapping[str, Any]) -> Document:
+    """A copy of a document, its id and what a subclass adds included, with these metadata."""
+    # Not through its constructor, which would make the metadata a plain dictionary.
+    return document.model_copy(update={"metadata": Metadata(metadata)})
+
+
+def _unscored(metadata: Mapping[Any, Any]) -> dict[Any, Any]:
+    return {key: value for key, value in metadata.items() if key not in (RELEVANCE, RETRIEVAL)}
 
 
 def to_langchain(hit: types.Hit) -> Document:
@@ -39,7 +69,7 @@ def to_langchain(hit: types.Hit) -> Document:
     )
     if hit.rerank is not None:
         metadata[RELEVANCE] = hit.rerank
-    return Document(id=hit.id, page_content=hit.text, metadata=metadata)
+    return with_metadata(Document(id=hit.id, page_content=hit.text), metadata)
 
 
 def to_unimoer(documents: Iterable[Document]) -> list[types.Document]:
