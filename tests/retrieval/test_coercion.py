@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unimoer_rag.retrieval.coercion import Coercion, coerce_metadata
@@ -171,10 +171,11 @@ _SCALARS = (
 _ANYTHING = st.recursive(
     _SCALARS,
     lambda inner: st.lists(inner) | st.tuples(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=10,
+    max_leaves=5,
 )
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.dictionaries(st.text() | st.integers() | st.dates() | st.none(), _ANYTHING))
 def test_any_metadata_become_what_an_index_keeps(metadata: dict[Any, Any]) -> None:
     kept, dropped = coerce_metadata(metadata)
