@@ -142,4 +142,13 @@ def whole(document: Document) -> list[Passage]:
 
 
 def _passage(document: Document, text: str, start: int, end: int) -> Passage:
-    return Passage(text[start:end], document.source, document.title, start, end, document.metadata)
+    return Passage(
+        text[start:end],
+        document.source,
+        document.title,
+        start,
+        end,
+        document.metadata,
+        document_id=document.document_id,
+        origin=document.origin,
+    )

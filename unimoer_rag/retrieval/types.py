@@ -25,12 +25,17 @@ class Document:
         source: where it came from: a path, a URL, a data set id.
         title: shown and encoded with every passage when not empty.
         metadata: scalars (or lists of strings) to filter by.
+        document_id: names it among the documents of its source, where the source has several.
+        origin: the file it was read from, as sources name files; "" for what no file held.
     """
 
     text: str
     source: str
     title: str = ""
     metadata: Mapping[str, Scalar | list[str]] = field(default_factory=dict)
+    document_id: str = ""
+    # Where something was read is no part of what it is: a moved file changes nothing.
+    origin: str = field(default="", compare=False)
 
     @property
     def content(self) -> str:
@@ -49,6 +54,8 @@ class Passage:
         start: character offset of the first character in the document.
         end: character offset behind the last one.
         metadata: the document's metadata.
+        document_id: the document's id within its source, or "".
+        origin: the file that the document was read from, or "".
     """
 
     text: str
@@ -57,11 +64,15 @@ class Passage:
     start: int = 0
     end: int = 0
     metadata: Mapping[str, Scalar | list[str]] = field(default_factory=dict)
+    document_id: str = ""
+    origin: str = field(default="", compare=False)
 
     @property
     def id(self) -> str:
-        """UUID derived from source, position, title and text: same content, same id."""
-        name = "\x1f".join((self.source, str(self.start), self.title, self.text))
+        """UUID of source, document id, position, title and text: same content, same id."""
+        parts = (self.source, str(self.start), self.title, self.text)
+        # Behind the text, and only where there is one: other ids stay what they always were.
+        name = "\x1f".join((*parts, self.document_id) if self.document_id else parts)
         return str(uuid.uuid5(_PASSAGE_NAMESPACE, name))
 
     @property
@@ -125,6 +136,7 @@ class Hit:
             "start": p.start,
             "end": p.end,
             "metadata": dict(p.metadata),
+            "document_id": p.document_id,
             "dense": self.dense,
             "sparse": self.sparse,
             "fused": self.fused,

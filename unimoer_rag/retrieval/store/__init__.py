@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from unimoer_rag.retrieval.store.base import Found, Record, Store
+from unimoer_rag.retrieval.store.base import Found, Label, Record, Store
 from unimoer_rag.retrieval.store.manifest import is_index
 from unimoer_rag.retrieval.store.quantization import Quantization
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from unimoer_rag.retrieval.store.edge import EdgeStore
     from unimoer_rag.retrieval.store.server import ServerStore
 
-__all__ = ["EdgeStore", "Found", "Quantization", "Record", "ServerStore", "Store", "is_index"]
+__all__ = ["EdgeStore", "Found", "Label", "Quantization", "Record", "ServerStore", "Store", "is_index"]
 
 
 def __getattr__(name: str) -> Any:

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from unimoer_rag.errors import StoreError
 from unimoer_rag.retrieval.sparse import SparseVector
 from unimoer_rag.retrieval.store import base
-from unimoer_rag.retrieval.store.base import Found, Record
+from unimoer_rag.retrieval.store.base import Found, Label, Record
 from unimoer_rag.retrieval.store.engine import check_space, engine_errors
 from unimoer_rag.retrieval.store.filters import (
     FLAGS,
@@ -147,6 +147,8 @@ class EdgeStore:
             StoreError: the disk is nearly full; batches written before are kept.
         """
         checked = base.check_records(records, self.dimension)
+        if any(record.passage.document_id for record in checked):
+            self._index_field("document_id")
         for start in range(0, len(checked), _BATCH):
             points, n_bytes = [], 0
             for record in checked[start : start + _BATCH]:
@@ -165,6 +167,13 @@ class EdgeStore:
             check_space(self.path, 2 * n_bytes)
             with self._writing() as shard:
                 shard.update(edge.UpdateOperation.upsert_points(points))
+
+    def _index_field(self, name: str) -> None:
+        """Make documents quick to find by a field; at once where that was done before."""
+        with self._writing() as shard:
+            if name not in shard.info().payload_schema:
+                keyword = edge.PayloadSchemaType.Keyword
+                shard.update(edge.UpdateOperation.create_field_index(name, keyword))
 
     def search_dense(
         self, vectors: NDArray[np.float32], *, limit: int, filters: Filters | None = None
@@ -255,12 +264,25 @@ class EdgeStore:
         """How many passages that meet the filters each source has."""
         return base.count_sources(self._payloads(filters, with_payload=["source"]))
 
+    def labels(
+        self, *, sources: Sequence[str] | None = None, document_ids: Sequence[str] | None = None
+    ) -> Iterator[Label]:
+        """Which document each passage is of (see `Store.labels`)."""
+        condition = to_edge_filter(base.label_conditions(sources, document_ids))
+        records = self._records(condition, with_payload=base.LABEL_FIELDS)
+        return (base.to_label(record.id, record.payload) for record in records)
+
     def _payloads(
         self, filters: Filters | None, *, with_payload: list[str]
     ) -> Iterator[Mapping[str, Any]]:
         condition = to_edge_filter(parse_filters(filters))
+        records = self._records(condition, with_payload=with_payload)
+        return (record.payload or {} for record in records)
 
-        def pages() -> Iterator[Mapping[str, Any]]:
+    def _records(
+        self, condition: edge.Filter | None, *, with_payload: list[str]
+    ) -> Iterator[edge.Record]:
+        def pages() -> Iterator[edge.Record]:
             offset = None
             while True:
                 request = edge.ScrollRequest(
@@ -268,7 +290,7 @@ class EdgeStore:
                 )
                 with self._reading() as shard:
                     records, offset = shard.scroll(request)
-                yield from (record.payload or {} for record in records)
+                yield from records
                 if offset is None:
                     return
 
