@@ -54,9 +54,10 @@ def to_langchain(hit: types.Hit) -> Document:
     """A hit as a LangChain document.
 
     Its id is the passage's. Its metadata has the passage's own, `source`, `title` and the
-    `document_id` that it was given where there is one, `start_index` and `end_index` of its characters in the text it was cut from (LangChain's
-    splitters write the first), `retrieval_score` of the first stage and, where it was reranked,
-    the probability `relevance_score`.
+    `document_id` that it was given where there is one, `start_index` and `end_index` of its
+    characters in the text it was cut from (LangChain's splitters write the first),
+    `retrieval_score` of the first stage and, where it was reranked, the probability
+    `relevance_score`.
     """
     passage = hit.passage
     metadata: dict[str, Any] = {**passage.metadata, "source": passage.source}

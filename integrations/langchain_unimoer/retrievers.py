@@ -19,8 +19,8 @@ from pydantic import ConfigDict, Field, field_validator
 from langchain_unimoer.documents import to_langchain, to_unimoer
 
 if TYPE_CHECKING:
-    from unimoer_rag.retrieval import types
     from unimoer_rag.model.unimoer import UniMoER
+    from unimoer_rag.retrieval import types
     from unimoer_rag.retrieval.auto_rerank import Rerank
     from unimoer_rag.retrieval.identity import ChunkingChoice
     from unimoer_rag.retrieval.ingest import AddReport

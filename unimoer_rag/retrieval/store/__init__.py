@@ -12,7 +12,16 @@ if TYPE_CHECKING:
     from unimoer_rag.retrieval.store.edge import EdgeStore
     from unimoer_rag.retrieval.store.server import ServerStore
 
-__all__ = ["EdgeStore", "Found", "Label", "Quantization", "Record", "ServerStore", "Store", "is_index"]
+__all__ = [
+    "EdgeStore",
+    "Found",
+    "Label",
+    "Quantization",
+    "Record",
+    "ServerStore",
+    "Store",
+    "is_index",
+]
 
 
 def __getattr__(name: str) -> Any:
