@@ -1,11 +1,12 @@
 """One passage found several times is one document: where LangChain joins several searches."""
 
-from __future__ import annotations
+# Without `from __future__ import annotations`: LangGraph reads those of functions inside a test.
 
 import copy
 import pickle
 import warnings
 from collections.abc import Callable
+from typing import Any, TypedDict
 
 import pytest
 from langchain_classic.retrievers import (
@@ -19,6 +20,8 @@ from langchain_core.load import dumps, loads
 from langchain_core.retrievers import BaseRetriever
 from langchain_helpers import EXACT, QUERY, scores, sources
 from langchain_unimoer import UniMoERCompressor, UniMoERRetriever
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import END, START, StateGraph
 
 from unimoer_rag.retrieval.retriever import UnifiedRetriever
 
@@ -74,6 +77,26 @@ async def test_an_ensemble_fuses_its_retrievers(filled: UnifiedRetriever) -> Non
         assert sources(found)[0] == "refunds.md"
         assert set(sources(found)) == ALL
         assert len(found) == 4
+
+
+async def test_a_graph_keeps_documents_in_its_checkpoints(retriever: UniMoERRetriever) -> None:
+    class State(TypedDict, total=False):
+        question: str
+        documents: list[Document]
+
+    async def retrieve(state: State) -> State:
+        return {"documents": await retriever.ainvoke(state["question"])}
+
+    graph = StateGraph(State).add_node("retrieve", retrieve, input_schema=State)
+    graph = graph.add_edge(START, "retrieve").add_edge("retrieve", END)
+    app = graph.compile(checkpointer=InMemorySaver())
+    config: Any = {"configurable": {"thread_id": "1"}}
+    await app.ainvoke({"question": QUERY}, config)
+    kept = (await app.aget_state(config)).values["documents"]
+    assert kept == retriever.invoke(QUERY)
+    assert [scores(document) for document in kept] == [
+        pytest.approx(scores(document), abs=1e-4) for document in retriever.invoke(QUERY)
+    ]
 
 
 def test_documents_are_equal_whatever_their_scores(retriever: UniMoERRetriever) -> None:
