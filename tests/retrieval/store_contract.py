@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import operator
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -49,6 +51,72 @@ RECORDS = [
     make_record(5),
 ]
 IDS = [record.passage.id for record in RECORDS]
+
+
+VALUES: list[object] = [
+    *(
+        0,
+        1,
+        -1,
+        5,
+        1.0,
+        -0.0,
+        0.1,
+        True,
+        False,
+        None,
+        "1",
+        "true",
+        "True",
+        "",
+        "x\0y",
+        "é",
+        "e\u0301",
+    ),
+    *(2**53, 2**53 + 1, 2**53 - 1, float(2**53), -(2**53), -(2**53) - 1, 2**63 - 1, -(2**63)),
+    *(10**17, 1e17, 10**17 + 1, 1e300, 2**60 + 50, 2**60 + 200, 1_700_000_000_000_000_001),
+    *([1, 2], [True, "a"], ["a", "b"], [], [[1]], {"a": 1}, [3, 2**53 + 1], [1.5, 2**60 + 99]),
+]
+BOUNDS: list[float] = [0, 1.0, -1, 0.5, 2**53, 2**53 + 1, -(2**53), 2**60 + 100, 1e17, 1e300, 2**70]
+COMPARE: dict[str, Callable[[float, float], bool]] = {
+    "gt": operator.gt,
+    "gte": operator.ge,
+    "lt": operator.lt,
+    "lte": operator.le,
+}
+KEYS = [
+    *(
+        "a",
+        "a b",
+        "a.b",
+        "a[0]",
+        "a[]",
+        "a\\b",
+        'a"b',
+        "a%22b",
+        "a\\\\b",
+        '"',
+        "\\",
+        "%",
+        "é",
+        "e\u0301",
+    ),
+    *("-", ".", "\n", "\0", "[", "'", " ", "*", "😀", "flags", "numbers", "quoted", "metadata"),
+    'metadata."a"',
+]
+
+
+def _equal(wanted: object, value: object) -> bool:
+    """As Python has it, but that booleans are no numbers."""
+    return isinstance(wanted, bool) == isinstance(value, bool) and wanted == value
+
+
+def _compared(bounds: dict[str, float], value: object) -> bool:
+    return (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and all(COMPARE[name](value, bound) for name, bound in bounds.items())
+    )
 
 
 def numbers(store: Store, filters: dict[str, object]) -> set[int]:
@@ -293,6 +361,73 @@ class StoreContract:
             store.count(bad)
         with pytest.raises(InputError, match="'from'"):
             store.scroll(bad)
+
+    def test_metadata_mean_the_same_in_every_store(self, empty: Store) -> None:
+        records = [make_record(n, text=f"value {n}", k=value) for n, value in enumerate(VALUES)]
+        empty.upsert(records)
+        ids = {record.passage.id: n for n, record in enumerate(records)}
+        for record, value in zip(records, VALUES, strict=True):
+            [back] = empty.get([record.passage.id])
+            assert repr(back.metadata["k"]) == repr(value)
+        filters: list[tuple[object, Callable[[object], bool]]] = []
+        for value in VALUES:
+            for wanted in value if isinstance(value, list) else [value]:
+                if isinstance(wanted, str | bool | int | float):
+                    filters.append((wanted, partial(_equal, wanted)))
+        for bound in BOUNDS:
+            for name in COMPARE:
+                filters.append(({name: bound}, partial(_compared, {name: bound})))
+        both = {"gt": 2**53, "lte": 2**60 + 200}
+        filters.append((both, partial(_compared, both)))
+        for wanted, meets in filters:
+            expected = {
+                n
+                for n, value in enumerate(VALUES)
+                if any(map(meets, value if isinstance(value, list) else [value]))
+            }
+            found = {ids[passage.id] for passage in empty.scroll({"k": wanted})}
+            assert found == expected, wanted
+            others = {ids[passage.id] for passage in empty.scroll({"not": {"k": wanted}})}
+            assert others == set(ids.values()) - expected, wanted
+
+    def test_any_key_can_be_filtered_by(self, empty: Store) -> None:
+        records = [
+            make_record(n, text=f"key {n}", **{key: [n, str(n), 2**60 + n, n % 2 == 0]})
+            for n, key in enumerate(KEYS)
+        ]
+        empty.upsert(records)
+        for n, key in enumerate(KEYS):
+            for wanted in (n, str(n), 2**60 + n, {"gt": 2**60 + n - 1}, n % 2 == 0):
+                assert [p.id for p in empty.scroll({key: wanted})] == [records[n].passage.id], key
+            assert empty.count({key: n + 1}) == 0
+            assert empty.get([records[n].passage.id]) == [records[n].passage]
+        assert empty.delete(filters={KEYS[-1]: len(KEYS) - 1}) == 1
+
+    @pytest.mark.parametrize(
+        ("metadata", "message"),
+        [
+            ({"k": 2**63}, r"'k' is 9223372036854775808, beyond 64 bits"),
+            ({"k": [1, -(2**63) - 1]}, "'k' is -9223372036854775809"),
+            ({"k": 10**5000}, "'k' is .*thousands of digits"),
+            ({"k": [math.inf]}, "'k' is inf"),
+            ({"k": {"a": math.nan}}, "'k' is nan"),
+            ({"k": ["\ud800"]}, "'k' holds the lone surrogate"),
+            ({"k\ud800": 1}, "holds the lone surrogate"),
+            ({"": 1}, "'' is an empty name"),
+            ({3: 1}, "'3' is a int; names of fields are strings"),
+            ({"k": b"x"}, "'k' is a bytes"),
+            ({"k": np.float32(1)}, "'k' is a float32"),
+            ({"k": eval("[" * 40 + "]" * 40)}, "'k' is nested more than 32 deep"),
+            ([], "expected a mapping"),
+        ],
+    )
+    def test_metadata_that_no_store_takes(
+        self, empty: Store, metadata: object, message: str
+    ) -> None:
+        bad = replace(RECORDS[1].passage, metadata=metadata)  # type: ignore[arg-type]
+        with pytest.raises(InputError, match=r"metadata of 'doc0\.md'.*" + message):
+            empty.upsert([RECORDS[0], replace(RECORDS[1], passage=bad)])
+        assert empty.count() == 0
 
     # Bad input
 

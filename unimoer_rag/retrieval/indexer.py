@@ -12,6 +12,7 @@ from unimoer_rag.model.state_format import StateFormat
 from unimoer_rag.model.state_jobs import indexing
 from unimoer_rag.retrieval.chunking import Chunker, Chunking, whole
 from unimoer_rag.retrieval.ingest import AddReport, Embedded, Progress, ingest
+from unimoer_rag.retrieval.metadata import clean
 from unimoer_rag.retrieval.query_cache import QueryCache
 from unimoer_rag.retrieval.search import Filters
 from unimoer_rag.retrieval.sources import Corpus
@@ -76,7 +77,7 @@ class Indexer:
     def delete(self, ids: Iterable[str] | None, *, filters: Filters | None) -> int:
         """See `UnifiedRetriever.delete`."""
         with self._cache.writing():
-            removed = self._store.delete(ids, filters=filters)
+            removed = self._store.delete(ids, filters=clean(filters))
             self._store.flush()
         return removed
 

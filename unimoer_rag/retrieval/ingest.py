@@ -15,11 +15,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from unimoer_rag.retrieval.metadata import check_metadata, clean
 from unimoer_rag.retrieval.sources import Problem
 from unimoer_rag.retrieval.sparse import BM25Encoder
 from unimoer_rag.retrieval.store import Record, Store
 from unimoer_rag.retrieval.text import clean_text
-from unimoer_rag.retrieval.types import Document, Passage, Scalar
+from unimoer_rag.retrieval.types import Document, Passage
 
 __all__ = ["AddReport", "Embed", "Embedded", "Progress", "ingest"]
 
@@ -149,19 +150,14 @@ def _passages(
 
 
 def _clean(document: Document) -> Document:
-    """The document as a store will give it back: no lone surrogates, no tuples."""
-    return Document(
-        text=clean_text(document.text),
-        source=clean_text(document.source),
-        title=clean_text(document.title),
-        metadata={clean_text(k): _clean_value(v) for k, v in document.metadata.items()},
-    )
+    """The document as a store will give it back: no lone surrogates, no tuples.
 
-
-def _clean_value(value: Scalar | list[str] | tuple[str, ...]) -> Scalar | list[str]:
-    if isinstance(value, list | tuple):
-        return [clean_text(item) for item in value]
-    return clean_text(value) if isinstance(value, str) else value
+    Raises:
+        InputError: its metadata cannot be stored, which is told before it is embedded.
+    """
+    source, metadata = clean_text(document.source), clean(document.metadata)
+    check_metadata(metadata, source)
+    return Document(clean_text(document.text), source, clean_text(document.title), metadata)
 
 
 def _batches(passages: Iterator[Passage]) -> Iterator[list[Passage]]:

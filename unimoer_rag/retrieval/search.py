@@ -19,6 +19,7 @@ from unimoer_rag.model.state_jobs import asking, ranking_states
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.retrieval.auto_rerank import AUTO, AutoRerank, rerank_depth
 from unimoer_rag.retrieval.fusion import reciprocal_rank_fusion
+from unimoer_rag.retrieval.metadata import clean
 from unimoer_rag.retrieval.reranker import best_first
 from unimoer_rag.retrieval.sparse import BM25Encoder
 from unimoer_rag.retrieval.states import StoredStates
@@ -70,7 +71,7 @@ class Search:
             if not query.strip():
                 raise InputError(f"query {at} is empty: give words to look for")
         depth = max(rerank_depth(rerank), k) if rerank else 0
-        return cls(queries=cleaned, k=k, depth=depth, mode=mode, filters=filters, auto=auto)
+        return cls(queries=cleaned, k=k, depth=depth, mode=mode, filters=clean(filters), auto=auto)
 
     def blocks(self, size: int) -> Iterator[Search]:
         """The same search, for at most `size` queries at a time."""

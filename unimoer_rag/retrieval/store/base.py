@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unimoer_rag.errors import IndexMismatchError, InputError
+from unimoer_rag.retrieval.metadata import check_metadata, plain, stored_twice
 from unimoer_rag.retrieval.sparse import SparseVector
 from unimoer_rag.retrieval.store.filters import Condition, Filters
 from unimoer_rag.retrieval.store.quantization import Quantization
@@ -320,19 +321,16 @@ def _check_sparse(vector: SparseVector, name: str) -> None:
 
 def _check_passage(passage: Passage) -> None:
     # Engines keep payloads as JSON in UTF-8, and one of them would fail half-way.
-    try:
-        json.dumps(to_payload(passage), ensure_ascii=False).encode()
-    except UnicodeEncodeError as error:
-        raise InputError(
-            f"a passage of {passage.source!r} holds the lone surrogate "
-            f"{error.object[error.start]!r}, which is not text; read the source with "
-            "errors='replace'"
-        ) from None
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            f"the metadata of a passage of {passage.source!r} cannot be stored ({error}); use "
-            "strings, finite numbers, booleans and lists of strings"
-        ) from None
+    for text in (passage.text, passage.source, passage.title):
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise InputError(
+                f"a passage of {passage.source!r} holds the lone surrogate "
+                f"{error.object[error.start]!r}, which is not text; read the source with "
+                "errors='replace'"
+            ) from None
+    check_metadata(passage.metadata, passage.source)
 
 
 # Passages are read without their token states, which are far larger.
@@ -366,11 +364,11 @@ def to_payload(passage: Passage) -> dict[str, Any]:
         "title": passage.title,
         "start": passage.start,
         "end": passage.end,
-        # As JSON gives it back (tuples become lists), so that every home returns the same.
-        "metadata": json.loads(json.dumps(dict(passage.metadata), allow_nan=False)),
+        "metadata": plain(passage.metadata),
     }
     named = {"document_id": passage.document_id, "origin": passage.origin}
-    return payload | {key: value for key, value in named.items() if value}
+    named = {key: value for key, value in named.items() if value}
+    return payload | named | stored_twice(passage.metadata)
 
 
 def to_passage(payload: Mapping[str, Any] | None) -> Passage:

@@ -14,22 +14,29 @@ from __future__ import annotations
 
 import contextlib
 import math
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from unimoer_rag.errors import InputError
+from unimoer_rag.retrieval.metadata import (
+    EXACT,
+    FLAGS,
+    NUMBERS,
+    field_path,
+    is_number,
+    pair,
+    shown,
+)
 
 if TYPE_CHECKING:
     import qdrant_edge
     from qdrant_client import models
 
 __all__ = [
-    "FLAGS",
     "Condition",
     "Filters",
-    "flags_of",
+    "matches",
     "parse_filters",
     "to_client_filter",
     "to_edge_filter",
@@ -38,12 +45,12 @@ __all__ = [
 Filters = Mapping[str, Any]
 
 _FIELDS = ("source", "title")
-_OPERATORS = ("gt", "gte", "lt", "lte")
-# qdrant-edge-py 0.9 reads MatchValue(True) as the number 1, which equals no boolean; booleans are
-# therefore stored a second time, as strings, in this payload field of the embedded home.
-FLAGS = "flags"
-
-_BARE_KEY = re.compile(r"[A-Za-z0-9_]+\Z")
+_OPERATORS = {
+    "gt": lambda value, bound: value > bound,
+    "gte": lambda value, bound: value >= bound,
+    "lt": lambda value, bound: value < bound,
+    "lte": lambda value, bound: value <= bound,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +58,10 @@ class Condition:
     """One key that must (or, when negated, must not) meet any of these.
 
     Attributes:
-        key: path into the payload.
+        key: the passage's field or the name of one of its metadata.
         values: strings and booleans to equal.
         ranges: bounds by operator for a number to lie in. A number to equal is the range
-            from it to itself: engines match only whole numbers, and 5 should find 5.0.
+            from it to itself: 5 should find 5.0.
         negated: whether passages that meet it are left out.
     """
 
@@ -84,9 +91,9 @@ def _conditions(filters: Filters, *, negated: bool) -> Iterator[Condition]:
                 raise InputError("filter 'not' stands inside another 'not'; write it once")
             yield from _conditions(wanted, negated=True)
             continue
-        path = _path(key)
+        _check_key(key)
         if isinstance(wanted, Mapping):
-            yield Condition(path, ranges=(_bounds(key, wanted),), negated=negated)
+            yield Condition(key, ranges=(_bounds(key, wanted),), negated=negated)
             continue
         many = wanted if isinstance(wanted, list | tuple | set | frozenset) else [wanted]
         if not many:
@@ -103,20 +110,16 @@ def _conditions(filters: Filters, *, negated: bool) -> Iterator[Condition]:
             else:
                 number = _number(key, value)
                 ranges.append({"gte": number, "lte": number})
-        yield Condition(path, tuple(values), tuple(ranges), negated)
+        yield Condition(key, tuple(values), tuple(ranges), negated)
 
 
-def _path(key: object) -> str:
-    if not isinstance(key, str) or not key or '"' in key:
+def _check_key(key: object) -> None:
+    if not isinstance(key, str) or not key:
         raise InputError(
             f"filter key {key!r} cannot be used; expected {', '.join(_FIELDS)}, 'not' or the "
-            'name of a metadata field (without ")'
+            "name of a metadata field"
         )
-    if key in _FIELDS:
-        return key
-    # Metadata is flat, so a dot is part of the name; quoted, engines take the name as it is.
-    name = key if _BARE_KEY.match(key) else f'"{_text(key, key)}"'
-    return f"metadata.{name}"
+    _text(key, key)
 
 
 def _bounds(key: str, wanted: Mapping[Any, Any]) -> Mapping[str, float]:
@@ -127,16 +130,16 @@ def _bounds(key: str, wanted: Mapping[Any, Any]) -> Mapping[str, float]:
     return {operator: _number(key, bound) for operator, bound in wanted.items()}
 
 
-def _number(key: str, value: object) -> float:
-    number = math.nan
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        with contextlib.suppress(OverflowError):
-            number = float(value)
-    if not math.isfinite(number):
+def _number(key: str, value: Any) -> float:
+    finite = False
+    with contextlib.suppress(OverflowError):
+        finite = is_number(value) and math.isfinite(value)
+    if not finite:
         raise InputError(
-            f"filter {key!r} has the value {value!r}; expected a string, a finite number, a "
+            f"filter {key!r} has the value {shown(value)}; expected a string, a finite number, a "
             "boolean, a list of those, or a range of numbers such as {'gte': 2020}"
         )
+    number: float = value
     return number
 
 
@@ -151,57 +154,142 @@ def _text(key: str, value: str) -> str:
     return value
 
 
-def flags_of(metadata: Mapping[str, Any]) -> dict[str, str]:
-    """The booleans of some metadata as the strings the embedded engine can match."""
-    return {key: str(value) for key, value in metadata.items() if isinstance(value, bool)}
+def matches(conditions: Sequence[Condition], payload: Mapping[str, Any]) -> bool:
+    """Whether a payload meets all conditions: what the engines' filters amount to."""
+    return all(_meets(condition, payload) != condition.negated for condition in conditions)
+
+
+def _meets(condition: Condition, payload: Mapping[str, Any]) -> bool:
+    holder = payload if condition.key in _FIELDS else payload["metadata"]
+    found = holder.get(condition.key)
+    items = found if isinstance(found, list) else [found]
+    return any(
+        any(type(item) is type(value) and item == value for value in condition.values)
+        or (
+            is_number(item)
+            and any(
+                all(_OPERATORS[operator](item, bound) for operator, bound in bounds.items())
+                for bounds in condition.ranges
+            )
+        )
+        for item in items
+    )
+
+
+class _Engine(Protocol):
+    """An engine's objects for the few things that filters are made of."""
+
+    def texts(self, key: str, texts: list[str]) -> Any: ...
+    def flags(self, key: str, flags: list[bool]) -> list[Any]: ...
+    def bounds(self, path: str, bounds: Mapping[str, float]) -> Any: ...
+    def empty(self, path: str) -> Any: ...
+    def nested(self, path: str, condition: Any) -> Any: ...
+    def all_of(self, conditions: list[Any], but: Sequence[Any] = ()) -> Any: ...
+    def any_of(self, conditions: list[Any]) -> Any: ...
+
+
+def _filter(conditions: tuple[Condition, ...], engine: _Engine) -> Any:
+    if not conditions:
+        return None
+    return engine.all_of(
+        [_condition(c, engine) for c in conditions if not c.negated],
+        [_condition(c, engine) for c in conditions if c.negated],
+    )
+
+
+def _condition(condition: Condition, engine: _Engine) -> Any:
+    texts = [value for value in condition.values if isinstance(value, str)]
+    flags = [value for value in condition.values if isinstance(value, bool)]
+    any_of = [engine.texts(_path(condition.key), texts)] if texts else []
+    if flags and condition.key not in _FIELDS:
+        any_of += engine.flags(condition.key, flags)
+    for bounds in condition.ranges:
+        any_of += _range(condition.key, bounds, engine)
+    return engine.any_of(any_of) if any_of else engine.any_of([engine.texts("none", ["none"])])
+
+
+def _path(key: str) -> str:
+    return key if key in _FIELDS else field_path(key)
+
+
+def _range(key: str, bounds: Mapping[str, float], engine: _Engine) -> list[Any]:
+    floats = engine.bounds(_path(key), {name: float(bound) for name, bound in bounds.items()})
+    if key in _FIELDS or all(abs(bound) < EXACT for bound in bounds.values()):
+        return [floats]
+    # Floats cannot tell such numbers apart: where a passage has any, it has pairs of them.
+    path = field_path(key, NUMBERS)
+    pairs = engine.all_of([_pair_range(name, bound, engine) for name, bound in bounds.items()])
+    return [engine.all_of([floats, engine.empty(path)]), engine.nested(path, pairs)]
+
+
+def _pair_range(operator: str, bound: float, engine: _Engine) -> Any:
+    high, low = pair(bound).values()
+    same = engine.bounds("high", {"gte": high, "lte": high})
+    return engine.any_of(
+        [
+            engine.bounds("high", {operator[:2]: high}),  # "gt" of "gte": strictly beyond
+            engine.all_of([same, engine.bounds("low", {operator: float(low)})]),
+        ]
+    )
 
 
 def to_edge_filter(conditions: tuple[Condition, ...]) -> qdrant_edge.Filter | None:
     """The conditions as a filter of the embedded engine, or None when there are none."""
     import qdrant_edge as edge
 
-    def convert(condition: Condition) -> edge.Filter:
-        strings = [value for value in condition.values if isinstance(value, str)]
-        flags = [str(value) for value in condition.values if isinstance(value, bool)]
-        any_of: list[Any] = []
-        if strings:
-            any_of.append(edge.FieldCondition(condition.key, match=edge.MatchAny(strings)))
-        if flags:
-            key = condition.key.replace("metadata", FLAGS, 1)
-            any_of.append(edge.FieldCondition(key, match=edge.MatchAny(flags)))
-        any_of += [
-            edge.FieldCondition(condition.key, range=edge.RangeFloat(**bounds))
-            for bounds in condition.ranges
-        ]
-        return edge.Filter(should=any_of)
+    class Edge:
+        def texts(self, key: str, texts: list[str]) -> Any:
+            return edge.FieldCondition(key, match=edge.MatchAny(texts))
 
-    if not conditions:
-        return None
-    return edge.Filter(
-        must=[convert(c) for c in conditions if not c.negated],
-        must_not=[convert(c) for c in conditions if c.negated],
-    )
+        def flags(self, key: str, flags: list[bool]) -> list[Any]:
+            # qdrant-edge-py 0.9 reads MatchValue(True) as the number 1, which equals no boolean.
+            return [self.texts(field_path(key, FLAGS), [str(flag) for flag in flags])]
+
+        def bounds(self, path: str, bounds: Mapping[str, float]) -> Any:
+            return edge.FieldCondition(path, range=edge.RangeFloat(**bounds))
+
+        def empty(self, path: str) -> Any:
+            return edge.IsEmptyCondition(path)
+
+        def nested(self, path: str, condition: Any) -> Any:
+            return edge.NestedCondition(path, condition)
+
+        def all_of(self, conditions: list[Any], but: Sequence[Any] = ()) -> Any:
+            return edge.Filter(must=conditions, must_not=[*but])
+
+        def any_of(self, conditions: list[Any]) -> Any:
+            return edge.Filter(should=conditions)
+
+    made: qdrant_edge.Filter | None = _filter(conditions, Edge())
+    return made
 
 
 def to_client_filter(conditions: tuple[Condition, ...]) -> models.Filter | None:
     """The conditions as a filter of qdrant-client, or None when there are none."""
     from qdrant_client import models
 
-    def convert(condition: Condition) -> models.Filter:
-        strings = [value for value in condition.values if isinstance(value, str)]
-        flags = [value for value in condition.values if isinstance(value, bool)]
-        matches: list[Any] = [models.MatchAny(any=strings)] if strings else []
-        matches += [models.MatchValue(value=flag) for flag in flags]
-        any_of: list[Any] = [models.FieldCondition(key=condition.key, match=m) for m in matches]
-        any_of += [
-            models.FieldCondition(key=condition.key, range=models.Range(**bounds))
-            for bounds in condition.ranges
-        ]
-        return models.Filter(should=any_of)
+    class Client:
+        def texts(self, key: str, texts: list[str]) -> Any:
+            return models.FieldCondition(key=key, match=models.MatchAny(any=texts))
 
-    if not conditions:
-        return None
-    return models.Filter(
-        must=[convert(c) for c in conditions if not c.negated],
-        must_not=[convert(c) for c in conditions if c.negated],
-    )
+        def flags(self, key: str, flags: list[bool]) -> list[Any]:
+            equal = [models.MatchValue(value=flag) for flag in flags]
+            return [models.FieldCondition(key=field_path(key), match=match) for match in equal]
+
+        def bounds(self, path: str, bounds: Mapping[str, float]) -> Any:
+            return models.FieldCondition(key=path, range=models.Range(**bounds))
+
+        def empty(self, path: str) -> Any:
+            return models.IsEmptyCondition(is_empty=models.PayloadField(key=path))
+
+        def nested(self, path: str, condition: Any) -> Any:
+            return models.NestedCondition(nested=models.Nested(key=path, filter=condition))
+
+        def all_of(self, conditions: list[Any], but: Sequence[Any] = ()) -> Any:
+            return models.Filter(must=conditions, must_not=[*but])
+
+        def any_of(self, conditions: list[Any]) -> Any:
+            return models.Filter(should=conditions)
+
+    made: models.Filter | None = _filter(conditions, Client())
+    return made
