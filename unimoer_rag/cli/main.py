@@ -13,6 +13,7 @@ from unimoer_rag.cli import (
     ask,
     bench,
     calibrate,
+    docs,
     evaluate,
     experts,
     index,
@@ -64,6 +65,7 @@ app.command("ask")(ask.ask)
 app.command("eval")(evaluate.evaluate_command)
 app.command("calibrate")(calibrate.calibrate)
 app.command("info")(info.info)
+app.add_typer(docs.docs)
 app.add_typer(bench.bench)
 app.add_typer(experts.experts)
 app.add_typer(report.report)

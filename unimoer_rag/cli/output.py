@@ -6,10 +6,10 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 import typer
 from rich.console import Console
@@ -143,7 +143,13 @@ def progress_bar() -> Iterator[Progress]:
         yield progress
 
 
-def counting(bar: Progress) -> Callable[[str, int, int], None]:
+class Show(Protocol):
+    """Tells what is worked on, how much of it is done, its size, and what else there is to say."""
+
+    def __call__(self, what: str, done: int, total: int, note: str = "", /) -> None: ...
+
+
+def counting(bar: Progress) -> Show:
     """Shows how far each thing is that is worked on; a size of 0 is unknown.
 
     On a terminal each has a line of the progress bar. Elsewhere a line is printed every ten
@@ -152,22 +158,23 @@ def counting(bar: Progress) -> Callable[[str, int, int], None]:
     return _printed() if bar.disable else _drawn(bar)
 
 
-def _drawn(bar: Progress) -> Callable[[str, int, int], None]:
+def _drawn(bar: Progress) -> Show:
     tasks: dict[str, TaskID] = {}
 
-    def show(what: str, done: int, total: int) -> None:
+    def show(what: str, done: int, total: int, note: str = "", /) -> None:
         if what not in tasks:
             tasks[what] = bar.add_task(what, total=total or None)
-        bar.update(tasks[what], completed=done, total=total or None)
+        told = f"{what} ({note})" if note else what
+        bar.update(tasks[what], description=told, completed=done, total=total or None)
 
     return show
 
 
-def _printed() -> Callable[[str, int, int], None]:
+def _printed() -> Show:
     last = time.monotonic()
     told: set[str] = set()  # and not yet ended
 
-    def show(what: str, done: int, total: int) -> None:
+    def show(what: str, done: int, total: int, note: str = "", /) -> None:
         nonlocal last
         ended = 0 < total <= done
         if time.monotonic() - last < _EVERY and not (ended and what in told):
@@ -178,7 +185,8 @@ def _printed() -> Callable[[str, int, int], None]:
         else:
             told.add(what)
         of = f" of {total:,}" if total else ""
-        errors.print(f"{what}: {done:,}{of}", markup=False, highlight=False, soft_wrap=True)
+        more = f", {note}" if note and not ended else ""
+        errors.print(f"{what}: {done:,}{of}{more}", markup=False, highlight=False, soft_wrap=True)
 
     return show
 

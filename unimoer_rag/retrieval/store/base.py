@@ -79,6 +79,18 @@ class Label:
     origin: str
     type: str
 
+    @classmethod
+    def of(cls, passage: Passage) -> Label:
+        """The label of a passage that was read."""
+        return cls(
+            passage.id,
+            passage.source,
+            passage.title,
+            passage.document_id,
+            passage.origin,
+            str(passage.metadata.get("type", "")),
+        )
+
     @property
     def file(self) -> str:
         """The file that holds the document, or "" for what was added by itself."""
