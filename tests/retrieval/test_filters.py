@@ -6,12 +6,8 @@ import pytest
 
 from unimoer_rag.errors import InputError
 from unimoer_rag.retrieval.metadata import field_path
-from unimoer_rag.retrieval.store.filters import (
-    Condition,
-    parse_filters,
-    to_client_filter,
-    to_edge_filter,
-)
+from unimoer_rag.retrieval.store.engine_filters import to_client_filter, to_edge_filter
+from unimoer_rag.retrieval.store.filters import Condition, parse_filters
 
 
 def test_one_form_for_all() -> None:

@@ -420,7 +420,9 @@ def label_conditions(
 ) -> tuple[Condition, ...]:
     """Of passages with one of the sources and one of the document ids; None stands for any."""
     wanted = {"source": sources, "document_id": document_ids}
-    return tuple(Condition(key, tuple(some)) for key, some in wanted.items() if some is not None)
+    return tuple(
+        Condition(key, tuple(some), own=True) for key, some in wanted.items() if some is not None
+    )
 
 
 def by_score(found: Iterable[Found]) -> list[Found]:
