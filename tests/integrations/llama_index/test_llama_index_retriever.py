@@ -268,10 +268,10 @@ def test_a_nodes_hash_is_that_of_its_passage() -> None:
         (
             {
                 "filters": MetadataFilters(
-                    filters=[MetadataFilter(key="a", value="b", operator=FilterOperator.TEXT_MATCH)]
+                    filters=[MetadataFilter(key="a", value="b", operator=FilterOperator.IN)]
                 )
             },
-            "'a' text_match 'b' cannot be expressed",
+            "'a' in 'b' cannot be used",
         ),
     ],
     ids=str,
