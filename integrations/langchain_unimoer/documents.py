@@ -122,10 +122,12 @@ def _origin(metadata: Mapping[str, Any]) -> int:
     return start if isinstance(start, int) and start > 0 else 0
 
 
-def _name(metadata: dict[str, types.Scalar | list[str]], key: str) -> str:
+def _name(metadata: dict[str, Any], key: str) -> str:
     """Take a name out of some metadata; "" where there is none."""
-    value = metadata.pop(key, "")
-    return ", ".join(value) if isinstance(value, list) else str(value)
+    value = metadata.pop(key, None)
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return "" if value is None or isinstance(value, dict) else str(value)
 
 
 def _text_name(text: str) -> str:

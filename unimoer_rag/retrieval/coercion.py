@@ -1,17 +1,21 @@
-"""Metadata as others write them, made into those that an index keeps and filters by.
+"""Metadata as others write them, made into those that an index keeps (see `retrieval.metadata`).
 
 | what comes | what is kept |
 |---|---|
-| text, a boolean, a whole number of 64 bits, a finite number | as it is |
+| text, a boolean, a whole number of 64 bits, a finite number, None | as it is |
 | numbers of numpy, `Decimal`, `Fraction` | the number, whole where a `Decimal` is |
 | a whole number beyond 64 bits | its digits, as text |
 | date, time, `datetime` | text by ISO 8601, which sorts as the times do |
 | `timedelta` | seconds |
 | path, `UUID`, IP address | text |
 | `Enum` | its value |
-| list, tuple, set, one-dimensional array of such | list of texts, without what is missing in it |
-| None, NaN, NaT | nothing: the key is missing, as the value is |
-| all else: mappings, nested lists, bytes, infinities, objects | nothing, and it is told |
+| NaN, NaT | None |
+| list, tuple, set, array | list of what becomes of its items |
+| mapping | mapping of what becomes of its values |
+| all else: bytes, infinities, objects | nothing, and it is told |
+
+Keys become text by the same rules. Lists and mappings come back, values in lists can be filtered
+by, those in mappings not.
 """
 
 from __future__ import annotations
@@ -30,14 +34,13 @@ from uuid import UUID
 
 import numpy as np
 
-from unimoer_rag.retrieval.types import Scalar
-
 __all__ = ["Coercion", "coerce_metadata"]
 
-_MISSING: Final = object()
 _UNFIT: Final = object()
 
 _WHOLE: Final = 2**63
+# Below what a store takes, which counts the metadata themselves.
+_MAX_DEPTH: Final = 30
 
 
 class Coercion:
@@ -47,16 +50,16 @@ class Coercion:
         dropped: keys that were left out of a document, each with the type of its value.
 
     >>> coercion = Coercion()
-    >>> coercion({"day": date(2024, 2, 29), "pages": [1, 2], "author": None, "loc": {"line": 3}})
-    {'day': '2024-02-29', 'pages': ['1', '2']}
+    >>> coercion({"day": date(2024, 2, 29), "pages": (1, 2), "raw": b"", "loc": {"line": 3}})
+    {'day': '2024-02-29', 'pages': [1, 2], 'loc': {'line': 3}}
     >>> coercion.dropped
-    {'loc': 'dict'}
+    {'raw': 'bytes'}
     """
 
     def __init__(self) -> None:
         self.dropped: dict[str, str] = {}
 
-    def __call__(self, metadata: Mapping[Any, Any]) -> dict[str, Scalar | list[str]]:
+    def __call__(self, metadata: Mapping[Any, Any]) -> dict[str, Any]:
         """The metadata of one document that an index keeps."""
         kept, dropped = coerce_metadata(metadata)
         self.dropped |= dropped
@@ -72,51 +75,76 @@ class Coercion:
             names = ", ".join(f"{key!r} ({kind})" for key, kind in sorted(self.dropped.items()))
             warnings.warn(
                 f"an index keeps no metadata of these kinds, so they are left out: {names}; give "
-                "strings, numbers, booleans, dates or lists of them to have them back and to "
-                "filter by them",
+                "strings, finite numbers, booleans, dates, and lists or mappings of them",
                 stacklevel=stacklevel + 1,
             )
             self.dropped = {}
 
 
-def coerce_metadata(
-    metadata: Mapping[Any, Any],
-) -> tuple[dict[str, Scalar | list[str]], dict[str, str]]:
+def coerce_metadata(metadata: Mapping[Any, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     """The part of some metadata that an index can keep, in its own types.
 
     Args:
         metadata: whatever there is; not changed. Of keys that become the same text the last holds.
 
     Returns:
-        What is kept, and for each key that is left out the name of its value's type. Missing
-        values (None, NaN) are in neither.
+        What is kept, and for each key that is left out the name of its value's type; one inside
+        another is named "other.one".
     """
-    kept: dict[str, Scalar | list[str]] = {}
+    kept: dict[str, Any] = {}
     dropped: dict[str, str] = {}
     for key, value in metadata.items():
-        name, fit = _scalar(key), _value(value)
-        if name is _MISSING or name is _UNFIT or fit is _UNFIT:
-            dropped[str(key)] = type(value).__name__
-        elif fit is not _MISSING:
-            kept[str(name)] = fit
+        inner: dict[str, str] = {}
+        try:
+            found = _mapping({key: value}, "", inner, 0)
+        except RecursionError:
+            found, inner = {}, {str(key): "nested too deep"}
+        kept |= found
+        dropped |= inner
     return kept, dropped
 
 
-def _value(value: object) -> Any:
+def _mapping(
+    values: Mapping[Any, Any], within: str, dropped: dict[str, str], depth: int
+) -> dict[str, Any]:
+    kept = {}
+    for key, value in values.items():
+        name = _scalar(key)
+        fit = (
+            _UNFIT
+            if name in (None, "", _UNFIT)
+            else _value(value, f"{within}{name}.", dropped, depth)
+        )
+        if fit is _UNFIT:
+            dropped[f"{within}{key}"] = type(value).__name__
+        else:
+            kept[str(name)] = fit
+    return kept
+
+
+def _value(value: object, within: str, dropped: dict[str, str], depth: int) -> Any:
+    """What becomes of a value; `_UNFIT` where nothing does.
+
+    Raises:
+        RecursionError: it is nested too deep, or holds itself.
+    """
+    if depth > _MAX_DEPTH:
+        raise RecursionError
     if isinstance(value, np.ndarray):
         value = value.tolist()  # a scalar where it has no dimension
+    if isinstance(value, Mapping):
+        return _mapping(value, within, dropped, depth + 1)
     if isinstance(value, list | tuple | set | frozenset):
-        items = [_scalar(item) for item in value]
-        if any(item is _UNFIT for item in items):
-            return _UNFIT
-        texts = [str(item) for item in items if item is not _MISSING]
-        return sorted(texts) if isinstance(value, set | frozenset) else texts
+        ordered = sorted(value, key=str) if isinstance(value, set | frozenset) else value
+        items = [_value(item, within, dropped, depth + 1) for item in ordered]
+        return _UNFIT if any(item is _UNFIT for item in items) else items
     return _scalar(value)
 
 
 def _scalar(value: object) -> Any:
-    """A value as one that can be filtered by, `_MISSING` or `_UNFIT`."""
     match value:
+        case None:
+            return None
         case Enum():
             return _scalar(value.value)
         case str():
@@ -124,20 +152,18 @@ def _scalar(value: object) -> Any:
         case bool() | np.bool_():
             return bool(value)
         case np.datetime64() | np.timedelta64():  # whole numbers by their type
-            return _MISSING if np.isnat(value) else _scalar(_python(value))
+            return None if np.isnat(value) else _scalar(_python(value))
         case Integral():
             number = int(value)
             return number if -_WHOLE <= number < _WHOLE else str(number)
         case Decimal() | Real():
             return _real(value)
         case timedelta():
-            return _MISSING if value != value else value.total_seconds()
+            return None if value != value else value.total_seconds()
         case date() | time():
-            return _MISSING if value != value else value.isoformat()
+            return None if value != value else value.isoformat()
         case PurePath() | UUID() | IPv4Address() | IPv6Address():
             return str(value)
-        case None:
-            return _MISSING
     return _UNFIT
 
 
@@ -147,7 +173,7 @@ def _real(value: Any) -> Any:
     except (OverflowError, ValueError):  # a fraction beyond all floats, a signalling NaN
         return _UNFIT
     if math.isnan(number):
-        return _MISSING
+        return None
     if isinstance(value, Decimal) and abs(number) <= _WHOLE and value == int(value):
         return _scalar(int(value))  # databases give long keys as such
     return number if math.isfinite(number) else _UNFIT

@@ -305,19 +305,20 @@ async def test_metadata_of_any_kind_are_coerced(empty: UniMoERRetriever) -> None
             "size": np.float32(0.5),
             "key": UUID(int=1),
             "author": None,
+            "loc": {"lines": (1, 2)},
             7: "seven",
         },
     )
     empty.add_documents([document])
     await empty.aadd_documents([document])
-    (found,) = empty.invoke(
-        "boat", filters={"day": "2024-02-29", "pages": "2", "price": {"gt": 19}}
-    )
+    (found,) = empty.invoke("boat", filters={"day": "2024-02-29", "pages": 2, "price": {"gt": 19}})
     assert plain(found).metadata == {
         "source": "docs/boats.md",
         "day": "2024-02-29",
         "price": 19.5,
-        "pages": ["1", "2"],
+        "pages": [1, 2],
+        "author": None,
+        "loc": {"lines": [1, 2]},
         "size": 0.5,
         "key": "00000000-0000-0000-0000-000000000001",
         "7": "seven",
@@ -328,12 +329,12 @@ async def test_metadata_of_any_kind_are_coerced(empty: UniMoERRetriever) -> None
 
 def test_metadata_that_cannot_be_kept_are_told_once(empty: UniMoERRetriever) -> None:
     documents = [
-        Document(f"Boat {n}.", metadata={"loc": {"line": n}, "raw": b"", "n": n}) for n in range(3)
+        Document(f"Boat {n}.", metadata={"loc": {"raw": b""}, "z": 1j, "n": n}) for n in range(3)
     ]
-    with pytest.warns(UserWarning, match=r"left out: 'loc' \(dict\), 'raw' \(bytes\)") as told:
+    with pytest.warns(UserWarning, match=r"left out: 'loc.raw' \(bytes\), 'z' \(complex\)") as told:
         assert empty.add_documents(documents).added == 3
     assert [warning.filename for warning in told] == [__file__]
-    assert all("loc" not in document.metadata for document in empty.invoke("boats"))
+    assert all(document.metadata["loc"] == {} for document in empty.invoke("boats"))
     assert len(empty.invoke("boats", filters={"n": 2})) == 1
 
 
