@@ -27,7 +27,7 @@ def fill(store: QdrantVectorStore) -> None:
 
 
 def main(folder: str, question: str) -> None:
-    store = QdrantVectorStore("handbook", client=QdrantClient(path=folder), batch_size=64)
+    store = QdrantVectorStore("handbook", client=QdrantClient(path=folder), index_doc_id=False)
     fill(store)
     index = VectorStoreIndex.from_vector_store(store, embed_model=UniMoEREmbedding())
     nodes = index.as_retriever(similarity_top_k=20).retrieve(question)
