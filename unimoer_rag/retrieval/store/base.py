@@ -377,9 +377,10 @@ def to_payload(passage: Passage) -> dict[str, Any]:
         "start": passage.start,
         "end": passage.end,
         "metadata": plain(passage.metadata),
-    } | stored_twice(passage.metadata)
+    }
     named = {"document_id": passage.document_id, "origin": passage.origin, "page": passage.page}
-    return payload | {key: value for key, value in named.items() if value}
+    named = {key: value for key, value in named.items() if value}
+    return payload | named | stored_twice(passage.metadata)
 
 
 def to_passage(payload: Mapping[str, Any] | None) -> Passage:
