@@ -1,4 +1,4 @@
-"""Files written whole or not at all."""
+"""Files written whole or not at all, and read up to a size."""
 
 from __future__ import annotations
 
@@ -8,7 +8,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["replacing", "write_file"]
+from unimoer_rag.errors import UnimoerError
+
+__all__ = ["read_bounded", "replacing", "write_file"]
+
+
+def read_bounded(path: Path, max_bytes: int, *, error: type[UnimoerError]) -> bytes:
+    """The content of a file, device or pipe that holds no more than some bytes.
+
+    Raises:
+        UnimoerError: of the type `error`: it cannot be read, or holds more; names it.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(max_bytes + 1)
+    except OSError as problem:
+        raise error(f"cannot read {path}: {problem.strerror or problem}") from problem
+    except ValueError as problem:  # a name with a NUL in it
+        raise error(f"cannot read {str(path)!r}: {problem}") from problem
+    if len(data) > max_bytes:
+        raise error(f"{path} is larger than the {max_bytes:,} bytes that are read of such a file")
+    return data
 
 
 @contextmanager

@@ -88,7 +88,7 @@ def test_the_digest_is_that_of_the_content(cited: Prompt, tmp_path: Path) -> Non
 def test_a_malformed_prompt_is_named(tmp_path: Path, change: dict, message: str) -> None:
     path = tmp_path / "bad.yaml"
     path.write_text(yaml.safe_dump({**PARTS, **change}), encoding="utf-8")
-    with pytest.raises(InputError, match=f"bad.yaml: .*{message}"):
+    with pytest.raises(InputError, match=f"bad.yaml:\\d+: .*{message}"):
         Prompt.load(path)
 
 
