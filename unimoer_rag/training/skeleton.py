@@ -13,6 +13,7 @@ import torch
 
 from unimoer_rag.errors import BackboneError
 from unimoer_rag.model.backbone import BACKBONES, as_backbone
+from unimoer_rag.model.pretrained import LOCAL, bare_model, read_config
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.training.recipe import Recipe
 
@@ -88,9 +89,13 @@ def backbone_config(name: str) -> Any:
             f"unknown backbone {name!r}: expected one of {', '.join(BACKBONES)}, a folder that "
             "exists, or a Hub repository pinned as owner/name@<40-digit commit>"
         )
-    where = {} if folder.is_dir() else {"revision": revision}
     try:
-        return AutoConfig.from_pretrained(str(folder) if folder.is_dir() else repo, **where)
+        if folder.is_dir():
+            read_config(folder)
+            return AutoConfig.from_pretrained(str(folder), **LOCAL)
+        return AutoConfig.from_pretrained(repo, revision=revision, trust_remote_code=False)
+    except BackboneError:
+        raise
     except Exception as error:  # transformers and the Hub client each have their own kinds
         raise BackboneError(
             f"no configuration of the backbone {name} ({type(error).__name__}: {error}): expected "
@@ -118,11 +123,8 @@ def skeleton(recipe: Recipe) -> UniMoER:
         BackboneError: the backbone's configuration cannot be had.
         InputError: router, gate, targets, experts or tasks do not fit the backbone.
     """
-    from transformers import AutoModel
-
     config = backbone_config(recipe.backbone)
-    with torch.device("meta"):
-        bare = AutoModel.from_config(config, dtype=torch.bfloat16, attn_implementation="eager")
+    bare = bare_model(config, Path(recipe.backbone), torch.bfloat16)
     backbone = as_backbone(bare, _tokenizer(), Path())
     return UniMoER(backbone, name=recipe.backbone, **model_options(recipe))
 
