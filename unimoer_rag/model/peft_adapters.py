@@ -130,11 +130,11 @@ def import_expert(model: UniMoER, expert: str, folder: str | Path) -> None:
     with torch.no_grad():
         for layer, linear in routed.items():
             down, up = linear.lora_A[expert].zero_(), linear.lora_B[expert].zero_()
-            if (name := owners.get(layer)) is not None:
-                scale = lora.scale(name) / spec.scale
-                downs, ups = [tensors[_key(name, "lora_A")]], [tensors[_key(name, "lora_B")]]
+            if (owner := owners.get(layer)) is not None:
+                scale = lora.scale(owner) / spec.scale
+                downs, ups = [tensors[_key(owner, "lora_A")]], [tensors[_key(owner, "lora_B")]]
                 if lora.taken:
-                    part = lora.part(name, dense(linear.base).detach())
+                    part = lora.part(owner, dense(linear.base).detach())
                     downs.append(part[0])
                     ups.append(-part[1])
                 joined = torch.cat([d.float() for d in downs])
