@@ -13,6 +13,7 @@ import torch
 
 from unimoer_rag.errors import BackboneError
 from unimoer_rag.model.backbone import BACKBONES, as_backbone
+from unimoer_rag.model.expected import bare_tokenizer
 from unimoer_rag.model.pretrained import LOCAL, bare_model, read_config
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.training.recipe import Recipe
@@ -125,18 +126,5 @@ def skeleton(recipe: Recipe) -> UniMoER:
     """
     config = backbone_config(recipe.backbone)
     bare = bare_model(config, Path(recipe.backbone), torch.bfloat16)
-    backbone = as_backbone(bare, _tokenizer(), Path())
+    backbone = as_backbone(bare, bare_tokenizer(), Path())
     return UniMoER(backbone, name=recipe.backbone, **model_options(recipe))
-
-
-def _tokenizer() -> Any:
-    """The smallest tokenizer that makes rows: no shape depends on it."""
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
-    words = {word: at for at, word in enumerate(("<end>", "alpha", "beta"))}
-    tokenizer = Tokenizer(models.WordLevel(words, unk_token="<end>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, eos_token="<end>", pad_token="<end>", unk_token="<end>"
-    )
