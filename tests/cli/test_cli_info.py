@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 
 import pytest
 import torch
 from cli_helpers import Command
+from model.tiny_models import save_backbone
 
 from unimoer_rag.model import device
 from unimoer_rag.model.batching import count_lanes
@@ -76,6 +78,18 @@ def test_a_memory_budget_shows_what_each_setting_takes(
     assert "of 4.00 GB (weights " in result.stderr
     text = run("info", "minilm", "--memory-budget", "4GB")
     assert "MB that each setting takes" in text.stdout
+
+
+def test_an_untrained_model_says_so(run: Command, tmp_path: Path) -> None:
+    folder = save_backbone("qwen3", tmp_path / "decoder")
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        result = run("info", folder)
+    assert result.exit_code == 0, result.output
+    said = " ".join(result.stderr.split())
+    assert "warning: " in said
+    assert "is untrained for rerank-cross, read: what these answer means nothing" in said
+    assert "its tasks embed, rerank work as on the frozen backbone" in said
 
 
 def test_a_precision_is_shown(run: Command) -> None:

@@ -37,6 +37,7 @@ from unimoer_rag.model.files import file_digest
 from unimoer_rag.model.memory import MemoryPlan, choose_plan, parse_size, plan_of
 from unimoer_rag.model.onednn import use_onednn
 from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.model.untrained import warn_if_untrained
 
 __all__ = ["build", "load", "load_own", "memory_table", "pack", "shipped_checkpoints"]
 
@@ -107,6 +108,7 @@ def load(
         model = _live.get(key)
         if model is None:
             model = _read(str(name), folder, where, precision)
+            warn_if_untrained(model, str(name))
             use_onednn(model.routed_layers().values())
             _live[key] = model
         model.memory_plan = model.memory_plan or plan

@@ -52,6 +52,8 @@ def read_config(folder: Path) -> dict[str, Any]:
             names code.
     """
     path = folder / "config.json"
+    if not path.is_file():
+        raise BackboneError(f"no configuration of a backbone in {folder}: expected config.json")
     config = read_json(path, error=BackboneError, max_bytes=_CONFIG_BYTES)
     if not isinstance(config, dict):
         raise BackboneError(f"{path} is no JSON object: expected a model's configuration")
