@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +24,7 @@ from rich.text import Text
 
 from unimoer_rag.cli.settings import ENVIRONMENT, key_of, model_of, one_place
 from unimoer_rag.cli.terminal import Terminal, harmless, harmless_text, json_text
-from unimoer_rag.errors import StoreError
+from unimoer_rag.errors import StoreError, UnimoerWarning
 from unimoer_rag.files import write_file
 
 if TYPE_CHECKING:
@@ -143,7 +144,8 @@ def parse_rerank(text: str) -> int | str:
 
 
 def quiet() -> None:
-    """Keep the loading chatter of dependencies off the terminal."""
+    """Keep the loading chatter of dependencies off the terminal; our warnings are a line each."""
+    warnings.showwarning = _show_warning
     logging.getLogger("transformers").setLevel(logging.ERROR)
     try:
         from transformers.utils import logging as transformers_logging
@@ -151,6 +153,16 @@ def quiet() -> None:
         transformers_logging.disable_progress_bar()
     except ImportError:  # pragma: no cover - transformers is a dependency
         return
+
+
+_shown = warnings.showwarning
+
+
+def _show_warning(message: Any, category: Any, *args: Any, **options: Any) -> None:
+    if issubclass(category, UnimoerWarning):
+        errors.print(Text.assemble(("warning: ", "bold yellow"), str(message)), soft_wrap=True)
+    else:
+        _shown(message, category, *args, **options)
 
 
 def say_plan(plan: MemoryPlan | None) -> None:
