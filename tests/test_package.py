@@ -73,6 +73,7 @@ def test_a_search_in_a_folder_imports_what_it_needs(minilm_path: Path, tmp_path:
     words = [sys.executable, "-c", code, str(tmp_path / "index")]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    assert done.stderr == ""  # no bars
 
 
 def test_every_error_is_exported_documented_and_a_unimoer_error() -> None:

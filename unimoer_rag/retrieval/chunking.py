@@ -23,6 +23,8 @@ __all__ = ["Chunker", "Chunking", "whole"]
 # tokenising candidates that are far too long.
 _CHARACTERS_PER_TOKEN = 8
 
+_MOST_TOKENS = 2**31 - 1  # what the splitter counts to on every machine
+
 # Pieces whose length is remembered: more than a passage takes to be cut.
 _PIECES = 128
 
@@ -45,7 +47,7 @@ class Chunking:
         overlap: most tokens that a passage may repeat from the one before it.
 
     Raises:
-        InputError: `size` is below 8, or `overlap` is negative or not below half of `size`.
+        InputError: `size` is below 8 or beyond counting, or `overlap` is negative or not below half of `size`.
     """
 
     size: int = 160
@@ -60,6 +62,11 @@ class Chunking:
             raise InputError(
                 f"chunking size must be at least 8 tokens, got {self.size}: 160 is the default; "
                 "for documents that are passages already, use chunking=None"
+            )
+        if self.size > _MOST_TOKENS:
+            raise InputError(
+                f"chunking size is {self.size:.3g} tokens: {_MOST_TOKENS:,} are the most; for whole "
+                "documents, use chunking='whole'"
             )
         if not 0 <= 2 * self.overlap < self.size:
             raise InputError(
