@@ -80,7 +80,7 @@ def test_every_error_is_exported_documented_and_a_unimoer_error() -> None:
     kinds = {
         name
         for name, kind in vars(errors).items()
-        if isinstance(kind, type) and issubclass(kind, errors.UnimoerError)
+        if isinstance(kind, type) and issubclass(kind, errors.UnimoerError | errors.UnimoerWarning)
     }
     assert kinds == set(errors.__all__)
     assert errors.__doc__ is not None

@@ -9,6 +9,7 @@ import typer
 
 from unimoer_rag.cli.answers import print_answer
 from unimoer_rag.cli.index import add_corpora, scan_paths
+from unimoer_rag.cli.keys import key_for
 from unimoer_rag.cli.output import (
     INCOMPLETE,
     IndexModelOption,
@@ -133,7 +134,26 @@ def ask(
         require_index(None if place is None else Path(place), config.retrieve.url)
     from unimoer_rag.pipelines.build import build
 
-    built = build(config, api_key=api_key, chat_key=chat_key)
+    named_by = None if PipelineConfig.ships(pipeline) else pipeline
+    built = build(
+        config,
+        api_key=key_for(
+            context,
+            "api_key",
+            url=config.retrieve.url,
+            named_by=named_by if url is None else None,
+            variable="QDRANT_API_KEY",
+            typed="--api-key",
+        ),
+        chat_key=key_for(
+            context,
+            "chat_key",
+            url=getattr(config.generate, "url", None),
+            named_by=named_by if chat_url is None else None,
+            variable="UNIMOER_CHAT_KEY",
+            typed="--chat-key",
+        ),
+    )
     if config.retrieve.memory_budget is not None:
         say_plan(built.retriever.model.memory_plan)
     with built.retriever as retriever:
