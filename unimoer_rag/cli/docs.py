@@ -19,6 +19,7 @@ from unimoer_rag.cli.index import (
 from unimoer_rag.cli.output import (
     INCOMPLETE,
     Collection,
+    IndexOption,
     JsonFlag,
     KeyOption,
     UrlOption,
@@ -40,7 +41,6 @@ docs = typer.Typer(
     no_args_is_help=True,
 )
 
-IndexOption = Annotated[Path | None, typer.Option("--index", help="Folder of the index.")]
 _NAMES = "Files, folders and sources as `docs ls` names them; globs too."
 
 

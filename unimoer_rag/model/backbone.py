@@ -19,6 +19,7 @@ from torch import nn
 
 from unimoer_rag.errors import BackboneError, DigestMismatchError, MissingExtraError
 from unimoer_rag.model.files import file_digest
+from unimoer_rag.model.loading_bars import no_bars
 from unimoer_rag.model.pretrained import LOCAL, check_finite, check_sizes, read_config
 from unimoer_rag.model.quantized import quantize
 
@@ -210,6 +211,7 @@ def _download(repo: str, revision: str) -> Path:
         ) from error
 
 
+@no_bars()
 def load_backbone(
     path: Path,
     *,
