@@ -173,4 +173,6 @@ def _passage(document: Document, text: str, start: int, end: int) -> Passage:
         end,
         document.metadata,
         page=document.page_at(start),
+        document_id=document.document_id,
+        origin=document.origin,
     )

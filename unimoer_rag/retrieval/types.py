@@ -6,6 +6,7 @@ import uuid
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from textwrap import shorten
 from typing import Any, Literal
 
 from unimoer_rag.retrieval.text import legible_text
@@ -30,6 +31,8 @@ class Document:
         metadata: scalars (or lists of strings) to filter by.
         pages: where its pages begin, as character offsets in order; () where it has none.
         notes: what its reader has to tell: an encoding that was guessed, a page without text.
+        document_id: names it among the documents of its source, where the source has several.
+        origin: the file it was read from, as sources name files; "" for what no file held.
     """
 
     text: str
@@ -38,6 +41,9 @@ class Document:
     metadata: Mapping[str, Scalar | list[str]] = field(default_factory=dict)
     pages: tuple[int, ...] = ()
     notes: tuple[str, ...] = field(default=(), compare=False)
+    document_id: str = ""
+    # Where something was read is no part of what it is: a moved file changes nothing.
+    origin: str = field(default="", compare=False)
 
     @property
     def content(self) -> str:
@@ -61,6 +67,8 @@ class Passage:
         end: character offset behind the last one.
         metadata: the document's metadata.
         page: the document's page on which it begins, counted from 1; None where it has none.
+        document_id: the document's id within its source, or "".
+        origin: the file that the document was read from, or "".
     """
 
     text: str
@@ -70,11 +78,15 @@ class Passage:
     end: int = 0
     metadata: Mapping[str, Scalar | list[str]] = field(default_factory=dict)
     page: int | None = None
+    document_id: str = ""
+    origin: str = field(default="", compare=False)
 
     @property
     def id(self) -> str:
-        """UUID derived from source, position, title and text: same content, same id."""
-        name = "\x1f".join((self.source, str(self.start), self.title, self.text))
+        """UUID of source, document id, position, title and text: same content, same id."""
+        parts = (self.source, str(self.start), self.title, self.text)
+        # Behind the text, and only where there is one: other ids stay what they always were.
+        name = "\x1f".join((*parts, self.document_id) if self.document_id else parts)
         return str(uuid.uuid5(_PASSAGE_NAMESPACE, name))
 
     @property
@@ -92,7 +104,8 @@ class Hit:
         dense: cosine of query and passage vector, or None if not computed.
         sparse: BM25 score, or None.
         fused: reciprocal-rank fusion score in hybrid mode, or None.
-        rerank: relevance probability in [0, 1] from the reranker, or None.
+        rerank: relevance in [0, 1] from the reranker, or None; it orders the hits of a query and is
+            no calibrated probability.
         from_query: the near query that it was found for, where a semantic cache gave it; or None.
     """
 
@@ -127,6 +140,26 @@ class Hit:
         return self.passage.source
 
     @property
+    def title(self) -> str:
+        """The document's title, or ""."""
+        return self.passage.title
+
+    @property
+    def start(self) -> int:
+        """Where the passage begins in its document, in characters."""
+        return self.passage.start
+
+    @property
+    def end(self) -> int:
+        """Where it ends."""
+        return self.passage.end
+
+    def __str__(self) -> str:
+        """One line to look at: the score, where it stands, how it begins."""
+        text = shorten(self.text, 80, placeholder="…") or "…"
+        return f"{self.score:.3f} {self.source}:{self.start}-{self.end} {text}"
+
+    @property
     def page(self) -> int | None:
         """The page on which the passage begins, counted from 1; None where there are none."""
         return self.passage.page
@@ -144,6 +177,7 @@ class Hit:
             "end": p.end,
             "page": p.page,
             "metadata": dict(p.metadata),
+            "document_id": p.document_id,
             "dense": self.dense,
             "sparse": self.sparse,
             "fused": self.fused,
