@@ -145,7 +145,8 @@ def _passages(
 ) -> Iterator[Passage]:
     for document in map(clean_document, documents):
         passages = split(document)
-        report.notes += [Problem(document.source, note) for note in document.notes]
+        for note in document.notes:
+            report.notes.append(Problem(document.source, f"{document.source}: {note}", note))
         if not passages:
             reason = f"{document.source} holds no words, so nothing of it was indexed"
             report.problems.append(Problem(document.source, reason))
@@ -169,8 +170,6 @@ def clean_document(document: Document) -> Document:
         metadata=metadata,
         document_id=clean_text(document.document_id),
         origin=clean_text(document.origin),
-        pages=document.pages,
-        notes=document.notes,
     )
 
 
