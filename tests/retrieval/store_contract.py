@@ -14,7 +14,7 @@ import pytest
 
 from unimoer_rag.errors import InputError, StoreError
 from unimoer_rag.retrieval.sparse import BM25Encoder, SparseVector
-from unimoer_rag.retrieval.store import Record, Store
+from unimoer_rag.retrieval.store import Label, Record, Store
 from unimoer_rag.retrieval.types import Passage
 
 DIMENSION = 8
@@ -155,6 +155,26 @@ class StoreContract:
         assert empty.search_sparse([ENCODER.query("refunds")], limit=5) == [[]]
         empty.upsert([])
         assert empty.count() == 0
+
+    def test_passages_tell_which_document_they_are_of(self, store: Store) -> None:
+        passages = [
+            Passage("One row.", "wiki", document_id="1", origin="a.jsonl"),
+            Passage("One row.", "wiki", document_id="2", origin="a.jsonl"),
+            Passage("A file.", "docs/a.md", "A", metadata={"type": "markdown"}),
+        ]
+        vector = np.ones(DIMENSION, np.float32)
+        store.upsert(Record(p, vector, ENCODER.document(p.text)) for p in passages)
+        ids = [passage.id for passage in passages]
+        assert len({*ids, *IDS}) == 9
+        assert store.get(ids) == passages
+        assert [p.origin for p in store.get(ids)] == ["a.jsonl", "a.jsonl", ""]
+        assert {label.id for label in store.labels()} == {*IDS, *ids}
+        assert {label.id for label in store.labels(sources=["wiki"])} == set(ids[:2])
+        [second] = store.labels(sources=["wiki", "doc0.md"], document_ids=["2", "3"])
+        assert second == Label(ids[1], "wiki", "", "2", "a.jsonl", "")
+        [read] = store.labels(sources=["docs/a.md"])
+        assert (read.file, second.file) == ("docs/a.md", "a.jsonl")
+        assert {label.file for label in store.labels(sources=["doc0.md"])} == {""}
 
     def test_what_went_in_comes_out(self, store: Store) -> None:
         assert store.count() == len(RECORDS)
@@ -306,6 +326,26 @@ class StoreContract:
         [dense] = empty.search_dense(vector[None], limit=99)
         [sparse] = empty.search_sparse([ENCODER.query("words")], limit=99)
         assert [f.passage.id for f in dense] == [f.passage.id for f in sparse] == ids
+
+    def test_the_first_of_many_are_those_of_few(self, empty: Store) -> None:
+        """However many tie, and however few are asked for: by score, then by id."""
+        groups = [np.eye(DIMENSION, dtype=np.float32)[n % 4] for n in range(80)]
+        texts = ["same words", "same words here", "other words", "nothing"]
+        empty.upsert(
+            Record(record.passage, groups[n], ENCODER.document(texts[n % 4]))
+            for n, record in enumerate(make_record(n, text=f"passage {n}") for n in range(80))
+        )
+        query = np.array([[4, 3, 2, 1, 0, 0, 0, 0]], np.float32)
+        [dense] = empty.search_dense(query, limit=80)
+        [sparse] = empty.search_sparse([ENCODER.query("same words")], limit=80)
+        assert (len(dense), len(sparse)) == (80, 60)
+        for found in (dense, sparse):
+            assert found == sorted(found, key=lambda f: (-f.score, f.passage.id))
+            assert len({f.score for f in found}) <= 4
+        for limit in (1, 2, 3, 10, 19, 20, 21, 40, 59, 79):
+            assert empty.search_dense(query, limit=limit) == [dense[:limit]]
+            [fewer] = empty.search_sparse([ENCODER.query("same words")], limit=limit)
+            assert fewer == sparse[:limit]
 
     def test_a_zero_vector_is_like_nothing(self, empty: Store) -> None:
         empty.upsert([Record(RECORDS[0].passage, np.zeros(DIMENSION), SparseVector((), ()))])

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.text import Text
-from typer.core import TyperGroup
 
 from unimoer_rag.cli import (
     ask,
@@ -22,14 +21,16 @@ from unimoer_rag.cli import (
     search,
     study,
     train,
+    verify,
 )
+from unimoer_rag.cli.groups import PhraseGroup
 from unimoer_rag.cli.output import INTERRUPTED, errors
 from unimoer_rag.errors import UnimoerError
 
 __all__ = ["app", "main"]
 
 
-class _Commands(TyperGroup):
+class _Commands(PhraseGroup):
     """Makes one line and an exit code of what goes wrong; bugs keep their traceback."""
 
     def invoke(self, ctx: Any) -> Any:
@@ -60,6 +61,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("index")(index.index)
+app.command("index verify")(verify.verify)
 app.command("search")(search.search)
 app.command("ask")(ask.ask)
 app.command("eval")(evaluate.evaluate_command)

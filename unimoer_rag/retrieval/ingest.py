@@ -64,6 +64,8 @@ class AddReport:
         truncated: passages too long for the model, embedded by their beginning.
         problems: what could not be read, and why; earlier passages of it are kept.
         skipped: entries of a folder passed over, by kind.
+        left_out: metadata of rows that no index can filter by, told once a file and key; the rows
+            themselves are indexed.
     """
 
     documents: int = 0
@@ -73,6 +75,7 @@ class AddReport:
     truncated: int = 0
     problems: list[Problem] = field(default_factory=list)
     skipped: dict[str, int] = field(default_factory=dict)
+    left_out: list[Problem] = field(default_factory=list)
 
     @property
     def passages(self) -> int:

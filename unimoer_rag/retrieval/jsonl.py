@@ -7,9 +7,10 @@
 | `_id` (BEIR) | the source |
 | `source` | the source, and `id` then tells the source's documents apart |
 | `id` | the source, where neither is there |
-| `metadata`, others | metadata: text, numbers, booleans, lists of text; no other values |
+| `metadata`, others | metadata: text, numbers, booleans, lists of text |
 
-A row without any of the three has the file and its line as its source.
+A row without any of the three names has the file and its line as its source. Other values of
+metadata cannot be filtered by and are left out: null silently, the rest is told of.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from __future__ import annotations
 import gzip
 import json
 import math
+import reprlib
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -32,8 +34,11 @@ SUFFIXES = (".jsonl", ".jsonl.gz")
 
 # JSON may take thirty times its size when it is read.
 _MAX_LINE = 16 << 20
+_MAX_BLANK = 100_000  # lines in a row
 # What is packed to less than this share of its size is no text that anyone wrote.
 _MAX_RATIO, _ALWAYS_UNPACKED = 200, 64 << 20
+
+Tell = Callable[[Problem], None]
 
 # What reading a truncated or damaged gzip file raises (BadGzipFile is an OSError).
 _STREAM_ERRORS = (OSError, EOFError, zlib.error)
@@ -55,24 +60,31 @@ def count_rows(path: Path) -> int:
     return n
 
 
-def read_rows(path: Path, file: str, on_error: Callable[[Problem], None]) -> Iterator[Document]:
+def read_rows(
+    path: Path, file: str, on_error: Tell, *, on_left_out: Tell = lambda problem: None
+) -> Iterator[Document]:
     """The documents of a file, in order; what cannot be read is reported and left out.
 
     Args:
         path: the file.
         file: what sources call it.
         on_error: called with each problem.
+        on_left_out: called with each key whose values are left out, once.
     """
     shown = clean_text(str(path))
+    told: set[str] = set()
     try:
         for number, line in _lines(path):
             try:
-                document = _document(line, file, number)
+                document, refused = _document(line, file, number)
             except (ValueError, RecursionError) as error:
                 reason = f"cannot read line {number} of {shown}: {error}; correct or remove it"
                 on_error(Problem(f"{file}:{number}", reason, f"a line of {shown} cannot be read"))
-            else:
-                yield document
+                continue
+            for key in refused.keys() - told:
+                told.add(key)
+                on_left_out(_left_out(key, refused[key], shown, f"{file}:{number}"))
+            yield document
     except _STREAM_ERRORS as error:
         reason = f"cannot read {shown} to its end: {error}; copy it again or correct its rights"
         on_error(Problem(file, reason, "a file cannot be read to its end"))
@@ -82,40 +94,56 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes | None]]:
     """Number the lines that are not blank; None stands for one that is too long.
 
     Raises:
-        OSError, EOFError, zlib.error: of `_STREAM_ERRORS`, where the file ends before its end.
+        OSError, EOFError, zlib.error: of `_STREAM_ERRORS`, where the file ends before its end, or
+            goes on without saying anything.
     """
+    n_blank = 0
+    for number, (line, whole) in enumerate(_pieces(path), 1):
+        n_blank = n_blank + 1 if whole and line.isspace() else 0
+        if n_blank > _MAX_BLANK:
+            raise OSError(f"line {number} is the last of {_MAX_BLANK:,} blank ones")
+        if not n_blank:
+            yield number, line if whole else None
+
+
+def _pieces(path: Path) -> Iterator[tuple[bytes, bool]]:
+    """The lines, and whether they are whole; of those that are not, the beginning."""
     packed = path.name.lower().endswith(".gz")
-    limit = max(_ALWAYS_UNPACKED, _MAX_RATIO * path.stat().st_size) if packed else None
+    most = max(_ALWAYS_UNPACKED, _MAX_RATIO * path.stat().st_size) if packed else math.inf
     opener = gzip.open if packed else open
+    n_bytes = 0
     with cast("IO[bytes]", opener(path, "rb")) as stream:
-        number = 0
+        begun = False
         while line := stream.readline(_MAX_LINE + 1):
-            number += 1
-            whole = len(line) <= _MAX_LINE
-            if not whole and not line.endswith(b"\n"):
-                _skip_line(stream, limit)
-            _check_size(stream, limit)
-            if not whole:
-                yield number, None
-            elif line.strip():
-                yield number, line
+            ends = line.endswith(b"\n")
+            if not begun:
+                yield line, len(line) <= _MAX_LINE + ends
+            begun = not ends
+            n_bytes += len(line)
+            if n_bytes > most:
+                raise OSError(
+                    f"it unpacks to more than {_MAX_RATIO} times its size; if that is right, "
+                    "unpack it and give the .jsonl file"
+                )
 
 
-def _skip_line(stream: IO[bytes], limit: int | None) -> None:
-    while (rest := stream.readline(_MAX_LINE)) and not rest.endswith(b"\n"):
-        _check_size(stream, limit)
+def _left_out(key: str, value: object, shown: str, row: str) -> Problem:
+    said = reprlib.repr(value)  # which may be nested deeply
+    return Problem(
+        row,
+        f"the metadata {key!r} of {row.rpartition(':')[2]} in {shown} is left out, as in the rows "
+        f"behind it: {said} is no text, finite 64-bit number, "
+        "boolean or list of text",
+        f"metadata {key!r} is left out",
+    )
 
 
-def _check_size(stream: IO[bytes], limit: int | None) -> None:
-    if limit is not None and stream.tell() > limit:
-        raise OSError(
-            f"it unpacks to more than {_MAX_RATIO} times its size; if that is right, unpack it "
-            "and give the .jsonl file"
-        )
+def _document(line: bytes | None, file: str, number: int) -> tuple[Document, dict[str, Any]]:
+    """The document of a line, and the metadata that it cannot have.
 
-
-def _document(line: bytes | None, file: str, number: int) -> Document:
-    """Build the document of a line; what is wrong with it is a ValueError."""
+    Raises:
+        ValueError: what is wrong with the line.
+    """
     if line is None:
         raise ValueError(f"it is longer than {_MAX_LINE >> 20} MiB, the most that a row may be")
     fields = json.loads(line)
@@ -131,14 +159,16 @@ def _document(line: bytes | None, file: str, number: int) -> Document:
         raise ValueError('it is empty: neither "text" nor "title" holds any text')
     source, document_id = _names(fields, file, number)
     nested = fields.pop("metadata", None)
-    return Document(
+    metadata, refused = _metadata({**fields, **(nested if isinstance(nested, dict) else {})})
+    document = Document(
         clean_text(text),
         source,
         " ".join(clean_text(title).split()),
-        _metadata({**fields, **(nested if isinstance(nested, dict) else {})}),
+        metadata,
         document_id=document_id,
         origin=file,
     )
+    return document, refused
 
 
 def _names(fields: dict[str, Any], file: str, number: int) -> tuple[str, str]:
@@ -157,17 +187,23 @@ def _name(value: object) -> str:
     return clean_text(str(value)) if usable else ""
 
 
-def _metadata(fields: Mapping[str, Any]) -> dict[str, Scalar | list[str]]:
-    """Keep what a store can filter by: no null, nested, infinite or beyond 64-bit value."""
+def _metadata(
+    fields: Mapping[str, Any],
+) -> tuple[dict[str, Scalar | list[str]], dict[str, Any]]:
+    """What a store can filter by, and what it cannot: nested, infinite or beyond 64 bits."""
     kept: dict[str, Scalar | list[str]] = {}
+    refused: dict[str, Any] = {}
     for key, value in fields.items():
+        key = clean_text(key)
         if isinstance(value, str):
-            kept[clean_text(key)] = clean_text(value)
+            kept[key] = clean_text(value)
         elif isinstance(value, list) and value and all(isinstance(item, str) for item in value):
-            kept[clean_text(key)] = [clean_text(item) for item in value]
+            kept[key] = [clean_text(item) for item in value]
         elif isinstance(value, int | float) and _is_storable(value):
-            kept[clean_text(key)] = value
-    return kept
+            kept[key] = value
+        elif value is not None and value != []:
+            refused[key] = value
+    return kept, refused
 
 
 def _is_storable(number: float) -> bool:

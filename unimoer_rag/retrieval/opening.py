@@ -8,7 +8,8 @@ from unimoer_rag.errors import InputError
 from unimoer_rag.model.jobs import embedding_size
 from unimoer_rag.model.state_format import Precision, StateFormat
 from unimoer_rag.model.unimoer import UniMoER
-from unimoer_rag.retrieval.store import EdgeStore, Quantization, ServerStore, Store
+from unimoer_rag.retrieval import store
+from unimoer_rag.retrieval.store import Quantization, Store
 
 __all__ = ["open_store", "state_format"]
 
@@ -31,7 +32,7 @@ def open_store(
     else:
         lengths = (embedding_size(model, dimensions),)
     if url is not None:
-        return ServerStore.connect(
+        return store.ServerStore.connect(
             url,
             api_key=api_key,
             collection=collection,
@@ -40,10 +41,10 @@ def open_store(
             oversampling=oversampling,
         )
     if index is not None:
-        return EdgeStore(
+        return store.EdgeStore(
             index, dimension=lengths, quantization=quantization, oversampling=oversampling
         )
-    return ServerStore.memory(
+    return store.MemoryStore(
         dimension=lengths, quantization=quantization, oversampling=oversampling
     )
 

@@ -71,13 +71,23 @@ class Corpus:
         n_documents = sum(not is_jsonl(path) for _, path in self.files)
         return n_lines + n_documents + len(self.problems)
 
-    def documents(self, *, on_error: Callable[[Problem], None]) -> Iterator[Document]:
-        """Yield the documents in order; report what cannot be read to `on_error` and go on."""
+    def documents(
+        self,
+        *,
+        on_error: Callable[[Problem], None],
+        on_left_out: Callable[[Problem], None] = lambda problem: None,
+    ) -> Iterator[Document]:
+        """Yield the documents in order.
+
+        Args:
+            on_error: called with what cannot be read; the rest is.
+            on_left_out: called with metadata of rows that is left out, once a file and key.
+        """
         for problem in self.problems:
             on_error(problem)
         for source, path in self.files:
             if is_jsonl(path):
-                yield from read_rows(path, source, on_error)
+                yield from read_rows(path, source, on_error, on_left_out=on_left_out)
                 continue
             try:
                 yield replace(read_document(path, source=source), origin=source)

@@ -10,12 +10,14 @@ from unimoer_rag.retrieval.store.quantization import Quantization
 
 if TYPE_CHECKING:
     from unimoer_rag.retrieval.store.edge import EdgeStore
+    from unimoer_rag.retrieval.store.memory import MemoryStore
     from unimoer_rag.retrieval.store.server import ServerStore
 
 __all__ = [
     "EdgeStore",
     "Found",
     "Label",
+    "MemoryStore",
     "Quantization",
     "Record",
     "ServerStore",
@@ -30,6 +32,10 @@ def __getattr__(name: str) -> Any:
         from unimoer_rag.retrieval.store.edge import EdgeStore
 
         return EdgeStore
+    if name == "MemoryStore":
+        from unimoer_rag.retrieval.store.memory import MemoryStore
+
+        return MemoryStore
     if name == "ServerStore":
         from unimoer_rag.retrieval.store.server import ServerStore
 

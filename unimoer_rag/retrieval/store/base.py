@@ -13,9 +13,9 @@ import uuid
 from base64 import b64encode
 from binascii import a2b_base64
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -377,10 +377,9 @@ def to_payload(passage: Passage) -> dict[str, Any]:
         "start": passage.start,
         "end": passage.end,
         "metadata": plain(passage.metadata),
-    }
+    } | stored_twice(passage.metadata)
     named = {"document_id": passage.document_id, "origin": passage.origin}
-    named = {key: value for key, value in named.items() if value}
-    return payload | named | stored_twice(passage.metadata)
+    return payload | {key: value for key, value in named.items() if value}
 
 
 def to_passage(payload: Mapping[str, Any] | None) -> Passage:
@@ -428,6 +427,33 @@ def label_conditions(
 def by_score(found: Iterable[Found]) -> list[Found]:
     """Best first; engines return ties in no fixed order, here they come by id."""
     return sorted(found, key=lambda item: (-item.score, item.passage.id))
+
+
+_Query = TypeVar("_Query")
+_MORE = 8  # asked for beyond the limit, to see where a tie ends
+
+
+def search_whole_ties(
+    queries: Sequence[_Query], limit: int, ask: Callable[[list[_Query], int], list[list[Found]]]
+) -> list[list[Found]]:
+    """The first `limit` results of each query, ties by id.
+
+    An engine breaks off within a tie as it comes: it is asked for more until the tie is whole.
+
+    Args:
+        queries: what to ask for.
+        limit: results of each, at most.
+        ask: gives the best results of some queries, at most so many.
+    """
+    done: dict[int, list[Found]] = {}
+    waiting, size = list(range(len(queries))), limit + _MORE
+    while waiting:
+        for at, found in zip(waiting, ask([queries[at] for at in waiting], size), strict=True):
+            ordered = by_score(found)
+            if len(found) < size or ordered[-1].score < ordered[limit - 1].score:
+                done[at] = ordered[:limit]
+        waiting, size = [at for at in waiting if at not in done], 4 * size
+    return [done[at] for at in range(len(queries))]
 
 
 def count_sources(payloads: Iterable[Mapping[str, Any]]) -> dict[str, int]:

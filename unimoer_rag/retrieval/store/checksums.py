@@ -7,7 +7,7 @@ log then says what was stored, as it did before there were checksums.
 | key | value |
 |---|---|
 | `engine` | version of the engine that wrote the files; another one may rewrite them |
-| `files` | by path: size, and BLAKE2b of what is not zero (the engine's files are sparse) |
+| `files` | by path: size, and BLAKE2b of what is not zero; of `unimoer.json` that of its values |
 | `checksum` | BLAKE2b of the two |
 """
 
@@ -18,13 +18,13 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 
 from unimoer_rag.errors import IndexCorruptError
 from unimoer_rag.files import write_file
-from unimoer_rag.retrieval.store.manifest import MANIFEST_NAME
+from unimoer_rag.retrieval.store.manifest import MANIFEST_NAME, read_manifest
 
 __all__ = [
     "CHECKSUMS_NAME",
@@ -113,7 +113,7 @@ class Checksums:
             except OSError:
                 wrong[name] = f"{name} is missing"
                 continue
-            if status.st_size != size:
+            if size and status.st_size != size:
                 wrong[name] = f"{name} has {status.st_size} bytes where {size} were written"
             else:
                 used[name] = 512 * status.st_blocks
@@ -175,6 +175,10 @@ def extents(handle: int, size: int) -> Iterator[tuple[int, int]]:
 
 
 def _digest(file: Path) -> tuple[int, str]:
+    if file.name == MANIFEST_NAME:
+        # Of what it says: a value that is left out says what one that is not there says.
+        content = json.dumps(asdict(read_manifest(file.parent)), sort_keys=True).encode()
+        return 0, hashlib.blake2b(content, digest_size=16).hexdigest()
     digest, last = hashlib.blake2b(digest_size=16), -1
     with file.open("rb", buffering=0) as opened:
         size = os.fstat(opened.fileno()).st_size

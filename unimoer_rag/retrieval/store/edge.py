@@ -189,22 +189,26 @@ class EdgeStore:
         if not queries:
             return []
         with self._index.reading() as shard:
+
+            def ask(some: list[edge.Query], size: int) -> list[list[Found]]:
+                requests = [
+                    edge.QueryRequest(
+                        size,
+                        query=query,
+                        filter=condition,
+                        params=params,
+                        with_payload=base.PASSAGE_FIELDS,
+                    )
+                    for query in some
+                ]
+                results = shard.query_batch(edge.QueryBatchRequest(requests))
+                return [
+                    [Found(base.to_passage(point.payload), point.score) for point in points]
+                    for points in results
+                ]
+
             limit = max(1, min(limit, count_all(shard)))
-            requests = [
-                edge.QueryRequest(
-                    limit,
-                    query=query,
-                    filter=condition,
-                    params=params,
-                    with_payload=base.PASSAGE_FIELDS,
-                )
-                for query in queries
-            ]
-            results = shard.query_batch(edge.QueryBatchRequest(requests))
-            return [
-                base.by_score(Found(base.to_passage(p.payload), p.score) for p in points)
-                for points in results
-            ]
+            return base.search_whole_ties(queries, limit, ask)
 
     def get(self, ids: Sequence[str]) -> list[Passage]:
         """The passages with these ids, in this order; absent ones are left out."""
@@ -243,6 +247,11 @@ class EdgeStore:
         condition = to_edge_filter(base.label_conditions(sources, document_ids))
         records = self._records(condition, with_payload=base.LABEL_FIELDS)
         return (base.to_label(record.id, record.payload) for record in records)
+
+    def entries(self) -> Iterator[tuple[str, Passage]]:
+        """Every id with the passage that is stored under it, in order of id."""
+        records = self._records(None, with_payload=base.PASSAGE_FIELDS)
+        return ((str(record.id), base.to_passage(record.payload)) for record in records)
 
     def _payloads(
         self, filters: Filters | None, *, with_payload: list[str]

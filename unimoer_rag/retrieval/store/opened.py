@@ -182,7 +182,7 @@ class OpenIndex:
                 return
             try:
                 self.flush()
-                if not self._recorded and self._snapshot is None:
+                if not self._recorded and not self.read_only:
                     self._record_checksums()
             finally:
                 self._let_go()
