@@ -12,9 +12,10 @@ from rich.text import Text
 
 from unimoer_rag.cli.output import (
     INCOMPLETE,
-    CheckpointOption,
     Collection,
     DtypeOption,
+    IndexModelOption,
+    IndexOption,
     JsonFlag,
     KeyOption,
     MemoryBudgetOption,
@@ -67,7 +68,7 @@ FollowFlag = Annotated[
 
 
 def open_retriever(
-    checkpoint: str,
+    checkpoint: str | None,
     index: Path | None,
     url: str | None,
     api_key: str | None,
@@ -126,6 +127,7 @@ def add_corpora(
             for name in ("documents", "added", "unchanged", "removed", "truncated"):
                 setattr(whole, name, getattr(whole, name) + getattr(part, name))
             whole.problems += part.problems
+            whole.notes += part.notes
             whole.left_out += part.left_out
             for kind, n in part.skipped.items():
                 whole.skipped[kind] = whole.skipped.get(kind, 0) + n
@@ -134,6 +136,8 @@ def add_corpora(
     say_problems(whole.problems)
     for problem in whole.left_out:
         errors.print(Text(problem.reason), soft_wrap=True)
+    for note in whole.notes:
+        errors.print(Text.assemble(("note: ", "yellow"), str(note)), soft_wrap=True)
     return whole
 
 
@@ -158,10 +162,8 @@ def index(
     paths: Annotated[
         list[Path], typer.Argument(help="Files, folders, JSONL files or BEIR folders.")
     ],
-    index: Annotated[
-        Path | None, typer.Option("--index", help="Folder of the index; made if absent.")
-    ] = None,
-    checkpoint: CheckpointOption = "unimoer-minilm",
+    index: IndexOption = None,
+    checkpoint: IndexModelOption = None,
     url: UrlOption = None,
     api_key: KeyOption = None,
     collection: Collection = "unimoer",

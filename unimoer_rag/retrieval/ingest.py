@@ -64,6 +64,8 @@ class AddReport:
         truncated: passages too long for the model, embedded by their beginning.
         problems: what could not be read, and why; earlier passages of it are kept.
         skipped: entries of a folder passed over, by kind.
+        notes: how files were read where that is worth a look: an encoding that was guessed, pages
+            without text.
         left_out: metadata of rows that no index can filter by, told once a file and key; the rows
             themselves are indexed.
     """
@@ -75,6 +77,7 @@ class AddReport:
     truncated: int = 0
     problems: list[Problem] = field(default_factory=list)
     skipped: dict[str, int] = field(default_factory=dict)
+    notes: list[Problem] = field(default_factory=list)
     left_out: list[Problem] = field(default_factory=list)
 
     @property
@@ -142,6 +145,7 @@ def _passages(
 ) -> Iterator[Passage]:
     for document in map(clean_document, documents):
         passages = split(document)
+        report.notes += [Problem(document.source, note) for note in document.notes]
         if not passages:
             reason = f"{document.source} holds no words, so nothing of it was indexed"
             report.problems.append(Problem(document.source, reason))
@@ -165,6 +169,8 @@ def clean_document(document: Document) -> Document:
         metadata=metadata,
         document_id=clean_text(document.document_id),
         origin=clean_text(document.origin),
+        pages=document.pages,
+        notes=document.notes,
     )
 
 
