@@ -21,7 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unimoer_rag.errors import IndexMismatchError, InputError
-from unimoer_rag.retrieval.metadata import check_metadata, plain, stored_twice
+from unimoer_rag.retrieval.metadata import (
+    EXACT,
+    check_metadata,
+    plain,
+    stored,
+    stored_twice,
+)
 from unimoer_rag.retrieval.sparse import SparseVector
 from unimoer_rag.retrieval.store.filters import Filters
 from unimoer_rag.retrieval.store.quantization import Quantization
@@ -299,7 +305,7 @@ def _check_passage(passage: Passage) -> None:
 
 
 # Passages are read without their token states, which are far larger.
-PASSAGE_FIELDS = ["text", "source", "title", "start", "end", "metadata"]
+PASSAGE_FIELDS = ["text", "source", "title", "start", "end", "metadata", EXACT]
 STATES_FIELD = "states"
 
 
@@ -337,9 +343,7 @@ def to_passage(payload: Mapping[str, Any] | None) -> Passage:
         KeyError: the payload was not written by a store.
     """
     p = payload or {}
-    return Passage(
-        p["text"], p["source"], p["title"], int(p["start"]), int(p["end"]), p["metadata"]
-    )
+    return Passage(p["text"], p["source"], p["title"], int(p["start"]), int(p["end"]), stored(p))
 
 
 def by_score(found: Iterable[Found]) -> list[Found]:

@@ -37,6 +37,7 @@ from unimoer_rag.retrieval.store.quantization import (
     check_oversampling,
     check_quantization,
 )
+from unimoer_rag.retrieval.store.requests import batches
 from unimoer_rag.retrieval.types import Passage
 
 __all__ = ["EdgeStore"]
@@ -119,23 +120,14 @@ class EdgeStore:
             StoreError: the disk is nearly full; batches written before are kept.
         """
         checked = base.check_records(records, self.dimension)
-        for start in range(0, len(checked), _BATCH):
-            points, n_bytes = [], 0
-            for record in checked[start : start + _BATCH]:
-                payload = base.to_payload(record.passage)
-                payload |= base.to_states_payload(record.states)
-                dense = np.asarray(record.dense, dtype=np.float32).tolist()
-                vectors: dict[str, Any] = {base.SPARSE: _sparse(record.sparse)}
-                if dense:
-                    vectors[base.DENSE] = dense
-                points.append(edge.Point(uuid.UUID(record.passage.id), vectors, payload))
-                n_bytes += 8 * (len(dense) + 2 * len(record.sparse.values))
-                n_bytes += 4 * len(record.passage.content) + 4 * len(repr(payload["metadata"]))
-                n_bytes += 4 * len(record.states) // 3
+        waiting = iter(checked)
+        sizes = [_size(record) for record in checked]
+        for n in batches(sizes, most=_BATCH):
+            batch = [next(waiting) for _ in range(n)]
             # Once for the log, once for the segments.
-            check_space(self.path, 2 * n_bytes)
+            check_space(self.path, 2 * sum(map(_size, batch)))
             with self._index.writing() as shard:
-                shard.update(edge.UpdateOperation.upsert_points(points))
+                shard.update(edge.UpdateOperation.upsert_points([_point(r) for r in batch]))
 
     def search_dense(
         self, vectors: NDArray[np.float32], *, limit: int, filters: Filters | None = None
@@ -322,6 +314,23 @@ class EdgeStore:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def _size(record: Record) -> int:
+    """Bytes that a record takes in the index, about."""
+    passage, metadata = record.passage, repr(record.passage.metadata)
+    n_bytes = 8 * (len(record.dense) + 2 * len(record.sparse.values))
+    n_bytes += 4 * (len(passage.content) + len(passage.source) + len(metadata))
+    return n_bytes + 4 * len(record.states) // 3
+
+
+def _point(record: Record) -> edge.Point:
+    dense = np.asarray(record.dense, dtype=np.float32).tolist()
+    vectors: dict[str, Any] = {base.SPARSE: _sparse(record.sparse)}
+    if dense:
+        vectors[base.DENSE] = dense
+    payload = base.to_payload(record.passage) | base.to_states_payload(record.states)
+    return edge.Point(uuid.UUID(record.passage.id), vectors, payload)
 
 
 def _sparse(vector: SparseVector) -> edge.SparseVector:

@@ -20,12 +20,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from unimoer_rag.errors import InputError
 from unimoer_rag.retrieval.metadata import (
-    EXACT,
     FLAGS,
     NUMBERS,
     field_path,
     is_number,
-    pair,
+    parts,
     shown,
 )
 
@@ -214,21 +213,26 @@ def _path(key: str) -> str:
 
 def _range(key: str, bounds: Mapping[str, float], engine: _Engine) -> list[Any]:
     floats = engine.bounds(_path(key), {name: float(bound) for name, bound in bounds.items()})
-    if key in _FIELDS or all(abs(bound) < EXACT for bound in bounds.values()):
+    if key in _FIELDS:
         return [floats]
-    # Floats cannot tell such numbers apart: where a passage has any, it has pairs of them.
+    # A passage has its numbers in parts where engines do not keep or compare them exactly.
     path = field_path(key, NUMBERS)
-    pairs = engine.all_of([_pair_range(name, bound, engine) for name, bound in bounds.items()])
-    return [engine.all_of([floats, engine.empty(path)]), engine.nested(path, pairs)]
+    exact = [_parts_range(name, [*parts(bound).items()], engine) for name, bound in bounds.items()]
+    return [
+        engine.all_of([floats, engine.empty(path)]),
+        engine.nested(path, engine.all_of(exact)),
+    ]
 
 
-def _pair_range(operator: str, bound: float, engine: _Engine) -> Any:
-    high, low = pair(bound).values()
-    same = engine.bounds("high", {"gte": high, "lte": high})
+def _parts_range(operator: str, bound: list[tuple[str, int]], engine: _Engine) -> Any:
+    (name, first), *rest = bound
+    if not rest:
+        return engine.bounds(name, {operator: float(first)})
+    same = engine.bounds(name, {"gte": float(first), "lte": float(first)})
     return engine.any_of(
         [
-            engine.bounds("high", {operator[:2]: high}),  # "gt" of "gte": strictly beyond
-            engine.all_of([same, engine.bounds("low", {operator: float(low)})]),
+            engine.bounds(name, {operator[:2]: float(first)}),  # "gt" of "gte": strictly beyond
+            engine.all_of([same, _parts_range(operator, rest, engine)]),
         ]
     )
 

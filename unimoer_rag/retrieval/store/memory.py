@@ -81,7 +81,8 @@ class MemoryStore:
                 self._forget(key)
                 rows.put(key, record.dense)
                 payload = base.to_payload(record.passage)
-                self._payloads[key] = {name: payload[name] for name in base.PASSAGE_FIELDS}
+                fields = [name for name in base.PASSAGE_FIELDS if name in payload]
+                self._payloads[key] = {name: payload[name] for name in fields}
                 if record.states:
                     self._states[key] = record.states
                 self._sparse[key] = record.sparse
