@@ -9,7 +9,7 @@
 | null, mappings, lists in lists | not at all; they are stored |
 
 Everything else is refused before it is stored. Engines compare numbers as floats, in which whole
-numbers beyond 2**53 run together, read floats of many digits back with an error in the last one, and
+numbers beyond 2**53 run together, read floats of many digits back with an error in the last, and
 take no quotation marks or backslashes in the names of fields: such values are stored a second time,
 in a form that comes back and is compared exactly.
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from unimoer_rag.retrieval.store.base import Found, Record, Store
+from unimoer_rag.retrieval.store.base import Found, Label, Record, Store
 from unimoer_rag.retrieval.store.manifest import is_index
 from unimoer_rag.retrieval.store.quantization import Quantization
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "EdgeStore",
     "Found",
+    "Label",
     "MemoryStore",
     "Quantization",
     "Record",

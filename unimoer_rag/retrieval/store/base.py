@@ -29,11 +29,11 @@ from unimoer_rag.retrieval.metadata import (
     stored_twice,
 )
 from unimoer_rag.retrieval.sparse import SparseVector
-from unimoer_rag.retrieval.store.filters import Filters
+from unimoer_rag.retrieval.store.filters import Condition, Filters
 from unimoer_rag.retrieval.store.quantization import Quantization
 from unimoer_rag.retrieval.types import Passage
 
-__all__ = ["Dimension", "Found", "Record", "Store"]
+__all__ = ["Dimension", "Found", "Label", "Record", "Store"]
 
 Dimension = int | Sequence[int] | None
 """Length of the dense vectors, or those that will do: a new index gets the first; None is any."""
@@ -42,6 +42,9 @@ Dimension = int | Sequence[int] | None
 DENSE, SPARSE = "dense", "sparse"
 
 _MAX_INDEX = 2**32 - 1
+
+# Passages of early indexes name no origin; what their readers called the files tells them apart.
+_EARLY_TYPES = ("text", "markdown", "html", "pdf", "docx")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,6 +63,44 @@ class Record:
     dense: NDArray[np.float32]
     sparse: SparseVector
     states: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """Which document a stored passage is of.
+
+    Attributes:
+        id: the passage's.
+        source: the document's, as for all that follow.
+        title: or "".
+        document_id: or "".
+        origin: the file it was read from, or "".
+        type: of the file, as its reader called it, or "".
+    """
+
+    id: str
+    source: str
+    title: str
+    document_id: str
+    origin: str
+    type: str
+
+    @classmethod
+    def of(cls, passage: Passage) -> Label:
+        """The label of a passage that was read."""
+        return cls(
+            passage.id,
+            passage.source,
+            passage.title,
+            passage.document_id,
+            passage.origin,
+            str(passage.metadata.get("type", "")),
+        )
+
+    @property
+    def file(self) -> str:
+        """The file that holds the document, or "" for what was added by itself."""
+        return self.origin or (self.source if self.type in _EARLY_TYPES else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +183,12 @@ class Store(Protocol):
 
     def sources(self, filters: Filters | None = None) -> dict[str, int]:
         """How many passages that meet the filters each source has; takes time for each of them."""
+        ...
+
+    def labels(
+        self, *, sources: Sequence[str] | None = None, document_ids: Sequence[str] | None = None
+    ) -> Iterator[Label]:
+        """Which document each passage is of, for those with one of these sources and ids."""
         ...
 
     def delete(self, ids: Iterable[str] | None = None, *, filters: Filters | None = None) -> int:
@@ -305,7 +352,10 @@ def _check_passage(passage: Passage) -> None:
 
 
 # Passages are read without their token states, which are far larger.
-PASSAGE_FIELDS = ["text", "source", "title", "start", "end", "metadata", EXACT]
+PASSAGE_FIELDS = [
+    "text", "source", "title", "start", "end", "metadata", "page", "document_id", "origin", EXACT
+]  # fmt: skip
+LABEL_FIELDS = ["source", "title", "document_id", "origin", "metadata"]
 STATES_FIELD = "states"
 
 
@@ -326,14 +376,17 @@ def to_states(payload: Mapping[str, Any] | None) -> bytes:
 
 def to_payload(passage: Passage) -> dict[str, Any]:
     """What is stored beside the vectors."""
-    return {
+    payload = {
         "text": passage.text,
         "source": passage.source,
         "title": passage.title,
         "start": passage.start,
         "end": passage.end,
         "metadata": plain(passage.metadata),
-    } | stored_twice(passage.metadata)
+    }
+    named = {"document_id": passage.document_id, "origin": passage.origin, "page": passage.page}
+    named = {key: value for key, value in named.items() if value}
+    return payload | named | stored_twice(passage.metadata)
 
 
 def to_passage(payload: Mapping[str, Any] | None) -> Passage:
@@ -343,7 +396,40 @@ def to_passage(payload: Mapping[str, Any] | None) -> Passage:
         KeyError: the payload was not written by a store.
     """
     p = payload or {}
-    return Passage(p["text"], p["source"], p["title"], int(p["start"]), int(p["end"]), stored(p))
+    return Passage(
+        p["text"],
+        p["source"],
+        p["title"],
+        int(p["start"]),
+        int(p["end"]),
+        stored(p),
+        page=p.get("page"),
+        document_id=p.get("document_id", ""),
+        origin=p.get("origin", ""),
+    )
+
+
+def to_label(key: object, payload: Mapping[str, Any] | None) -> Label:
+    """What a stored payload says of its document."""
+    p = payload or {}
+    return Label(
+        str(key),
+        p["source"],
+        p["title"],
+        p.get("document_id", ""),
+        p.get("origin", ""),
+        str(p["metadata"].get("type", "")),
+    )
+
+
+def label_conditions(
+    sources: Sequence[str] | None, document_ids: Sequence[str] | None
+) -> tuple[Condition, ...]:
+    """Of passages with one of the sources and one of the document ids; None stands for any."""
+    wanted = {"source": sources, "document_id": document_ids}
+    return tuple(
+        Condition(key, tuple(some), own=True) for key, some in wanted.items() if some is not None
+    )
 
 
 def by_score(found: Iterable[Found]) -> list[Found]:

@@ -26,9 +26,10 @@ from numpy.typing import NDArray
 
 from unimoer_rag.retrieval.sparse import SparseVector
 from unimoer_rag.retrieval.store import base
-from unimoer_rag.retrieval.store.base import Found, Record
+from unimoer_rag.retrieval.store.base import Found, Label, Record
 from unimoer_rag.retrieval.store.engine import DELETE_BYTES, check_space
-from unimoer_rag.retrieval.store.filters import Filters, parse_filters, to_edge_filter
+from unimoer_rag.retrieval.store.engine_filters import to_edge_filter
+from unimoer_rag.retrieval.store.filters import Filters, parse_filters
 from unimoer_rag.retrieval.store.folder import count_all
 from unimoer_rag.retrieval.store.opened import OpenIndex
 from unimoer_rag.retrieval.store.quantization import (
@@ -120,6 +121,8 @@ class EdgeStore:
             StoreError: the disk is nearly full; batches written before are kept.
         """
         checked = base.check_records(records, self.dimension)
+        if any(record.passage.document_id for record in checked):
+            self._index_field("document_id")
         waiting = iter(checked)
         sizes = [_size(record) for record in checked]
         for n in batches(sizes, most=_BATCH):
@@ -128,6 +131,13 @@ class EdgeStore:
             check_space(self.path, 2 * sum(map(_size, batch)))
             with self._index.writing() as shard:
                 shard.update(edge.UpdateOperation.upsert_points([_point(r) for r in batch]))
+
+    def _index_field(self, name: str) -> None:
+        """Make documents quick to find by a field; at once where that was done before."""
+        with self._index.writing() as shard:
+            if name not in shard.info().payload_schema:
+                keyword = edge.PayloadSchemaType.Keyword
+                shard.update(edge.UpdateOperation.create_field_index(name, keyword))
 
     def search_dense(
         self, vectors: NDArray[np.float32], *, limit: int, filters: Filters | None = None
@@ -221,6 +231,14 @@ class EdgeStore:
     def sources(self, filters: Filters | None = None) -> dict[str, int]:
         """How many passages that meet the filters each source has."""
         return base.count_sources(self._payloads(filters, with_payload=["source"]))
+
+    def labels(
+        self, *, sources: Sequence[str] | None = None, document_ids: Sequence[str] | None = None
+    ) -> Iterator[Label]:
+        """Which document each passage is of (see `Store.labels`)."""
+        condition = to_edge_filter(base.label_conditions(sources, document_ids))
+        records = self._records(condition, with_payload=base.LABEL_FIELDS)
+        return (base.to_label(record.id, record.payload) for record in records)
 
     def entries(self) -> Iterator[tuple[str, Passage]]:
         """Every id with the passage that is stored under it, in order of id."""

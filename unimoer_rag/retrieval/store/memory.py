@@ -14,8 +14,8 @@ from unimoer_rag.errors import StoreError
 from unimoer_rag.retrieval.metadata import plain
 from unimoer_rag.retrieval.sparse import SparseVector
 from unimoer_rag.retrieval.store import base, forks
-from unimoer_rag.retrieval.store.base import Found, Record
-from unimoer_rag.retrieval.store.filters import Condition, Filters, matches, parse_filters
+from unimoer_rag.retrieval.store.base import Found, Label, Record
+from unimoer_rag.retrieval.store.filters import Conditions, Filters, matches, parse_filters
 from unimoer_rag.retrieval.store.quantization import (
     Quantization,
     check_oversampling,
@@ -50,6 +50,7 @@ class MemoryStore:
         self._lock = threading.RLock()
         self._rows: Rows | None = Rows(base.lengths(dimension)[0])
         self._payloads: dict[str, dict[str, Any]] = {}
+        self._by_source: dict[str, set[str]] = {}
         self._states: dict[str, bytes] = {}
         self._sparse: dict[str, SparseVector] = {}
         self._postings: dict[int, dict[str, float]] = {}
@@ -81,8 +82,10 @@ class MemoryStore:
                 self._forget(key)
                 rows.put(key, record.dense)
                 payload = base.to_payload(record.passage)
-                fields = [name for name in base.PASSAGE_FIELDS if name in payload]
-                self._payloads[key] = {name: payload[name] for name in fields}
+                self._payloads[key] = {
+                    name: payload[name] for name in base.PASSAGE_FIELDS if name in payload
+                }
+                self._by_source.setdefault(record.passage.source, set()).add(key)
                 if record.states:
                     self._states[key] = record.states
                 self._sparse[key] = record.sparse
@@ -90,7 +93,8 @@ class MemoryStore:
                     self._postings.setdefault(term, {})[key] = value
 
     def _forget(self, key: str) -> None:
-        if self._payloads.pop(key, None) is not None:
+        if (payload := self._payloads.pop(key, None)) is not None:
+            self._by_source[payload["source"]].discard(key)
             self._open().drop(key)
             self._states.pop(key, None)
             for term in self._sparse.pop(key).indices:
@@ -140,7 +144,7 @@ class MemoryStore:
         payload = self._payloads[key]
         return base.to_passage({**payload, "metadata": plain(payload["metadata"])})
 
-    def _meeting(self, conditions: tuple[Condition, ...]) -> list[str]:
+    def _meeting(self, conditions: Conditions) -> list[str]:
         """The ids of what meets conditions, in order."""
         payloads = self._payloads
         if not conditions:
@@ -188,6 +192,20 @@ class MemoryStore:
             self._open()
             return base.count_sources(self._payloads[key] for key in self._meeting(conditions))
 
+    def labels(
+        self, *, sources: Sequence[str] | None = None, document_ids: Sequence[str] | None = None
+    ) -> Iterator[Label]:
+        """Which document each passage is of (see `Store.labels`)."""
+        with self._lock:
+            self._open()
+            if sources is None:
+                keys = sorted(self._payloads)
+            else:
+                keys = sorted(key for source in sources for key in self._by_source.get(source, ()))
+            labels = [base.to_label(key, self._payloads[key]) for key in keys]
+        wanted = None if document_ids is None else frozenset(document_ids)
+        return (one for one in labels if wanted is None or one.document_id in wanted)
+
     def delete(self, ids: Iterable[str] | None = None, *, filters: Filters | None = None) -> int:
         """Remove passages by id or by filters (exactly one of them); returns how many."""
         base.check_delete(ids, filters)
@@ -232,7 +250,13 @@ class MemoryStore:
         """Forget the index; closing twice is harmless."""
         with self._lock:
             self._rows = None
-            for held in (self._payloads, self._states, self._sparse, self._postings):
+            for held in (
+                self._payloads,
+                self._by_source,
+                self._states,
+                self._sparse,
+                self._postings,
+            ):
                 held.clear()
 
     def abandon(self) -> None:

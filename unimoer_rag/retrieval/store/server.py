@@ -16,9 +16,10 @@ from qdrant_client import QdrantClient, models
 from unimoer_rag.errors import StoreError
 from unimoer_rag.retrieval.sparse import SparseVector
 from unimoer_rag.retrieval.store import base
-from unimoer_rag.retrieval.store.base import Found, Record
+from unimoer_rag.retrieval.store.base import Found, Label, Record
 from unimoer_rag.retrieval.store.collection import open_collection
-from unimoer_rag.retrieval.store.filters import Filters, parse_filters, to_client_filter
+from unimoer_rag.retrieval.store.engine_filters import to_client_filter
+from unimoer_rag.retrieval.store.filters import Filters, parse_filters
 from unimoer_rag.retrieval.store.memory import MemoryStore
 from unimoer_rag.retrieval.store.quantization import (
     OVERSAMPLING,
@@ -64,6 +65,7 @@ class ServerStore:
         self._owner = os.getpid()
         self._in_memory, self._oversampling = in_memory, oversampling
         self._closed = False
+        self._indexed: set[str] = set()  # fields that searches by document need
         # The in-memory engine is plain Python and NumPy; the clients of a server keep their own
         # locks and may overlap.
         self._guard: contextlib.AbstractContextManager[Any] = (
@@ -173,6 +175,8 @@ class ServerStore:
     def upsert(self, records: Iterable[Record]) -> None:
         """Store records (see `Store.upsert`); returns once the server has applied them."""
         checked = base.check_records(records, self._dimension)
+        if any(record.passage.document_id for record in checked):
+            self._index_field("document_id")
         points = map(_point, checked)
         # All sizes are known before the first is sent; the texts of points are made again.
         sizes = [point_bytes(_payload(record), self._dimension, record) for record in checked]
@@ -182,6 +186,15 @@ class ServerStore:
             batch = [next(points) for _ in range(n)]
             with self._calls():
                 self._client.upsert(self._collection, batch, wait=True)
+
+    def _index_field(self, name: str) -> None:
+        """Make documents quick to find by a field; a server does nothing the second time."""
+        if self._in_memory or name in self._indexed:  # memory keeps no such indexes
+            return
+        with self._calls():
+            keyword = models.PayloadSchemaType.KEYWORD
+            self._client.create_payload_index(self._collection, name, keyword, wait=True)
+        self._indexed.add(name)
 
     def search_dense(
         self, vectors: NDArray[np.float32], *, limit: int, filters: Filters | None = None
@@ -289,12 +302,24 @@ class ServerStore:
         """How many passages that meet the filters each source has."""
         return base.count_sources(self._payloads(filters, with_payload=["source"]))
 
+    def labels(
+        self, *, sources: Sequence[str] | None = None, document_ids: Sequence[str] | None = None
+    ) -> Iterator[Label]:
+        """Which document each passage is of (see `Store.labels`)."""
+        condition = to_client_filter(base.label_conditions(sources, document_ids))
+        records = self._records(condition, with_payload=base.LABEL_FIELDS)
+        return (base.to_label(record.id, record.payload) for record in records)
+
     def _payloads(
         self, filters: Filters | None, *, with_payload: list[str]
     ) -> Iterator[Mapping[str, Any]]:
-        condition = self._filter(filters)
+        records = self._records(self._filter(filters), with_payload=with_payload)
+        return (record.payload or {} for record in records)
 
-        def pages() -> Iterator[Mapping[str, Any]]:
+    def _records(
+        self, condition: models.Filter | None, *, with_payload: list[str]
+    ) -> Iterator[models.Record]:
+        def pages() -> Iterator[models.Record]:
             offset: Any = None
             page = Page(_PAGE)
             while True:
@@ -307,7 +332,7 @@ class ServerStore:
                         with_payload=with_payload,
                     )
                 page.saw(record.payload for record in records)
-                yield from (record.payload or {} for record in records)
+                yield from records
                 if offset is None:
                     return
 
