@@ -13,7 +13,7 @@ from unimoer_rag.retrieval.ingest import AddReport, Embedded, ingest
 from unimoer_rag.retrieval.readers import read_document
 from unimoer_rag.retrieval.sparse import BM25Encoder
 from unimoer_rag.retrieval.store import EdgeStore, Record, ServerStore, Store
-from unimoer_rag.retrieval.store.base import to_passage, to_payload
+from unimoer_rag.retrieval.store.payloads import to_passage, to_payload
 from unimoer_rag.retrieval.types import Document, Hit, Passage
 
 PAGED = Document("One.\n\nTwo.\n\nFour.", "a.pdf", pages=(0, 6, 12, 12))
