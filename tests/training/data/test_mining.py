@@ -65,11 +65,6 @@ CONFIG = Mining(passages=100, questions=100, depth=4, ceiling=0.95)
 
 
 @pytest.fixture(scope="module")
-def frozen(minilm_path: Path) -> UniMoER:
-    return UniMoER.from_pretrained("minilm", device="cpu", dtype="float32")
-
-
-@pytest.fixture(scope="module")
 def shop() -> BeirDataset:
     return BeirDataset(
         name="shop",
@@ -84,26 +79,26 @@ Miner = Callable[..., TrainingSet]
 
 
 @pytest.fixture
-def miner(frozen: UniMoER, shop: BeirDataset, tmp_path: Path) -> Miner:
+def miner(minilm: UniMoER, shop: BeirDataset, tmp_path: Path) -> Miner:
     def run(config: Mining = CONFIG, *, dataset: BeirDataset = shop, seed: int = 0) -> TrainingSet:
-        searcher = ModelSearcher(frozen)
+        searcher = ModelSearcher(minilm)
         return mine(beir_set(dataset), searcher, config, seed=seed, cache=tmp_path / "mined")
 
     return run
 
 
 def test_negatives_are_what_the_backbone_ranks_high_and_no_answer(
-    miner: Miner, frozen: UniMoER
+    miner: Miner, minilm: UniMoER
 ) -> None:
     mined = miner()
     assert sorted(mined.texts) == sorted(TEXTS.values())
     assert len(mined.groups) >= 5
-    vectors = frozen.embed(mined.texts)
+    vectors = minilm.embed(mined.texts)
     answers: dict[str, set[str]] = {}
     for text, documents in ASKED.values():
         answers.setdefault(text.lower(), set()).update(TEXTS[d] for d in documents)
     for question in mined.groups:
-        cosine = frozen.embed([question.query], "query")[0] @ vectors.T
+        cosine = minilm.embed([question.query], "query")[0] @ vectors.T
         relevant = {mined.texts[d] for d in question.relevant}
         assert relevant == answers[question.query.lower()]
         assert question.positive in question.relevant
@@ -155,7 +150,7 @@ def test_a_damaged_cache_is_mined_anew(miner: Miner, tmp_path: Path) -> None:
 
 
 def test_a_failure_leaves_no_partial_file(
-    miner: Miner, tmp_path: Path, frozen: UniMoER, shop: BeirDataset
+    miner: Miner, tmp_path: Path, minilm: UniMoER, shop: BeirDataset
 ) -> None:
     def stop(done: int, total: int) -> None:
         raise KeyboardInterrupt
@@ -163,7 +158,7 @@ def test_a_failure_leaves_no_partial_file(
     with pytest.raises(KeyboardInterrupt):
         mine(
             beir_set(shop),
-            ModelSearcher(frozen),
+            ModelSearcher(minilm),
             CONFIG,
             cache=tmp_path / "mined",
             progress=stop,
