@@ -53,6 +53,7 @@ def test_citations_are_the_passages_named(cited: Prompt, reply: str, numbers: li
     found = cited.read(reply, HITS)
     assert found.text == reply
     assert [HITS.index(c.hit) + 1 for c in found.citations] == numbers
+    assert [c.number for c in found.citations] == numbers
     for citation in found.citations:
         assert (citation.text, citation.start) == (citation.hit.text, citation.hit.passage.start)
 
