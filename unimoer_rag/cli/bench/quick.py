@@ -24,7 +24,7 @@ QUICK: Mapping[str, Mapping[str, Any]] = {
     "concurrency": {"calls": 24, "clients": [1, 8]},
     "stress": {"seconds": 3.0, "warm_up": 2.0, "threads": 4, "coroutines": 4},
     "prefix": {"documents": 8, "tokens": 64, "layers": 2, "width": 128},
-    "padding": {"passages": 64},
+    "padding": {"passages": 24},
     "decoder": {
         "size": "tiny",
         "passages": 8,
@@ -36,7 +36,7 @@ QUICK: Mapping[str, Mapping[str, Any]] = {
     "auto": {"depth": 10, "limit": 20},
     "vectors": {"passages": 500, "queries": 20},
     "growth": {"sizes": [500, 1000, 2000], "dimension": 64, "queries": 5},
-    "profile": {"passages": 64, "depth": 10, "repeats": 3},
+    "profile": {"passages": 24, "depth": 5, "repeats": 3},
 }
 """Command -> its options where `--quick` is given and they are not; what measures no rate has
 none."""
