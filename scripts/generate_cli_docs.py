@@ -25,7 +25,10 @@ HEADER = """\
 Results go to standard output, progress and errors to standard error. Progress is a bar on a
 terminal, and a line every ten seconds in a pipe or a log. Exit codes: 0 done; 1 an error, told in
 one line; 2 a wrong option; 3 done, but some documents could not be read; 130 interrupted (`index`
-and `train` go on where they were when run again).
+and `train` go on where they were when run again); 141 what reads the output has left.
+
+Control characters in texts, file names and answers of servers are shown as symbols, and escaped in
+`--json`; what a stream cannot encode is written as an escape.
 """
 
 

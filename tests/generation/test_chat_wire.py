@@ -202,7 +202,8 @@ def test_an_overload_before_the_first_word_is_worth_another_try(code: Any) -> No
 @pytest.mark.parametrize(
     "data",
     ["<html>", "3", '"words"', "[]", '{"choices": 3}', '{"choices": [3]}',
-     '{"choices": [{"delta": 3}]}', '{"choices": [{"delta": {"content": 3}}]}', '{"choices": [{"delta": {"content": [3]}}]}',
+     '{"choices": [{"delta": 3}]}', '{"choices": [{"delta": {"content": 3}}]}',
+     '{"choices": [{"delta": {"content": [3]}}]}',
      '{"choices": [{"del', "[" * 100_000, "{bad}"],
     ids=lambda data: data[:20],
 )  # fmt: skip

@@ -31,6 +31,7 @@ from unimoer_rag.extras import needs_extra
 from unimoer_rag.model.backbone import transformer_layers
 from unimoer_rag.model.device import Precision, choose_device, choose_precision
 from unimoer_rag.model.loading import load_own
+from unimoer_rag.model.pretrained import LOCAL
 from unimoer_rag.model.quantized import count_bytes, quantize
 from unimoer_rag.model.unimoer import UniMoER
 
@@ -130,7 +131,11 @@ class _Pair:
     def __init__(self, backbone: Path, precision: Precision, folder: Path) -> None:
         from sentence_transformers import CrossEncoder, SentenceTransformer
 
-        options: dict[str, Any] = {"device": "cpu", "model_kwargs": {"dtype": precision.dtype}}
+        options: dict[str, Any] = {
+            "device": "cpu",
+            "model_kwargs": {"dtype": precision.dtype},
+            **LOCAL,
+        }
         self._embedder = SentenceTransformer(str(backbone), **options)
         reranker = folder / "reranker"
         if not reranker.is_dir():

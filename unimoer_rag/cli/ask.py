@@ -111,10 +111,8 @@ def ask(
     # What a pipeline says is nearer than settings, and farther than what is typed.
     said = loaded.retrieve.model_fields_set
     if said & {"index", "url"}:
-        index, url = (
-            value if is_typed(context, name) else None
-            for name, value in (("index", index), ("url", url))
-        )
+        index = index if is_typed(context, "index") else None
+        url = url if is_typed(context, "url") else None
     if "model" in said and not is_typed(context, "checkpoint"):
         checkpoint = None
     if "collection" in said and not is_typed(context, "collection"):

@@ -180,7 +180,7 @@ def take_in(
     output: OutputOption,
     checkpoint: CheckpointOption = "unimoer-minilm",
 ) -> None:
-    """Read a plain LoRA adapter of PEFT into a new expert, which no task names yet (extra peft)."""
+    """Read a plain LoRA adapter of PEFT into a new expert, which no task names yet."""
     quiet()
     from unimoer_rag.model.loading import load_own
     from unimoer_rag.model.peft_adapters import adapter_shape, import_expert

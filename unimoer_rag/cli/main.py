@@ -10,13 +10,13 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 from rich.text import Text
-from typer.core import TyperGroup
 
 from unimoer_rag.cli import (
     ask,
     bench,
     calibrate,
     demo,
+    docs,
     evaluate,
     experts,
     index,
@@ -25,7 +25,9 @@ from unimoer_rag.cli import (
     search,
     study,
     train,
+    verify,
 )
+from unimoer_rag.cli.groups import PhraseGroup
 from unimoer_rag.cli.output import INTERRUPTED, errors
 from unimoer_rag.cli.settings import default_map, find_settings
 from unimoer_rag.cli.terminal import (
@@ -43,7 +45,7 @@ __all__ = ["app", "main"]
 _UsageError: Any = typer.BadParameter.__base__  # Typer has no other name for it
 
 
-class _Commands(TyperGroup):
+class _Commands(PhraseGroup):
     """Makes one line and an exit code of what goes wrong; bugs keep their traceback."""
 
     def main(self, *args: Any, **options: Any) -> Any:
@@ -101,8 +103,10 @@ app = typer.Typer(
 USE, MEASURE, TRAIN = "Use", "Measure", "Train"
 app.command("demo", rich_help_panel=USE)(demo.demo)
 app.command("index", rich_help_panel=USE)(index.index)
+app.command("index verify", rich_help_panel=USE)(verify.verify)
 app.command("search", rich_help_panel=USE)(search.search)
 app.command("ask", rich_help_panel=USE)(ask.ask)
+app.add_typer(docs.docs, rich_help_panel=USE)
 app.command("info", rich_help_panel=USE)(info.info)
 app.command("eval", rich_help_panel=MEASURE)(evaluate.evaluate_command)
 app.add_typer(report.report, rich_help_panel=MEASURE)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 import typer
 from rich.progress import (
@@ -23,7 +24,7 @@ from rich.text import Text
 
 from unimoer_rag.cli.settings import ENVIRONMENT, key_of, model_of, one_place
 from unimoer_rag.cli.terminal import Terminal, harmless, harmless_text, json_text
-from unimoer_rag.errors import StoreError
+from unimoer_rag.errors import StoreError, UnimoerWarning
 from unimoer_rag.files import write_file
 
 if TYPE_CHECKING:
@@ -143,7 +144,8 @@ def parse_rerank(text: str) -> int | str:
 
 
 def quiet() -> None:
-    """Keep the loading chatter of dependencies off the terminal."""
+    """Keep the loading chatter of dependencies off the terminal; our warnings are a line each."""
+    warnings.showwarning = _show_warning
     logging.getLogger("transformers").setLevel(logging.ERROR)
     try:
         from transformers.utils import logging as transformers_logging
@@ -151,6 +153,16 @@ def quiet() -> None:
         transformers_logging.disable_progress_bar()
     except ImportError:  # pragma: no cover - transformers is a dependency
         return
+
+
+_shown = warnings.showwarning
+
+
+def _show_warning(message: Any, category: Any, *args: Any, **options: Any) -> None:
+    if issubclass(category, UnimoerWarning):
+        errors.print(Text.assemble(("warning: ", "bold yellow"), str(message)), soft_wrap=True)
+    else:
+        _shown(message, category, *args, **options)
 
 
 def say_plan(plan: MemoryPlan | None) -> None:
@@ -175,7 +187,13 @@ def progress_bar() -> Iterator[Progress]:
         yield progress
 
 
-def counting(bar: Progress) -> Callable[[str, int, int], None]:
+class Show(Protocol):
+    """Tells what is worked on, how much of it is done, its size, and what else there is to say."""
+
+    def __call__(self, what: str, done: int, total: int, note: str = "", /) -> None: ...
+
+
+def counting(bar: Progress) -> Show:
     """Shows how far each thing is that is worked on; a size of 0 is unknown.
 
     On a terminal each has a line of the progress bar. Elsewhere a line is printed every ten
@@ -184,22 +202,23 @@ def counting(bar: Progress) -> Callable[[str, int, int], None]:
     return _printed() if bar.disable else _drawn(bar)
 
 
-def _drawn(bar: Progress) -> Callable[[str, int, int], None]:
+def _drawn(bar: Progress) -> Show:
     tasks: dict[str, TaskID] = {}
 
-    def show(what: str, done: int, total: int) -> None:
+    def show(what: str, done: int, total: int, note: str = "", /) -> None:
         if what not in tasks:
             tasks[what] = bar.add_task(what, total=total or None)
-        bar.update(tasks[what], completed=done, total=total or None)
+        told = f"{what} ({note})" if note else what
+        bar.update(tasks[what], description=told, completed=done, total=total or None)
 
     return show
 
 
-def _printed() -> Callable[[str, int, int], None]:
+def _printed() -> Show:
     last = time.monotonic()
     told: set[str] = set()  # and not yet ended
 
-    def show(what: str, done: int, total: int) -> None:
+    def show(what: str, done: int, total: int, note: str = "", /) -> None:
         nonlocal last
         ended = 0 < total <= done
         if time.monotonic() - last < _EVERY and not (ended and what in told):
@@ -210,7 +229,8 @@ def _printed() -> Callable[[str, int, int], None]:
         else:
             told.add(what)
         of = f" of {total:,}" if total else ""
-        errors.print(f"{what}: {done:,}{of}", soft_wrap=True)
+        more = f", {note}" if note and not ended else ""
+        errors.print(f"{what}: {done:,}{of}{more}", markup=False, highlight=False, soft_wrap=True)
 
     return show
 

@@ -45,8 +45,7 @@ class OwnThread:
 
     def __init__(self) -> None:
         self._worker = Worker(token_budget=1)
-        # Also runs at the interpreter's exit.
-        weakref.finalize(self, self._worker.abandon)
+        weakref.finalize(self, self._worker.abandon).atexit = False  # the worker has its own
 
     def __call__(self, function: Callable[[], T], /) -> Future[T]:
         """See `Device`."""

@@ -64,12 +64,14 @@ def _opened(
         return EdgeStore(
             index, dimension=dimension, quantization=quantization, oversampling=oversampling
         )
-    from unimoer_rag.retrieval.store.server import ServerStore
-
     if url is None:
-        return ServerStore.memory(
+        from unimoer_rag.retrieval.store.memory import MemoryStore
+
+        return MemoryStore(
             dimension=dimension, quantization=quantization, oversampling=oversampling
         )
+    from unimoer_rag.retrieval.store.server import ServerStore
+
     return ServerStore.connect(
         url,
         api_key=api_key,

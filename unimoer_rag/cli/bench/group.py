@@ -6,6 +6,7 @@ import typer
 
 from unimoer_rag.cli.bench.auto import auto
 from unimoer_rag.cli.bench.decoder import decoder
+from unimoer_rag.cli.bench.kill import kill
 from unimoer_rag.cli.bench.memory import memory
 from unimoer_rag.cli.bench.model import concurrency, encode, overhead, rerank
 from unimoer_rag.cli.bench.padding import padding
@@ -42,6 +43,7 @@ _COMMANDS = (
     vectors,
     growth,
     profile,
+    kill,
 )
 for command in _COMMANDS:
     bench.command()(with_quick(command))
