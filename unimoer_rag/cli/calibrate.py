@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 __all__ = ["calibrate"]
 
+_FEW = 300
+
 
 def calibrate(
     data: Annotated[
@@ -89,6 +91,14 @@ def calibrate(
         return
     write_json(thresholds, out)
     console.print(_table(found))
+    n_judged = sum(len(dataset.qrels) for dataset in datasets)
+    if n_judged < _FEW:
+        errors.print(
+            f"chosen on {n_judged} questions: on so few, thresholds hold by chance too (see the "
+            f"intervals); calibrate on {_FEW} or more",
+            highlight=False,
+            soft_wrap=True,
+        )
     for name in found.uncalibrated:
         errors.print(f"{name}: no threshold keeps that loss, so auto cannot be used with it")
 
