@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import base64
+import logging
 import re
 from collections.abc import Iterable
 from urllib.parse import unquote, urlsplit
 
-__all__ = ["same_server", "server_of", "shown_url", "url_secrets", "without_secrets"]
+__all__ = [
+    "same_server",
+    "server_of",
+    "shown_url",
+    "shown_urls_in_logs",
+    "url_secrets",
+    "without_secrets",
+]
 
 _HIDDEN = "***"
 _SCHEME = re.compile(r"^[\w+.-]*:?//")
@@ -59,6 +67,20 @@ def without_secrets(text: str, secrets: Iterable[str | None]) -> str:
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
         text = text.replace(secret, _HIDDEN)
     return text
+
+
+def shown_urls_in_logs(logger: str) -> None:
+    """Have a library log URLs as `shown_url` shows them: httpx logs every request with its own."""
+    log = logging.getLogger(logger)
+    if not any(isinstance(one, _ShownUrls) for one in log.filters):
+        log.addFilter(_ShownUrls())
+
+
+class _ShownUrls(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(shown_url(a) if "://" in str(a) else a for a in record.args)
+        return True
 
 
 def server_of(url: str) -> str | None:

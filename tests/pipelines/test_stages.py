@@ -65,3 +65,18 @@ def test_each_place_is_cited_once_by_its_best_passage() -> None:
     trace = Trace(None)
     assert cite(citations, trace=trace) == [citations[0], citations[2], citations[3]]
     assert trace.timings.keys() == {"cite", "total"}
+
+
+def test_places_in_two_documents_of_one_source_are_both_cited() -> None:
+    def citation(text: str, **named: str) -> Citation:
+        passage = Passage(text, "wiki", end=len(text), **named)  # type: ignore[arg-type]
+        return Citation("14 days", Hit(passage), 13, 20, 0.9)
+
+    paris, rome = "Refunds take 14 days in Paris.", "Refunds take 14 days in Rome."
+    for different in (
+        [citation(paris, title="Paris"), citation(paris, title="Rome")],
+        [citation(paris, document_id="1"), citation(paris, document_id="2")],
+        [citation(paris), citation(rome)],
+    ):
+        assert cite(different, trace=Trace(None)) == different
+    assert len(cite([citation(paris), citation(paris)], trace=Trace(None))) == 1

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+import operator
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 
 from unimoer_rag.errors import InputError, StoreError
 from unimoer_rag.retrieval.sparse import BM25Encoder, SparseVector
-from unimoer_rag.retrieval.store import Record, Store
+from unimoer_rag.retrieval.store import Label, Record, Store
 from unimoer_rag.retrieval.types import Passage
 
 DIMENSION = 8
@@ -51,6 +53,72 @@ RECORDS = [
 IDS = [record.passage.id for record in RECORDS]
 
 
+VALUES: list[object] = [
+    *(
+        0,
+        1,
+        -1,
+        5,
+        1.0,
+        -0.0,
+        0.1,
+        True,
+        False,
+        None,
+        "1",
+        "true",
+        "True",
+        "",
+        "x\0y",
+        "é",
+        "e\u0301",
+    ),
+    *(2**53, 2**53 + 1, 2**53 - 1, float(2**53), -(2**53), -(2**53) - 1, 2**63 - 1, -(2**63)),
+    *(10**17, 1e17, 10**17 + 1, 1e300, 2**60 + 50, 2**60 + 200, 1_700_000_000_000_000_001),
+    *([1, 2], [True, "a"], ["a", "b"], [], [[1]], {"a": 1}, [3, 2**53 + 1], [1.5, 2**60 + 99]),
+]
+BOUNDS: list[float] = [0, 1.0, -1, 0.5, 2**53, 2**53 + 1, -(2**53), 2**60 + 100, 1e17, 1e300, 2**70]
+COMPARE: dict[str, Callable[[float, float], bool]] = {
+    "gt": operator.gt,
+    "gte": operator.ge,
+    "lt": operator.lt,
+    "lte": operator.le,
+}
+KEYS = [
+    *(
+        "a",
+        "a b",
+        "a.b",
+        "a[0]",
+        "a[]",
+        "a\\b",
+        'a"b',
+        "a%22b",
+        "a\\\\b",
+        '"',
+        "\\",
+        "%",
+        "é",
+        "e\u0301",
+    ),
+    *("-", ".", "\n", "\0", "[", "'", " ", "*", "😀", "flags", "numbers", "quoted", "metadata"),
+    'metadata."a"',
+]
+
+
+def _equal(wanted: object, value: object) -> bool:
+    """As Python has it, but that booleans are no numbers."""
+    return isinstance(wanted, bool) == isinstance(value, bool) and wanted == value
+
+
+def _compared(bounds: dict[str, float], value: object) -> bool:
+    return (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and all(COMPARE[name](value, bound) for name, bound in bounds.items())
+    )
+
+
 def numbers(store: Store, filters: dict[str, object]) -> set[int]:
     """Which of RECORDS meet the filters, by every way of asking."""
     scrolled = {IDS.index(passage.id) for passage in store.scroll(filters)}
@@ -87,6 +155,26 @@ class StoreContract:
         assert empty.search_sparse([ENCODER.query("refunds")], limit=5) == [[]]
         empty.upsert([])
         assert empty.count() == 0
+
+    def test_passages_tell_which_document_they_are_of(self, store: Store) -> None:
+        passages = [
+            Passage("One row.", "wiki", document_id="1", origin="a.jsonl"),
+            Passage("One row.", "wiki", document_id="2", origin="a.jsonl"),
+            Passage("A file.", "docs/a.md", "A", metadata={"type": "markdown"}),
+        ]
+        vector = np.ones(DIMENSION, np.float32)
+        store.upsert(Record(p, vector, ENCODER.document(p.text)) for p in passages)
+        ids = [passage.id for passage in passages]
+        assert len({*ids, *IDS}) == 9
+        assert store.get(ids) == passages
+        assert [p.origin for p in store.get(ids)] == ["a.jsonl", "a.jsonl", ""]
+        assert {label.id for label in store.labels()} == {*IDS, *ids}
+        assert {label.id for label in store.labels(sources=["wiki"])} == set(ids[:2])
+        [second] = store.labels(sources=["wiki", "doc0.md"], document_ids=["2", "3"])
+        assert second == Label(ids[1], "wiki", "", "2", "a.jsonl", "")
+        [read] = store.labels(sources=["docs/a.md"])
+        assert (read.file, second.file) == ("docs/a.md", "a.jsonl")
+        assert {label.file for label in store.labels(sources=["doc0.md"])} == {""}
 
     def test_what_went_in_comes_out(self, store: Store) -> None:
         assert store.count() == len(RECORDS)
@@ -239,6 +327,26 @@ class StoreContract:
         [sparse] = empty.search_sparse([ENCODER.query("words")], limit=99)
         assert [f.passage.id for f in dense] == [f.passage.id for f in sparse] == ids
 
+    def test_the_first_of_many_are_those_of_few(self, empty: Store) -> None:
+        """However many tie, and however few are asked for: by score, then by id."""
+        groups = [np.eye(DIMENSION, dtype=np.float32)[n % 4] for n in range(80)]
+        texts = ["same words", "same words here", "other words", "nothing"]
+        empty.upsert(
+            Record(record.passage, groups[n], ENCODER.document(texts[n % 4]))
+            for n, record in enumerate(make_record(n, text=f"passage {n}") for n in range(80))
+        )
+        query = np.array([[4, 3, 2, 1, 0, 0, 0, 0]], np.float32)
+        [dense] = empty.search_dense(query, limit=80)
+        [sparse] = empty.search_sparse([ENCODER.query("same words")], limit=80)
+        assert (len(dense), len(sparse)) == (80, 60)
+        for found in (dense, sparse):
+            assert found == sorted(found, key=lambda f: (-f.score, f.passage.id))
+            assert len({f.score for f in found}) <= 4
+        for limit in (1, 2, 3, 10, 19, 20, 21, 40, 59, 79):
+            assert empty.search_dense(query, limit=limit) == [dense[:limit]]
+            [fewer] = empty.search_sparse([ENCODER.query("same words")], limit=limit)
+            assert fewer == sparse[:limit]
+
     def test_a_zero_vector_is_like_nothing(self, empty: Store) -> None:
         empty.upsert([Record(RECORDS[0].passage, np.zeros(DIMENSION), SparseVector((), ()))])
         [[found]] = empty.search_dense(np.ones((1, DIMENSION), np.float32), limit=1)
@@ -276,6 +384,61 @@ class StoreContract:
         ):
             assert numbers(store, filters) == expected, filters
 
+    def test_filters_of_filters(self, store: Store) -> None:
+        money, german = {"tag": "money"}, {"lang": "de"}
+        for filters, expected in (
+            ({"any": [money, german]}, {0, 2, 3}),
+            ({"any": [{"tag": "money", "year": 2019}, german]}, {0, 3}),
+            ({"any": [money]}, {0, 2}),
+            ({"all": [{"tag": "money"}, {"tag": "goods"}]}, {0}),
+            ({"all": [{"year": {"gt": 2019}}, {"not": money}]}, {1, 3, 4}),
+            ({"any": [money, german], "year": {"gte": 2020}}, {2, 3}),
+            ({"not": {"any": [money, german]}}, {1, 4, 5}),
+            ({"not": {"all": [{"tag": "money"}, {"tag": "goods"}]}}, {1, 2, 3, 4, 5}),
+            ({"not": {"all": [{"not": money}, {"not": german}]}}, {0, 2, 3}),
+            ({"any": [{"not": {"any": [{"not": money}]}}, {"all": [german, german]}]}, {0, 2, 3}),
+            ({"any": [{"source": "doc0.md"}, {"title": "Title 5"}]}, {0, 1, 5}),
+            ({"any": "money"}, set()),  # metadata of that name
+        ):
+            assert numbers(store, filters) == expected, filters
+
+    def test_filters_by_words(self, empty: Store) -> None:
+        texts = ["Returns are free for Members", "free-of-charge", "Rückgabe gratis; gratis!"]
+        texts += ["a_b c.d 3.5", "", "東京の事務所", "x FREE y"]
+        values: list[object] = [*texts, ["zz", "free kayaks"], 7, None]
+        empty.upsert([make_record(n, f"text {n}", k=value) for n, value in enumerate(values)])
+        for words, expected in (
+            ("free", {0, 1, 6, 7}),
+            ("Free", {0, 1, 6, 7}),
+            ("members returns", {0}),
+            ("zz kayaks", set()),
+            ("fre", set()),
+            ("RÜCKGABE", {2}),
+            ("gratis!", {2}),
+            ("3.5", {3}),
+            ("a", {3}),
+            ("東京", set()),
+            ("7", set()),
+        ):
+            found = {int(passage.text[5:]) for passage in empty.scroll({"k": {"words": words}})}
+            assert found == expected, words
+            assert empty.count({"not": {"k": {"words": words}}}) == len(values) - len(expected)
+        assert empty.count({"title": {"words": "title 3"}}) == 1
+
+    def test_filters_by_emptiness(self, empty: Store) -> None:
+        values: list[object] = [None, [], 0, False, "", [None], {}, {"a": None}, "x", 2**60, True]
+        records = [make_record(n, f"text {n}", k=value) for n, value in enumerate(values)]
+        records.append(make_record(len(values), f"text {len(values)}"))
+        records.append(replace(records[-1], passage=Passage("no title", "s")))
+        empty.upsert(records)
+        missing = {record.passage.id for record in records[-2:]}
+        found = {passage.id for passage in empty.scroll({"k": {"empty": True}})}
+        assert found == {records[0].passage.id, records[1].passage.id} | missing
+        others = {passage.id for passage in empty.scroll({"k": {"empty": False}})}
+        assert others == {record.passage.id for record in records} - found
+        assert {p.id for p in empty.scroll({"not": {"k": {"empty": False}}})} == found
+        assert [p.text for p in empty.scroll({"title": {"empty": True}})] == ["no title"]
+
     def test_filters_apply_to_sparse_search(self, store: Store) -> None:
         query = [ENCODER.query("refunds")]
         [found] = store.search_sparse(query, limit=9, filters={"not": {"draft": True}})
@@ -293,6 +456,73 @@ class StoreContract:
             store.count(bad)
         with pytest.raises(InputError, match="'from'"):
             store.scroll(bad)
+
+    def test_metadata_mean_the_same_in_every_store(self, empty: Store) -> None:
+        records = [make_record(n, text=f"value {n}", k=value) for n, value in enumerate(VALUES)]
+        empty.upsert(records)
+        ids = {record.passage.id: n for n, record in enumerate(records)}
+        for record, value in zip(records, VALUES, strict=True):
+            [back] = empty.get([record.passage.id])
+            assert repr(back.metadata["k"]) == repr(value)
+        filters: list[tuple[object, Callable[[object], bool]]] = []
+        for value in VALUES:
+            for wanted in value if isinstance(value, list) else [value]:
+                if isinstance(wanted, str | bool | int | float):
+                    filters.append((wanted, partial(_equal, wanted)))
+        for bound in BOUNDS:
+            for name in COMPARE:
+                filters.append(({name: bound}, partial(_compared, {name: bound})))
+        both = {"gt": 2**53, "lte": 2**60 + 200}
+        filters.append((both, partial(_compared, both)))
+        for wanted, meets in filters:
+            expected = {
+                n
+                for n, value in enumerate(VALUES)
+                if any(map(meets, value if isinstance(value, list) else [value]))
+            }
+            found = {ids[passage.id] for passage in empty.scroll({"k": wanted})}
+            assert found == expected, wanted
+            others = {ids[passage.id] for passage in empty.scroll({"not": {"k": wanted}})}
+            assert others == set(ids.values()) - expected, wanted
+
+    def test_any_key_can_be_filtered_by(self, empty: Store) -> None:
+        records = [
+            make_record(n, text=f"key {n}", **{key: [n, str(n), 2**60 + n, n % 2 == 0]})
+            for n, key in enumerate(KEYS)
+        ]
+        empty.upsert(records)
+        for n, key in enumerate(KEYS):
+            for wanted in (n, str(n), 2**60 + n, {"gt": 2**60 + n - 1}, n % 2 == 0):
+                assert [p.id for p in empty.scroll({key: wanted})] == [records[n].passage.id], key
+            assert empty.count({key: n + 1}) == 0
+            assert empty.get([records[n].passage.id]) == [records[n].passage]
+        assert empty.delete(filters={KEYS[-1]: len(KEYS) - 1}) == 1
+
+    @pytest.mark.parametrize(
+        ("metadata", "message"),
+        [
+            ({"k": 2**63}, r"'k' is 9223372036854775808, beyond 64 bits"),
+            ({"k": [1, -(2**63) - 1]}, "'k' is -9223372036854775809"),
+            ({"k": 10**5000}, "'k' is .*thousands of digits"),
+            ({"k": [math.inf]}, "'k' is inf"),
+            ({"k": {"a": math.nan}}, "'k' is nan"),
+            ({"k": ["\ud800"]}, "'k' holds the lone surrogate"),
+            ({"k\ud800": 1}, "holds the lone surrogate"),
+            ({"": 1}, "'' is an empty name"),
+            ({3: 1}, "'3' is a int; names of fields are strings"),
+            ({"k": b"x"}, "'k' is a bytes"),
+            ({"k": np.float32(1)}, "'k' is a float32"),
+            ({"k": eval("[" * 40 + "]" * 40)}, "'k' is nested more than 32 deep"),
+            ([], "expected a mapping"),
+        ],
+    )
+    def test_metadata_that_no_store_takes(
+        self, empty: Store, metadata: object, message: str
+    ) -> None:
+        bad = replace(RECORDS[1].passage, metadata=metadata)  # type: ignore[arg-type]
+        with pytest.raises(InputError, match=r"metadata of 'doc0\.md'.*" + message):
+            empty.upsert([RECORDS[0], replace(RECORDS[1], passage=bad)])
+        assert empty.count() == 0
 
     # Bad input
 

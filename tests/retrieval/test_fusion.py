@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -54,3 +56,20 @@ def test_every_id_once_best_first(rankings) -> None:
 def test_one_ranking_stays_as_it_is(ids) -> None:
     fused = reciprocal_rank_fusion([[(key, 1.0) for key in ids]] * 3)
     assert [key for key, _ in fused] == ids
+
+
+def test_the_first_of_many_are_those_of_few() -> None:
+    random = Random(0)
+    ids = [f"{n:03}" for n in range(150)]
+    one, two = random.sample(ids, 120), random.sample(ids, 150)
+
+    def fused(limit: int) -> list[tuple[str, float]]:
+        rankings = [[(key, 0.0) for key in ranking[: max(limit, 40)]] for ranking in (one, two)]
+        return reciprocal_rank_fusion(rankings, depth=40)[:limit]
+
+    longest = fused(150)
+    assert len(longest) == 150
+    for limit in range(1, 150):
+        assert fused(limit) == longest[:limit]
+    with pytest.raises(InputError, match="depth of reciprocal-rank fusion is 0"):
+        reciprocal_rank_fusion([], depth=0)

@@ -132,7 +132,7 @@ def test_jsonl(tmp_path: Path, name: str) -> None:
     documents, problems = collect(scan(path))
     assert problems == []
     assert documents == [
-        Document("One.", "s1", "T", {"id": 7, "year": 1999, "ok": True}),
+        Document("One.", "s1", "T", {"id": 7, "year": 1999, "ok": True}, document_id="7"),
         Document("Two.", "2", "", {"source": "s2", "lang": "de", "tags": ["a", "b"]}),
         Document("Three.", f"{tmp_path.name}/{name}:4", "", {"score": 0.5}),
         Document("Four.", "x"),

@@ -223,6 +223,7 @@ def test_damage_is_told_from_an_index(folder: Path, damage: Callable[[Path], obj
 
 @pytest.mark.parametrize("lost", ["segments", "mutable_id_tracker.mappings"])
 def test_what_the_log_still_holds_is_restored(folder: Path, lost: str) -> None:
+    (folder / "checksums.json").unlink()  # as a kill would have it: the log alone says what is
     path = _only(folder, lost)
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     with EdgeStore(folder) as store:
@@ -324,16 +325,22 @@ def test_a_full_disk_is_an_error_and_keeps_what_was_stored(small_disk: Path) -> 
     assert "StoreError: the disk of index" in writer.stderr
     assert "what was stored before is kept" in writer.stderr
     told = int(writer.stdout.split()[-1])
-    _fill(small_disk, 8)
-    with pytest.raises(StoreError, match=r"[78] MiB are free.*free some space"):
-        EdgeStore(path)
-    _fill(small_disk, 66)  # just enough
+    _fill(small_disk, 8)  # too little to add anything, enough for all else
     with EdgeStore(path) as store:
         assert sorted(passage.start for passage in store.scroll()) == list(range(told))
-        # Full again while open: reading goes on, writing is refused.
-        _fill(small_disk, 8)
-        with pytest.raises(StoreError, match="is full"):
-            store.delete(filters={"source": "s.md"})
+        with pytest.raises(StoreError, match=r"[678] MiB are free.*free some space"):
+            store.upsert([Record(Passage("more", "m.md"), np.ones(64), SparseVector((), ()))])
+        assert store.delete(filters={"source": "none.md"}) == 0
         assert len(store.search_dense(np.ones((1, 64), np.float32), limit=7)[0]) == 7
         store.optimize()  # left out, with a warning in the log
         assert store.count() == told
+        store.delete([passage.id for passage in store.scroll() if passage.start < 10])
+    _fill(small_disk, 0)
+    with EdgeStore(path) as store:
+        assert sorted(passage.start for passage in store.scroll()) == list(range(10, told))
+        with pytest.raises(StoreError, match="is full"):
+            store.delete(filters={"source": "s.md"})
+    _fill(small_disk, 80)
+    with EdgeStore(path) as store:
+        store.upsert([Record(Passage("more", "m.md"), np.ones(64), SparseVector((), ()))])
+        assert store.count() == told - 9

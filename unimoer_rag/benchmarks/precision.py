@@ -25,6 +25,7 @@ from unimoer_rag.benchmarks.timing import alternate, rounded
 from unimoer_rag.engine import Engine
 from unimoer_rag.evaluation.datasets import BeirDataset, load_beir
 from unimoer_rag.evaluation.evaluate import EvalOptions, evaluate
+from unimoer_rag.evaluation.ranking import ranked
 from unimoer_rag.evaluation.runs import load_run
 from unimoer_rag.extras import needs_extra
 from unimoer_rag.model.backbone import transformer_layers
@@ -161,9 +162,7 @@ class _Quality:
         self._ranked = load_beir(data / "trec-dl-2021", "dev").limit(questions)
         first = load_run(data / "trec-dl-2021" / _RUN)
         self._run = {
-            question.id: dict(
-                islice(sorted(first[question.id].items(), key=lambda hit: -hit[1]), _DEPTH)
-            )
+            question.id: {d: first[question.id][d] for d in ranked(first[question.id])[:_DEPTH]}
             for question in self._ranked.questions
             if question.id in first
         }

@@ -118,7 +118,7 @@ def add(
             bar.update(task, completed=report["step"])
             if report["step"] % 50 == 0:
                 losses = "  ".join(f"{n} {value:.3f}" for n, value in report["losses"].items())
-                errors.print(f"step {report['step']}: {losses}", highlight=False)
+                errors.print(f"step {report['step']}: {losses}")
 
         done = extend(addition, checkpoint=checkpoint, data=data, output=output, on_step=step)
     if as_json:

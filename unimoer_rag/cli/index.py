@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -11,9 +12,10 @@ from rich.text import Text
 
 from unimoer_rag.cli.output import (
     INCOMPLETE,
-    CheckpointOption,
     Collection,
     DtypeOption,
+    IndexModelOption,
+    IndexOption,
     JsonFlag,
     KeyOption,
     MemoryBudgetOption,
@@ -30,14 +32,43 @@ from unimoer_rag.errors import InputError
 
 if TYPE_CHECKING:
     from unimoer_rag.retrieval.ingest import AddReport
+    from unimoer_rag.retrieval.problems import Problem
     from unimoer_rag.retrieval.retriever import UnifiedRetriever
     from unimoer_rag.retrieval.sources import Corpus
 
-__all__ = ["add_corpora", "index", "open_retriever", "scan_paths"]
+__all__ = ["add_corpora", "index", "open_retriever", "say_problems", "scan_paths"]
+
+_FEW = 3  # problems of a kind that are told in full
+
+SyncFlag = Annotated[
+    bool,
+    typer.Option(
+        "--sync",
+        help="Remove what the index holds of these paths and is no longer there, or left out.",
+    ),
+]
+IncludeOption = Annotated[
+    list[str] | None,
+    typer.Option("--include", help="Only files in folders that match a glob, such as '*.md'."),
+]
+ExcludeOption = Annotated[
+    list[str] | None,
+    typer.Option("--exclude", help="Pass over files and folders that match a glob: 'drafts/'."),
+]
+NoIgnoreFlag = Annotated[
+    bool,
+    typer.Option(
+        "--no-ignore", help="Read what .gitignore files name, node_modules and __pycache__, too."
+    ),
+]
+FollowFlag = Annotated[
+    bool,
+    typer.Option("--follow-links", help="Read what links lead to outside a folder, too."),
+]
 
 
 def open_retriever(
-    checkpoint: str,
+    checkpoint: str | None,
     index: Path | None,
     url: str | None,
     api_key: str | None,
@@ -56,15 +87,30 @@ def open_retriever(
     return retriever
 
 
-def scan_paths(paths: list[Path]) -> dict[Path, Corpus]:
-    """What there is to index at each path, before a model is loaded or a folder made."""
+def scan_paths(paths: list[Path], **selection: Any) -> dict[Path, Corpus]:
+    """What there is to index at each path, before a model is loaded or a folder made.
+
+    Args:
+        paths: files and folders.
+        selection: what is read of a folder, as for `Selection`.
+    """
+    from unimoer_rag.retrieval.selecting import Selection
     from unimoer_rag.retrieval.sources import scan
 
-    return {path: scan(path) for path in paths}
+    chosen = Selection(**selection)
+    return {path: scan(path, selection=chosen) for path in paths}
 
 
-def add_corpora(retriever: UnifiedRetriever, corpora: dict[Path, Corpus]) -> AddReport:
-    """Index paths, showing how far it is and printing what could not be read."""
+def add_corpora(
+    retriever: UnifiedRetriever, corpora: dict[Path, Corpus], **options: Any
+) -> AddReport:
+    """Index paths, showing how far it is and printing what could not be read.
+
+    Args:
+        retriever: the index.
+        corpora: what there is at each path.
+        options: of `UnifiedRetriever.add_path`.
+    """
     from unimoer_rag.retrieval.ingest import AddReport
 
     whole = AddReport()
@@ -73,30 +119,51 @@ def add_corpora(retriever: UnifiedRetriever, corpora: dict[Path, Corpus]) -> Add
         for path, corpus in corpora.items():
 
             def tell(report: AddReport, path: Path = path, size: int = len(corpus)) -> None:
-                show(f"indexing {path}", report.documents + len(report.problems), size)
+                done = report.documents + len(report.problems)
+                show(f"indexing {path}", done, size, _passages(report))
 
             tell(AddReport())
-            part = retriever.add_path(path, on_progress=tell)
+            part = retriever.add_path(path, on_progress=tell, **options)
             for name in ("documents", "added", "unchanged", "removed", "truncated"):
                 setattr(whole, name, getattr(whole, name) + getattr(part, name))
             whole.problems += part.problems
+            whole.notes += part.notes
+            whole.left_out += part.left_out
             for kind, n in part.skipped.items():
                 whole.skipped[kind] = whole.skipped.get(kind, 0) + n
             if not len(corpus):
                 errors.print(Text(f"nothing to index in {path}"), soft_wrap=True)
-    for problem in whole.problems:
-        errors.print(Text.assemble(("not indexed: ", "yellow"), str(problem)), soft_wrap=True)
+    say_problems(whole.problems)
+    for problem in whole.left_out:
+        errors.print(Text(problem.reason), soft_wrap=True)
+    for note in whole.notes:
+        errors.print(Text.assemble(("note: ", "yellow"), str(note)), soft_wrap=True)
     return whole
+
+
+def _passages(report: AddReport) -> str:
+    return f"{report.passages:,} passages" if report.passages else ""
+
+
+def say_problems(problems: Iterable[Problem]) -> None:
+    """What was not indexed on standard error: in full, or a line for many of a kind."""
+    from unimoer_rag.retrieval.problems import by_kind
+
+    for kind, some in by_kind(problems).items():
+        lines = [problem.reason for problem in some]
+        if len(some) > _FEW:
+            names = ", ".join(problem.path for problem in some[:_FEW])
+            lines = [f"{len(some)}: {kind} ({names}, ...; --json lists all)"]
+        for line in lines:
+            errors.print(Text.assemble(("not indexed: ", "yellow"), line), soft_wrap=True)
 
 
 def index(
     paths: Annotated[
         list[Path], typer.Argument(help="Files, folders, JSONL files or BEIR folders.")
     ],
-    index: Annotated[
-        Path | None, typer.Option("--index", help="Folder of the index; made if absent.")
-    ] = None,
-    checkpoint: CheckpointOption = "unimoer-minilm",
+    index: IndexOption = None,
+    checkpoint: IndexModelOption = None,
     url: UrlOption = None,
     api_key: KeyOption = None,
     collection: Collection = "unimoer",
@@ -126,16 +193,28 @@ def index(
     ] = 1,
     dtype: DtypeOption = "auto",
     memory_budget: MemoryBudgetOption = None,
+    sync: SyncFlag = False,
+    include: IncludeOption = None,
+    exclude: ExcludeOption = None,
+    no_ignore: NoIgnoreFlag = False,
+    follow_links: FollowFlag = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Index documents: read, cut into passages, embed, store.
 
     Files that cannot be read are reported and the rest is indexed; the exit code is then 3. Run
-    again after an interruption, or after files changed: only what is new is embedded.
+    again after an interruption, or after files changed: only what is new is embedded. What is
+    gone stays in the index, unless --sync is given; see also `unimoer-rag docs`.
     """
     if index is None and url is None:
         raise InputError("say where the index is: --index DIR, or --url of a Qdrant server")
-    corpora = scan_paths(paths)
+    selection = {
+        "include": include or (),
+        "exclude": exclude or (),
+        "ignore_files": not no_ignore,
+        "follow_links": follow_links,
+    }
+    corpora = scan_paths(paths, **selection)
     chunking = _chunking(chunk_size, chunk_overlap)
     with open_retriever(
         checkpoint,
@@ -151,7 +230,7 @@ def index(
         dtype=dtype,
         memory_budget=memory_budget,
     ) as retriever:
-        report = add_corpora(retriever, corpora)
+        report = add_corpora(retriever, corpora, sync=sync, **selection)
         total = retriever.count()
     if as_json:
         print_json({**asdict(report), "total": total})

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 import typer
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -24,6 +22,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from unimoer_rag.cli.settings import ENVIRONMENT, key_of, model_of, one_place
+from unimoer_rag.cli.terminal import Terminal, harmless, harmless_text, json_text
 from unimoer_rag.errors import StoreError, UnimoerWarning
 from unimoer_rag.files import write_file
 
@@ -36,6 +36,8 @@ __all__ = [
     "CheckpointOption",
     "Collection",
     "DtypeOption",
+    "IndexModelOption",
+    "IndexOption",
     "JsonFlag",
     "KeyOption",
     "MemoryBudgetOption",
@@ -48,6 +50,7 @@ __all__ = [
     "errors",
     "parse_rerank",
     "print_json",
+    "print_piece",
     "print_text",
     "progress_bar",
     "quiet",
@@ -56,8 +59,8 @@ __all__ = [
     "write_text",
 ]
 
-console = Console()
-errors = Console(stderr=True)
+console = Terminal()
+errors = Terminal(stderr=True)
 
 INCOMPLETE = 3
 """Exit code of a run that indexed what it could, but not everything."""
@@ -83,12 +86,36 @@ MemoryBudgetOption = Annotated[
     ),
 ]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON in place of text.")]
+IndexModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--checkpoint",
+        envvar=ENVIRONMENT["checkpoint"],
+        callback=model_of,
+        help="A shipped checkpoint, a folder, or a backbone's name; the one the index was built "
+        "with, or unimoer-minilm for a new index, if not given.",
+    ),
+]
+IndexOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--index", envvar=ENVIRONMENT["index"], callback=one_place, help="Folder of the index."
+    ),
+]
 UrlOption = Annotated[
-    str | None, typer.Option("--url", help="A Qdrant server, in place of a folder.")
+    str | None,
+    typer.Option(
+        "--url",
+        envvar=ENVIRONMENT["url"],
+        callback=one_place,
+        help="A Qdrant server, in place of a folder.",
+    ),
 ]
 KeyOption = Annotated[
     str | None,
-    typer.Option("--api-key", envvar="QDRANT_API_KEY", help="The server's API key."),
+    typer.Option(
+        "--api-key", envvar="QDRANT_API_KEY", callback=key_of, help="The server's API key."
+    ),
 ]
 Mode = Literal["dense", "sparse", "hybrid"]
 ModeOption = Annotated[
@@ -100,7 +127,12 @@ RerankText = typer.Option(
     help="First-stage results to rerank (50), 0 for none; auto: only those of searches that are "
     "uncertain; FILE: as calibrate wrote it.",
 )
-Collection = Annotated[str, typer.Option("--collection", help="Collection on the server.")]
+Collection = Annotated[
+    str,
+    typer.Option(
+        "--collection", envvar=ENVIRONMENT["collection"], help="Collection on the server."
+    ),
+]
 
 
 def parse_rerank(text: str) -> int | str:
@@ -136,7 +168,7 @@ def _show_warning(message: Any, category: Any, *args: Any, **options: Any) -> No
 def say_plan(plan: MemoryPlan | None) -> None:
     """One line on standard error: what was chosen for a memory budget, if there was one."""
     if plan is not None:
-        errors.print(f"memory: {plan}", markup=False, highlight=False, soft_wrap=True)
+        errors.print(f"memory: {plan}", soft_wrap=True)
 
 
 @contextmanager
@@ -155,7 +187,13 @@ def progress_bar() -> Iterator[Progress]:
         yield progress
 
 
-def counting(bar: Progress) -> Callable[[str, int, int], None]:
+class Show(Protocol):
+    """Tells what is worked on, how much of it is done, its size, and what else there is to say."""
+
+    def __call__(self, what: str, done: int, total: int, note: str = "", /) -> None: ...
+
+
+def counting(bar: Progress) -> Show:
     """Shows how far each thing is that is worked on; a size of 0 is unknown.
 
     On a terminal each has a line of the progress bar. Elsewhere a line is printed every ten
@@ -164,22 +202,23 @@ def counting(bar: Progress) -> Callable[[str, int, int], None]:
     return _printed() if bar.disable else _drawn(bar)
 
 
-def _drawn(bar: Progress) -> Callable[[str, int, int], None]:
+def _drawn(bar: Progress) -> Show:
     tasks: dict[str, TaskID] = {}
 
-    def show(what: str, done: int, total: int) -> None:
+    def show(what: str, done: int, total: int, note: str = "", /) -> None:
         if what not in tasks:
             tasks[what] = bar.add_task(what, total=total or None)
-        bar.update(tasks[what], completed=done, total=total or None)
+        told = f"{what} ({note})" if note else what
+        bar.update(tasks[what], description=told, completed=done, total=total or None)
 
     return show
 
 
-def _printed() -> Callable[[str, int, int], None]:
+def _printed() -> Show:
     last = time.monotonic()
     told: set[str] = set()  # and not yet ended
 
-    def show(what: str, done: int, total: int) -> None:
+    def show(what: str, done: int, total: int, note: str = "", /) -> None:
         nonlocal last
         ended = 0 < total <= done
         if time.monotonic() - last < _EVERY and not (ended and what in told):
@@ -190,20 +229,28 @@ def _printed() -> Callable[[str, int, int], None]:
         else:
             told.add(what)
         of = f" of {total:,}" if total else ""
-        errors.print(f"{what}: {done:,}{of}", markup=False, highlight=False, soft_wrap=True)
+        more = f", {note}" if note and not ended else ""
+        errors.print(f"{what}: {done:,}{of}{more}", markup=False, highlight=False, soft_wrap=True)
 
     return show
 
 
 def print_text(text: str | Text) -> None:
     """A paragraph, taken literally: folded between words on a terminal, one line into a pipe."""
-    text = Text(text) if isinstance(text, str) else text
-    console.print(text, soft_wrap=not console.is_terminal)
+    console.print(harmless_text(text), soft_wrap=not console.is_terminal)
+
+
+def print_piece(text: str) -> None:
+    """A piece of an answer, as it comes: no new line behind it, nothing kept back."""
+    # One character for one: a control sequence cut between two pieces is none in either.
+    sys.stdout.write(harmless(text))
+    sys.stdout.flush()
 
 
 def print_json(value: Any) -> None:
-    """One JSON value on standard output."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    """One JSON value on standard output, in the characters that it can take."""
+    encoding = (getattr(sys.stdout, "encoding", None) or "utf-8").lower()
+    sys.stdout.write(json_text(value, ascii_only=not encoding.startswith("utf")))
 
 
 def write_json(value: Any, path: Path) -> None:
@@ -211,7 +258,7 @@ def write_json(value: Any, path: Path) -> None:
     if str(path) == "-":
         print_json(value)
         return
-    write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", path)
+    write_text(json_text(value), path)
 
 
 def write_text(text: str, path: Path) -> None:

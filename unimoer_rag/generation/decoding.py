@@ -14,7 +14,12 @@ from torch import Tensor
 
 from unimoer_rag.engine.worker import Worker
 from unimoer_rag.errors import GenerationError, InputError
-from unimoer_rag.generation.conversation import TEMPLATE_OPTIONS, Conversation, FirstLine
+from unimoer_rag.generation.conversation import (
+    TEMPLATE_OPTIONS,
+    Conversation,
+    FirstLine,
+    check_template_options,
+)
 from unimoer_rag.model.prefix import cache_name
 
 __all__ = ["Decoder", "Decoding", "Device", "OwnThread"]
@@ -88,6 +93,7 @@ class Decoder:
         self.model, self.tokenizer, self.device, self.name = model, tokenizer, device, name
         self.max_tokens, self.temperature, self.seed = max_tokens, temperature, seed
         self.options = TEMPLATE_OPTIONS if template_options is None else template_options
+        check_template_options(self.options)
         self.context = int(model.config.max_position_embeddings)
         self.ends = _ends(model, tokenizer)
         self.cache_name = cache_name(model)

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self, cast
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from unimoer_rag.errors import InputError
 from unimoer_rag.pipelines.generators import GenerateConfig, ReaderConfig
+from unimoer_rag.pipelines.section import Section, Url
 from unimoer_rag.retrieval.auto_rerank import AUTO
 from unimoer_rag.yaml_files import read_yaml
 
@@ -19,16 +20,12 @@ _PRESETS = Path(__file__).parent.parent / "_presets" / "pipelines"
 _CLONE = Path(__file__).parents[2] / "pipelines"
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class RetrieveConfig(_Frozen):
+class RetrieveConfig(Section):
     """What finds and reranks passages; the fields are arguments of `UnifiedRetriever`."""
 
-    model: str = "unimoer-minilm"
+    model: str | None = None
     index: str | None = None
-    url: str | None = None
+    url: Url | None = None
     collection: str = "unimoer"
     dimensions: int | None = None
     quantization: Literal["int8", "binary"] | None = None
@@ -51,7 +48,7 @@ class RetrieveConfig(_Frozen):
         return cast("int | str", value)
 
 
-class SelectConfig(_Frozen):
+class SelectConfig(Section):
     """What of it is read; the fields are arguments of `RagPipeline`."""
 
     n_read: int = Field(default=5, ge=1)
@@ -59,7 +56,7 @@ class SelectConfig(_Frozen):
     max_tokens: int | None = Field(default=None, ge=1)
 
 
-class PipelineConfig(_Frozen):
+class PipelineConfig(Section):
     """A whole pipeline: retrieve, rerank, select, generate, as often as there are hops."""
 
     hops: int = Field(default=1, ge=1)
@@ -85,6 +82,11 @@ class PipelineConfig(_Frozen):
             InputError: there is none, or it is malformed; names the line and the key.
         """
         return read_yaml(_find(name), cls, whole="pipeline", error=InputError)
+
+    @classmethod
+    def ships(cls, name: str | Path) -> bool:
+        """Whether `load` takes one of the presets for this name, and no file of somebody's."""
+        return _find(name).resolve().parent in (_PRESETS, _CLONE)
 
     def updated(self, **sections: Mapping[str, Any]) -> Self:
         """The same with some values in other places; those that are None stay as they are.

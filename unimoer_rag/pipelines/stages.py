@@ -10,7 +10,7 @@ from unimoer_rag.model.rows import RowMaker
 from unimoer_rag.pipelines.tracing import Stage, Trace
 from unimoer_rag.retrieval.auto_rerank import rerank_depth
 from unimoer_rag.retrieval.retriever import Filters, UnifiedRetriever
-from unimoer_rag.retrieval.types import Hit
+from unimoer_rag.retrieval.types import Hit, Passage
 
 __all__ = ["asearch", "cite", "search", "select"]
 
@@ -113,8 +113,26 @@ def select(
 def cite(citations: Iterable[Citation], *, trace: Trace) -> list[Citation]:
     """Each place once, best first: passages that overlap give the same words twice."""
     with trace.stage("cite") as stage:
-        places: dict[tuple[str, int, int], Citation] = {}
+        places: dict[tuple[int, int], list[Citation]] = {}
+        kept: list[Citation] = []
         for citation in citations:
-            places.setdefault((citation.hit.source, citation.start, citation.end), citation)
-        stage.tell({"unimoer.citations": len(places)})
-    return list(places.values())
+            there = places.setdefault((citation.start, citation.end), [])
+            if not any(_same_document(citation.hit.passage, one.hit.passage) for one in there):
+                there.append(citation)
+                kept.append(citation)
+        stage.tell({"unimoer.citations": len(kept)})
+    return kept
+
+
+def _same_document(one: Passage, other: Passage) -> bool:
+    """Whether two passages that overlap are of one document, as far as they tell.
+
+    A source may have many documents without ids. Those of one say the same where they overlap.
+    """
+    if (one.source, one.document_id, one.title) != (other.source, other.document_id, other.title):
+        return False
+    start, end = max(one.start, other.start), min(one.end, other.end)
+    return (
+        one.text[start - one.start : end - one.start]
+        == (other.text[start - other.start : end - other.start])
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import InputError
@@ -12,9 +13,13 @@ from unimoer_rag.model.state_format import StateFormat
 from unimoer_rag.model.state_jobs import indexing
 from unimoer_rag.retrieval.chunking import Chunker, Chunking, whole
 from unimoer_rag.retrieval.ingest import AddReport, Embedded, Progress, ingest
+from unimoer_rag.retrieval.metadata import clean
 from unimoer_rag.retrieval.query_cache import QueryCache
+from unimoer_rag.retrieval.replacing import check_not_all
+from unimoer_rag.retrieval.roots import Roots
 from unimoer_rag.retrieval.search import Filters
-from unimoer_rag.retrieval.sources import Corpus
+from unimoer_rag.retrieval.selecting import Selection
+from unimoer_rag.retrieval.sources import scan
 from unimoer_rag.retrieval.sparse import BM25Encoder
 from unimoer_rag.retrieval.store import Store
 from unimoer_rag.retrieval.text import clean_text
@@ -33,6 +38,7 @@ class Indexer:
         cache: hits of earlier queries, which every write empties.
         token_states: the form of token states that the index keeps; None where it keeps none.
         chunking: how documents are cut; "whole" keeps each as one passage.
+        home: the index's folder, if it has one.
     """
 
     def __init__(
@@ -44,11 +50,13 @@ class Indexer:
         token_states: StateFormat | None,
         *,
         chunking: Chunking | str,
+        home: Path | None = None,
     ) -> None:
         self._engine, self._store, self._encoder, self._cache = engine, store, encoder, cache
         cut = chunking if isinstance(chunking, Chunking) else None
         self._chunker = Chunker(engine.model.tokenizer.backend_tokenizer, cut)
         self._token_states = token_states
+        self._roots = Roots(store, home)
 
     def add(
         self,
@@ -67,16 +75,29 @@ class Indexer:
         )
         return self._ingest(named, AddReport(), replace=replace, on_progress=on_progress)
 
-    def add_corpus(self, corpus: Corpus, on_progress: Progress) -> AddReport:
+    def add_path(
+        self, path: str | Path, *, sync: bool, selection: Selection, on_progress: Progress
+    ) -> AddReport:
         """See `UnifiedRetriever.add_path`."""
+        root = self._roots.of(path)
+        corpus = scan(path, name=root.name, selection=selection)
+        if sync and not corpus.files:
+            check_not_all(self._store, corpus.within, path)
+        if corpus.files:
+            self._roots.remember(root)
         report = AddReport(skipped=dict(corpus.skipped))
-        documents = corpus.documents(on_error=report.problems.append)
-        return self._ingest(documents, report, precut=corpus.precut, on_progress=on_progress)
+        return self._ingest(
+            corpus.documents(on_error=report.problems.append, on_left_out=report.left_out.append),
+            report,
+            precut=corpus.precut,
+            within=corpus.within if sync else None,
+            on_progress=on_progress,
+        )
 
     def delete(self, ids: Iterable[str] | None, *, filters: Filters | None) -> int:
         """See `UnifiedRetriever.delete`."""
         with self._cache.writing():
-            removed = self._store.delete(ids, filters=filters)
+            removed = self._store.delete(ids, filters=clean(filters))
             self._store.flush()
         return removed
 
@@ -88,6 +109,7 @@ class Indexer:
         on_progress: Progress,
         precut: bool = False,
         replace: bool = True,
+        within: str | None = None,
     ) -> AddReport:
         with self._cache.writing():
             return ingest(
@@ -98,6 +120,7 @@ class Indexer:
                 encoder=self._encoder,
                 report=report,
                 replace=replace,
+                within=within,
                 on_progress=on_progress,
             )
 

@@ -9,19 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from dataclasses import replace as changed
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unimoer_rag.retrieval.sources import Problem
+from unimoer_rag.retrieval.metadata import check_metadata, clean
+from unimoer_rag.retrieval.problems import Problem
+from unimoer_rag.retrieval.replacing import Replaced
 from unimoer_rag.retrieval.sparse import BM25Encoder
 from unimoer_rag.retrieval.store import Record, Store
 from unimoer_rag.retrieval.text import clean_text
-from unimoer_rag.retrieval.types import Document, Passage, Scalar
+from unimoer_rag.retrieval.types import Document, Passage
 
-__all__ = ["AddReport", "Embed", "Embedded", "Progress", "ingest"]
+__all__ = ["AddReport", "Embed", "Embedded", "Progress", "clean_document", "ingest"]
 
 
 class Embedded(NamedTuple):
@@ -46,6 +48,8 @@ Progress = Callable[["AddReport"], None]
 # Passages embedded and stored together: enough to fill batches of one length, few enough that a
 # killed run loses seconds of work.
 _BATCH = 256
+# And this many characters: a passage that is kept whole may be a book.
+_BATCH_CHARACTERS = 4_000_000
 
 
 @dataclass(slots=True)
@@ -60,6 +64,10 @@ class AddReport:
         truncated: passages too long for the model, embedded by their beginning.
         problems: what could not be read, and why; earlier passages of it are kept.
         skipped: entries of a folder passed over, by kind.
+        notes: how files were read where that is worth a look: an encoding that was guessed, pages
+            without text.
+        left_out: metadata of rows that no index can filter by, told once a file and key; the rows
+            themselves are indexed.
     """
 
     documents: int = 0
@@ -69,6 +77,8 @@ class AddReport:
     truncated: int = 0
     problems: list[Problem] = field(default_factory=list)
     skipped: dict[str, int] = field(default_factory=dict)
+    notes: list[Problem] = field(default_factory=list)
+    left_out: list[Problem] = field(default_factory=list)
 
     @property
     def passages(self) -> int:
@@ -85,11 +95,12 @@ def ingest(
     encoder: BM25Encoder,
     report: AddReport,
     replace: bool = True,
+    within: str | None = None,
     on_progress: Progress = lambda report: None,
 ) -> AddReport:
     """Cut, embed and store documents; drop what changed documents no longer say.
 
-    All documents of one source belong together: those given now replace those given before.
+    A document takes the place of its earlier version; `retrieval.replacing` tells which that is.
 
     Args:
         documents: what to add.
@@ -98,28 +109,20 @@ def ingest(
         store: keeps.
         encoder: weighs the terms of the sparse vectors.
         report: updated as it goes, so that an interrupted run has told what it did.
-        replace: drop what these sources had before. In an index that holds something, it takes
-            half a kilobyte of memory for every passage given; without it memory does not grow.
+        replace: drop what the documents said before. In an index that holds something, it takes
+            some hundred bytes of memory for every passage given; without it memory does not grow.
+        within: drop, too, what the index holds of this folder or file, as sources name it, and the
+            documents do not give; but not of files that could not be read.
         on_progress: called with the report after every batch.
 
     Raises:
         StoreError: the store failed; what was stored before is kept.
     """
-    # Only sources that were there before can have stale passages. They are looked up batch by
-    # batch: asking for all of them would take as long as the index is large.
-    current: dict[str, set[str]] = {}
-    fresh: set[str] = set()
-    replace = replace and store.count() > 0
+    replaced = Replaced(store, within=within) if replace and store.count() else None
 
     def begin(batch: Sequence[Passage], ahead: _Begun | None) -> _Begun:
-        if replace:
-            unknown = {passage.source for passage in batch} - current.keys() - fresh
-            there = store.sources({"source": sorted(unknown)}) if unknown else {}
-            fresh.update(unknown - there.keys())
-            current.update({source: set() for source in there})
-            for passage in batch:
-                if passage.source in current:
-                    current[passage.source].add(passage.id)
+        if replaced is not None:
+            replaced.meet(batch)
         waiting = {} if ahead is None else {passage.id: passage for passage in ahead.new}
         new = _new(batch, store, waiting, report)
         return _Begun(new, embed([passage.content for passage in new]) if new else None)
@@ -127,7 +130,8 @@ def ingest(
     for begun in _one_ahead(_batches(_passages(documents, split, report)), begin):
         _store(begun, store, encoder, report)
         on_progress(report)
-    report.removed += _remove_stale(store, current)
+    if replaced is not None:
+        report.removed += replaced.remove(kept=[problem.path for problem in report.problems])
     store.optimize()
     store.flush()
     on_progress(report)
@@ -139,33 +143,50 @@ def _passages(
     split: Callable[[Document], Sequence[Passage]],
     report: AddReport,
 ) -> Iterator[Passage]:
-    for document in map(_clean, documents):
+    for document in map(clean_document, documents):
         passages = split(document)
-        report.documents += 1
+        report.notes += [Problem(document.source, note) for note in document.notes]
         if not passages:
             reason = f"{document.source} holds no words, so nothing of it was indexed"
             report.problems.append(Problem(document.source, reason))
         yield from passages
+        report.documents += 1  # of a long one, when it is through
 
 
-def _clean(document: Document) -> Document:
-    """The document as a store will give it back: no lone surrogates, no tuples."""
-    return Document(
+def clean_document(document: Document) -> Document:
+    """The document as a store will give it back: no lone surrogates, no tuples.
+
+    Raises:
+        InputError: its metadata cannot be stored, which is told before it is embedded.
+    """
+    source, metadata = clean_text(document.source), clean(document.metadata)
+    check_metadata(metadata, source)
+    return changed(
+        document,
         text=clean_text(document.text),
-        source=clean_text(document.source),
+        source=source,
         title=clean_text(document.title),
-        metadata={clean_text(k): _clean_value(v) for k, v in document.metadata.items()},
+        metadata=metadata,
+        document_id=clean_text(document.document_id),
+        origin=clean_text(document.origin),
+        pages=document.pages,
+        notes=document.notes,
     )
 
 
-def _clean_value(value: Scalar | list[str] | tuple[str, ...]) -> Scalar | list[str]:
-    if isinstance(value, list | tuple):
-        return [clean_text(item) for item in value]
-    return clean_text(value) if isinstance(value, str) else value
-
-
 def _batches(passages: Iterator[Passage]) -> Iterator[list[Passage]]:
-    while batch := list(islice(passages, _BATCH)):
+    batch: list[Passage] = []
+    room = _BATCH_CHARACTERS
+    for passage in passages:
+        if batch and len(passage.content) > room:
+            yield batch
+            batch, room = [], _BATCH_CHARACTERS
+        batch.append(passage)
+        room -= len(passage.content)
+        if len(batch) == _BATCH:
+            yield batch
+            batch, room = [], _BATCH_CHARACTERS
+    if batch:
         yield batch
 
 
@@ -220,14 +241,3 @@ def _store(begun: _Begun, store: Store, encoder: BM25Encoder, report: AddReport)
     store.flush()
     report.added += len(new)
     report.truncated += embedded.n_truncated
-
-
-def _remove_stale(store: Store, current: Mapping[str, set[str]]) -> int:
-    """Remove what these sources have beside their current passages."""
-    removed = 0
-    sources = iter(current)
-    while some := list(islice(sources, _BATCH)):
-        found = store.scroll({"source": some})
-        stale = [passage.id for passage in found if passage.id not in current[passage.source]]
-        removed += store.delete(stale) if stale else 0
-    return removed

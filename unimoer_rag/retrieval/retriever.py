@@ -14,13 +14,14 @@ from unimoer_rag.model.state_jobs import late_task
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.retrieval.auto_rerank import AutoRerank, Rerank, resolve
 from unimoer_rag.retrieval.identity import WHOLE, ChunkingChoice, agree
+from unimoer_rag.retrieval.index_model import model_of_index
 from unimoer_rag.retrieval.indexer import Indexer
 from unimoer_rag.retrieval.ingest import AddReport, Progress
 from unimoer_rag.retrieval.opening import open_store, state_format
 from unimoer_rag.retrieval.query_cache import QueryCache
 from unimoer_rag.retrieval.search import Filters, Mode, Search, check_settings
 from unimoer_rag.retrieval.searcher import OnStage, Searcher, ignore_stage
-from unimoer_rag.retrieval.sources import scan
+from unimoer_rag.retrieval.selecting import Selection
 from unimoer_rag.retrieval.sparse import BM25Encoder
 from unimoer_rag.retrieval.stats import SearchStats
 from unimoer_rag.retrieval.store import Quantization
@@ -41,7 +42,8 @@ class UnifiedRetriever:
     """Indexes documents and answers queries with reranked passages, all on one loaded model.
 
     Args:
-        model: a checkpoint's name or folder, a backbone's name, or a loaded model.
+        model: a checkpoint's name or folder, a backbone's name, or a loaded model; None takes the
+            one that the index was built with, or "unimoer-minilm" for a new index.
         index: folder of an embedded index on disk; made on first use.
         url: a Qdrant server's URL, in place of a folder. With neither, the index is in memory.
         api_key: for the server.
@@ -88,7 +90,7 @@ class UnifiedRetriever:
 
     def __init__(
         self,
-        model: str | Path | UniMoER = "unimoer-minilm",
+        model: str | Path | UniMoER | None = None,
         *,
         index: str | Path | None = None,
         url: str | None = None,
@@ -115,6 +117,8 @@ class UnifiedRetriever:
         if isinstance(chunking, str) and chunking != WHOLE:
             raise InputError(f"chunking is {chunking!r}: expected a Chunking, {WHOLE!r} or None")
         form = state_format(token_states, token_pooling)
+        if model is None:
+            model = model_of_index(index=index, url=url, api_key=api_key, collection=collection)
         self.model = (
             model
             if isinstance(model, UniMoER)
@@ -147,7 +151,8 @@ class UnifiedRetriever:
                 self.store, self.model, chunking, encoder, token_states=form, where=where
             )
             parts = (self.engine, self.store, encoder, self.query_cache, self.token_states)
-            self._indexer = Indexer(*parts, chunking=self.chunking)
+            home = None if index is None else Path(index)
+            self._indexer = Indexer(*parts, chunking=self.chunking, home=home)
             self._searcher = Searcher(*parts)
         except BaseException:
             self.store.close()
@@ -165,30 +170,54 @@ class UnifiedRetriever:
     ) -> AddReport:
         """Index texts or documents; what is there already is left alone.
 
-        A document takes the place of what its source had before. Texts never replace another:
-        each gets a source of its own, made from its content.
+        A document takes the place of its earlier version: the one with its source and
+        `document_id`, or without an id, with its source and title. Those of one call are all kept.
+        Texts never replace another: each gets a source of its own, made from its content.
 
         Args:
             documents: texts or documents.
             source: texts get the sources `<source>/<hash of the text>`.
-            replace: let documents take the place of what their sources had. Without it they are
-                only added, in memory that does not grow with the index.
+            replace: let documents take the place of earlier ones. Without it they are only added,
+                in memory that does not grow with the index.
             on_progress: called with the report after every batch.
         """
         return self._indexer.add(documents, source=source, replace=replace, on_progress=on_progress)
 
     def add_path(
-        self, path: str | Path, *, on_progress: Progress = lambda report: None
+        self,
+        path: str | Path,
+        *,
+        sync: bool = False,
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+        ignore_files: bool = True,
+        follow_links: bool = False,
+        on_progress: Progress = lambda report: None,
     ) -> AddReport:
         """Index a file, a folder, a JSONL file or a BEIR folder.
 
         What cannot be read is reported, the rest is indexed. A changed file's old passages go;
-        those of a file that is gone stay until `delete(filters={"source": ...})`.
+        those of a file that is gone stay, unless `sync` is asked for.
+
+        Args:
+            path: what to index.
+            sync: afterwards the index holds of the path just what is read there now: what it held
+                of files that are gone or left out, and of rows that are gone, is removed. What
+                could not be read keeps what it had.
+            include: globs, of which files in a folder must match one, written as in a
+                `.gitignore`; none for all files.
+            exclude: globs of files and folders that are passed over.
+            ignore_files: pass over what `.gitignore` files name, `node_modules` and `__pycache__`.
+            follow_links: read what links lead to outside the folder, too.
+            on_progress: called with the report after every batch.
 
         Raises:
             ReadError: there is nothing to read at the path.
+            InputError: a glob cannot be used; or `sync` finds no documents where the index holds
+                some.
         """
-        return self._indexer.add_corpus(scan(path), on_progress)
+        selection = Selection(include, exclude, ignore_files, follow_links)
+        return self._indexer.add_path(path, sync=sync, selection=selection, on_progress=on_progress)
 
     def delete(self, ids: Iterable[str] | None = None, *, filters: Filters | None = None) -> int:
         """Remove passages by id, or by filters such as `{"source": "handbook/refunds.md"}`.

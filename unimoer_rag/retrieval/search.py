@@ -18,18 +18,23 @@ from unimoer_rag.model.jobs import Job, ranking
 from unimoer_rag.model.state_jobs import asking, ranking_states
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.retrieval.auto_rerank import AUTO, AutoRerank, rerank_depth
-from unimoer_rag.retrieval.fusion import reciprocal_rank_fusion
+from unimoer_rag.retrieval.fusion import counted_ranks, reciprocal_rank_fusion
+from unimoer_rag.retrieval.metadata import clean
 from unimoer_rag.retrieval.reranker import best_first
 from unimoer_rag.retrieval.sparse import BM25Encoder
 from unimoer_rag.retrieval.states import StoredStates
 from unimoer_rag.retrieval.store import Found, Store
-from unimoer_rag.retrieval.text import clean_text
+from unimoer_rag.retrieval.text import clean_text, legible_text
 from unimoer_rag.retrieval.types import Hit, Mode
 
 __all__ = ["Filters", "Mode", "Search", "check_settings", "rank_job", "reordered"]
 
 Filters = Mapping[str, Any]
 Floats = NDArray[np.float32]
+
+# First places of both rankings that are fused, however few hits are asked for: the first of many
+# hits are then those of a search for few.
+_FUSED = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,12 +70,12 @@ class Search:
         """The search for some queries, once everything about it can be used."""
         check_settings(k, rerank, mode)
         auto = rerank if isinstance(rerank, AutoRerank) else None
-        cleaned = [clean_text(query) for query in queries]
+        cleaned = [legible_text(clean_text(query)) for query in queries]
         for at, query in enumerate(cleaned):
             if not query.strip():
                 raise InputError(f"query {at} is empty: give words to look for")
         depth = max(rerank_depth(rerank), k) if rerank else 0
-        return cls(queries=cleaned, k=k, depth=depth, mode=mode, filters=filters, auto=auto)
+        return cls(queries=cleaned, k=k, depth=depth, mode=mode, filters=clean(filters), auto=auto)
 
     def blocks(self, size: int) -> Iterator[Search]:
         """The same search, for at most `size` queries at a time."""
@@ -85,6 +90,8 @@ class Search:
     def find(self, vectors: Floats, store: Store, encoder: BM25Encoder) -> list[list[Hit]]:
         """The first stage's results for each query, best first."""
         limit = max(self.k, self.depth)
+        if self.mode == "hybrid":
+            limit = max(limit, _FUSED)
         dense: list[list[Found]] = [[] for _ in self.queries]
         sparse = dense
         if self.mode != "sparse":
@@ -96,7 +103,8 @@ class Search:
             return [[Hit(f.passage, dense=f.score) for f in found] for found in dense]
         if self.mode == "sparse":
             return [[Hit(f.passage, sparse=f.score) for f in found] for found in sparse]
-        return [_fuse(d, s)[:limit] for d, s in zip(dense, sparse, strict=True)]
+        wanted = max(self.k, self.depth)
+        return [_fuse(d, s)[:wanted] for d, s in zip(dense, sparse, strict=True)]
 
     def to_rank(self, found: Sequence[Sequence[Hit]]) -> list[tuple[str, list[str]]]:
         """What a reranker is asked: each query that found something, and the passages' texts."""
@@ -152,14 +160,24 @@ def reordered(hits: Sequence[Hit], scores: Floats) -> list[Hit]:
 
 
 def _fuse(dense: Sequence[Found], sparse: Sequence[Found]) -> list[Hit]:
-    """Both rankings fused by rank, every hit with the scores it has."""
+    """Both rankings fused by rank, every hit with the scores that count."""
     passages = {f.passage.id: f.passage for f in (*dense, *sparse)}
     rankings = [[(f.passage.id, f.score) for f in found] for found in (dense, sparse)]
-    cosine, bm25 = (dict(ranking) for ranking in rankings)
-    return [
-        Hit(passages[key], dense=cosine.get(key), sparse=bm25.get(key), fused=score)
-        for key, score in reciprocal_rank_fusion(rankings)
+    places = [
+        {key: (rank, score) for rank, (key, score) in enumerate(ranking, start=1)}
+        for ranking in rankings
     ]
+
+    def hit(key: str, fused: float) -> Hit:
+        found = [place[key] for place in places if key in place]
+        counted = counted_ranks([rank for rank, _ in found], _FUSED)
+        cosine, bm25 = (
+            score if rank in counted else None
+            for rank, score in (place.get(key, (0, None)) for place in places)
+        )
+        return Hit(passages[key], dense=cosine, sparse=bm25, fused=fused)
+
+    return [hit(*fused) for fused in reciprocal_rank_fusion(rankings, depth=_FUSED)]
 
 
 def check_settings(k: object, rerank: object, mode: object) -> None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import uuid
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from textwrap import shorten
 from typing import Any, Literal
+
+from unimoer_rag.retrieval.text import legible_text
 
 __all__ = ["Document", "Hit", "Mode", "Passage", "Scalar"]
 
@@ -25,17 +29,30 @@ class Document:
         source: where it came from: a path, a URL, a data set id.
         title: shown and encoded with every passage when not empty.
         metadata: scalars (or lists of strings) to filter by.
+        pages: where its pages begin, as character offsets in order; () where it has none.
+        notes: what its reader has to tell: an encoding that was guessed, a page without text.
+        document_id: names it among the documents of its source, where the source has several.
+        origin: the file it was read from, as sources name files; "" for what no file held.
     """
 
     text: str
     source: str
     title: str = ""
     metadata: Mapping[str, Scalar | list[str]] = field(default_factory=dict)
+    pages: tuple[int, ...] = ()
+    notes: tuple[str, ...] = field(default=(), compare=False)
+    document_id: str = ""
+    # Where something was read is no part of what it is: a moved file changes nothing.
+    origin: str = field(default="", compare=False)
 
     @property
     def content(self) -> str:
         """What the model sees of a document kept whole: the title, then the text."""
         return _with_title(self.title, self.text)
+
+    def page_at(self, offset: int) -> int | None:
+        """The page, counted from 1, that holds the character at an offset; None without pages."""
+        return max(bisect_right(self.pages, offset), 1) if self.pages else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +66,9 @@ class Passage:
         start: character offset of the first character in the document.
         end: character offset behind the last one.
         metadata: the document's metadata.
+        page: the document's page on which it begins, counted from 1; None where it has none.
+        document_id: the document's id within its source, or "".
+        origin: the file that the document was read from, or "".
     """
 
     text: str
@@ -57,11 +77,16 @@ class Passage:
     start: int = 0
     end: int = 0
     metadata: Mapping[str, Scalar | list[str]] = field(default_factory=dict)
+    page: int | None = None
+    document_id: str = ""
+    origin: str = field(default="", compare=False)
 
     @property
     def id(self) -> str:
-        """UUID derived from source, position, title and text: same content, same id."""
-        name = "\x1f".join((self.source, str(self.start), self.title, self.text))
+        """UUID of source, document id, position, title and text: same content, same id."""
+        parts = (self.source, str(self.start), self.title, self.text)
+        # Behind the text, and only where there is one: other ids stay what they always were.
+        name = "\x1f".join((*parts, self.document_id) if self.document_id else parts)
         return str(uuid.uuid5(_PASSAGE_NAMESPACE, name))
 
     @property
@@ -79,7 +104,8 @@ class Hit:
         dense: cosine of query and passage vector, or None if not computed.
         sparse: BM25 score, or None.
         fused: reciprocal-rank fusion score in hybrid mode, or None.
-        rerank: relevance probability in [0, 1] from the reranker, or None.
+        rerank: relevance in [0, 1] from the reranker, or None; it orders the hits of a query and is
+            no calibrated probability.
         from_query: the near query that it was found for, where a semantic cache gave it; or None.
     """
 
@@ -113,6 +139,31 @@ class Hit:
         """Where the passage came from."""
         return self.passage.source
 
+    @property
+    def title(self) -> str:
+        """The document's title, or ""."""
+        return self.passage.title
+
+    @property
+    def start(self) -> int:
+        """Where the passage begins in its document, in characters."""
+        return self.passage.start
+
+    @property
+    def end(self) -> int:
+        """Where it ends."""
+        return self.passage.end
+
+    def __str__(self) -> str:
+        """One line to look at: the score, where it stands, how it begins."""
+        text = shorten(self.text, 80, placeholder="…") or "…"
+        return f"{self.score:.3f} {self.source}:{self.start}-{self.end} {text}"
+
+    @property
+    def page(self) -> int | None:
+        """The page on which the passage begins, counted from 1; None where there are none."""
+        return self.passage.page
+
     def to_dict(self) -> dict[str, Any]:
         """Everything as JSON-ready values."""
         p = self.passage
@@ -124,7 +175,9 @@ class Hit:
             "title": p.title,
             "start": p.start,
             "end": p.end,
+            "page": p.page,
             "metadata": dict(p.metadata),
+            "document_id": p.document_id,
             "dense": self.dense,
             "sparse": self.sparse,
             "fused": self.fused,
@@ -134,4 +187,5 @@ class Hit:
 
 
 def _with_title(title: str, text: str) -> str:
-    return f"{title}. {text}" if title else text
+    # Letters, not glyphs: dense and keyword search see the same, whatever the tokenizer.
+    return legible_text(f"{title}. {text}" if title else text)

@@ -6,12 +6,14 @@ import typer
 
 from unimoer_rag.cli.bench.auto import auto
 from unimoer_rag.cli.bench.decoder import decoder
+from unimoer_rag.cli.bench.kill import kill
 from unimoer_rag.cli.bench.memory import memory
 from unimoer_rag.cli.bench.model import concurrency, encode, overhead, rerank
 from unimoer_rag.cli.bench.padding import padding
 from unimoer_rag.cli.bench.precision import precision
 from unimoer_rag.cli.bench.prefix import prefix
 from unimoer_rag.cli.bench.profile import profile
+from unimoer_rag.cli.bench.quick import with_quick
 from unimoer_rag.cli.bench.retrieval import ingest, query, states
 from unimoer_rag.cli.bench.stress import stress
 from unimoer_rag.cli.bench.vectors import growth, vectors
@@ -41,6 +43,7 @@ _COMMANDS = (
     vectors,
     growth,
     profile,
+    kill,
 )
 for command in _COMMANDS:
-    bench.command()(command)
+    bench.command()(with_quick(command))

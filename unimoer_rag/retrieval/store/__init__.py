@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from unimoer_rag.retrieval.store.base import Found, Record, Store
+from unimoer_rag.retrieval.store.base import Found, Label, Record, Store
 from unimoer_rag.retrieval.store.manifest import is_index
 from unimoer_rag.retrieval.store.quantization import Quantization
 
 if TYPE_CHECKING:
     from unimoer_rag.retrieval.store.edge import EdgeStore
+    from unimoer_rag.retrieval.store.memory import MemoryStore
     from unimoer_rag.retrieval.store.server import ServerStore
 
-__all__ = ["EdgeStore", "Found", "Quantization", "Record", "ServerStore", "Store", "is_index"]
+__all__ = [
+    "EdgeStore",
+    "Found",
+    "Label",
+    "MemoryStore",
+    "Quantization",
+    "Record",
+    "ServerStore",
+    "Store",
+    "is_index",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -21,6 +32,10 @@ def __getattr__(name: str) -> Any:
         from unimoer_rag.retrieval.store.edge import EdgeStore
 
         return EdgeStore
+    if name == "MemoryStore":
+        from unimoer_rag.retrieval.store.memory import MemoryStore
+
+        return MemoryStore
     if name == "ServerStore":
         from unimoer_rag.retrieval.store.server import ServerStore
 

@@ -13,20 +13,21 @@ import uuid
 from base64 import b64encode
 from binascii import a2b_base64
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unimoer_rag.errors import IndexMismatchError, InputError
+from unimoer_rag.retrieval.metadata import check_metadata, plain, stored_twice
 from unimoer_rag.retrieval.sparse import SparseVector
-from unimoer_rag.retrieval.store.filters import Filters
+from unimoer_rag.retrieval.store.filters import Condition, Filters
 from unimoer_rag.retrieval.store.quantization import Quantization
 from unimoer_rag.retrieval.types import Passage
 
-__all__ = ["Dimension", "Found", "Record", "Store"]
+__all__ = ["Dimension", "Found", "Label", "Record", "Store"]
 
 Dimension = int | Sequence[int] | None
 """Length of the dense vectors, or those that will do: a new index gets the first; None is any."""
@@ -35,6 +36,9 @@ Dimension = int | Sequence[int] | None
 DENSE, SPARSE = "dense", "sparse"
 
 _MAX_INDEX = 2**32 - 1
+
+# Passages of early indexes name no origin; what their readers called the files tells them apart.
+_EARLY_TYPES = ("text", "markdown", "html", "pdf", "docx")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,6 +57,44 @@ class Record:
     dense: NDArray[np.float32]
     sparse: SparseVector
     states: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """Which document a stored passage is of.
+
+    Attributes:
+        id: the passage's.
+        source: the document's, as for all that follow.
+        title: or "".
+        document_id: or "".
+        origin: the file it was read from, or "".
+        type: of the file, as its reader called it, or "".
+    """
+
+    id: str
+    source: str
+    title: str
+    document_id: str
+    origin: str
+    type: str
+
+    @classmethod
+    def of(cls, passage: Passage) -> Label:
+        """The label of a passage that was read."""
+        return cls(
+            passage.id,
+            passage.source,
+            passage.title,
+            passage.document_id,
+            passage.origin,
+            str(passage.metadata.get("type", "")),
+        )
+
+    @property
+    def file(self) -> str:
+        """The file that holds the document, or "" for what was added by itself."""
+        return self.origin or (self.source if self.type in _EARLY_TYPES else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +177,12 @@ class Store(Protocol):
 
     def sources(self, filters: Filters | None = None) -> dict[str, int]:
         """How many passages that meet the filters each source has; takes time for each of them."""
+        ...
+
+    def labels(
+        self, *, sources: Sequence[str] | None = None, document_ids: Sequence[str] | None = None
+    ) -> Iterator[Label]:
+        """Which document each passage is of, for those with one of these sources and ids."""
         ...
 
     def delete(self, ids: Iterable[str] | None = None, *, filters: Filters | None = None) -> int:
@@ -285,23 +333,23 @@ def _check_sparse(vector: SparseVector, name: str) -> None:
 
 def _check_passage(passage: Passage) -> None:
     # Engines keep payloads as JSON in UTF-8, and one of them would fail half-way.
-    try:
-        json.dumps(to_payload(passage), ensure_ascii=False).encode()
-    except UnicodeEncodeError as error:
-        raise InputError(
-            f"a passage of {passage.source!r} holds the lone surrogate "
-            f"{error.object[error.start]!r}, which is not text; read the source with "
-            "errors='replace'"
-        ) from None
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            f"the metadata of a passage of {passage.source!r} cannot be stored ({error}); use "
-            "strings, finite numbers, booleans and lists of strings"
-        ) from None
+    for text in (passage.text, passage.source, passage.title):
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise InputError(
+                f"a passage of {passage.source!r} holds the lone surrogate "
+                f"{error.object[error.start]!r}, which is not text; read the source with "
+                "errors='replace'"
+            ) from None
+    check_metadata(passage.metadata, passage.source)
 
 
 # Passages are read without their token states, which are far larger.
-PASSAGE_FIELDS = ["text", "source", "title", "start", "end", "metadata"]
+PASSAGE_FIELDS = [
+    "text", "source", "title", "start", "end", "metadata", "page", "document_id", "origin"
+]  # fmt: skip
+LABEL_FIELDS = ["source", "title", "document_id", "origin", "metadata"]
 STATES_FIELD = "states"
 
 
@@ -322,15 +370,17 @@ def to_states(payload: Mapping[str, Any] | None) -> bytes:
 
 def to_payload(passage: Passage) -> dict[str, Any]:
     """What is stored beside the vectors."""
-    return {
+    payload = {
         "text": passage.text,
         "source": passage.source,
         "title": passage.title,
         "start": passage.start,
         "end": passage.end,
-        # As JSON gives it back (tuples become lists), so that every home returns the same.
-        "metadata": json.loads(json.dumps(dict(passage.metadata), allow_nan=False)),
+        "metadata": plain(passage.metadata),
     }
+    named = {"document_id": passage.document_id, "origin": passage.origin, "page": passage.page}
+    named = {key: value for key, value in named.items() if value}
+    return payload | named | stored_twice(passage.metadata)
 
 
 def to_passage(payload: Mapping[str, Any] | None) -> Passage:
@@ -341,13 +391,71 @@ def to_passage(payload: Mapping[str, Any] | None) -> Passage:
     """
     p = payload or {}
     return Passage(
-        p["text"], p["source"], p["title"], int(p["start"]), int(p["end"]), p["metadata"]
+        p["text"],
+        p["source"],
+        p["title"],
+        int(p["start"]),
+        int(p["end"]),
+        p["metadata"],
+        page=p.get("page"),
+        document_id=p.get("document_id", ""),
+        origin=p.get("origin", ""),
+    )
+
+
+def to_label(key: object, payload: Mapping[str, Any] | None) -> Label:
+    """What a stored payload says of its document."""
+    p = payload or {}
+    return Label(
+        str(key),
+        p["source"],
+        p["title"],
+        p.get("document_id", ""),
+        p.get("origin", ""),
+        str(p["metadata"].get("type", "")),
+    )
+
+
+def label_conditions(
+    sources: Sequence[str] | None, document_ids: Sequence[str] | None
+) -> tuple[Condition, ...]:
+    """Of passages with one of the sources and one of the document ids; None stands for any."""
+    wanted = {"source": sources, "document_id": document_ids}
+    return tuple(
+        Condition(key, tuple(some), own=True) for key, some in wanted.items() if some is not None
     )
 
 
 def by_score(found: Iterable[Found]) -> list[Found]:
     """Best first; engines return ties in no fixed order, here they come by id."""
     return sorted(found, key=lambda item: (-item.score, item.passage.id))
+
+
+_Query = TypeVar("_Query")
+_MORE = 8  # asked for beyond the limit, to see where a tie ends
+
+
+def search_whole_ties(
+    queries: Sequence[_Query], limit: int, ask: Callable[[list[_Query], int], list[list[Found]]]
+) -> list[list[Found]]:
+    """The first `limit` results of each query, ties by id.
+
+    An engine breaks off within a tie as it comes: it is asked for more until the tie is whole.
+
+    Args:
+        queries: what to ask for.
+        limit: results of each, at most.
+        ask: gives the best results of some queries, at most so many.
+    """
+    done: dict[int, list[Found]] = {}
+    waiting, size = list(range(len(queries))), limit + _MORE
+    while waiting:
+        for at, found in zip(waiting, ask([queries[at] for at in waiting], size), strict=True):
+            ordered = by_score(found)
+            if len(found) < size or ordered[-1].score < ordered[limit - 1].score:
+                done[at] = ordered[:limit]
+        waiting, size = [at for at in waiting if at not in done], 4 * size
+    return [done[at] for at in range(len(queries))]
 
 
 def count_sources(payloads: Iterable[Mapping[str, Any]]) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from qdrant_client import QdrantClient, models
@@ -34,7 +35,7 @@ def open_collection(
 
     Raises:
         InputError: it is absent and no dimension is given.
-        IndexMismatchError: it has other vectors.
+        IndexMismatchError: it has other vectors, or compares them in another way.
     """
     place = f"collection {name!r} at {where}"
     if not client.collection_exists(name):
@@ -43,18 +44,52 @@ def open_collection(
         _create(client, name, base.lengths(dimension)[0], quantization)
         if not in_memory:  # it keeps no payload indexes, and says so in a warning
             client.create_payload_index(name, "source", models.PayloadSchemaType.KEYWORD, wait=True)
-    params = client.get_collection(name).config.params
-    vectors = params.vectors if isinstance(params.vectors, dict) else {}
-    dense = vectors.get(base.DENSE)
-    if dense is None or base.SPARSE not in (params.sparse_vectors or {}):
-        raise IndexMismatchError(
-            f"{place} was not made by unimoer-rag: it lacks the vectors {base.DENSE!r} and "
-            f"{base.SPARSE!r}; choose another name"
-        )
+    config = client.get_collection(name).config
+    vectors = config.params.vectors if isinstance(config.params.vectors, dict) else {}
+    sparse = config.params.sparse_vectors or {}
+    _check_names(place, vectors, sparse)
+    _check_settings(place, vectors[base.DENSE], sparse[base.SPARSE])
+    dense = vectors[base.DENSE]
     base.agree_dimension(dense.size, dimension, where=place)
-    kept = _quantization_of(dense.quantization_config)
+    # The server takes the collection's where the vector has none of its own.
+    kept = _quantization_of(dense.quantization_config or config.quantization_config, place)
     agree_quantization(kept, quantization, where=place)
     return int(dense.size), kept
+
+
+def _check_names(place: str, vectors: Mapping[str, Any], sparse: Mapping[str, Any]) -> None:
+    found = sorted(map(repr, (*vectors, *sparse)))
+    if set(vectors) != {base.DENSE} or set(sparse) != {base.SPARSE}:
+        raise IndexMismatchError(
+            f"{place} was not made by unimoer-rag: it has "
+            f"{'the vectors ' + ', '.join(found) if found else 'one vector without a name'} where "
+            f"{base.DENSE!r} and the sparse {base.SPARSE!r} are expected; choose another name"
+        )
+
+
+def _check_settings(
+    place: str, dense: models.VectorParams, sparse: models.SparseVectorParams
+) -> None:
+    """Compare what decides scores with what `_create` asks for."""
+    multi = dense.multivector_config and dense.multivector_config.comparator
+    sparse_type = sparse.index and sparse.index.datatype
+    for name, found, expected in (
+        ("the distance", dense.distance, models.Distance.COSINE),
+        ("the multivector comparator", multi, None),
+        ("the datatype", dense.datatype or models.Datatype.FLOAT32, models.Datatype.FLOAT32),
+        ("the sparse modifier", sparse.modifier, models.Modifier.IDF),
+        ("the sparse datatype", sparse_type or models.Datatype.FLOAT32, models.Datatype.FLOAT32),
+    ):
+        if found != expected:
+            raise IndexMismatchError(
+                f"{place} has {name} {_shown(found)}, and {_shown(expected)} is expected: its "
+                "scores would not be those of this library; choose another name, or delete the "
+                "collection and let it be made anew"
+            )
+
+
+def _shown(value: Any) -> str:
+    return "none" if value is None else repr(str(getattr(value, "value", value)))
 
 
 def _create(
@@ -83,7 +118,14 @@ def _codes(quantization: Quantization) -> models.QuantizationConfig:
     )
 
 
-def _quantization_of(config: Any) -> Quantization | None:
+def _quantization_of(config: Any, place: str) -> Quantization | None:
+    if config is None:
+        return None
     if isinstance(config, models.ScalarQuantization):
         return "int8"
-    return "binary" if isinstance(config, models.BinaryQuantization) else None
+    if isinstance(config, models.BinaryQuantization):
+        return "binary"
+    raise IndexMismatchError(
+        f"{place} has a {type(config).__name__}, and int8, binary or none is expected; choose "
+        "another name, or delete the collection and let it be made anew"
+    )

@@ -2,9 +2,10 @@
 
 ```
 handbook.index/
-├── unimoer.json   what it is and what it was built with (see `manifest`)
-├── .lock          held while a process has it open
-└── shard/         the engine's files: a write-ahead log and segments
+├── unimoer.json     what it is and what it was built with (see `manifest`)
+├── checksums.json   digests of the files, while nobody changes them (see `checksums`)
+├── .lock            held while a process has it open
+└── shard/           the engine's files: a write-ahead log and segments
 ```
 
 The engine logs an upsert before it applies it, so passages survive the death of the process as
@@ -13,13 +14,9 @@ soon as `upsert` returns, and a loss of power once `flush` has returned.
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import os
-import threading
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -27,21 +24,14 @@ import numpy as np
 import qdrant_edge as edge
 from numpy.typing import NDArray
 
-from unimoer_rag.errors import StoreError
 from unimoer_rag.retrieval.sparse import SparseVector
 from unimoer_rag.retrieval.store import base
-from unimoer_rag.retrieval.store.base import Found, Record
-from unimoer_rag.retrieval.store.engine import check_space, engine_errors
-from unimoer_rag.retrieval.store.filters import (
-    FLAGS,
-    Filters,
-    flags_of,
-    parse_filters,
-    to_edge_filter,
-)
-from unimoer_rag.retrieval.store.folder import check_folder, count_all, n_bytes_used, open_shard
-from unimoer_rag.retrieval.store.lock import lock_folder
-from unimoer_rag.retrieval.store.manifest import write_manifest
+from unimoer_rag.retrieval.store.base import Found, Label, Record
+from unimoer_rag.retrieval.store.engine import DELETE_BYTES, check_space
+from unimoer_rag.retrieval.store.engine_filters import to_edge_filter
+from unimoer_rag.retrieval.store.filters import Filters, parse_filters
+from unimoer_rag.retrieval.store.folder import count_all
+from unimoer_rag.retrieval.store.opened import OpenIndex
 from unimoer_rag.retrieval.store.quantization import (
     OVERSAMPLING,
     Quantization,
@@ -52,11 +42,10 @@ from unimoer_rag.retrieval.types import Passage
 
 __all__ = ["EdgeStore"]
 
-_log = logging.getLogger(__name__)
-
 _BATCH = 256  # passages in one write or page
 # Candidates HNSW keeps while it searches; 256 finds nearly all true neighbours of the top 100.
 _HNSW_EF = 256
+_DELETED_BYTES = 64  # what a deleted passage takes in the log and the tables of ids
 
 
 class EdgeStore:
@@ -74,11 +63,15 @@ class EdgeStore:
         hnsw_from: passages in a segment from which `optimize` builds a graph. Below it the
             engine compares every vector, which is exact and, at 25,000 passages of 384
             dimensions, still faster than the graph (5 ms a query against 7).
+        read_only: refuse changes, and open an index that another process has open, too: as it
+            was at that process's last flush, from a copy in the folder of temporary files. An
+            index whose folder cannot be written is always opened so.
 
     Raises:
         InputError: no index is there and no dimension is given, the folder holds other files, or
             an argument has a value that cannot be used.
-        IndexLockedError: another process (or store) has it open.
+        IndexLockedError: another process (or store) has it open, or, with `read_only`, is
+            changing it.
         IndexMismatchError: it holds vectors of another dimension or quantization.
         IndexCorruptError: its files are damaged.
         StoreError: the folder cannot be read or written, or the disk is full.
@@ -92,53 +85,33 @@ class EdgeStore:
         quantization: Quantization | None = None,
         oversampling: float | None = None,
         hnsw_from: int = 50_000,
+        read_only: bool = False,
     ) -> None:
         self.path = Path(path)
         check_quantization(quantization)
         self._oversampling = check_oversampling(oversampling)
-        self._mutex = threading.RLock()  # the engine refuses, rather than queues, some calls
-        self._shard: edge.EdgeShard | None = None
-        check_folder(self.path, dimension)
-        self._lock = lock_folder(self.path)
-        try:
-            self._shard, self._manifest = open_shard(self.path, dimension, quantization, hnsw_from)
-        except BaseException:
-            self._let_go()
-            raise
+        self._index = OpenIndex(
+            self.path,
+            dimension=dimension,
+            quantization=quantization,
+            hnsw_from=hnsw_from,
+            read_only=read_only,
+        )
 
     @property
     def dimension(self) -> int:
         """Length of the dense vectors; 0 in an index that holds none."""
-        return self._manifest.dimension
+        return self._index.manifest.dimension
 
     @property
     def quantization(self) -> Quantization | None:
         """How the dense vectors are quantized; None where they are not."""
-        return self._manifest.quantization
+        return self._index.manifest.quantization
 
     @property
-    def _engine(self) -> edge.EdgeShard:
-        if self._shard is None:
-            raise StoreError(f"index {str(self.path)!r} is closed; open it again")
-        return self._shard
-
-    @contextlib.contextmanager
-    def _reading(self) -> Iterator[edge.EdgeShard]:
-        with self._mutex, engine_errors(self.path):
-            yield self._engine
-
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[edge.EdgeShard]:
-        with self._mutex, engine_errors(self.path):
-            shard = self._engine
-            if self._manifest.passages is not None:
-                self._write_manifest(passages=None)  # the count is open until the next flush
-            yield shard
-
-    def _write_manifest(self, **changes: Any) -> None:
-        manifest = replace(self._manifest, **changes)
-        write_manifest(self.path, manifest)
-        self._manifest = manifest
+    def read_only(self) -> str:
+        """Why nothing can be written; empty where it can."""
+        return self._index.read_only
 
     def upsert(self, records: Iterable[Record]) -> None:
         """Store records (see `Store.upsert`).
@@ -147,11 +120,12 @@ class EdgeStore:
             StoreError: the disk is nearly full; batches written before are kept.
         """
         checked = base.check_records(records, self.dimension)
+        if any(record.passage.document_id for record in checked):
+            self._index_field("document_id")
         for start in range(0, len(checked), _BATCH):
             points, n_bytes = [], 0
             for record in checked[start : start + _BATCH]:
                 payload = base.to_payload(record.passage)
-                payload[FLAGS] = flags_of(payload["metadata"])
                 payload |= base.to_states_payload(record.states)
                 dense = np.asarray(record.dense, dtype=np.float32).tolist()
                 vectors: dict[str, Any] = {base.SPARSE: _sparse(record.sparse)}
@@ -163,8 +137,15 @@ class EdgeStore:
                 n_bytes += 4 * len(record.states) // 3
             # Once for the log, once for the segments.
             check_space(self.path, 2 * n_bytes)
-            with self._writing() as shard:
+            with self._index.writing() as shard:
                 shard.update(edge.UpdateOperation.upsert_points(points))
+
+    def _index_field(self, name: str) -> None:
+        """Make documents quick to find by a field; at once where that was done before."""
+        with self._index.writing() as shard:
+            if name not in shard.info().payload_schema:
+                keyword = edge.PayloadSchemaType.Keyword
+                shard.update(edge.UpdateOperation.create_field_index(name, keyword))
 
     def search_dense(
         self, vectors: NDArray[np.float32], *, limit: int, filters: Filters | None = None
@@ -207,28 +188,32 @@ class EdgeStore:
         condition = to_edge_filter(parse_filters(filters))
         if not queries:
             return []
-        with self._reading() as shard:
+        with self._index.reading() as shard:
+
+            def ask(some: list[edge.Query], size: int) -> list[list[Found]]:
+                requests = [
+                    edge.QueryRequest(
+                        size,
+                        query=query,
+                        filter=condition,
+                        params=params,
+                        with_payload=base.PASSAGE_FIELDS,
+                    )
+                    for query in some
+                ]
+                results = shard.query_batch(edge.QueryBatchRequest(requests))
+                return [
+                    [Found(base.to_passage(point.payload), point.score) for point in points]
+                    for points in results
+                ]
+
             limit = max(1, min(limit, count_all(shard)))
-            requests = [
-                edge.QueryRequest(
-                    limit,
-                    query=query,
-                    filter=condition,
-                    params=params,
-                    with_payload=base.PASSAGE_FIELDS,
-                )
-                for query in queries
-            ]
-            results = shard.query_batch(edge.QueryBatchRequest(requests))
-            return [
-                base.by_score(Found(base.to_passage(p.payload), p.score) for p in points)
-                for points in results
-            ]
+            return base.search_whole_ties(queries, limit, ask)
 
     def get(self, ids: Sequence[str]) -> list[Passage]:
         """The passages with these ids, in this order; absent ones are left out."""
         wanted = base.check_ids(ids)
-        with self._reading() as shard:
+        with self._index.reading() as shard:
             records = shard.retrieve([*wanted], base.PASSAGE_FIELDS, False)
         found = {str(record.id): record.payload for record in records}
         return [base.to_passage(found[key]) for key in wanted if key in found]
@@ -236,7 +221,7 @@ class EdgeStore:
     def states(self, ids: Sequence[str]) -> dict[str, bytes]:
         """The token states of those of the passages that have some, by id."""
         wanted = base.check_ids(ids)
-        with self._reading() as shard:
+        with self._index.reading() as shard:
             records = shard.retrieve([*wanted], [base.STATES_FIELD], False)
         found = {str(record.id): base.to_states(record.payload) for record in records}
         return {key: states for key, states in found.items() if states}
@@ -244,7 +229,7 @@ class EdgeStore:
     def existing(self, ids: Iterable[str]) -> set[str]:
         """Those of the ids that are present."""
         wanted = base.check_ids(ids)
-        with self._reading() as shard:
+        with self._index.reading() as shard:
             return {str(record.id) for record in shard.retrieve([*wanted], False, False)}
 
     def scroll(self, filters: Filters | None = None) -> Iterator[Passage]:
@@ -255,20 +240,38 @@ class EdgeStore:
         """How many passages that meet the filters each source has."""
         return base.count_sources(self._payloads(filters, with_payload=["source"]))
 
+    def labels(
+        self, *, sources: Sequence[str] | None = None, document_ids: Sequence[str] | None = None
+    ) -> Iterator[Label]:
+        """Which document each passage is of (see `Store.labels`)."""
+        condition = to_edge_filter(base.label_conditions(sources, document_ids))
+        records = self._records(condition, with_payload=base.LABEL_FIELDS)
+        return (base.to_label(record.id, record.payload) for record in records)
+
+    def entries(self) -> Iterator[tuple[str, Passage]]:
+        """Every id with the passage that is stored under it, in order of id."""
+        records = self._records(None, with_payload=base.PASSAGE_FIELDS)
+        return ((str(record.id), base.to_passage(record.payload)) for record in records)
+
     def _payloads(
         self, filters: Filters | None, *, with_payload: list[str]
     ) -> Iterator[Mapping[str, Any]]:
         condition = to_edge_filter(parse_filters(filters))
+        records = self._records(condition, with_payload=with_payload)
+        return (record.payload or {} for record in records)
 
-        def pages() -> Iterator[Mapping[str, Any]]:
+    def _records(
+        self, condition: edge.Filter | None, *, with_payload: list[str]
+    ) -> Iterator[edge.Record]:
+        def pages() -> Iterator[edge.Record]:
             offset = None
             while True:
                 request = edge.ScrollRequest(
                     offset=offset, limit=_BATCH, filter=condition, with_payload=with_payload
                 )
-                with self._reading() as shard:
+                with self._index.reading() as shard:
                     records, offset = shard.scroll(request)
-                yield from (record.payload or {} for record in records)
+                yield from records
                 if offset is None:
                     return
 
@@ -278,43 +281,43 @@ class EdgeStore:
         """Remove passages by id or by filters (exactly one of them); returns how many."""
         base.check_delete(ids, filters)
         condition = to_edge_filter(parse_filters(filters))
-        check_space(self.path, 0)
         if condition is not None:
-            with self._writing() as shard:
+            with self._index.writing() as shard:
                 n_deleted = int(shard.count(edge.CountRequest(filter=condition)))
+                self._check_space(n_deleted)
                 shard.update(edge.UpdateOperation.delete_points_by_filter(condition))
             return n_deleted
         wanted = base.check_ids(ids or ())
-        with self._writing() as shard:
+        with self._index.writing() as shard:
             present = sorted(self.existing(wanted))
+            self._check_space(len(present))
             shard.update(edge.UpdateOperation.delete_points([*present]))
         return len(present)
+
+    def _check_space(self, n_deleted: int) -> None:
+        check_space(self.path, _DELETED_BYTES * n_deleted, reserve=DELETE_BYTES)
 
     def count(self, filters: Filters | None = None) -> int:
         """How many passages meet the filters."""
         condition = to_edge_filter(parse_filters(filters))
-        with self._reading() as shard:
+        with self._index.reading() as shard:
             if condition is None:
                 return count_all(shard)
             return int(shard.count(edge.CountRequest(filter=condition)))
 
     def identity(self) -> Mapping[str, Any] | None:
         """What the index was built with, or None if it was never recorded."""
-        return self._manifest.identity
+        return self._index.manifest.identity
 
     def set_identity(self, identity: Mapping[str, Any]) -> None:
         """Record what the index is built with, in one step."""
         checked = base.check_identity(identity)
-        with self._writing():
-            self._write_manifest(identity=checked)
+        with self._index.writing():
+            self._index.record(identity=checked)
 
     def flush(self) -> None:
         """Make everything written so far durable, power loss included."""
-        with self._reading() as shard:
-            shard.flush()
-            n_passages = count_all(shard)
-            if self._manifest.passages != n_passages:
-                self._write_manifest(passages=n_passages)
+        self._index.flush()
 
     def optimize(self) -> None:
         """Merge segments and build HNSW graphs where `hnsw_from` passages gathered.
@@ -326,34 +329,11 @@ class EdgeStore:
         It is left out, with a logged warning, when the disk has no room for the copy; searches
         then stay exact and slower.
         """
-        with self._reading() as shard:
-            shard.flush()
-            try:
-                check_space(self.path, n_bytes_used(self.path))
-            except StoreError as error:
-                _log.warning("the index was not optimized: %s", error)
-                return
-            if shard.optimize():
-                shard.flush()
+        self._index.optimize()
 
     def close(self) -> None:
         """Flush and free the folder; closing twice is harmless."""
-        with self._mutex:
-            if self._shard is None:
-                return
-            try:
-                self.flush()
-            finally:
-                self._let_go()
-
-    def _let_go(self) -> None:
-        shard, self._shard = self._shard, None
-        try:
-            if shard is not None:
-                with engine_errors(self.path):
-                    shard.close()
-        finally:
-            self._lock.release()
+        self._index.close()
 
     def __enter__(self) -> Self:
         return self

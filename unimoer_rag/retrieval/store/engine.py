@@ -11,13 +11,16 @@ from pathlib import Path
 from unimoer_rag.errors import IndexCorruptError, IndexLockedError, StoreError
 from unimoer_rag.retrieval.store.lock import locked_message
 
-__all__ = ["RESERVE_BYTES", "check_space", "engine_errors", "load_errors"]
+__all__ = ["DELETE_BYTES", "RESERVE_BYTES", "check_space", "engine_errors", "load_errors"]
 
 # The engine writes through memory maps of sparse files. When the disk fills under one, the
 # system kills the process (SIGBUS), so it must never get that far: nothing is written unless
 # this much room is left. It is the size of two log files, which a file system in memory may
 # allocate when they are merely read; others need far less.
 RESERVE_BYTES = 64 << 20
+
+# Deletes, which are to make room, write a line of the log and a few bits.
+DELETE_BYTES = 1 << 20
 
 # The engine's errors carry the system's only in their text.
 _SYSTEM_ERRORS = tuple(
@@ -26,17 +29,17 @@ _SYSTEM_ERRORS = tuple(
 )
 
 
-def check_space(folder: Path, n_bytes: int) -> None:
+def check_space(folder: Path, n_bytes: int, *, reserve: int = RESERVE_BYTES) -> None:
     """Refuse a write of about `n_bytes` that could fill the disk.
 
     Raises:
-        StoreError: less than that and `RESERVE_BYTES` is free.
+        StoreError: less than that and `reserve` is free.
     """
     free = shutil.disk_usage(folder).free
-    if free < n_bytes + RESERVE_BYTES:
+    if free < n_bytes + reserve:
         raise StoreError(
             f"the disk of index {str(folder)!r} is full: {free >> 20} MiB are free and "
-            f"{(n_bytes + RESERVE_BYTES >> 20) + 1} MiB are needed; what was stored before is "
+            f"{(n_bytes + reserve >> 20) + 1} MiB are needed; what was stored before is "
             "kept: free some space and run it again"
         )
 

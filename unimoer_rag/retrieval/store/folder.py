@@ -5,17 +5,30 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import qdrant_edge as edge
 
 from unimoer_rag.errors import IndexCorruptError, InputError, StoreError
 from unimoer_rag.retrieval.store import base
-from unimoer_rag.retrieval.store.engine import check_space, engine_errors, load_errors
+from unimoer_rag.retrieval.store.checksums import (
+    OPENING_BYTES,
+    Checksums,
+    damaged,
+    remove_checksums,
+)
+from unimoer_rag.retrieval.store.engine import (
+    DELETE_BYTES,
+    check_space,
+    engine_errors,
+    load_errors,
+)
 from unimoer_rag.retrieval.store.lock import LOCK_NAME
+from unimoer_rag.retrieval.store.log import check_log, forget_probe, renew_log
 from unimoer_rag.retrieval.store.manifest import (
-    MANIFEST_NAME,
     Manifest,
     is_index,
+    is_leftover,
     read_manifest,
     write_manifest,
 )
@@ -24,6 +37,8 @@ from unimoer_rag.retrieval.store.quantization import Quantization, agree_quantiz
 __all__ = ["check_folder", "count_all", "n_bytes_used", "open_shard", "vector_bytes"]
 
 _SHARD = "shard"
+_LOG = f"{_SHARD}/wal/"
+_UNFLUSHED_BYTES = 4 << 20  # taken to be left of the log: most of it was applied before the kill
 
 
 def check_folder(path: Path, dimension: base.Dimension) -> None:
@@ -42,7 +57,7 @@ def check_folder(path: Path, dimension: base.Dimension) -> None:
         raise InputError(f"index {str(path)!r} is a file; give a folder")
     try:
         names = sorted(file.name for file in path.iterdir()) if path.exists() else []
-        others = [n for n in names if n != LOCK_NAME and not n.startswith(MANIFEST_NAME)]
+        others = [name for name in names if name != LOCK_NAME and not is_leftover(name)]
         if others:
             raise InputError(
                 f"{str(path)!r} is not an index: it holds other files ({others[0]!r}); give a new "
@@ -62,29 +77,58 @@ def check_folder(path: Path, dimension: base.Dimension) -> None:
         ) from error
 
 
+class Opened(NamedTuple):
+    """An index that was loaded or made.
+
+    Attributes:
+        shard: the engine.
+        config: what it was loaded with.
+        manifest: what the index was built with.
+        proven: whether the engine's log is known to be whole.
+    """
+
+    shard: edge.EdgeShard
+    config: edge.EdgeConfig
+    manifest: Manifest
+    proven: bool
+
+
 def open_shard(
-    path: Path, dimension: base.Dimension, quantization: Quantization | None, hnsw_from: int
-) -> tuple[edge.EdgeShard, Manifest]:
-    """Load the folder's shard, or make it where there is none yet; the lock must be held."""
-    if is_index(path) or dimension is None:
-        manifest = read_manifest(path)
+    path: Path,
+    files: Path,
+    dimension: base.Dimension,
+    quantization: Quantization | None,
+    hnsw_from: int,
+) -> Opened:
+    """Load the folder's shard, or make it where there is none yet; the lock must be held.
+
+    Args:
+        path: the index, for messages.
+        files: where its files are: there, or in a copy.
+        dimension: see `EdgeStore`.
+        quantization: see `EdgeStore`.
+        hnsw_from: see `EdgeStore`.
+    """
+    if is_index(files) or dimension is None:
+        manifest = read_manifest(files)
     else:
         manifest = Manifest(dimension=base.lengths(dimension)[0], quantization=quantization)
     where = f"index {str(path)!r}"
     base.agree_dimension(manifest.dimension, dimension, where=where)
     agree_quantization(manifest.quantization, quantization, where=where)
     config = _config(manifest, hnsw_from)
-    return _load(path, config, manifest) if manifest.ready else _create(path, config, manifest)
+    if manifest.ready:
+        return _load(path, files, config, manifest)
+    return _create(path, files, config, manifest)
 
 
-def _create(
-    path: Path, config: edge.EdgeConfig, manifest: Manifest
-) -> tuple[edge.EdgeShard, Manifest]:
-    folder = path / _SHARD
-    check_space(path, 0)
+def _create(path: Path, files: Path, config: edge.EdgeConfig, manifest: Manifest) -> Opened:
+    folder = files / _SHARD
+    check_space(files, 0)
     with engine_errors(path):
         # Not ready yet, so nothing was ever stored: what an interrupted start left can go.
-        write_manifest(path, manifest)
+        write_manifest(files, manifest)
+        remove_checksums(files)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         shard = edge.EdgeShard.create(str(folder), config)
@@ -94,21 +138,50 @@ def _create(
         )
         shard.flush()
         manifest = replace(manifest, ready=True)
-        write_manifest(path, manifest)
-    return shard, manifest
+        write_manifest(files, manifest)
+    return Opened(shard, config, manifest, proven=True)
 
 
-def _load(
-    path: Path, config: edge.EdgeConfig, manifest: Manifest
-) -> tuple[edge.EdgeShard, Manifest]:
-    check_space(path, 0)  # loading applies the log, and maps sparse files that may fill up
+def _load(path: Path, files: Path, config: edge.EdgeConfig, manifest: Manifest) -> Opened:
+    checksums, interrupted = Checksums.read(files), manifest.passages is None
+    if checksums is not None and not _check_files(path, files, checksums):
+        checksums = None
+    if interrupted:  # loading writes what the log says; else it writes nothing that is new
+        log = sum(_on_disk(file) for file in (files / _SHARD / "wal").glob("*"))
+        check_space(files, min(log, _UNFLUSHED_BYTES), reserve=DELETE_BYTES)
     with load_errors(path):
-        shard = edge.EdgeShard.load(str(path / _SHARD), config)
-        n_passages = count_all(shard)
-        kind = base.DENSE if manifest.dimension else base.SPARSE
-        has_vector = edge.Filter(must=[edge.HasVectorCondition(kind)])
-        n_vectors = shard.count(edge.CountRequest(filter=has_vector))
+        shard = edge.EdgeShard.load(str(files / _SHARD), config)
+        try:
+            forget_probe(shard)
+            if interrupted:
+                check_log(path, files, shard, interrupted=True)
+            _check_counts(path, shard, manifest)
+        except BaseException:
+            shard.close()
+            raise
+    return Opened(shard, config, manifest, proven=interrupted or checksums is not None)
+
+
+def _check_files(path: Path, files: Path, checksums: Checksums) -> bool:
+    """Compare the files with their checksums; whether these hold after the engine has loaded."""
+    wrong = checksums.differences(files, n_bytes=OPENING_BYTES)
+    lost = {name for name in wrong if name.startswith(_LOG) and not (files / name).exists()}
+    if wrong.keys() > lost:
+        raise damaged(path, [text for name, text in wrong.items() if name not in lost])
+    if lost:
+        remove_checksums(files)
+        renew_log(path, files)
+    elif not checksums.same_engine:  # another engine may bring the files into another form
+        remove_checksums(files)
+    return not lost and checksums.same_engine
+
+
+def _check_counts(path: Path, shard: edge.EdgeShard, manifest: Manifest) -> None:
     # The engine opens some damaged segments as empty ones.
+    n_passages = count_all(shard)
+    kind = base.DENSE if manifest.dimension else base.SPARSE
+    has_vector = edge.Filter(must=[edge.HasVectorCondition(kind)])
+    n_vectors = shard.count(edge.CountRequest(filter=has_vector))
     expected = n_passages if manifest.passages is None else manifest.passages
     if not n_vectors == n_passages == expected:
         raise IndexCorruptError(
@@ -116,7 +189,6 @@ def _load(
             f"{expected} were stored: files are missing or damaged; restore it from a copy, or "
             "delete the folder and index the documents again"
         )
-    return shard, manifest
 
 
 def _config(manifest: Manifest, hnsw_from: int) -> edge.EdgeConfig:

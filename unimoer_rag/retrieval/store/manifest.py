@@ -23,15 +23,28 @@ from unimoer_rag.errors import IndexCorruptError, InputError
 from unimoer_rag.files import write_file
 from unimoer_rag.retrieval.store.quantization import Quantization, check_quantization
 
-__all__ = ["MANIFEST_NAME", "Manifest", "is_index", "read_manifest", "write_manifest"]
+__all__ = [
+    "MANIFEST_NAME",
+    "Manifest",
+    "is_index",
+    "is_leftover",
+    "read_manifest",
+    "remove_leftovers",
+    "write_manifest",
+]
 
 MANIFEST_NAME = "unimoer.json"
 _FORMAT, _VERSION = "unimoer-index", 1
+_MAX_BYTES = 16 << 20  # of a file of ten lines; more is not one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """The contents of `unimoer.json`; the table above explains them."""
+    """The contents of `unimoer.json`; the table above explains them.
+
+    Raises:
+        ValueError: a value is of another type than the table says.
+    """
 
     dimension: int
     quantization: Quantization | None = None
@@ -39,10 +52,37 @@ class Manifest:
     passages: int | None = 0
     identity: dict[str, Any] | None = None
 
+    def __post_init__(self) -> None:
+        for name, value, right in (
+            ("dimension", self.dimension, _is_size(self.dimension)),
+            ("ready", self.ready, isinstance(self.ready, bool)),
+            ("passages", self.passages, self.passages is None or _is_size(self.passages)),
+            ("identity", self.identity, isinstance(self.identity, dict | None)),
+        ):
+            if not right:
+                raise ValueError(f"{name} is {str(value)[:80]!r}")
+        check_quantization(self.quantization)
+
+
+def _is_size(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
 
 def is_index(folder: str | os.PathLike[str]) -> bool:
     """Whether the folder holds an index (which may still be damaged)."""
     return (Path(folder) / MANIFEST_NAME).is_file()
+
+
+def is_leftover(name: str) -> bool:
+    """Whether a file is what a kill left of writing a manifest."""
+    return name.startswith((MANIFEST_NAME, f".{MANIFEST_NAME}")) and name != MANIFEST_NAME
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what kills left of writing manifests; the folder must be locked."""
+    for file in folder.iterdir():
+        if is_leftover(file.name):
+            file.unlink(missing_ok=True)
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -53,24 +93,25 @@ def read_manifest(folder: Path) -> Manifest:
     """
     file = folder / MANIFEST_NAME
     try:
+        if (size := file.stat().st_size) > _MAX_BYTES:
+            raise ValueError(f"it has {size} bytes")
         content = json.loads(file.read_text(encoding="utf-8"))
         if content.pop("format") != _FORMAT:
             raise ValueError("another format")
-        if (version := content.pop("version")) != _VERSION:
+        if (version := content.pop("version")) != _VERSION or isinstance(version, bool):
             raise IndexCorruptError(
                 f"index {str(folder)!r} has format version {version!r}, this release reads "
                 f"{_VERSION}: update unimoer-rag or index the documents again"
             )
-        manifest = Manifest(**content)
-        if not isinstance(manifest.dimension, int) or manifest.dimension < 0:
-            raise ValueError(f"dimension is {manifest.dimension!r}")
-        check_quantization(manifest.quantization)
-    except (OSError, InputError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return Manifest(**content)
+    except (
+        *(OSError, InputError, ValueError, KeyError, TypeError, AttributeError),
+        RecursionError,  # brackets within brackets, thousands deep
+    ) as error:
         raise IndexCorruptError(
             f"{str(file)!r} cannot be read ({error}); restore it from a copy, or delete the "
             "folder and index the documents again"
         ) from error
-    return manifest
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import threading
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,25 +16,35 @@ from qdrant_client import QdrantClient, models
 from unimoer_rag.errors import StoreError
 from unimoer_rag.retrieval.sparse import SparseVector
 from unimoer_rag.retrieval.store import base
-from unimoer_rag.retrieval.store.base import Found, Record
+from unimoer_rag.retrieval.store.base import Found, Label, Record
 from unimoer_rag.retrieval.store.collection import open_collection
-from unimoer_rag.retrieval.store.filters import Filters, parse_filters, to_client_filter
+from unimoer_rag.retrieval.store.engine_filters import to_client_filter
+from unimoer_rag.retrieval.store.filters import Filters, parse_filters
+from unimoer_rag.retrieval.store.memory import MemoryStore
 from unimoer_rag.retrieval.store.quantization import (
     OVERSAMPLING,
     Quantization,
     check_oversampling,
     check_quantization,
 )
+from unimoer_rag.retrieval.store.requests import (
+    Page,
+    batches,
+    check_size,
+    point_bytes,
+    request_bytes,
+)
 from unimoer_rag.retrieval.store.wire import client_errors, open_client
 from unimoer_rag.retrieval.types import Passage
+from unimoer_rag.urls import shown_url
 
 __all__ = ["ServerStore"]
 
 _COLLECTION = "unimoer"
 _IDENTITY_KEY = "unimoer"  # in the collection's metadata
 _PAGE = 256
-_BATCH_FLOATS = 250_000  # a request stays near 5 MB of JSON, whatever the dimension
-_STATE_BYTES = 15  # of token states take the room of a number in JSON
+_STATES_PAGE = 32  # token states are hundreds of kB
+_IDS = 10_000  # of one delete, 400 kB
 
 
 class ServerStore:
@@ -51,9 +61,11 @@ class ServerStore:
         where: str,
         in_memory: bool,
     ) -> None:
-        self._client, self._collection, self._where = client, collection, where
+        self._client, self._collection, self._where = client, collection, shown_url(where)
+        self._owner = os.getpid()
         self._in_memory, self._oversampling = in_memory, oversampling
         self._closed = False
+        self._indexed: set[str] = set()  # fields that searches by document need
         # The in-memory engine is plain Python and NumPy; the clients of a server keep their own
         # locks and may overlap.
         self._guard: contextlib.AbstractContextManager[Any] = (
@@ -61,35 +73,19 @@ class ServerStore:
         )
         with self._calls():
             self._dimension, self._quantization = open_collection(
-                client, collection, dimension, quantization, where=where, in_memory=in_memory
+                client, collection, dimension, quantization, where=self._where, in_memory=in_memory
             )
 
-    @classmethod
+    @staticmethod
     def memory(
-        cls,
         *,
         dimension: int | Sequence[int],
         quantization: Quantization | None = None,
         oversampling: float | None = None,
-    ) -> Self:
-        """An index that lives as long as this object; it compares every vector.
-
-        Args:
-            dimension: length of the dense vectors; of several the first.
-            quantization: recorded, and without effect: searches compare the full vectors.
-            oversampling: likewise.
-        """
-        for length in base.lengths(dimension):
-            base.check_dimension(length)
-        client = QdrantClient(":memory:")
-        return cls(
-            client,
-            collection=_COLLECTION,
-            dimension=dimension,
-            quantization=check_quantization(quantization),
-            oversampling=check_oversampling(oversampling),
-            where="memory",
-            in_memory=True,
+    ) -> MemoryStore:
+        """An index in memory, see `MemoryStore`."""
+        return MemoryStore(
+            dimension=dimension, quantization=quantization, oversampling=oversampling
         )
 
     @classmethod
@@ -156,6 +152,11 @@ class ServerStore:
 
     @contextlib.contextmanager
     def _calls(self) -> Iterator[None]:
+        if os.getpid() != self._owner:
+            raise StoreError(
+                f"the connections to {self._where} were opened by process {self._owner}, of which "
+                "this one is a fork: open the store again here"
+            )
         if self._closed:
             raise StoreError(f"the store at {self._where} is closed; open it again")
         with self._guard, client_errors(self._where):
@@ -174,25 +175,26 @@ class ServerStore:
     def upsert(self, records: Iterable[Record]) -> None:
         """Store records (see `Store.upsert`); returns once the server has applied them."""
         checked = base.check_records(records, self._dimension)
-        heaviest = max((len(record.states) for record in checked), default=0)
-        n_floats = self._dimension + heaviest // _STATE_BYTES
-        n_batch = max(1, min(_PAGE, _BATCH_FLOATS // n_floats))
-        for start in range(0, len(checked), n_batch):
-            points = [
-                models.PointStruct(
-                    id=record.passage.id,
-                    vector={
-                        base.DENSE: np.asarray(record.dense, dtype=np.float32).tolist(),
-                        base.SPARSE: _sparse(record.sparse),
-                    },
-                    payload=base.to_payload(record.passage) | base.to_states_payload(record.states),
-                )
-                for record in checked[start : start + n_batch]
-            ]
-            with self._calls(), warnings.catch_warnings():
-                # Said once past 20,000 passages; `memory` documents what it costs.
-                warnings.filterwarnings("ignore", "Local mode is not recommended")
-                self._client.upsert(self._collection, points, wait=True)
+        if any(record.passage.document_id for record in checked):
+            self._index_field("document_id")
+        points = map(_point, checked)
+        # All sizes are known before the first is sent; the texts of points are made again.
+        sizes = [point_bytes(_payload(record), self._dimension, record) for record in checked]
+        for record, size in zip(checked, sizes, strict=True):
+            check_size(size, f"passage {record.passage.id} of {record.passage.source!r}")
+        for n in batches(sizes, most=_PAGE):
+            batch = [next(points) for _ in range(n)]
+            with self._calls():
+                self._client.upsert(self._collection, batch, wait=True)
+
+    def _index_field(self, name: str) -> None:
+        """Make documents quick to find by a field; a server does nothing the second time."""
+        if self._in_memory or name in self._indexed:  # memory keeps no such indexes
+            return
+        with self._calls():
+            keyword = models.PayloadSchemaType.KEYWORD
+            self._client.create_payload_index(self._collection, name, keyword, wait=True)
+        self._indexed.add(name)
 
     def search_dense(
         self, vectors: NDArray[np.float32], *, limit: int, filters: Filters | None = None
@@ -225,27 +227,40 @@ class ServerStore:
         params: models.SearchParams | None = None,
     ) -> list[list[Found]]:
         base.check_limit(limit)
-        condition = to_client_filter(parse_filters(filters))
+        condition = self._filter(filters)
         if not queries:
             return []
-        with self._calls():
-            limit = max(1, min(limit, self._count(None)))
+
+        def ask(some: list[Any], size: int) -> list[list[Found]]:
             requests = [
                 models.QueryRequest(
                     query=query,
                     using=using,
-                    limit=limit,
+                    limit=size,
                     filter=condition,
                     params=params,
                     with_payload=base.PASSAGE_FIELDS,
                 )
-                for query in queries
+                for query in some
             ]
-            responses = self._client.query_batch_points(self._collection, requests)
-            return [
-                base.by_score(Found(base.to_passage(p.payload), p.score) for p in response.points)
-                for response in responses
-            ]
+            found: list[list[Found]] = []
+            for n in batches([request_bytes(request) for request in requests], most=_PAGE):
+                part = requests[len(found) : len(found) + n]
+                for response in self._client.query_batch_points(self._collection, part):
+                    found.append(
+                        [Found(base.to_passage(p.payload), p.score) for p in response.points]
+                    )
+            return found
+
+        with self._calls():
+            limit = max(1, min(limit, self._count(None)))
+            return base.search_whole_ties(queries, limit, ask)
+
+    def _filter(self, filters: Filters | None) -> models.Filter | None:
+        condition = to_client_filter(parse_filters(filters))
+        if condition is not None:
+            check_size(request_bytes(condition), "a search with these filters")
+        return condition
 
     def get(self, ids: Sequence[str]) -> list[Passage]:
         """The passages with these ids, in this order; absent ones are left out."""
@@ -266,12 +281,17 @@ class ServerStore:
 
     def _retrieve(self, ids: list[str], *, with_payload: bool | list[str]) -> list[models.Record]:
         records: list[models.Record] = []
-        for start in range(0, len(ids), _PAGE):
-            page = ids[start : start + _PAGE]
+        start = 0
+        page = Page(_STATES_PAGE if with_payload == [base.STATES_FIELD] else _PAGE)
+        while start < len(ids):
+            part = ids[start : start + page.size]
+            start += len(part)
             with self._calls():
-                records += self._client.retrieve(
-                    self._collection, page, with_payload=with_payload, with_vectors=False
+                found = self._client.retrieve(
+                    self._collection, part, with_payload=with_payload, with_vectors=False
                 )
+            page.saw(record.payload for record in found)
+            records += found
         return records
 
     def scroll(self, filters: Filters | None = None) -> Iterator[Passage]:
@@ -282,19 +302,37 @@ class ServerStore:
         """How many passages that meet the filters each source has."""
         return base.count_sources(self._payloads(filters, with_payload=["source"]))
 
+    def labels(
+        self, *, sources: Sequence[str] | None = None, document_ids: Sequence[str] | None = None
+    ) -> Iterator[Label]:
+        """Which document each passage is of (see `Store.labels`)."""
+        condition = to_client_filter(base.label_conditions(sources, document_ids))
+        records = self._records(condition, with_payload=base.LABEL_FIELDS)
+        return (base.to_label(record.id, record.payload) for record in records)
+
     def _payloads(
         self, filters: Filters | None, *, with_payload: list[str]
     ) -> Iterator[Mapping[str, Any]]:
-        condition = to_client_filter(parse_filters(filters))
+        records = self._records(self._filter(filters), with_payload=with_payload)
+        return (record.payload or {} for record in records)
 
-        def pages() -> Iterator[Mapping[str, Any]]:
+    def _records(
+        self, condition: models.Filter | None, *, with_payload: list[str]
+    ) -> Iterator[models.Record]:
+        def pages() -> Iterator[models.Record]:
             offset: Any = None
+            page = Page(_PAGE)
             while True:
                 with self._calls():
                     records, offset = self._client.scroll(
-                        self._collection, condition, _PAGE, offset=offset, with_payload=with_payload
+                        self._collection,
+                        condition,
+                        page.size,
+                        offset=offset,
+                        with_payload=with_payload,
                     )
-                yield from (record.payload or {} for record in records)
+                page.saw(record.payload for record in records)
+                yield from records
                 if offset is None:
                     return
 
@@ -303,22 +341,27 @@ class ServerStore:
     def delete(self, ids: Iterable[str] | None = None, *, filters: Filters | None = None) -> int:
         """Remove passages by id or by filters (exactly one of them); returns how many."""
         base.check_delete(ids, filters)
-        condition = to_client_filter(parse_filters(filters))
+        condition = self._filter(filters)
         with self._calls():
+            selectors: list[Any] = []
             if condition is not None:
                 n_deleted = self._count(condition)
-                selector: Any = models.FilterSelector(filter=condition)
+                if n_deleted:
+                    selectors = [models.FilterSelector(filter=condition)]
             else:
                 present = sorted(self.existing(ids or ()))
                 n_deleted = len(present)
-                selector = models.PointIdsList(points=list(present))
-            if n_deleted:
+                selectors = [
+                    models.PointIdsList(points=[*present[start : start + _IDS]])
+                    for start in range(0, n_deleted, _IDS)
+                ]
+            for selector in selectors:
                 self._client.delete(self._collection, selector, wait=True)
         return n_deleted
 
     def count(self, filters: Filters | None = None) -> int:
         """How many passages meet the filters."""
-        condition = to_client_filter(parse_filters(filters))
+        condition = self._filter(filters)
         with self._calls():
             return self._count(condition)
 
@@ -361,16 +404,39 @@ class ServerStore:
 
     def close(self) -> None:
         """Close the connections, or forget the index in memory; closing twice is harmless."""
+        if os.getpid() != self._owner:
+            return  # the connections are the parent's
         with self._guard:
             if not self._closed:
                 self._closed = True
                 self._client.close()
+
+    def __reduce__(self) -> NoReturn:
+        raise StoreError(
+            f"the store at {self._where} holds connections and cannot be pickled or copied: "
+            "connect again in the other process"
+        )
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def _payload(record: Record) -> dict[str, Any]:
+    return base.to_payload(record.passage) | base.to_states_payload(record.states)
+
+
+def _point(record: Record) -> models.PointStruct:
+    return models.PointStruct(
+        id=record.passage.id,
+        vector={
+            base.DENSE: np.asarray(record.dense, dtype=np.float32).tolist(),
+            base.SPARSE: _sparse(record.sparse),
+        },
+        payload=_payload(record),
+    )
 
 
 def _sparse(vector: SparseVector) -> models.SparseVector:

@@ -16,6 +16,7 @@ from qdrant_client.common.client_exceptions import QdrantException
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
 from unimoer_rag.errors import InputError, StoreAuthError, StoreError, StoreUnavailableError
+from unimoer_rag.urls import shown_url, url_secrets, without_secrets
 
 __all__ = ["client_errors", "open_client"]
 
@@ -41,8 +42,9 @@ def open_client(
         InputError: the URL cannot be used.
         StoreAuthError: the server refuses the key over gRPC.
     """
+    where = shown_url(url)
     if not url.startswith(("http://", "https://")):
-        raise InputError(f"url is {url!r}; expected one such as 'http://localhost:6333'")
+        raise InputError(f"url is {where!r}; expected one such as 'http://localhost:6333'")
 
     def client(*, grpc: bool) -> QdrantClient:
         try:
@@ -58,16 +60,17 @@ def open_client(
                     check_compatibility=False,  # it would warn from a thread of its own
                 )
         except ValueError as error:
-            raise InputError(f"url {url!r} cannot be used: {error}") from error
+            reason = without_secrets(str(error), [*url_secrets(url), api_key])
+            raise InputError(f"url {where!r} cannot be used: {reason}") from None
 
     if not prefer_grpc:
         return client(grpc=False)
     preferred = client(grpc=True)
     try:
-        with client_errors(url):
+        with client_errors(where):
             preferred.collection_exists(collection)
     except StoreUnavailableError:
-        _log.info("gRPC does not answer on port %d of %s; using REST", grpc_port, url)
+        _log.info("gRPC does not answer on port %d of %s; using REST", grpc_port, where)
         preferred.close()
         return client(grpc=False)
     except BaseException:
@@ -78,7 +81,11 @@ def open_client(
 
 @contextlib.contextmanager
 def client_errors(url: str) -> Iterator[None]:
-    """Turn what qdrant-client raises into `StoreError` and its kinds."""
+    """Turn what qdrant-client raises into `StoreError` and its kinds.
+
+    Args:
+        url: the server's, as it may be shown.
+    """
     try:
         yield
     except UnexpectedResponse as error:

@@ -1,0 +1,34 @@
+"""What was passed over while the rest was read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+__all__ = ["Problem", "by_kind"]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that was passed over while the rest was read.
+
+    Attributes:
+        path: the file, as sources name it; with ":" and the line number inside a JSONL file.
+        reason: a full sentence for people: what could not be read, why, and the remedy.
+        kind: why, without what it was: the same for all of a kind; "" where nothing else is so.
+    """
+
+    path: str
+    reason: str
+    kind: str = ""
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+def by_kind(problems: Iterable[Problem]) -> dict[str, list[Problem]]:
+    """Problems by their kind, in the order in which kinds come first."""
+    kinds: dict[str, list[Problem]] = {}
+    for problem in problems:
+        kinds.setdefault(problem.kind or problem.reason, []).append(problem)
+    return kinds
