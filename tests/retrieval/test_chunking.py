@@ -127,6 +127,13 @@ def test_passages_carry_the_document(minilm: Tokenizer) -> None:
     assert passage == Passage("One. Two.", "a.txt", "Title", 0, 9, {"type": "text"})
 
 
+def test_passages_know_their_page(minilm: Tokenizer) -> None:
+    document = Document("A sentence is here. " * 40, "a.pdf", pages=(0, 200, 400, 600))
+    passages = Chunker(minilm, SMALL).split(document)
+    assert [p.page for p in passages] == [p.start // 200 + 1 for p in passages]
+    assert {p.page for p in passages} == {1, 2, 3, 4}
+
+
 def test_text_without_sentences_and_a_giant_word(minilm: Tokenizer) -> None:
     assert len(check(minilm, SMALL, Document("word " * 200, "s"))) > 10
     # WordPiece sees one [UNK] here; the cap by characters still cuts it.
@@ -171,6 +178,58 @@ def test_chunker_is_shared_between_threads(minilm: Tokenizer) -> None:
         assert list(pool.map(chunker.split, documents)) == [chunker.split(d) for d in documents]
 
 
+class Recorder:
+    """A splitter that keeps what it was given."""
+
+    def __init__(self, chunker: Chunker) -> None:
+        self.splitter, self.given = chunker._splitter, list[str]()
+
+    def chunk_indices(self, text: str) -> list[tuple[int, str]]:
+        self.given.append(text)
+        return list(self.splitter.chunk_indices(text))
+
+
+@pytest.mark.parametrize(
+    "unit", ["x", ".", "日本", "a,", "{'k':1}", "👩\u200d", "a" + " " * 30, "a\n", " ", "\u1100"]
+)
+def test_the_splitter_looks_ahead_a_bounded_way(minilm: Tokenizer, unit: str) -> None:
+    # It looks through all that it is given at every passage, so what it is given is bounded.
+    chunker = Chunker(minilm, Chunking(size=16, overlap=4))
+    recorder = Recorder(chunker)
+    chunker._splitter = recorder  # type: ignore[assignment]
+    document = Document("<" + unit * (30_000 // len(unit)) + ">", "s")
+    passages = chunker.split(document)
+    assert max(map(len, recorder.given)) <= 16 * 8 * 20
+    assert sum(map(len, recorder.given)) < 1.5 * len(document.text)
+    covered = bytearray(len(document.text))
+    for passage in passages:
+        assert document.text[passage.start : passage.end] == passage.text
+        covered[passage.start : passage.end] = b"\1" * len(passage.text)
+    assert not "".join(
+        c for c, seen in zip(document.text, covered, strict=True) if not seen
+    ).strip()
+
+
+def test_windows_leave_ordinary_text_cut_as_in_one_piece(minilm: Tokenizer) -> None:
+    choice = random.Random(0).choice
+    words = ["refund", "the", "policy", "of", "3.14", "Dr.", "card", "naïve", "e.g.", "(paid)"]
+    paragraphs = [
+        " ".join(
+            " ".join(choice(words) for _ in range(choice([4, 9, 30]))).capitalize() + choice(".!?")
+            for _ in range(choice([1, 3, 7]))
+        )
+        for _ in range(300)
+    ]
+    text = "".join(
+        f"{choice(['', '- ', '## ', '> '])}{paragraph}{choice([' ', chr(10), chr(10) * 2])}"
+        for paragraph in paragraphs
+    )
+    chunker = Chunker(minilm, Chunking(size=32, overlap=8))
+    assert len(text) > 6 * 32 * 8 * 20  # the premise: several windows
+    whole_text = [(at, at + len(piece)) for at, piece in chunker._splitter.chunk_indices(text)]
+    assert [(p.start, p.end) for p in chunker.split(Document(text, "s"))] == whole_text
+
+
 def test_time_grows_linearly(minilm: Tokenizer) -> None:
     words = random.Random(0).choices(["refund", "the", "policy", "days.", "paid"], k=16_000)
     chunker, seconds = Chunker(minilm), []
@@ -202,7 +261,29 @@ def test_clean_text_keeps_lengths_and_can_be_encoded(text: str) -> None:
     assert len(clean) == len(text)
     assert clean_text(clean) == clean
     clean.encode()
-    assert not re.search("[\x00\x0b\ud800-\udfff]", clean)
+    assert not re.search("[\x00\x0b\x0c\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", clean)
+
+
+def test_clean_text_leaves_nothing_that_steers_a_terminal() -> None:
+    steering = [*map(chr, range(0x20)), *map(chr, range(0x7F, 0xA0))]
+    steering += [*map(chr, range(0x202A, 0x202F)), *map(chr, range(0x2066, 0x206A))]
+    kept = {"\t", "\n", "\r"}
+    assert {c: clean_text(c) for c in steering} == {
+        c: c if c in kept else "\n" if c == "\f" else " " for c in steering
+    }
+    for text in ("a\u200db", "a\u200cb", "x\u00ad", "\u200f", "\xa0", "\u2028", "🏴\U000e0067"):
+        assert clean_text(text) == text
+
+
+def test_a_page_break_parts_words_for_the_model_too(minilm: Tokenizer) -> None:
+    # WordPiece drops a form feed as it drops every control character.
+    for apart in "\f\x85\x9b\u2067":
+        assert free(minilm).encode(f"pay{apart}day", add_special_tokens=False).tokens != [
+            "pay",
+            "day",
+        ]
+        clean = clean_text(f"pay{apart}day")
+        assert free(minilm).encode(clean, add_special_tokens=False).tokens == ["pay", "day"]
 
 
 def test_clean_text_refuses_other_types() -> None:

@@ -18,7 +18,7 @@ from unimoer_rag.retrieval.types import Document
 def read(path: Path) -> tuple[list[Document], list[Problem], list[Problem]]:
     problems: list[Problem] = []
     left_out: list[Problem] = []
-    rows = read_rows(path, "data/a.jsonl", problems.append, on_left_out=left_out.append)
+    rows = read_rows(path, "data/a.jsonl", problems.append, on_note=left_out.append)
     documents = list(rows)
     assert count_rows(path) == len(documents) + len(problems)
     return documents, problems, left_out
@@ -65,7 +65,7 @@ def test_metadata_that_cannot_be_filtered_by_is_told_once(tmp_path: Path) -> Non
 def test_a_line_that_is_too_long_is_named_and_the_rest_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jsonl, "_MAX_LINE", 40)
+    monkeypatch.setattr(jsonl, "MAX_LINE_BYTES", 40)
     fits = b'{"text": "%s"}' % (b"a" * 28)
     assert len(fits) == 40
     long = b'{"text": "%s"}' % (b"b" * 200)
@@ -89,7 +89,7 @@ def test_blank_lines_end_somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_what_unpacks_without_end_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jsonl, "_MAX_LINE", 1 << 20)
+    monkeypatch.setattr(jsonl, "MAX_LINE_BYTES", 1 << 20)
     monkeypatch.setattr(jsonl, "_ALWAYS_UNPACKED", 4 << 20)
     path = tmp_path / "a.jsonl.gz"
     with gzip.open(path, "wb") as file:

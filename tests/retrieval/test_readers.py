@@ -92,10 +92,11 @@ def test_plain_text_is_kept(tmp_path: Path, suffix: str, encoding: str) -> None:
 
 
 def test_bytes_that_are_not_text_say_where(tmp_path: Path) -> None:
-    message = reason(tmp_path, "latin.txt", "café".encode("latin-1"))
-    assert "not UTF-8 text (byte 0xe9 at offset 3)" in message
+    message = reason(tmp_path, "marked.txt", b"\xef\xbb\xbfcaf\xe9")
+    assert "not UTF-8-SIG text (byte 0xe9 at offset 3)" in message
     assert "save it as UTF-8" in message
     assert "binary" in reason(tmp_path, "nul.txt", b"abc\0def")
+    assert "binary" in reason(tmp_path, "noise.txt", bytes(range(256)) * 8)
     assert "binary" in reason(tmp_path, "nul.md", b"abc\0def")
     assert "UTF-16" in reason(tmp_path, "odd.txt", b"\xff\xfea")
     assert "binary" in reason(tmp_path, "nul.html", b"<p>abc\0def")
@@ -167,7 +168,9 @@ def test_html_of_poor_quality(tmp_path: Path) -> None:
     assert read("<div>" * 5000 + "deep") == ("", "deep")
     assert read("<p>many</p>\n" * 5000) == ("", "\n\n".join(["many"] * 5000))
     assert read("<span><div>a</div></span>b") == ("", "a\nb")
-    assert read("<p>x" + "<div> " * 3000 + "y") == ("", "x\ny")
+    # A division ends a paragraph, as in browsers.
+    assert read("<p>x" + "<div> " * 3000 + "y") == ("", "x\n\ny")
+    assert read("<b>x" + "<div> " * 3000 + "y") == ("", "x\ny")
     assert read("<p>wide".encode("utf-16")) == ("", "wide")
 
 
@@ -243,10 +246,12 @@ def test_what_is_not_a_readable_file(tmp_path: Path) -> None:
 def test_permission_denied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path, "a.txt", "text")
 
-    def refuse(self: Path) -> bytes:  # root may read everything, so the refusal is played
+    def refuse(
+        self: Path, mode: str
+    ) -> object:  # root may read everything, so the refusal is played
         raise PermissionError(13, "Permission denied", str(self))
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(ReadError, match="permission denied; make it readable"):
         read_document(path)
 

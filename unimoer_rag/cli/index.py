@@ -126,14 +126,14 @@ def add_corpora(
             for name in ("documents", "added", "unchanged", "removed", "truncated"):
                 setattr(whole, name, getattr(whole, name) + getattr(part, name))
             whole.problems += part.problems
-            whole.left_out += part.left_out
+            whole.notes += part.notes
             for kind, n in part.skipped.items():
                 whole.skipped[kind] = whole.skipped.get(kind, 0) + n
             if not len(corpus):
                 errors.print(Text(f"nothing to index in {path}"), soft_wrap=True)
     say_problems(whole.problems)
-    for problem in whole.left_out:
-        errors.print(Text(problem.reason), soft_wrap=True)
+    for note in whole.notes:
+        errors.print(Text.assemble(("note: ", "yellow"), str(note)), soft_wrap=True)
     return whole
 
 

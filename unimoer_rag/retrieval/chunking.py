@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -22,6 +22,12 @@ __all__ = ["Chunker", "Chunking", "whole"]
 # base64 blob of any length), which would else be a single passage of a megabyte. It also spares
 # tokenising candidates that are far too long.
 _CHARACTERS_PER_TOKEN = 8
+
+# The splitter looks through all text ahead of it for the end of a sentence, at every passage: where
+# there is none (a data URI, minified JSON, Thai without spaces) its time is quadratic. It therefore
+# gets a window of this many tokens' worth of characters at a time. Passages this near to a window's
+# end, where what follows is not seen, are cut again in the next one.
+_WINDOW, _MARGIN = 20 * _CHARACTERS_PER_TOKEN, 2 * _CHARACTERS_PER_TOKEN
 
 # Pieces whose length is remembered: more than a passage takes to be cut.
 _PIECES = 128
@@ -120,10 +126,27 @@ class Chunker:
             return whole(document)
         text = clean_text(document.text)
         shadow = _SOFT_NEWLINE.sub(_SOFT, text)  # one character for one: offsets stay
-        return [
-            _passage(document, text, start, start + len(piece))
-            for start, piece in self._splitter.chunk_indices(shadow)
-        ]
+        return [_passage(document, text, start, end) for start, end in self._spans(shadow)]
+
+    def _spans(self, text: str) -> Iterator[tuple[int, int]]:
+        """Where the passages begin and end, the text cut window by window."""
+        size = self.chunking.size if self.chunking else 0
+        at = seen = 0
+        while at < len(text):
+            window = text[at : at + _WINDOW * size]
+            rest = len(text) - at - len(window)
+            sure = len(window) - (_MARGIN * size if rest else 0)
+            begin = at
+            at += len(window)  # unless a passage comes that is not sure
+            for start, piece in self._splitter.chunk_indices(window):
+                end = start + len(piece)
+                # What fills a whole window cannot be surer in the next.
+                if end > sure and start > 0:
+                    at = begin + start
+                    break
+                if begin + end > seen:  # not inside the passage before
+                    seen = begin + end
+                    yield begin + start, seen
 
     def _measure(self, piece: str) -> int:
         """Tokens of a piece, or its share by characters where that is more."""
@@ -151,4 +174,5 @@ def _passage(document: Document, text: str, start: int, end: int) -> Passage:
         document.metadata,
         document_id=document.document_id,
         origin=document.origin,
+        page=document.page_at(start),
     )

@@ -64,8 +64,8 @@ class AddReport:
         truncated: passages too long for the model, embedded by their beginning.
         problems: what could not be read, and why; earlier passages of it are kept.
         skipped: entries of a folder passed over, by kind.
-        left_out: metadata of rows that no index can filter by, told once a file and key; the rows
-            themselves are indexed.
+        notes: how files were read where that is worth a look: an encoding that was guessed, pages
+            without text, metadata of rows that no index can filter by.
     """
 
     documents: int = 0
@@ -75,7 +75,7 @@ class AddReport:
     truncated: int = 0
     problems: list[Problem] = field(default_factory=list)
     skipped: dict[str, int] = field(default_factory=dict)
-    left_out: list[Problem] = field(default_factory=list)
+    notes: list[Problem] = field(default_factory=list)
 
     @property
     def passages(self) -> int:
@@ -142,6 +142,7 @@ def _passages(
 ) -> Iterator[Passage]:
     for document in map(clean_document, documents):
         passages = split(document)
+        report.notes += [Problem(document.source, note) for note in document.notes]
         if not passages:
             reason = f"{document.source} holds no words, so nothing of it was indexed"
             report.problems.append(Problem(document.source, reason))

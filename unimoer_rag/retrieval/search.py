@@ -24,7 +24,7 @@ from unimoer_rag.retrieval.reranker import best_first
 from unimoer_rag.retrieval.sparse import BM25Encoder
 from unimoer_rag.retrieval.states import StoredStates
 from unimoer_rag.retrieval.store import Found, Store
-from unimoer_rag.retrieval.text import clean_text
+from unimoer_rag.retrieval.text import clean_text, legible_text
 from unimoer_rag.retrieval.types import Hit, Mode
 
 __all__ = ["Filters", "Mode", "Search", "check_settings", "rank_job", "reordered"]
@@ -70,7 +70,7 @@ class Search:
         """The search for some queries, once everything about it can be used."""
         check_settings(k, rerank, mode)
         auto = rerank if isinstance(rerank, AutoRerank) else None
-        cleaned = [clean_text(query) for query in queries]
+        cleaned = [legible_text(clean_text(query)) for query in queries]
         for at, query in enumerate(cleaned):
             if not query.strip():
                 raise InputError(f"query {at} is empty: give words to look for")

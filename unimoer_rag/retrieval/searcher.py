@@ -18,7 +18,7 @@ from unimoer_rag.retrieval.sparse import BM25Encoder
 from unimoer_rag.retrieval.states import StoredStates
 from unimoer_rag.retrieval.stats import Counter, SearchStats
 from unimoer_rag.retrieval.store import Store
-from unimoer_rag.retrieval.text import clean_text
+from unimoer_rag.retrieval.text import clean_text, legible_text
 from unimoer_rag.retrieval.types import Hit, Mode
 
 __all__ = ["OnStage", "Searcher", "ignore_stage"]
@@ -153,4 +153,4 @@ class Searcher:
         return reordered(hits, scores)
 
     def _ranking(self, query: str, hits: Sequence[Hit]) -> Job[Floats]:
-        return rank_job(self._engine.model, clean_text(query), hits, self._stored)
+        return rank_job(self._engine.model, legible_text(clean_text(query)), hits, self._stored)

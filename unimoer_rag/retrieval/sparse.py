@@ -17,6 +17,8 @@ from dataclasses import dataclass
 
 import snowballstemmer
 
+from unimoer_rag.retrieval.text import visible_text
+
 __all__ = ["AVERAGE_LENGTH", "BM25Encoder", "SparseVector", "tokenize"]
 
 # Terms in a typical passage: 120 words, at the 0.73 terms a word (stop words removed) measured on
@@ -52,12 +54,14 @@ def _index(token: str) -> int:
 
 
 def tokenize(text: str) -> list[str]:
-    """The terms of a text: NFKC, lower case, Unicode words, no stop words, English stems.
+    """The terms of a text: what can be seen of it, in NFKC and lower case, by Unicode words.
+
+    Stop words are left out, English words are stemmed.
 
     >>> tokenize("The runners are running")
     ['runner', 'run']
     """
-    words = _WORD.findall(unicodedata.normalize("NFKC", text).lower())
+    words = _WORD.findall(unicodedata.normalize("NFKC", visible_text(text)).lower())
     return [_stem(word) for word in words if word not in _STOP_WORDS]
 
 

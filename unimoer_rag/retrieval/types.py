@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import uuid
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from unimoer_rag.retrieval.text import legible_text
 
 __all__ = ["Document", "Hit", "Mode", "Passage", "Scalar"]
 
@@ -27,6 +30,8 @@ class Document:
         metadata: scalars (or lists of strings) to filter by.
         document_id: names it among the documents of its source, where the source has several.
         origin: the file it was read from, as sources name files; "" for what no file held.
+        pages: where its pages begin, as character offsets in order; () where it has none.
+        notes: what its reader has to tell: an encoding that was guessed, a page without text.
     """
 
     text: str
@@ -36,11 +41,17 @@ class Document:
     document_id: str = ""
     # Where something was read is no part of what it is: a moved file changes nothing.
     origin: str = field(default="", compare=False)
+    pages: tuple[int, ...] = ()
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def content(self) -> str:
         """What the model sees of a document kept whole: the title, then the text."""
         return _with_title(self.title, self.text)
+
+    def page_at(self, offset: int) -> int | None:
+        """The page, counted from 1, that holds the character at an offset; None without pages."""
+        return max(bisect_right(self.pages, offset), 1) if self.pages else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +67,7 @@ class Passage:
         metadata: the document's metadata.
         document_id: the document's id within its source, or "".
         origin: the file that the document was read from, or "".
+        page: the document's page on which it begins, counted from 1; None where it has none.
     """
 
     text: str
@@ -66,6 +78,7 @@ class Passage:
     metadata: Mapping[str, Scalar | list[str]] = field(default_factory=dict)
     document_id: str = ""
     origin: str = field(default="", compare=False)
+    page: int | None = None
 
     @property
     def id(self) -> str:
@@ -124,6 +137,11 @@ class Hit:
         """Where the passage came from."""
         return self.passage.source
 
+    @property
+    def page(self) -> int | None:
+        """The page on which the passage begins, counted from 1; None where there are none."""
+        return self.passage.page
+
     def to_dict(self) -> dict[str, Any]:
         """Everything as JSON-ready values."""
         p = self.passage
@@ -135,6 +153,7 @@ class Hit:
             "title": p.title,
             "start": p.start,
             "end": p.end,
+            "page": p.page,
             "metadata": dict(p.metadata),
             "document_id": p.document_id,
             "dense": self.dense,
@@ -146,4 +165,5 @@ class Hit:
 
 
 def _with_title(title: str, text: str) -> str:
-    return f"{title}. {text}" if title else text
+    # Letters, not glyphs: dense and keyword search see the same, whatever the tokenizer.
+    return legible_text(f"{title}. {text}" if title else text)

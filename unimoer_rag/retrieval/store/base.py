@@ -347,7 +347,7 @@ def _check_passage(passage: Passage) -> None:
 
 # Passages are read without their token states, which are far larger.
 PASSAGE_FIELDS = [
-    "text", "source", "title", "start", "end", "metadata", "document_id", "origin"
+    "text", "source", "title", "start", "end", "metadata", "document_id", "origin", "page"
 ]  # fmt: skip
 LABEL_FIELDS = ["source", "title", "document_id", "origin", "metadata"]
 STATES_FIELD = "states"
@@ -378,8 +378,9 @@ def to_payload(passage: Passage) -> dict[str, Any]:
         "end": passage.end,
         "metadata": plain(passage.metadata),
     } | stored_twice(passage.metadata)
+    paged = {} if passage.page is None else {"page": passage.page}
     named = {"document_id": passage.document_id, "origin": passage.origin}
-    return payload | {key: value for key, value in named.items() if value}
+    return payload | paged | {key: value for key, value in named.items() if value}
 
 
 def to_passage(payload: Mapping[str, Any] | None) -> Passage:
@@ -398,6 +399,7 @@ def to_passage(payload: Mapping[str, Any] | None) -> Passage:
         p["metadata"],
         document_id=p.get("document_id", ""),
         origin=p.get("origin", ""),
+        page=p.get("page"),
     )
 
 

@@ -1,0 +1,86 @@
+"""A file into a document: its bytes, bounded, through the reader of its suffix."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from unimoer_rag.errors import MissingExtraError, ReadError
+from unimoer_rag.retrieval.limits import MAX_FILE_BYTES, MAX_TEXT_BYTES, TooLargeError, read_bounded
+from unimoer_rag.retrieval.readers.extracted import UnreadableError, reading
+from unimoer_rag.retrieval.readers.formats import READERS, TYPES
+from unimoer_rag.retrieval.text import clean_text
+from unimoer_rag.retrieval.types import Document
+
+__all__ = ["read_document"]
+
+# A title is encoded with every passage: a long one would crowd out the text.
+_MAX_TITLE = 200
+
+
+def read_document(path: str | Path, *, source: str | None = None) -> Document:
+    """Read one file by its suffix.
+
+    For plain text and Markdown (front matter aside) the text is the file's own, with newlines
+    as "\\n"; the other formats are reduced to what a person reads in them. The metadata holds
+    `type`, such as "text", "markdown", "html", "pdf" or "docx". The document's notes tell what
+    was guessed and what could not be read.
+
+    Args:
+        path: a file with one of the suffixes in `READERS`.
+        source: the document's source; the path as given if None.
+
+    Raises:
+        ReadError: no such file, no permission, an unknown suffix, a damaged, protected or
+            overlarge file, bytes that are not text, no text in it, or a format whose extra is
+            not installed.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    kind = TYPES.get(suffix)
+    shown = clean_text(str(path))
+    try:
+        if kind is None:
+            raise UnreadableError(
+                f"its suffix {path.suffix!r} is not one of {', '.join(READERS)}; "
+                "save it in one of these formats"
+            )
+        with reading(kind.upper()):
+            extracted = READERS[suffix](_read_bytes(path))
+            if len(extracted.text) > MAX_TEXT_BYTES:
+                raise TooLargeError("its text is larger than any that can be indexed")
+        text = clean_text(extracted.text)
+        if not text.strip():
+            remedy = "run it through OCR first" if kind == "pdf" else "remove it or fill it"
+            raise UnreadableError(f"it is empty: no text was found in it; {remedy}")
+    except UnreadableError as error:
+        raise ReadError(f"cannot read {shown}: {error}") from error.__cause__
+    except MissingExtraError as error:
+        raise ReadError(f"cannot read {shown}: {error}") from error
+    title = " ".join(clean_text(extracted.title).split())[:_MAX_TITLE].rstrip()
+    where = clean_text(path.as_posix() if source is None else source)
+    return Document(
+        text,
+        where,
+        title,
+        {"type": kind},
+        pages=extracted.pages,
+        notes=tuple(f"{where}: {clean_text(note)}" for note in extracted.notes),
+    )
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        if path.exists() and not path.is_file():
+            raise UnreadableError("it is not a regular file; give a file")
+        with path.open("rb") as file:
+            return read_bounded(file, MAX_FILE_BYTES, "the file")
+    except FileNotFoundError as error:
+        if path.is_symlink():
+            raise UnreadableError("it is a link to nothing; repair or remove it") from error
+        raise UnreadableError("there is no such file; check the path") from error
+    except PermissionError as error:
+        raise UnreadableError("permission denied; make it readable for this user") from error
+    except TooLargeError:
+        raise
+    except (OSError, ValueError) as error:
+        raise UnreadableError(f"{error}; check the disk and the path") from error

@@ -1,0 +1,148 @@
+"""PDF: what stands on its pages, in its form fields and in its comments."""
+
+from __future__ import annotations
+
+import io
+import logging
+import re
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from unimoer_rag.retrieval.limits import MAX_TEXT_BYTES, TooLargeError, in_mebibytes
+from unimoer_rag.retrieval.readers.extracted import Extracted, UnreadableError, paged, reading
+from unimoer_rag.retrieval.text import legible_text
+
+if TYPE_CHECKING:
+    from pypdf import PageObject, PdfReader
+
+__all__ = ["read_pdf"]
+
+# Warning filters and logger levels belong to the process: one thread at a time may change them.
+_QUIET = threading.Lock()
+
+_MAX_PAGES = 20_000
+# Of the instructions that draw all pages, which may share and repeat them.
+_MAX_DRAWN_BYTES = 1 << 30
+_MOST_PAGES_TOLD = 12
+# How the parser's warnings about text that it left out begin; the others are about its syntax.
+_LOST = ("Impossible to decode", "Exceeded", "Detected infinite loop", "Maximum")
+_MOST_TOLD = 3
+
+
+def read_pdf(data: bytes) -> Extracted:
+    """The text of every page, and where each begins; pages without any are told."""
+    from pypdf import PdfReader
+    from pypdf.errors import LimitReachedError
+
+    with reading("PDF"), _listening("pypdf") as lost:
+        reader = PdfReader(io.BytesIO(data))
+        # Many files are encrypted with an empty password, only to forbid printing.
+        if reader.is_encrypted and not reader.decrypt(""):
+            raise UnreadableError("it is protected by a password; save it without one")
+        try:
+            pages = list(_pages(reader, lost))
+        except LimitReachedError as error:
+            raise TooLargeError(f"it unpacks to more than can be read ({error})") from error
+        metadata = reader.metadata
+        title = str(metadata.title or "") if metadata else ""
+    return paged(pages, title, (*_notes(pages), *lost))
+
+
+def _pages(reader: PdfReader, lost: list[str]) -> Iterator[str]:
+    n_pages = len(reader.pages)
+    if n_pages > _MAX_PAGES:
+        raise TooLargeError(f"it has {n_pages} pages; at most {_MAX_PAGES} are read")
+    n_drawn = n_characters = 0
+    for page in reader.pages:
+        contents = page.get_contents()
+        n_drawn += len(contents.get_data()) if contents is not None else 0
+        if n_drawn > _MAX_DRAWN_BYTES:
+            raise TooLargeError(f"its pages unpack to more than {in_mebibytes(_MAX_DRAWN_BYTES)}")
+        parts = [page.extract_text().strip(), *_written_on(page)]
+        text = legible_text("\n".join(filter(None, parts)))
+        if sum("Exceeded" in told for told in lost) >= _MOST_TOLD:
+            raise TooLargeError(f"{_MOST_TOLD} of its pages draw forms within forms without end")
+        n_characters += len(text)
+        if n_characters > MAX_TEXT_BYTES:
+            raise TooLargeError(f"its text is larger than {in_mebibytes(MAX_TEXT_BYTES)}")
+        yield text
+
+
+def _written_on(page: PageObject) -> Iterator[str]:
+    """What people wrote on a page: filled fields, and comments, as any viewer shows them."""
+    annotations = page.get("/Annots")
+    for reference in annotations.get_object() if annotations is not None else ():
+        note = reference.get_object()
+        if not hasattr(note, "get"):
+            continue
+        kind = note.get("/Subtype")
+        if kind == "/Widget":
+            yield _value(note)
+        elif kind not in ("/Link", "/Popup"):
+            yield _string(note.get("/Contents"))
+
+
+def _value(field: Any) -> str:
+    """The text of a text or choice field, which may stand in its parents."""
+    kind = value = None
+    for _ in range(16):
+        kind = kind if kind is not None else field.get("/FT")
+        value = value if value is not None else field.get("/V")
+        parent = field.get("/Parent")
+        if parent is None or (kind is not None and value is not None):
+            break
+        field = parent.get_object()
+    if kind not in ("/Tx", "/Ch") or value is None:
+        return ""
+    value = value.get_object() if hasattr(value, "get_object") else value
+    return ", ".join(map(_string, value)) if isinstance(value, list) else _string(value)
+
+
+def _string(value: Any) -> str:
+    value = value.get_object() if hasattr(value, "get_object") else value
+    text = value if isinstance(value, str) else ""
+    return re.sub(r"\r\n?", "\n", text).strip()
+
+
+def _notes(pages: list[str]) -> tuple[str, ...]:
+    empty = [str(number) for number, text in enumerate(pages, 1) if not text]
+    if not empty or len(empty) == len(pages):
+        return ()
+    shown = ", ".join(empty[:_MOST_PAGES_TOLD])
+    if len(empty) > _MOST_PAGES_TOLD:
+        shown += f" and {len(empty) - _MOST_PAGES_TOLD} more"
+    which = f"page {shown} holds" if len(empty) == 1 else f"pages {shown} hold"
+    return (f"{which} no text: if they are scans, run the file through OCR first",)
+
+
+class _Listener(logging.Handler):
+    """Keeps what the parser says that it left out."""
+
+    def __init__(self, told: list[str]) -> None:
+        super().__init__(logging.WARNING)
+        self._told = told
+
+    def emit(self, record: logging.LogRecord) -> None:
+        message = " ".join(record.getMessage().split())
+        if message.startswith(_LOST) and len(self._told) < _MOST_TOLD:
+            self._told.append(f"some of its text may be missing: {message[:200]}")
+
+
+@contextmanager
+def _listening(logger_name: str) -> Iterator[list[str]]:
+    """Keep a parser quiet, but for what it says that it lost."""
+    logger, told = logging.getLogger(logger_name), list[str]()
+    with _QUIET, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        before = logger.level, logger.propagate, logger.handlers
+        logger.handlers = [_Listener(told)]
+        logger.propagate = False
+        logger.setLevel(logging.WARNING)
+        try:
+            yield told
+        finally:
+            level, logger.propagate, logger.handlers = before
+            logger.setLevel(level)
