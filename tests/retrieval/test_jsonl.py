@@ -119,6 +119,12 @@ def test_depth_and_digits_are_bounded(tmp_path: Path, line: bytes) -> None:
     assert problem.path == "data/a.jsonl:1"
 
 
+def test_a_value_without_a_name_is_left_out(tmp_path: Path) -> None:
+    [document], problems, [told] = read(write(tmp_path / "a.jsonl", {"text": "A.", "": 1, "b": 2}))
+    assert (document.metadata, problems) == ({"b": 2}, [])
+    assert "under a name" in told.reason
+
+
 def test_deep_metadata_is_told_of(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(b'{"text": "a", "deep": %s}' % (b"[" * 800 + b"]" * 800))
     [_], problems, [told] = read(tmp_path / "a.jsonl")

@@ -132,7 +132,7 @@ def _left_out(key: str, value: object, shown: str, row: str) -> Problem:
         row,
         f"the metadata {key!r} of {row.rpartition(':')[2]} in {shown} is left out, as in the rows "
         f"behind it: {said} is no text, finite 64-bit number, "
-        "boolean or list of text",
+        "boolean or list of text under a name",
         f"metadata {key!r} is left out",
     )
 
@@ -196,7 +196,9 @@ def _metadata(
     refused: dict[str, Any] = {}
     for key, value in fields.items():
         key = clean_text(key)
-        if isinstance(value, str):
+        if not key:
+            refused[key] = value
+        elif isinstance(value, str):
             kept[key] = clean_text(value)
         elif isinstance(value, list) and value and all(isinstance(item, str) for item in value):
             kept[key] = [clean_text(item) for item in value]

@@ -30,7 +30,7 @@ MAX_UNPACKED_BYTES = 256 * _MIB
 """Of everything that one reader unpacks from one archive."""
 
 MAX_LINE_BYTES = 16 * _MIB
-"""Of one line of a JSONL file, packed or not: JSON may take thirty times its size when it is read."""
+"""Of one line of a JSONL file, packed or not: read, JSON may take thirty times its size."""
 
 
 class TooLargeError(ValueError):
