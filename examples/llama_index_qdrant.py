@@ -6,8 +6,8 @@ python examples/llama_index_qdrant.py
 import tempfile
 from pathlib import Path
 
-from llama_index.core import Document, VectorStoreIndex
-from llama_index.core.storage import StorageContext
+from llama_index.core import Document, StorageContext, VectorStoreIndex
+from llama_index.core.node_parser import SentenceSplitter
 from llama_index.embeddings.unimoer import UniMoEREmbedding
 from llama_index.postprocessor.unimoer_rerank import UniMoERRerank
 from llama_index.vector_stores.qdrant import QdrantVectorStore
@@ -21,13 +21,14 @@ def fill(store: QdrantVectorStore) -> None:
     paths = sorted(HANDBOOK.glob("*.md"))
     documents = [Document(text=path.read_text(), metadata={"file": path.name}) for path in paths]
     context = StorageContext.from_defaults(vector_store=store)
-    VectorStoreIndex.from_documents(documents, context, embed_model=UniMoEREmbedding())
+    cut = [SentenceSplitter(chunk_size=160, chunk_overlap=32)]
+    embedding = UniMoEREmbedding()
+    VectorStoreIndex.from_documents(documents, context, transformations=cut, embed_model=embedding)
 
 
 def main(folder: str, question: str) -> None:
-    store = QdrantVectorStore("handbook", client=QdrantClient(path=folder), batch_size=64)
+    store = QdrantVectorStore("handbook", client=QdrantClient(path=folder), index_doc_id=False)
     fill(store)
-
     index = VectorStoreIndex.from_vector_store(store, embed_model=UniMoEREmbedding())
     nodes = index.as_retriever(similarity_top_k=20).retrieve(question)
     for node in UniMoERRerank(top_n=3).postprocess_nodes(nodes, query_str=question):

@@ -18,7 +18,6 @@ here "$python" >"$(here "$scratch/venv/bin/python")/dependencies.pth"
 "$python" -m pip --python "$scratch/venv/bin/python" install \
   --quiet --disable-pip-version-check --no-deps --no-index --ignore-installed "$scratch"/*.whl
 
-cp -r examples/handbook "$scratch/handbook"
 mapfile -t recipes < <(find training -name '*.yaml')
 cd "$scratch"
 venv/bin/python - "$scratch" "${recipes[@]}" <<'PYTHON'
@@ -34,6 +33,7 @@ for recipe in sys.argv[2:]:
     assert (home.parent / "_presets" / recipe).is_file(), f"the wheel lacks {recipe}"
 assert (home.parent / "_presets/pipelines/local.yaml").is_file(), "the wheel lacks the pipelines"
 assert (home.parent / "_presets/pipelines/server/compose.yaml").is_file(), "no compose file"
+assert (home.parent / "_presets/handbook/returns-and-refunds.md").is_file(), "no samples"
 assert (home.parent / "generation/prompts/cited.yaml").is_file(), "the wheel lacks the prompt"
 templates = home.parent / "evaluation/report/templates"
 assert (templates / "report.html.jinja").is_file(), "the wheel lacks the report"
@@ -57,6 +57,7 @@ for adapter in (
 # Whoever installs another integration shares these folders with it.
 assert postprocessor.__file__ is None, "llama_index.postprocessor is no namespace"
 PYTHON
+venv/bin/unimoer-rag demo
 venv/bin/unimoer-rag ask "How long do refunds take?" --docs handbook --json >answer.json
 venv/bin/python - <<'PYTHON'
 import json

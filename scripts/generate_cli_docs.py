@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from typer import Context
 from typer.models import ArgumentInfo, OptionInfo
 
 from unimoer_rag.cli.main import app
@@ -24,7 +25,10 @@ HEADER = """\
 Results go to standard output, progress and errors to standard error. Progress is a bar on a
 terminal, and a line every ten seconds in a pipe or a log. Exit codes: 0 done; 1 an error, told in
 one line; 2 a wrong option; 3 done, but some documents could not be read; 130 interrupted (`index`
-and `train` go on where they were when run again).
+and `train` go on where they were when run again); 141 what reads the output has left.
+
+Control characters in texts, file names and answers of servers are shown as symbols, and escaped in
+`--json`; what a stream cannot encode is written as an escape.
 """
 
 
@@ -45,6 +49,8 @@ def _command(name: str, callback: Any) -> str:
     hints = get_type_hints(callback, include_extras=True)
     arguments, rows = [], []
     for parameter in inspect.signature(callback).parameters.values():
+        if hints[parameter.name] is Context:
+            continue  # Typer's own
         kind, info = get_args(hints[parameter.name])
         required = parameter.default is inspect.Parameter.empty
         if isinstance(info, ArgumentInfo):

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Fill the tables of the README, the model card and the benchmarks' page from what was measured.
+"""Fill the tables of the README, the model card and the pages of results from what was measured.
 
 python scripts/results_table.py
 """
@@ -27,7 +27,7 @@ DOCS = ROOT / "docs"
 PAGES = (
     ROOT / "README.md",
     ROOT / "unimoer_rag/checkpoints/unimoer-minilm/README.md",
-    *(DOCS / f"{name}.md" for name in ("benchmarks", "memory", "profile")),
+    *(DOCS / f"{name}.md" for name in ("benchmarks", "memory", "profile", "results")),
 )
 
 # Files of pipelines beside the default one, and what they are.
@@ -36,6 +36,8 @@ SHIPPED = "unimoer-minilm"
 
 # Columns: the folders under results/, the frozen backbone first.
 _HEADINGS = {"minilm": "all-MiniLM-L6-v2, frozen", "unimoer-minilm": "unimoer-minilm"}
+
+_MARKER = re.compile("<!-- ([a-z-]+):start -->")
 
 Results = Mapping[str, Mapping[str, dict[str, Any]]]
 """Checkpoint -> file name -> what `unimoer-rag eval` wrote."""
@@ -324,21 +326,48 @@ def fill(page: str, table: str, name: str = "results") -> str:
     return pattern.sub(lambda _: f"{start}\n{table}\n{end}", page)
 
 
+def render_headline(results: Results, benches: Mapping[str, Mapping[str, Any]]) -> str:
+    """The few rows that a reader wants first."""
+    lines = ["| what | unimoer-rag | compared to |", "|---|---:|---:|"]
+    ours, frozen = (results.get(name, {}) for name in (SHIPPED, "minilm"))
+    for name in _HEADLINE_SETS:
+        if name not in ours:
+            continue
+        shown = f"{ours[name]['dataset']}, {ours[name]['n']:,} questions"
+        theirs = _measures(frozen[name]) if name in frozen else {}
+        for measure, value in _measures(ours[name]).items():
+            if measure.startswith(_HEADLINE_MEASURES):
+                digits = 4 if measure.startswith("nDCG") else 1
+                other = f"{theirs[measure]:.{digits}f}" if measure in theirs else ""
+                lines.append(f"| {shown}: {measure} | {value:.{digits}f} | {other} |")
+    for name in ("memory", "encode", "rerank", "query", "ingest"):
+        if name in benches:
+            what, own, other, ratio = next(iter(_BENCH_ROWS[name](benches[name])))
+            lines.append(f"| {what} | {own} | {other} (ratio {ratio}) |")
+    return "\n".join(lines)
+
+
+_HEADLINE_SETS = ("nq-dev", "triviaqa-distant-dev", "squad-dev")
+_HEADLINE_MEASURES = ("nDCG@10, the first", "F1 of answers")
+
+
 def filled(page: Path) -> str:
     """A page as it should be."""
     text = page.read_text(encoding="utf-8")
-    if page.parent == DOCS:
-        benches = load_benches()
-        for name, table in TABLES.items():
-            if f"<!-- {name}:start -->" in text:
-                said = f"Not measured yet: `unimoer-rag bench {name}` does it."
-                text = fill(text, table(benches[name]) if name in benches else said, name)
-        return text
-    text = fill(text, render(load()))
-    if page != PAGES[0]:
-        return text
-    text = fill(text, render_stages(), "stages")
-    return fill(text, render_benches(load_benches()), "bench")
+    benches = load_benches()
+    tables: dict[str, Callable[[], str]] = {
+        "results": lambda: render(load()),
+        "stages": render_stages,
+        "bench": lambda: render_benches(benches),
+        "headline": lambda: render_headline(load(), benches),
+    }
+    for name in _MARKER.findall(text):
+        if name in tables:
+            text = fill(text, tables[name](), name)
+        elif name in TABLES:
+            said = f"Not measured yet: `unimoer-rag bench {name}` does it."
+            text = fill(text, TABLES[name](benches[name]) if name in benches else said, name)
+    return text
 
 
 if __name__ == "__main__":

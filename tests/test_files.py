@@ -14,12 +14,48 @@ def test_a_file_is_made_and_replaced(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     write_file(path, "größer\n")
     assert path.read_bytes() == "größer\n".encode()
-    assert path.stat().st_mode & 0o777 == 0o644
+    (tmp_path / "b.json").touch()
+    assert path.stat().st_mode == (tmp_path / "b.json").stat().st_mode
+    (tmp_path / "b.json").unlink()
     path.chmod(0o600)
     write_file(path, b"\x00\xff")
     assert path.read_bytes() == b"\x00\xff"
     assert path.stat().st_mode & 0o777 == 0o600  # who could read it before can now
     assert os.listdir(tmp_path) == ["a.json"]
+
+
+@pytest.mark.parametrize("umask", [0o077, 0o027, 0o002, 0o022])
+def test_a_new_file_is_as_the_umask_has_it(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        with replacing(tmp_path / "a.json") as part:
+            assert part.stat().st_mode & 0o777 == 0o666 & ~umask  # while it is written, too
+            part.write_text("{}", encoding="utf-8")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a.json").stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o444, 0o666])
+def test_who_could_read_a_file_can_read_the_next(tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "a.json"
+    path.touch()
+    path.chmod(mode)
+    with replacing(path) as part:
+        assert part.stat().st_mode & 0o077 & ~mode == 0  # never more, while it is written
+        part.write_text("{}", encoding="utf-8")
+    assert path.stat().st_mode & 0o777 == mode
+
+
+def test_a_long_name(tmp_path: Path) -> None:
+    path = tmp_path / ("ü" * 120 + ".json")
+    write_file(path, "{}")
+    assert os.listdir(tmp_path) == [path.name]
+
+
+def test_text_that_utf_8_cannot_hold(tmp_path: Path) -> None:
+    write_file(tmp_path / "a.txt", "a\udcffb")
+    assert (tmp_path / "a.txt").read_text(encoding="utf-8") == "a\ufffdb"
 
 
 def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:

@@ -20,6 +20,10 @@ PARTS = (
 
 def test_all_is_what_the_documentation_says() -> None:
     assert unimoer_rag.__all__ == [
+        "Chunking",
+        "Document",
+        "Hit",
+        "Passage",
         "RagPipeline",
         "UniMoER",
         "UnifiedRetriever",
@@ -28,6 +32,7 @@ def test_all_is_what_the_documentation_says() -> None:
     ]
     for name in unimoer_rag.__all__:
         assert getattr(unimoer_rag, name) is not None
+        assert name in dir(unimoer_rag)
     assert unimoer_rag.__version__ == metadata.version("unimoer-rag")
 
 
@@ -51,11 +56,30 @@ def test_importing_loads_nothing_and_changes_nothing() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.slow
+def test_a_search_in_a_folder_imports_what_it_needs(minilm_path: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from unimoer_rag import UnifiedRetriever\n"
+        "with UnifiedRetriever('minilm', index=sys.argv[1]) as retriever:\n"
+        "    retriever.add(['Refunds take 14 days.', 'We open at nine.'])\n"
+        "with UnifiedRetriever(index=sys.argv[1]) as retriever:\n"
+        "    assert retriever.search('refunds', k=1)\n"
+        "heavy = ('qdrant_client', 'datasets', 'ir_measures', 'typer', 'unimoer_rag.benchmarks',\n"
+        "    'unimoer_rag.cli', 'unimoer_rag.evaluation', 'unimoer_rag.training',\n"
+        "    'unimoer_rag.generation.chat_server', 'langchain_core', 'llama_index.core')\n"
+        "assert not [name for name in heavy if name in sys.modules]\n"
+    )
+    words = [sys.executable, "-c", code, str(tmp_path / "index")]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_every_error_is_exported_documented_and_a_unimoer_error() -> None:
     kinds = {
         name
         for name, kind in vars(errors).items()
-        if isinstance(kind, type) and issubclass(kind, errors.UnimoerError)
+        if isinstance(kind, type) and issubclass(kind, errors.UnimoerError | errors.UnimoerWarning)
     }
     assert kinds == set(errors.__all__)
     assert errors.__doc__ is not None

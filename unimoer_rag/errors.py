@@ -20,6 +20,9 @@ UnimoerError
 │   ├── GeneratorUnavailableError   its server or engine does not answer, or is overloaded
 │   └── GeneratorRefusedError       it refuses the key, the model or the prompt
 └── TrainingError           a training run cannot start, resume or go on
+
+UnimoerWarning              base of the warnings (also a UserWarning)
+└── UntrainedWarning        a model was loaded that can do less than it seems to
 ```
 
 Messages name the offending value, what was expected, and the remedy.
@@ -47,6 +50,8 @@ __all__ = [
     "StoredIndexError",
     "TrainingError",
     "UnimoerError",
+    "UnimoerWarning",
+    "UntrainedWarning",
 ]
 
 
@@ -131,3 +136,11 @@ class GeneratorRefusedError(GenerationError):
 
 class TrainingError(UnimoerError):
     """A training run cannot start, resume or continue."""
+
+
+class UnimoerWarning(UserWarning):
+    """Base of the warnings that unimoer-rag gives."""
+
+
+class UntrainedWarning(UnimoerWarning):
+    """A model was loaded of which some tasks have not been trained."""

@@ -10,7 +10,7 @@ from langchain_core.documents import BaseDocumentCompressor, Document
 from pydantic import field_validator
 
 from langchain_unimoer.base import SharesModel
-from langchain_unimoer.documents import RELEVANCE
+from langchain_unimoer.documents import RELEVANCE, with_metadata
 
 if TYPE_CHECKING:
     from unimoer_rag.retrieval.reranker import Ranked, Reranker
@@ -94,5 +94,4 @@ def _copies(documents: Sequence[Document], ranked: Sequence[Ranked]) -> list[Doc
 
 
 def _scored(document: Document, score: float) -> Document:
-    # A copy, so that its id and whatever a subclass adds come along.
-    return document.model_copy(update={"metadata": {**document.metadata, RELEVANCE: score}})
+    return with_metadata(document, {**document.metadata, RELEVANCE: score})

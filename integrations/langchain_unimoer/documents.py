@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -11,27 +10,61 @@ from langchain_core.documents import Document
 
 from unimoer_rag.errors import InputError
 from unimoer_rag.retrieval import types
+from unimoer_rag.retrieval.coercion import Coercion
 from unimoer_rag.retrieval.text import clean_text
 
-__all__ = ["RELEVANCE", "RETRIEVAL", "to_langchain", "to_unimoer"]
+__all__ = ["RELEVANCE", "RETRIEVAL", "Metadata", "to_langchain", "to_unimoer", "with_metadata"]
 
 RELEVANCE = "relevance_score"
 RETRIEVAL = "retrieval_score"
 START, END = "start_index", "end_index"
 
 
+class Metadata(dict[str, Any]):
+    """A found document's metadata: equal to another's whatever the scores of either.
+
+    A passage found for two queries has two scores and is one document all the same: LangChain tells
+    documents apart by `==` (as `MultiQueryRetriever` does), which compares their metadata. It is a
+    dictionary in all else, and becomes a plain one where a document is written and read again.
+    """
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Mapping):
+            return NotImplemented
+        return _unscored(self) == _unscored(other)
+
+    def __ne__(self, other: object) -> bool:
+        equal = self.__eq__(other)
+        return equal if equal is NotImplemented else not equal
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def with_metadata(document: Document, metadata: Mapping[str, Any]) -> Document:
+    """A copy of a document, its id and what a subclass adds included, with these metadata."""
+    # Not through its constructor, which would make the metadata a plain dictionary.
+    return document.model_copy(update={"metadata": Metadata(metadata)})
+
+
+def _unscored(metadata: Mapping[Any, Any]) -> dict[Any, Any]:
+    return {key: value for key, value in metadata.items() if key not in (RELEVANCE, RETRIEVAL)}
+
+
 def to_langchain(hit: types.Hit) -> Document:
     """A hit as a LangChain document.
 
-    Its id is the passage's. Its metadata has the passage's own, `source`, `title` where there is
-    one, `start_index` and `end_index` of its characters in the text it was cut from (LangChain's
-    splitters write the first), `retrieval_score` of the first stage and, where it was reranked,
-    the probability `relevance_score`.
+    Its id is the passage's. Its metadata has the passage's own, `source`, `title` and the
+    `document_id` that it was given where there is one, `start_index` and `end_index` of its
+    characters in the text it was cut from (LangChain's splitters write the first),
+    `retrieval_score` of the first stage and, where it was reranked, the probability
+    `relevance_score`.
     """
     passage = hit.passage
     metadata: dict[str, Any] = {**passage.metadata, "source": passage.source}
     if passage.title:
         metadata["title"] = passage.title
+    if passage.document_id:
+        metadata.setdefault("document_id", passage.document_id)
     origin = _origin(passage.metadata)
     metadata[START], metadata[END] = origin + passage.start, origin + passage.end
     metadata[RETRIEVAL] = next(
@@ -39,37 +72,48 @@ def to_langchain(hit: types.Hit) -> Document:
     )
     if hit.rerank is not None:
         metadata[RELEVANCE] = hit.rerank
-    return Document(id=hit.id, page_content=hit.text, metadata=metadata)
+    return with_metadata(Document(id=hit.id, page_content=hit.text), metadata)
 
 
 def to_unimoer(documents: Iterable[Document]) -> list[types.Document]:
     """LangChain documents as documents to index.
 
-    `metadata["source"]` names a document's source, else its text does; `metadata["title"]` is its
-    title; the rest can be filtered by. Scores and `end_index` of an earlier search are left out,
-    and so is the id: passages have ids of their own, made from source, position, title and text.
+    `metadata["source"]` names a document's source, else its id, else its text does;
+    `metadata["title"]` is its title; the rest is coerced as `unimoer_rag.retrieval.coercion` says
+    and can be filtered by. One warning names what is left out. An id tells documents of one source
+    apart. Of what an earlier search found, scores, `end_index` and the passage's id are left out.
 
     Raises:
-        InputError: something is no document, or has metadata that cannot be stored.
+        InputError: something is no document.
     """
-    return [_to_unimoer(document, at) for at, document in enumerate(documents)]
+    coercion = Coercion()
+    ours = [_to_unimoer(document, at, coercion) for at, document in enumerate(documents)]
+    coercion.tell(stacklevel=3)
+    return ours
 
 
-def _to_unimoer(document: Document, at: int) -> types.Document:
+def _to_unimoer(document: Document, at: int, coercion: Coercion) -> types.Document:
     if not isinstance(document, Document):
         raise InputError(
             f"document {at} is a {type(document).__name__}: expected a LangChain Document in a list"
         )
-    metadata = {
-        key: value
-        for key, value in document.metadata.items()
-        if key not in (RELEVANCE, RETRIEVAL, END)
-    }
-    source, title = (_name(metadata.pop(key, ""), key, at) for key in ("source", "title"))
-    source = source or _text_name(document.page_content)
-    for key, value in metadata.items():
-        _check(key, value, f"document {at} ({source!r})")
-    return types.Document(document.page_content, source, title, metadata)
+    found = RETRIEVAL in document.metadata
+    metadata = coercion(
+        {
+            key: value
+            for key, value in document.metadata.items()
+            if key not in (RELEVANCE, RETRIEVAL, END)
+        }
+    )
+    own = "" if found or not document.id else document.id
+    source, title = (_name(metadata, key) for key in ("source", "title"))
+    return types.Document(
+        document.page_content,
+        source or own or _text_name(document.page_content),
+        title,
+        metadata,
+        document_id=own,
+    )
 
 
 def _origin(metadata: Mapping[str, Any]) -> int:
@@ -78,39 +122,14 @@ def _origin(metadata: Mapping[str, Any]) -> int:
     return start if isinstance(start, int) and start > 0 else 0
 
 
-def _name(value: object, key: str, at: int) -> str:
-    if not isinstance(value, str):
-        raise InputError(
-            f"document {at} has the metadata {key!r} = {value!r:.80}: expected a string, or leave "
-            "it out"
-        )
-    return value
+def _name(metadata: dict[str, Any], key: str) -> str:
+    """Take a name out of some metadata; "" where there is none."""
+    value = metadata.pop(key, None)
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return "" if value is None or isinstance(value, dict) else str(value)
 
 
 def _text_name(text: str) -> str:
     """The source that `UnifiedRetriever.add` gives the same text."""
     return f"text/{hashlib.sha256(clean_text(text).encode()).hexdigest()[:16]}"
-
-
-def _check(key: object, value: object, where: str) -> None:
-    if not isinstance(key, str):
-        raise InputError(f"{where} has the metadata key {key!r}: expected a string")
-    if not _is_storable(value):
-        raise InputError(
-            f"{where} has the metadata {key!r} = {value!r:.80}: expected a string, a finite "
-            "number, a boolean or a list of strings; drop it, or store str() of it"
-        )
-
-
-def _is_storable(value: object) -> bool:
-    """Whether an index can keep it and filter by it."""
-    match value:
-        case str() | bool():
-            return True
-        case int():
-            return -(2**63) <= value < 2**63
-        case float():
-            return math.isfinite(value)
-        case list() | tuple():
-            return all(isinstance(item, str) for item in value)
-    return False

@@ -7,18 +7,26 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.embeddings import Embeddings
+from pydantic import PrivateAttr
 
 from langchain_unimoer.base import SharesModel
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from unimoer_rag.engine import Embedder
 
 __all__ = ["UniMoEREmbeddings"]
+
+_REMEDY = (
+    "cut them shorter, say by RecursiveCharacterTextSplitter.from_huggingface_tokenizer("
+    "embeddings.unimoer.tokenizer, chunk_size={size}, chunk_overlap=32)"
+)
 
 
 class UniMoEREmbeddings(SharesModel, Embeddings):
     """L2-normalised embeddings by the model's EMBED task, as `UnifiedRetriever` uses them.
+
+    Texts longer than the model reads are embedded by their beginning; one warning tells of the
+    first.
 
     Args:
         model: a checkpoint's name or folder, or a backbone's name.
@@ -44,23 +52,26 @@ class UniMoEREmbeddings(SharesModel, Embeddings):
     text_instruction: str | None = None
     dimensions: int | None = None
 
+    _embedder: Embedder = PrivateAttr()
+
     def model_post_init(self, context: Any) -> None:
         """Load the model and refuse a size that it does not give."""
         super().model_post_init(context)
+        from unimoer_rag.engine import Embedder
         from unimoer_rag.model.jobs import embedding_size
 
         embedding_size(self._shared.model, self.dimensions)
+        self._embedder = Embedder(self._shared, remedy=_REMEDY)
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        """One vector for each text, in order.
+        """One vector for each text, in order; a blank one gets that of the empty text.
 
         Raises:
-            InputError: a text is empty or no string; names its position.
+            InputError: a text is no string; names its position.
         """
-        vectors = self._engine.embed(
+        return self._embedder.embed(
             texts, "document", instruction=self.text_instruction, dimensions=self.dimensions
         )
-        return _floats(vectors)
 
     def embed_query(self, text: str) -> list[float]:
         """The vector of a query.
@@ -68,24 +79,22 @@ class UniMoEREmbeddings(SharesModel, Embeddings):
         Raises:
             InputError: the query is empty or no string.
         """
-        vectors = self._engine.embed(
+        return self._embedder.embed(
             [text], "query", instruction=self.query_instruction, dimensions=self.dimensions
-        )
-        return _floats(vectors)[0]
+        )[0]
 
     async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
         """`embed_documents` without blocking the event loop, nor a thread while the model works."""
-        vectors = await self._engine.aembed(
+        return await self._embedder.aembed(
             texts, "document", instruction=self.text_instruction, dimensions=self.dimensions
         )
-        return _floats(vectors)
 
     async def aembed_query(self, text: str) -> list[float]:
         """`embed_query` without blocking the event loop, nor a thread while the model works."""
-        vectors = await self._engine.aembed(
+        vectors = await self._embedder.aembed(
             [text], "query", instruction=self.query_instruction, dimensions=self.dimensions
         )
-        return _floats(vectors)[0]
+        return vectors[0]
 
     @property
     def cache_namespace(self) -> str:
@@ -110,9 +119,3 @@ class UniMoEREmbeddings(SharesModel, Embeddings):
         )
         decisive = [model.checkpoint_digest, size, query, self.text_instruction or ""]
         return f"unimoer-{hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:32]}-"
-
-
-def _floats(vectors: NDArray[np.float32]) -> list[list[float]]:
-    """Python's own floats, which LangChain's stores and caches write as JSON."""
-    floats: list[list[float]] = vectors.tolist()
-    return floats

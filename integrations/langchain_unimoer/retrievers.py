@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -19,6 +20,7 @@ from langchain_unimoer.documents import to_langchain, to_unimoer
 
 if TYPE_CHECKING:
     from unimoer_rag.model.unimoer import UniMoER
+    from unimoer_rag.retrieval import types
     from unimoer_rag.retrieval.auto_rerank import Rerank
     from unimoer_rag.retrieval.identity import ChunkingChoice
     from unimoer_rag.retrieval.ingest import AddReport
@@ -109,7 +111,7 @@ class UniMoERRetriever(BaseRetriever):
             settings: k, rerank, mode, filters, tags, metadata of the retriever.
 
         Raises:
-            InputError: a document has metadata that cannot be stored; nothing is indexed.
+            InputError: something is no document; nothing is indexed.
             ValidationError: a setting is unknown or cannot be used; nothing is indexed.
 
         >>> UniMoERRetriever.from_documents(loader.load(), k=3)        # doctest: +SKIP
@@ -129,36 +131,40 @@ class UniMoERRetriever(BaseRetriever):
         )
         try:
             retriever = cls(retriever=indexed, **settings)
-            indexed.add(ours)
+            _tell_cut(_add(indexed, ours, replace=False))
         except BaseException:
             indexed.close()
             raise
         return retriever
 
-    def add_documents(self, documents: Iterable[Document]) -> AddReport:
-        """Index documents; what is there already is left alone.
+    def add_documents(self, documents: Iterable[Document], *, replace: bool = False) -> AddReport:
+        """Index documents beside what is there; what is there already is left alone.
 
-        The documents of one source belong together: those given now take the place of those
-        given before. So give all of a source's chunks in one call; chunks with one text are kept
-        once. A document without `metadata["source"]` is named by its text, and replaces nothing.
+        A document with an id takes the place of what its source had under that id. Whatever else
+        its source has stays, so that chunks of one source may come in many calls; chunks of one
+        source with one text are kept once.
 
         Args:
-            documents: their metadata may hold strings, finite numbers, booleans and lists of
-                strings. Ids are not kept: passages get ids made from their content.
+            documents: to index. `metadata["source"]` names a document's source, else its id or its
+                text does; see `langchain_unimoer.documents.to_unimoer` for what metadata become.
+            replace: let documents without an id take the place of what their source had under the
+                same title, in earlier calls: for sources that are given whole, anew.
 
         Returns:
             What was added, was there, was removed, and what held no words.
 
         Raises:
-            InputError: a document has metadata that cannot be stored; nothing is indexed.
+            InputError: something is no document; nothing is indexed.
 
         >>> retriever.add_documents(loader.load()).added               # doctest: +SKIP
         """
-        return self.retriever.add(to_unimoer(documents))
+        return _add(self.retriever, to_unimoer(documents), replace=replace)
 
-    async def aadd_documents(self, documents: Iterable[Document]) -> AddReport:
+    async def aadd_documents(
+        self, documents: Iterable[Document], *, replace: bool = False
+    ) -> AddReport:
         """`add_documents` without blocking the event loop."""
-        return await asyncio.to_thread(self.add_documents, documents)
+        return await asyncio.to_thread(self.add_documents, documents, replace=replace)
 
     def _get_relevant_documents(
         self,
@@ -208,4 +214,34 @@ class UniMoERRetriever(BaseRetriever):
             ls_vector_store_provider="qdrant",
             ls_embedding_provider="unimoer",
             ls_embedding_model=self.retriever.model.checkpoint,
+        )
+
+
+def _add(
+    unified: UnifiedRetriever, documents: Sequence[types.Document], *, replace: bool
+) -> AddReport:
+    """Index documents; those without an id replace earlier ones only where that is asked for."""
+    if replace:
+        return unified.add(documents)
+    named = [document for document in documents if document.document_id]
+    others = [document for document in documents if not document.document_id]
+    if not named or not others:
+        return unified.add(documents, replace=bool(named))
+    one, other = unified.add(named), unified.add(others, replace=False)
+    one.documents += other.documents
+    one.added += other.added
+    one.unchanged += other.unchanged
+    one.truncated += other.truncated
+    one.problems += other.problems
+    return one
+
+
+def _tell_cut(report: AddReport) -> None:
+    """Warn of what was too long, where nobody is given the report."""
+    if report.truncated:
+        warnings.warn(
+            f"{report.truncated} of {report.added} passages are longer than the model reads, and "
+            "are embedded by their beginning alone: cut them shorter, or leave "
+            "chunking='whole' out to have them cut",
+            stacklevel=3,
         )

@@ -11,12 +11,23 @@ from cli_helpers import Command, write_lines
 from typer.testing import CliRunner, Result
 
 from unimoer_rag.cli.main import app
+from unimoer_rag.cli.settings import ENVIRONMENT
 
 TEXTS = {
     "refunds.md": "# Refunds\n\nRefunds are paid within 14 days of the item reaching us.",
     "hours.md": "# Opening hours\n\nThe shop opens at 9 am and closes at 6 pm, except on Sundays.",
     "tents/rental.txt": "A tent costs 20 pounds for a weekend. The deposit is 50 pounds.",
 }
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No settings of whoever runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+        for name in (*ENVIRONMENT.values(), "QDRANT_API_KEY", "UNIMOER_CHAT_URL"):
+            patch.delenv(name, raising=False)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

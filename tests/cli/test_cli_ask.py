@@ -53,9 +53,11 @@ def test_json_spans_stand_in_the_document(run: Command, docs: Path, eager_reader
     result = run(*words, "--threshold", 0, "--json")
     found = json.loads(result.stdout)
     assert found["citations"]
-    for citation in found["citations"]:
+    passages = {hit["id"]: hit for hit in found["hits"]}
+    assert len(passages) == len(found["hits"])
+    for citation in found["citations"] + found["candidates"]:
         text = (docs.parent / citation["source"]).read_text(encoding="utf-8")
-        passage = citation["passage"]
+        passage = passages[citation["passage_id"]]
         at, end = citation["start"] - passage["start"], citation["end"] - passage["start"]
         assert passage["text"][at:end] == citation["text"]
         assert citation["text"] in text

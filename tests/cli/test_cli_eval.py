@@ -129,7 +129,7 @@ def test_the_table_tells_names_and_guesses_apart(
     assert "bm25 on micro [b] set dev" in result.stdout
     names = [f"answer-in-passage@{k}" for k in (1, 5, 20, 100)]
     names += [f"answers: {name}" for name in ("em", "f1", "given_em", "given_f1", "abstention")]
-    assert all(f" {name} " in result.stdout for name in names)
+    assert all(f"\n{name} " in result.stdout for name in names)
     assert "has_answer" not in result.stdout  # every question has one
     # Nothing reranks for it, whatever depth is the default.
     measured = json.loads(target.read_text(encoding="utf-8"))

@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 from cli_helpers import Command, write_lines
 from evaluation.official_files import HOTPOTQA, NQ_OPEN, write
+from typer.testing import CliRunner
+
+from unimoer_rag.cli.main import app
 
 TOWNS = {
     "Paris": "Paris has 37 bridges over the Seine.",
@@ -109,3 +112,62 @@ def test_without_a_network_it_is_said_what_to_download(
     result = run(*words, "--data", tmp_path / "there", "--json", "-")
     assert result.exit_code == 0, result.stderr
     assert json.loads(result.stdout)["split"] == "dev"
+
+
+def test_the_users_own_documents_and_questions(run: Command, docs: Path, tmp_path: Path) -> None:
+    asked = tmp_path / "asked.jsonl"
+    write_lines(
+        asked,
+        [
+            {"question": "When are refunds paid?", "answers": ["within 14 days"]},
+            {"question": "What does a tent cost?", "source": "tents/rental.txt"},
+            {"question": "Who is the king?", "answers": []},
+        ],
+    )
+    words = ("eval", "--checkpoint", "minilm", "--own", docs, "--questions", asked)
+    result = run(*words, "--parts", "retrieval", "--json", "-")
+    assert result.exit_code == 0, result.stderr
+    measured = json.loads(result.stdout)
+    assert (measured["dataset"], measured["n"], measured["n_judged"]) == ("docs", 3, 2)
+    assert measured["retrieval"]["R@5"] == 1.0
+    assert measured["retrieval"]["answer-in-passage@5"] == 1.0
+    assert "1 of them by their document alone" in " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--own", "x"), "--own and --questions go together"),
+        (("--questions", "x"), "--own and --questions go together"),
+        (("nq", "--own", "x", "--questions", "y"), "--own takes the place of a data set"),
+        (("--own", "x", "--questions", "y", "--split", "dev"), "takes the place of a data set"),
+    ],
+)
+def test_they_take_the_place_of_a_data_set(
+    run: Command, words: tuple[str, ...], message: str
+) -> None:
+    result = run("eval", *words)
+    assert result.exit_code == 1
+    assert message in " ".join(result.stderr.split())
+
+
+def test_a_large_corpus_is_told_and_asked_about_on_a_terminal(
+    run: Command, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unimoer_rag.evaluation.estimate.LARGE", 10)
+    words = ("eval", "--checkpoint", "minilm", "--data", dataset, "--split", "dev")
+    words = (*words, "--parts", "retrieval", "--json", "-")
+    off = run(*words)  # no terminal: it goes on
+    assert off.exit_code == 0, off.stderr
+    assert "10 passages to index, about 1 minutes on this machine" in off.stderr
+
+    monkeypatch.setattr("unimoer_rag.cli.evaluate._on_terminal", lambda: True)
+    refused = CliRunner().invoke(app, [str(word) for word in words], input="n\n")
+    assert refused.exit_code == 1
+    assert "Go on?" in refused.stderr
+    assert "{" not in refused.stdout  # nothing was measured
+    agreed = CliRunner().invoke(app, [str(word) for word in words], input="y\n")
+    assert agreed.exit_code == 0
+    unasked = run(*words, "--yes")
+    assert unasked.exit_code == 0
+    assert "Go on?" not in unasked.stderr

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 
+import pytest
+import torch
 from cli_helpers import Command
+from model.tiny_models import save_backbone
+
+from unimoer_rag.model import device
+from unimoer_rag.model.batching import count_lanes
 
 
 def test_text(run: Command) -> None:
@@ -40,19 +47,49 @@ def test_the_default_checkpoint(run: Command) -> None:
     assert found["checkpoint"] == "unimoer-minilm"
 
 
-def test_a_memory_budget_shows_what_each_setting_takes(run: Command) -> None:
+@pytest.mark.parametrize("bfloat16", [True, False], ids=["bfloat16", "no-bfloat16"])
+def test_a_memory_budget_shows_what_each_setting_takes(
+    run: Command, bfloat16: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What a processor multiplies in decides over the activations under quantized weights.
+    monkeypatch.setattr(device, "_has_bfloat16", lambda _: bfloat16)
     result = run("info", "minilm", "--memory-budget", "4GB", "--json")
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
     by_dtype = {plan["dtype"]: plan for plan in found["memory"]}
     assert list(by_dtype) == ["float32", "bfloat16", "int8", "int4"]
     assert by_dtype["float32"]["weights"] == 2 * by_dtype["bfloat16"]["weights"] == 22_565_376 * 4
-    totals = [by_dtype[dtype]["total"] for dtype in ("float32", "bfloat16", "int8", "int4")]
+    weights = [by_dtype[dtype]["weights"] for dtype in ("bfloat16", "int8", "int4")]
+    assert weights == sorted(weights, reverse=True)
+    # Of settings that compute in one dtype, fewer bits take less. Without bfloat16 a quantized
+    # model computes in float32, a whole layer in each lane: it may take more than bfloat16 would.
+    alike = ("float32", "bfloat16", "int8", "int4") if bfloat16 else ("float32", "int8", "int4")
+    totals = [by_dtype[dtype]["total"] for dtype in alike]
     assert totals == sorted(totals, reverse=True)
+    size = 2 if bfloat16 else 4
+    half, whole = by_dtype["bfloat16"]["activations"], by_dtype["int8"]["activations"]
+    assert by_dtype["float32"]["activations"] == 2 * half
+    lanes = count_lanes(torch.device("cpu"))
+    assert whole == half * size // 2 + lanes * size * 384 * 1536  # the largest layer, dequantized
+    parts = ("weights", "experts", "activations", "cache", "libraries")
+    assert all(plan["total"] == sum(plan[part] for part in parts) for plan in by_dtype.values())
+    assert found["dtype"] == ("bfloat16" if bfloat16 else "float32")
     assert result.stderr.startswith(f"memory: {found['dtype']}: ")
     assert "of 4.00 GB (weights " in result.stderr
     text = run("info", "minilm", "--memory-budget", "4GB")
     assert "MB that each setting takes" in text.stdout
+
+
+def test_an_untrained_model_says_so(run: Command, tmp_path: Path) -> None:
+    folder = save_backbone("qwen3", tmp_path / "decoder")
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        result = run("info", folder)
+    assert result.exit_code == 0, result.output
+    said = " ".join(result.stderr.split())
+    assert "warning: " in said
+    assert "is untrained for rerank-cross, read: what these answer means nothing" in said
+    assert "its tasks embed, rerank work as on the frozen backbone" in said
 
 
 def test_a_precision_is_shown(run: Command) -> None:

@@ -98,3 +98,36 @@ def test_processes_end_as_they_should(docs: Path, tmp_path: Path) -> None:
     assert process.returncode == 0, stderr
     assert json.loads(stdout)["question"] == "refunds?"
     assert stderr == ""
+
+
+@pytest.mark.parametrize("words", [("--help",), ("search", "--help"), ("train", "ls", "--json")])
+def test_a_reader_that_leaves_ends_the_run_quietly(words: tuple[str, ...], tmp_path: Path) -> None:
+    process = start(*words, folder=tmp_path)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    process.stderr.close()
+    assert process.wait(timeout=120) == 141
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full here")
+@pytest.mark.parametrize("words", [("--help",), ("train", "ls", "--json")])
+def test_output_that_cannot_be_written_is_one_line(words: tuple[str, ...], tmp_path: Path) -> None:
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "unimoer_rag.cli.main", *words],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert line.endswith("No space left on device")
+
+
+def test_names_that_were_typed_are_shown_as_text(run: Command) -> None:
+    result = run("search", "a", "b\x1b[2J")
+    assert result.exit_code == 2
+    assert "\x1b[2J" not in result.stderr

@@ -21,8 +21,8 @@ def typed() -> Command:
     app = typer.Typer(cls=_Commands, pretty_exceptions_enable=False)
     app.add_typer(report)
 
-    def call(*words: object, columns: int = 120) -> Result:
-        env = {"COLUMNS": str(columns)}
+    def call(*words: object, columns: int = 120, terminal: bool = False) -> Result:
+        env = {"COLUMNS": str(columns), "FORCE_COLOR": "1" if terminal else ""}
         return CliRunner().invoke(app, ["report", *map(str, words)], env=env)
 
     return call
@@ -58,11 +58,14 @@ def test_prints_differences(typed: Command, results: list[Path]) -> None:
 
 
 def test_no_figure_is_cut_on_a_narrow_terminal(typed: Command, results: list[Path]) -> None:
-    done = typed("compare", *results, columns=80)
+    last = json.loads(typed("compare", *results, "--json").stdout)["differences"]["answers"]["f1"]
+    done = typed("compare", *results, columns=80, terminal=True)
     assert "…" not in done.stdout
     assert max(map(len, done.stdout.splitlines()[2:])) <= 80
-    last = json.loads(typed("compare", *results, "--json").stdout)["differences"]["answers"]["f1"]
     assert f"│ {last['p_value']:.4f} │ {last['n']} " in done.stdout
+    piped = typed("compare", *results, columns=40)
+    whole = f"{last['low']:+.2f} to {last['high']:+.2f}  {last['p_value']:.4f}  {last['n']}"
+    assert whole in piped.stdout
 
 
 def test_prints_json(typed: Command, results: list[Path]) -> None:

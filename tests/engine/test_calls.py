@@ -40,7 +40,8 @@ def test_calls_run_between_the_batches_of_a_large_job(tmp_path: Path) -> None:
         assert not job.done()
         assert seen == sorted(set(seen))  # at least one batch between two calls
         assert seen[-1] < 20
-        np.testing.assert_array_equal(job.result(60), alone)
+        # Calls change which rows share a batch, and that the last bits of a sum in float32.
+        np.testing.assert_allclose(job.result(60), alone, atol=1e-6)
 
 
 def test_a_cancelled_call_does_not_run(engine: Engine) -> None:
@@ -91,12 +92,10 @@ def test_what_is_queued_is_cancelled_when_the_engine_is_abandoned(minilm: UniMoE
     first = engine.call(hold)
     assert entered.wait(60)
     second = engine.call(lambda: "never")
-    leaving = threading.Thread(target=engine._worker.abandon)
-    leaving.start()
-    while not engine.closed:
-        pass
+    engine._worker.abandon()
+    assert engine.closed
     opened.set()
-    leaving.join(60)
+    engine._worker.join(60)
     assert first.result(0)
     with pytest.raises(CancelledError):
         second.result(0)

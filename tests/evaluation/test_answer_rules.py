@@ -5,22 +5,27 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from evaluation.official_files import DPR, HOTPOTQA, NQ_OPEN, lines, write
+from evaluation.official_files import DPR, FLASHRAG, HOTPOTQA, NQ_OPEN, TRIVIAQA, lines, write
 
 from unimoer_rag.evaluation.catalogue import KNOWN, open_dataset
 from unimoer_rag.evaluation.datasets import load_beir
 
 
 @pytest.mark.parametrize("name", KNOWN)
-def test_hotpotqa_is_scored_by_its_own_rules(name: str) -> None:
-    assert KNOWN[name].answer_rules == ("hotpotqa" if "hotpotqa" in name else "squad")
+def test_every_known_set_is_scored_by_the_rules_of_its_benchmark(name: str) -> None:
+    benchmark = next(b for b in ("hotpotqa", "triviaqa", "nq") if b in name)
+    assert KNOWN[name].answer_rules == ("nq-open" if benchmark == "nq" else benchmark)
 
 
 def test_official_files_are_known_by_their_format(tmp_path: Path) -> None:
     hotpotqa = write(tmp_path / "questions.json", HOTPOTQA)
     assert open_dataset(data=hotpotqa).answer_rules == "hotpotqa"
     nq, passages = write(tmp_path / "nq.jsonl", lines(NQ_OPEN)), write(tmp_path / "psgs.tsv", DPR)
-    assert open_dataset(data=nq, corpus=passages, cache=tmp_path).answer_rules == "squad"
+    assert open_dataset(data=nq, corpus=passages, cache=tmp_path).answer_rules == "nq-open"
+    trivia = write(tmp_path / "trivia.json", TRIVIAQA)
+    assert open_dataset(data=trivia, corpus=passages, cache=tmp_path).answer_rules == "triviaqa"
+    other = write(tmp_path / "other.jsonl", lines(FLASHRAG))
+    assert open_dataset(data=other, corpus=passages, cache=tmp_path).answer_rules == "squad"
 
 
 def test_a_known_name_tells_the_rules_of_a_folder(tmp_path: Path) -> None:

@@ -115,6 +115,13 @@ def test_the_worst_questions_and_what_was_found() -> None:
     assert found[2]["answer"] is None
 
 
+def test_what_went_right_is_not_among_the_worst() -> None:
+    shown = worst(DATASET, FIRST, SECOND, rows=ROWS, n=10)
+    assert [one["id"] for one in shown] == ["q1", "q3", "q0"]  # all but the one with F1 100
+    right = {"rerank": {"q0": {"nDCG@10": 1.0}, "q1": {"nDCG@10": 0.9999}}}
+    assert [one["id"] for one in worst(DATASET, FIRST, SECOND, rows=right, n=10)] == ["q1"]
+
+
 def test_without_answers_the_ranking_tells() -> None:
     def asked(*parts: str) -> list[tuple[str, str]]:
         rows = {part: ROWS[part] for part in parts}

@@ -163,6 +163,28 @@ def test_a_deep_reranking_retrieves_as_deep(model: UniMoER, tmp_path: Path) -> N
     assert deep["retrieval"]["AP"] == deep["rerank"]["AP"] == 1.0
 
 
+class _Remembering(Unified):
+    """Counts what was kept when it was told to forget."""
+
+    def __init__(self, model: UniMoER) -> None:
+        super().__init__(model)
+        self.kept: list[int] = []
+
+    def forget(self) -> None:
+        self.kept.append(len(Engine.of(self.model).cache))
+        super().forget()
+        assert len(Engine.of(self.model).cache) == 0
+
+
+def test_nothing_is_kept_before_a_timed_call(model: UniMoER, finding: BeirDataset) -> None:
+    system = _Remembering(model)
+    result = evaluate(system, finding, options=EvalOptions(depth=5, n_timed=3))
+    assert len(system.kept) == 9  # before each answer, search and reranking that is timed
+    assert max(system.kept) > 0
+    warm = result["warm_latency_percentiles_ms"]
+    assert {"answer", "answer/rerank"} <= warm.keys() <= result["latency_percentiles_ms"].keys()
+
+
 # -- a given run ----------------------------------------------------------------------------
 
 

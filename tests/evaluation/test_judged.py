@@ -8,14 +8,19 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import pytest
 from judge_server import Judging, judge_server
+from model.tiny_models import make_model, save_backbone
 from numpy.typing import NDArray
+from training.toy import write_toy
 
 from unimoer_rag.errors import GeneratorUnavailableError, InputError, MissingExtraError
+from unimoer_rag.evaluation.datasets import load_beir
+from unimoer_rag.evaluation.evaluate import EvalOptions, evaluate
 from unimoer_rag.evaluation.judged import Judge, Sample, check_judge, judge_answers
 from unimoer_rag.evaluation.results import Judgement
 
@@ -175,3 +180,21 @@ def test_ragas_tells_nobody() -> None:
     from ragas._analytics import do_not_track
 
     assert do_not_track()
+
+
+def test_a_server_that_goes_away_loses_nothing_else(tmp_path: Path) -> None:
+    """Everything was measured when the judge was asked for: it stays."""
+    model = make_model(save_backbone("bert", tmp_path / "bert"))
+    dataset = load_beir(write_toy(tmp_path / "toy", "dev"), "dev").limit(3)
+    with ExitStack() as running:
+        judging = running.enter_context(judge_server())
+
+        def stop_at_the_end(what: str, done: int, total: int) -> None:
+            if what == "reading" and done == total:
+                running.close()
+
+        options = EvalOptions(parts=("answers",), n_timed=0, ragas=True, judge=Judge(judging.url))
+        result = evaluate(model, dataset, options=options, on_progress=stop_at_the_end)
+    assert result["answers"]["n"] == 3
+    assert "ragas" not in result
+    assert judging.url in result["ragas_error"]

@@ -210,6 +210,14 @@ def test_no_text_becomes_markup(changes: dict[str, Any]) -> None:
     assert HOSTILE.partition("/")[2] in "".join(hostile.words)
 
 
+def test_characters_that_do_things_are_shown() -> None:
+    """Escape sequences, C1 controls and what turns a line around, wherever a text stands."""
+    odd = "a\x00b\x1b[31mc\x9bd\x85e\u202ef\u2066g\u2028h\x7f"
+    page = _page(dataset=odd, versions={odd: odd}, command=odd, first_stage=odd)
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]", page)
+    assert "a\u2400b\u241b[31mc" in page
+
+
 def test_parts_that_were_not_measured_are_left_out() -> None:
     bare = _page(
         rerank={}, answers={}, ragas={}, intervals={}, latency_percentiles_ms={}, details={}

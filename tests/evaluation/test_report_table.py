@@ -91,6 +91,32 @@ def test_markdown_leaves_out_empty_columns_and_marks_the_best() -> None:
     assert "**" not in markdown_table(few)  # nothing is best among equals
 
 
+def test_texts_of_a_markdown_table_are_text() -> None:
+    odd = "a|b\nc *d* _e_ `f` <script>x</script> [g](http://h) &lt; \x1b[2J\u2028 snake_case 1<2"
+    lines = markdown_table(system_rows([_result(odd, first_stage="x|y")])).split("\n")
+    assert len(lines) == 3
+    assert lines[2].startswith(
+        "| a\\|b c \\*d\\* \\_e\\_ \\`f\\` &lt;script>x&lt;/script> \\[g](http://h) "
+        "&amp;lt; \u241b[2J snake_case 1<2 | x\\|y | 0 |"
+    )
+
+
+def test_cold_and_warm_answers_are_told_apart() -> None:
+    def times(ms: float) -> dict[str, dict[str, float]]:
+        return {"answer": {"p50": ms, "p95": ms, "p99": ms}}
+
+    new = _result("new", latency_percentiles_ms=times(500), warm_latency_percentiles_ms=times(200))
+    old = _result("old", latency_percentiles_ms=times(210))
+    none = _result("none")
+    rows = system_rows([new, old, none])
+    assert [(r.answer_ms, r.warm_answer_ms, r.cold) for r in rows] == [
+        (500, 200, True),
+        (210, None, False),
+        (None, None, True),
+    ]
+    assert "| answer ms | answer ms, warm |" in markdown_table(rows)
+
+
 @pytest.mark.parametrize("name", ["dataset", "split", "corpus_sha256", "questions_sha256"])
 def test_results_of_other_data_are_refused(name: str) -> None:
     with pytest.raises(DataError, match="the results differ in their"):

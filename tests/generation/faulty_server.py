@@ -26,6 +26,7 @@ class Faulty:
         answers: for the next requests, in order; the last one serves all further ones.
         requests: bodies, in order of arrival.
         headers: of the last request.
+        paths: that were asked for, in order of arrival.
         most: requests under way at the same time, at most.
         hung_up: set when a client left in the middle of a stream.
     """
@@ -35,6 +36,7 @@ class Faulty:
     answers: list[Answer] = field(default_factory=list)
     requests: list[dict[str, Any]] = field(default_factory=list)
     headers: dict[str, str] = field(default_factory=dict)
+    paths: list[str] = field(default_factory=list)
     most: int = 0
     hung_up: threading.Event = field(default_factory=threading.Event)
 
@@ -45,6 +47,7 @@ def faulty_server() -> Iterator[Faulty]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            told.headers = dict(self.headers)
             _send(self, 200, {"data": [{"id": name} for name in told.models]})
 
         def do_POST(self) -> None:
@@ -52,6 +55,7 @@ def faulty_server() -> Iterator[Faulty]:
             with lock:
                 told.requests.append(body)
                 told.headers = dict(self.headers)
+                told.paths.append(self.path)
                 now[0] += 1
                 told.most = max(told.most, now[0])
                 answer = told.answers.pop(0) if len(told.answers) > 1 else told.answers[0]

@@ -340,8 +340,8 @@ def test_connections_of_event_loops_that_ended_are_let_go(server: Faulty) -> Non
         for _ in range(4):
             asyncio.run(client.agenerate(QUESTION, HITS))
         gc.collect()
-        assert len(client._aclients) == 1
-        client._aclients.clear()
+        assert len(client._connection._aclients) == 1
+        client._connection._aclients.clear()
         gc.collect()
     client.close()
 

@@ -42,7 +42,8 @@ def test_braces_in_a_passage_are_text() -> None:
         ("Both [3][1], and again [3].", [3, 1]),
         ("Listed [1, 2; 3].", [1, 2, 3]),
         ("Made up [4] and [0], real [1].", [1]),
-        ("No numbers [a], [1-2], (1).", []),
+        ("No numbers [a], [1.2], (1).", []),
+        ("A range [1-2].", [1, 2]),
         ("Too long a number [99999999999999999999].", []),
         (f"Longer than int takes [{'9' * 5000}].", []),
     ],
@@ -88,7 +89,7 @@ def test_the_digest_is_that_of_the_content(cited: Prompt, tmp_path: Path) -> Non
 def test_a_malformed_prompt_is_named(tmp_path: Path, change: dict, message: str) -> None:
     path = tmp_path / "bad.yaml"
     path.write_text(yaml.safe_dump({**PARTS, **change}), encoding="utf-8")
-    with pytest.raises(InputError, match=f"bad.yaml: .*{message}"):
+    with pytest.raises(InputError, match=f"bad.yaml:\\d+: .*{message}"):
         Prompt.load(path)
 
 

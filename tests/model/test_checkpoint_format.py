@@ -179,12 +179,12 @@ def test_values_that_are_not_finite_are_refused(saved: Path, backbone_path, tmp_
     tensors = load_file(saved / WEIGHTS)
     tensors["router.bias"][0, 0] = float("nan")
     rewrite(saved, tensors)
-    with pytest.raises(CheckpointError, match=r"not finite in router\.bias"):
+    with pytest.raises(CheckpointError, match=r"in router\.bias are not finite"):
         load(saved)
     model = make_model(backbone_path("bert"))
     with torch.no_grad():
         next(iter(model.routed_layers().values())).lora_B["read"].fill_(1e6)  # inf in float16
-    with pytest.raises(CheckpointError, match=r"not finite in experts\.read\."):
+    with pytest.raises(CheckpointError, match=r"in experts\.read\.\S+ are not finite"):
         model.save_pretrained(tmp_path / "bad")
     assert not (tmp_path / "bad").exists()
 
@@ -192,16 +192,17 @@ def test_values_that_are_not_finite_are_refused(saved: Path, backbone_path, tmp_
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "Invalid JSON"),
-        ("", "Invalid JSON"),
-        ("\x00\x01", "Invalid JSON"),
-        ("[]", "format 1"),
-        ('{"peft_type": "LORA", "r": 8}', "import_expert"),
+        ("{", "is no JSON"),
+        ("", "is no JSON"),
+        ("\x00\x01", "is no JSON"),
+        ("[" * 100_000, "nested deeper than"),
+        ("[]", "is not a unimoer checkpoint .*format 1"),
+        ('{"peft_type": "LORA", "r": 8}', "is not a unimoer checkpoint .*import_expert"),
     ],
 )
 def test_a_configuration_that_is_none_is_refused(saved: Path, text: str, message: str) -> None:
     (saved / CONFIG).write_text(text)
-    with pytest.raises(CheckpointError, match=rf"{CONFIG} is not a unimoer checkpoint .*{message}"):
+    with pytest.raises(CheckpointError, match=rf"{CONFIG} .*{message}"):
         load(saved)
 
 

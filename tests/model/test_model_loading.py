@@ -146,7 +146,7 @@ def test_a_damaged_backbone_is_named(backbone_path, tmp_path) -> None:
     for file in ("config.json", "model.safetensors", "tokenizer.json"):
         shutil.copytree(backbone_path("bert"), folder)
         (folder / file).write_bytes((folder / file).read_bytes()[:40])
-        with pytest.raises(BackboneError, match=rf"could not load the backbone in {folder}"):
+        with pytest.raises(BackboneError, match=rf"{folder}.*{file}|backbone in {folder}"):
             load(folder)
         shutil.rmtree(folder)
 

@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -16,7 +17,8 @@ from transformers import AutoModel
 from unimoer_rag.errors import CheckpointError, InputError, MissingExtraError
 from unimoer_rag.model.checkpoint import CONFIG, WEIGHTS
 from unimoer_rag.model.experts import ExpertSpec
-from unimoer_rag.model.peft_adapters import constant_weights, export_expert, import_expert
+from unimoer_rag.model.merged import constant_weights
+from unimoer_rag.model.peft_adapters import adapter_shape, export_expert, import_expert
 from unimoer_rag.model.routers import GATES
 from unimoer_rag.model.tasks import Task
 from unimoer_rag.model.unimoer import UniMoER
@@ -142,6 +144,138 @@ def test_a_foreign_adapter_gives_its_own_states(backbone_path, tmp_path, rslora)
     torch.testing.assert_close(found, theirs(path, [folder], inputs), atol=5e-5, rtol=1e-5)
 
 
+def trained(path: Path, folder: Path, **options) -> tuple[Path, Tensor, dict[str, Tensor]]:
+    """An adapter as PEFT leaves it after a training: its folder, hidden states and their inputs."""
+    model = peft.get_peft_model(
+        AutoModel.from_pretrained(str(path), dtype=torch.float32), peft.LoraConfig(**options)
+    )
+    torch.manual_seed(0)
+    for name, parameter in model.named_parameters():
+        if "lora_" in name:
+            parameter.data.add_(torch.randn_like(parameter) * 0.1)
+    model.save_pretrained(str(folder))
+    inputs = ours(tiny(path), "embed")[1]
+    with torch.inference_mode():
+        states = model.eval()(**inputs).last_hidden_state[inputs["attention_mask"].bool()]
+    return folder, states, inputs
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"init_lora_weights": "pissa"},
+        {"init_lora_weights": "olora"},
+        {"init_lora_weights": "pissa", "use_rslora": True, "lora_alpha": 3},
+        {"init_lora_weights": "olora", "rank_pattern": {"query": 2}},
+        {"init_lora_weights": "orthogonal"},
+        {"init_lora_weights": "gaussian", "use_rslora": True},
+        {"rank_pattern": {"query": 2}},
+        {"rank_pattern": {"layer.0.attention.self.query": 7, "query": 1}},
+        {"alpha_pattern": {"value": 3}},
+        {"alpha_pattern": {"^encoder.layer.1.attention.self.value": 5, "query": 1}},
+        {"rank_pattern": {"value": 3}, "alpha_pattern": {"query": 2}},
+        {"layers_to_transform": [1], "layers_pattern": "layer"},
+        {"exclude_modules": ["encoder.layer.2.attention.self.query"], "lora_dropout": 0.3},
+    ],
+    ids=lambda options: ",".join(f"{k}={v}" for k, v in options.items()),
+)
+def test_what_peft_computes_is_computed(backbone_path, tmp_path, options) -> None:
+    path = backbone_path("bert")
+    settings = {"r": 4, "lora_alpha": 6, "target_modules": ["query", "value"], **options}
+    folder, expected, inputs = trained(path, tmp_path / "adapter", **settings)
+    shape = adapter_shape(folder)
+    model = tiny(path, experts={"one": shape.spec}, tasks=[Task("alone", "vector", ("one",))])
+    import_expert(model, "one", folder)
+    found, _ = ours(model, "alone")
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(theirs(path, [folder], inputs), expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("init_lora_weights", "pissa_niter_4"),
+        ("init_lora_weights", "corda"),
+        ("init_lora_weights", "loftq"),
+        ("init_lora_weights", "lora_ga"),
+        ("init_lora_weights", "of next year"),
+        ("bias", "all"),
+        ("bias", "lora_only"),
+        ("use_dora", True),
+        ("lora_bias", True),
+        ("fan_in_fan_out", True),
+        ("modules_to_save", ["classifier"]),
+        ("layer_replication", [[0, 2], [1, 3]]),
+        ("trainable_token_indices", [1, 2]),
+        ("target_parameters", ["weight"]),
+        ("use_qalora", True),
+        ("alora_invocation_tokens", [3]),
+        ("megatron_config", {"x": 1}),
+        ("arrow_config", {"x": 1}),
+        ("a_setting_of_next_year", 1),
+        ("another", "on"),
+        ("rank_pattern", {"(a+)+": 3}),
+        ("rank_pattern", ["query"]),
+        ("rank_pattern", {"query": 0}),
+        ("alpha_pattern", {"query": float("1e300")}),
+        ("alpha_pattern", {"query": "much"}),
+        ("r", 0),
+        ("r", "4"),
+        ("r", True),
+        ("r", 10**12),
+        ("lora_alpha", -1),
+        ("lora_alpha", None),
+        ("use_rslora", "yes"),
+        ("peft_type", "LOHA"),
+        ("peft_type", ["LORA"]),
+    ],
+)
+def test_what_is_not_computed_is_refused_with_its_value(
+    backbone_path, tmp_path, key: str, value: object
+) -> None:
+    path = backbone_path("bert")
+    folder = save_lora(path, tmp_path, target_modules=["query"])
+    config = json.loads((folder / CONFIG).read_text())
+    (folder / CONFIG).write_text(json.dumps({**config, key: value}))
+    for door in (lambda: adapter_shape(folder), lambda: import_expert(tiny(path), "one", folder)):
+        with pytest.raises(CheckpointError) as refused:
+            door()
+        assert CONFIG in str(refused.value)
+        assert key in str(refused.value) or key == "peft_type"
+        shown = value if not isinstance(value, dict) else next(iter(value))
+        assert str(shown).strip("[]'") in str(refused.value)
+
+
+def test_what_peft_leaves_at_its_defaults_is_accepted(backbone_path, tmp_path) -> None:
+    folder = save_lora(backbone_path("bert"), tmp_path, target_modules=["query"])
+    config = json.loads((folder / CONFIG).read_text())
+    config |= {"of_next_year": None, "also": False, "and": {}, "these": [], "words": ""}
+    (folder / CONFIG).write_text(json.dumps(config))
+    assert adapter_shape(folder).spec.rank == 4
+
+
+def test_tensors_that_plain_lora_does_not_have_are_refused(backbone_path, tmp_path) -> None:
+    path = backbone_path("bert")
+    model, folder = tiny(path), save_lora(path, tmp_path, target_modules=["query"])
+    tensors = load_file(folder / WEIGHTS)
+    first = next(iter(tensors)).removesuffix(".lora_A.weight")
+    odd = {
+        f"{first}.lora_magnitude_vector": torch.ones(32),
+        f"{first}.lora_B.bias": torch.ones(32),
+        f"{first}.lora_A.default.weight": torch.ones(4, 32),
+        "base_model.model.classifier.weight": torch.ones(2, 32),
+        "base_model.model.embeddings.word_embeddings.lora_embedding_A": torch.ones(4, 8),
+    }
+    for name, tensor in odd.items():
+        save_file({**tensors, name: tensor}, folder / WEIGHTS)
+        with pytest.raises(CheckpointError, match=r"has the tensor '.*expected lora_A and lora_B"):
+            import_expert(model, "one", folder)
+    whole = {name: tensor.to(torch.int8) for name, tensor in tensors.items()}
+    save_file(whole, folder / WEIGHTS)
+    with pytest.raises(CheckpointError, match="of the dtype I8"):
+        import_expert(model, "one", folder)
+
+
 def test_an_adapter_of_the_model_with_a_head_fits(backbone_path, tmp_path) -> None:
     from transformers import AutoModelForCausalLM
 
@@ -170,7 +304,7 @@ def test_adapters_that_do_not_fit_are_refused_untouched(backbone_path, tmp_path)
     with pytest.raises(CheckpointError, match=r"targets '.*key', which is no routed layer"):
         import_expert(model, "one", wide)
     dora = save_lora(path, tmp_path / "dora", target_modules=["query"], use_dora=True)
-    with pytest.raises(CheckpointError, match="sets use_dora, which an expert cannot express"):
+    with pytest.raises(CheckpointError, match="sets use_dora to True, which an expert cannot"):
         import_expert(model, "one", dora)
     for name, parameter in model.named_parameters():
         assert torch.equal(parameter, before[name])
@@ -208,9 +342,12 @@ def test_damaged_adapters_are_refused(backbone_path, tmp_path) -> None:
         import_expert(model, "one", whole)
 
 
-def test_without_peft_the_extra_is_named(bert: UniMoER, tmp_path, monkeypatch) -> None:
+def test_writing_needs_peft_and_reading_does_not(backbone_path, tmp_path, monkeypatch) -> None:
+    model = tiny(backbone_path("bert"))
+    folder = export_expert(model, "one", tmp_path / "one")
+    before = model.embed(TEXTS)
     monkeypatch.setitem(sys.modules, "peft", None)  # what Python itself does to block an import
     with pytest.raises(MissingExtraError, match=r"pip install 'unimoer-rag\[peft\]'"):
-        export_expert(bert, "embed", tmp_path)
-    with pytest.raises(MissingExtraError, match="importing an expert"):
-        import_expert(bert, "embed", tmp_path)
+        export_expert(model, "one", tmp_path / "two")
+    import_expert(model, "one", folder)
+    np.testing.assert_array_equal(model.embed(TEXTS), before)

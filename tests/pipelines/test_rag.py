@@ -36,15 +36,16 @@ def test_the_best_citation_is_the_answer(answer: Answer) -> None:
 
 
 def test_offsets_are_exact_in_the_document(answer: Answer) -> None:
-    assert any(citation.hit.passage.start > 0 for citation in answer.citations)
-    for citation in answer.citations:
+    found = [*answer.citations, *answer.candidates]
+    assert any(citation.hit.passage.start > 0 for citation in found)
+    for citation in found:
         assert citation.text.strip() == citation.text != ""
         document = DOCUMENTS[citation.hit.source]
         assert document.text[citation.start : citation.end] == citation.text
 
 
 def test_confidence_is_a_probability_and_sorts(answer: Answer) -> None:
-    values = [citation.confidence for citation in answer.citations]
+    values = [citation.confidence for citation in (*answer.citations, *answer.candidates)]
     assert values == sorted(values, reverse=True)
     assert all(0 < value <= 1 for value in values)
     scores = [hit.score for hit in answer.hits]
@@ -63,11 +64,17 @@ def test_stages_are_timed(answer: Answer) -> None:
 def test_an_answer_is_json(answer: Answer) -> None:
     kept = json.loads(json.dumps(answer.to_dict()))
     assert kept.keys() == {
-        "question", "answer", "confidence", "citations", "hits", "timings_ms", "prompt", "complete",
+        "question", "answer", "confidence", "citations", "candidates", "hits", "timings_ms",
+        "prompt", "complete", "cut_by",
     }  # fmt: skip
     assert kept["answer"] == answer.text
     assert [c["text"] for c in kept["citations"]] == [c.text for c in answer.citations]
-    assert kept["citations"][0]["passage"]["id"] == answer.citations[0].hit.id
+    assert kept["citations"][0]["passage_id"] == answer.citations[0].hit.id
+    assert [c["text"] for c in kept["candidates"]] == [c.text for c in answer.candidates]
+    # Each passage once, and every one that is named.
+    ids = [hit["id"] for hit in kept["hits"]]
+    assert len(ids) == len(set(ids))
+    assert {c["passage_id"] for c in kept["citations"] + kept["candidates"]} <= set(ids)
 
 
 def test_nothing_confident_is_no_answer(retriever: UnifiedRetriever) -> None:
@@ -79,11 +86,18 @@ def test_nothing_confident_is_no_answer(retriever: UnifiedRetriever) -> None:
 
 
 def test_the_threshold_cuts_between_citations(retriever: UnifiedRetriever, answer: Answer) -> None:
-    values = [citation.confidence for citation in answer.citations]
+    values = [citation.confidence for citation in (*answer.citations, *answer.candidates)]
     assert len(values) > 1
     cut = (values[0] + values[1]) / 2
     stricter = RagPipeline(retriever, n_read=4, threshold=cut).answer(QUESTION)
     assert [citation.text for citation in stricter.citations] == [answer.text]
+    assert list(stricter.candidates) == []
+
+
+def test_other_answers_are_no_citations(answer: Answer) -> None:
+    assert answer.candidates
+    assert all(citation.text == answer.text for citation in answer.citations)
+    assert all(citation.text != answer.text for citation in answer.candidates)
 
 
 def test_async_equals_sync(retriever: UnifiedRetriever, answer: Answer) -> None:

@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from shop import QUESTION, Told
 
-from unimoer_rag.errors import GeneratorUnavailableError
+from unimoer_rag.errors import GenerationError, GeneratorUnavailableError
 from unimoer_rag.generation.chat_server import ChatServer
 from unimoer_rag.generation.types import Generation, Piece
 from unimoer_rag.pipelines import tracing
@@ -264,6 +264,42 @@ def test_what_fails_is_recorded_where_it_fails(retriever: UnifiedRetriever, span
             assert event.name == "exception"
     assert sum(span.name == "unimoer.generate" for span in spans.ended()) == 2
     assert all(span.status.is_unset for span in spans.ended() if span.name == "unimoer.rerank")
+
+
+def test_what_an_error_says_is_told_to_those_who_ask(
+    retriever: UnifiedRetriever, spans: Spans, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may quote a question, a passage or an answer, and so may its cause."""
+
+    class Quoting(Told):
+        def generate(self, question: str, hits: Sequence[Hit]) -> Generation:
+            try:
+                raise ValueError(f"cannot make sense of {question}")
+            except ValueError as error:
+                raise GenerationError(f"{question}: {hits[0].text}, {hits[0].source}") from error
+
+        def stream(self, question: str, hits: Sequence[Hit]) -> Iterator[Piece]:
+            yield "four"
+            self.generate(question, hits)
+
+    pipeline = RagPipeline(retriever, generator=Quoting([]))
+
+    def told() -> str:
+        with pytest.raises(GenerationError):
+            pipeline.answer(QUESTION)
+        with pytest.raises(GenerationError):
+            list(pipeline.stream(QUESTION))
+        return "".join(span.to_json() for span in spans.ended())
+
+    said = told()
+    assert said.count("GenerationError") >= 8  # on two spans of each answer
+    for words in (QUESTION, "fourteen", "shop/returns.md", "cannot make sense", "four"):
+        assert words not in said
+    for span in spans.ended():
+        for event in span.events:
+            assert event.attributes == {"exception.type": "unimoer_rag.errors.GenerationError"}
+    monkeypatch.setenv(CONTENT, "true")
+    assert "cannot make sense of" in told()
 
 
 def test_without_opentelemetry_stages_are_timed_all_the_same(

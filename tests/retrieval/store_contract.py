@@ -384,6 +384,61 @@ class StoreContract:
         ):
             assert numbers(store, filters) == expected, filters
 
+    def test_filters_of_filters(self, store: Store) -> None:
+        money, german = {"tag": "money"}, {"lang": "de"}
+        for filters, expected in (
+            ({"any": [money, german]}, {0, 2, 3}),
+            ({"any": [{"tag": "money", "year": 2019}, german]}, {0, 3}),
+            ({"any": [money]}, {0, 2}),
+            ({"all": [{"tag": "money"}, {"tag": "goods"}]}, {0}),
+            ({"all": [{"year": {"gt": 2019}}, {"not": money}]}, {1, 3, 4}),
+            ({"any": [money, german], "year": {"gte": 2020}}, {2, 3}),
+            ({"not": {"any": [money, german]}}, {1, 4, 5}),
+            ({"not": {"all": [{"tag": "money"}, {"tag": "goods"}]}}, {1, 2, 3, 4, 5}),
+            ({"not": {"all": [{"not": money}, {"not": german}]}}, {0, 2, 3}),
+            ({"any": [{"not": {"any": [{"not": money}]}}, {"all": [german, german]}]}, {0, 2, 3}),
+            ({"any": [{"source": "doc0.md"}, {"title": "Title 5"}]}, {0, 1, 5}),
+            ({"any": "money"}, set()),  # metadata of that name
+        ):
+            assert numbers(store, filters) == expected, filters
+
+    def test_filters_by_words(self, empty: Store) -> None:
+        texts = ["Returns are free for Members", "free-of-charge", "Rückgabe gratis; gratis!"]
+        texts += ["a_b c.d 3.5", "", "東京の事務所", "x FREE y"]
+        values: list[object] = [*texts, ["zz", "free kayaks"], 7, None]
+        empty.upsert([make_record(n, f"text {n}", k=value) for n, value in enumerate(values)])
+        for words, expected in (
+            ("free", {0, 1, 6, 7}),
+            ("Free", {0, 1, 6, 7}),
+            ("members returns", {0}),
+            ("zz kayaks", set()),
+            ("fre", set()),
+            ("RÜCKGABE", {2}),
+            ("gratis!", {2}),
+            ("3.5", {3}),
+            ("a", {3}),
+            ("東京", set()),
+            ("7", set()),
+        ):
+            found = {int(passage.text[5:]) for passage in empty.scroll({"k": {"words": words}})}
+            assert found == expected, words
+            assert empty.count({"not": {"k": {"words": words}}}) == len(values) - len(expected)
+        assert empty.count({"title": {"words": "title 3"}}) == 1
+
+    def test_filters_by_emptiness(self, empty: Store) -> None:
+        values: list[object] = [None, [], 0, False, "", [None], {}, {"a": None}, "x", 2**60, True]
+        records = [make_record(n, f"text {n}", k=value) for n, value in enumerate(values)]
+        records.append(make_record(len(values), f"text {len(values)}"))
+        records.append(replace(records[-1], passage=Passage("no title", "s")))
+        empty.upsert(records)
+        missing = {record.passage.id for record in records[-2:]}
+        found = {passage.id for passage in empty.scroll({"k": {"empty": True}})}
+        assert found == {records[0].passage.id, records[1].passage.id} | missing
+        others = {passage.id for passage in empty.scroll({"k": {"empty": False}})}
+        assert others == {record.passage.id for record in records} - found
+        assert {p.id for p in empty.scroll({"not": {"k": {"empty": False}}})} == found
+        assert [p.text for p in empty.scroll({"title": {"empty": True}})] == ["no title"]
+
     def test_filters_apply_to_sparse_search(self, store: Store) -> None:
         query = [ENCODER.query("refunds")]
         [found] = store.search_sparse(query, limit=9, filters={"not": {"draft": True}})

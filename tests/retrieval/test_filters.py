@@ -6,12 +6,15 @@ import pytest
 
 from unimoer_rag.errors import InputError
 from unimoer_rag.retrieval.metadata import field_path
-from unimoer_rag.retrieval.store.filters import (
-    Condition,
-    parse_filters,
-    to_client_filter,
-    to_edge_filter,
-)
+from unimoer_rag.retrieval.store.engine_filters import to_client_filter, to_edge_filter
+from unimoer_rag.retrieval.store.filters import Condition, Either, parse_filters
+
+
+def deep(key: str, n: int) -> dict[str, object]:
+    filters: dict[str, object] = {"a": 1}
+    for _ in range(n):
+        filters = {key: [filters]}
+    return filters
 
 
 def test_one_form_for_all() -> None:
@@ -21,6 +24,22 @@ def test_one_form_for_all() -> None:
     assert parse_filters({"year": 2020, "not": {"a.b": {"lt": 3}}}) == (
         Condition("year", ranges=({"gte": 2020.0, "lte": 2020.0},)),
         Condition("a.b", ranges=({"lt": 3.0},), negated=True),
+    )
+
+
+def test_filters_of_filters_in_one_form() -> None:
+    a, b = Condition("a", ("x",)), Condition("b", ("y",))
+    assert parse_filters({"any": [{"a": "x"}, {"a": "x", "b": "y"}]}) == (Either(((a,), (a, b))),)
+    assert parse_filters({"all": [{"a": "x"}, {"b": "y"}]}) == (a, b)
+    assert parse_filters({"not": {"all": [{"a": "x"}, {"b": "y"}]}}) == (
+        Either(((a, b),), negated=True),
+    )
+    assert parse_filters({"a": {"words": "two words"}}) == (Condition("a", words="two words"),)
+    assert parse_filters({"a": {"empty": False}}) == (Condition("a", negated=True, empty=True),)
+    # Names of metadata where no list of filters is meant.
+    assert parse_filters({"any": ["x", 1], "all": "y"}) == (
+        Condition("any", ("x",), ({"gte": 1.0, "lte": 1.0},)),
+        Condition("all", ("y",)),
     )
 
 
@@ -65,6 +84,17 @@ def test_nothing_to_filter_is_no_filter() -> None:
         ({"year": {"gte": True}}, "'year' has the value True"),
         ({"year": {"lt": math.inf}}, "'year' has the value inf"),
         ({"not": "draft"}, "expected a mapping"),
+        ({"any": []}, "'any' is an empty list"),
+        ({"any": [{"a": 1}, {}]}, "'any' holds an empty filter"),
+        ({"all": [{"a": 1}, "b"]}, "'all' has the value {'a': 1}"),
+        ({"all": [{"a": None}]}, "'a' has the value None"),
+        ({"a": {"words": ""}}, "'a' has the words ''"),
+        ({"a": {"words": "-!"}}, "'a' has the words '-!'"),
+        ({"a": {"words": ["x"]}}, r"'a' has the words \['x'\]"),
+        ({"a": {"words": "x", "gt": 1}}, "unknown operator 'words'; choose from gt"),
+        ({"a": {"empty": None}}, "'a' is empty: None; expected True or False"),
+        (deep("any", 40), "more than 32 deep"),
+        (deep("all", 2000), "more than 32 deep"),
         ({"not": {"not": {"a": 1}}}, "inside another 'not'"),
     ],
 )

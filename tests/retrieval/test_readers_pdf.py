@@ -100,10 +100,22 @@ def test_pages_are_known_by_where_they_begin(tmp_path: Path) -> None:
     assert document.pages == (0, 5, 5, 10)
     assert [document.page_at(at) for at in (0, 4, 5, 9)] == [1, 1, 3, 3]
     assert document.notes == (
-        "a.pdf: pages 2, 4 hold no text: if they are scans, run the file through OCR first",
+        "a.pdf: no text on pages 2, 4: if they are scans, run it through OCR first",
     )
     many = read_pdf(make_pdf(shown("One"), *[""] * 20))
-    assert "12, 13 and 8 more hold no text" in many.notes[0]
+    assert "no text on pages 2, 3, 4" in many.notes[0]
+    assert "12, 13 and 8 more: if" in many.notes[0]
+
+
+def test_a_damaged_page_does_not_take_the_others_with_it() -> None:
+    whole = make_pdf(shown("One"), shown("Two"), shown("Three"), packed=True)
+    at = whole.index(b"7 0 obj")
+    damaged = whole[:at] + whole[at:].replace(b"/FlateDecode", b"/NoSuchCodec", 1)
+    extracted = read_pdf(damaged)
+    assert extracted.text == "One\n\nThree"
+    assert extracted.notes == ("page 2 could not be read: damaged; save the file again",)
+    with pytest.raises(UnreadableError, match="damaged"):
+        read_pdf(whole.replace(b"/FlateDecode", b"/NoSuchCodec"))
 
 
 def test_what_people_wrote_on_a_page_is_read() -> None:

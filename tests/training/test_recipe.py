@@ -123,7 +123,7 @@ def _set(*path: str | int, value: Any) -> Any:
         (_set("optimizer", "clip", value=float("nan")), r"optimizer\.clip"),
         (
             _set("objectives", "read", "unanswerable", value=1.5),
-            r"objectives\.read\.reading\.unanswerable",
+            r"changed\.yaml:\d+: objectives\.read\.unanswerable",
         ),
         (_set("experts", "read", "r", value=0), r"experts\.read\.r"),
         (_set("optimizer", "learning_rate", value={"read": 1e-3}), "expected a default"),

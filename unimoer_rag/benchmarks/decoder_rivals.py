@@ -47,7 +47,9 @@ def open_embedders(
         options = {"dtype": dtype, "attn_implementation": attention}
         inner = Transformer(str(folder), model_kwargs=options, max_seq_length=POSITIONS)
         pooling = Pooling(inner.get_embedding_dimension(), pooling_mode="lasttoken")
-        whole = SentenceTransformer(modules=[inner, pooling], device=str(device))
+        whole = SentenceTransformer(
+            modules=[inner, pooling], device=str(device), trust_remote_code=False
+        )
         whole.encode("once")  # some attention fails in its first forward
         return whole
 

@@ -61,8 +61,12 @@ def _pair(settings: dict[str, Any]) -> list[Work]:
     from sentence_transformers import CrossEncoder, SentenceTransformer
 
     options = _options(settings)
-    embedder = SentenceTransformer(settings["embedder"], device="cpu", model_kwargs=options)
-    reranker = CrossEncoder(settings["cross_encoder"], device="cpu", model_kwargs=options)
+    embedder = SentenceTransformer(
+        settings["embedder"], device="cpu", model_kwargs=options, trust_remote_code=False
+    )
+    reranker = CrossEncoder(
+        settings["cross_encoder"], device="cpu", model_kwargs=options, trust_remote_code=False
+    )
     pairs = [(_QUERY, text) for text in _CANDIDATES]
     return [lambda: embedder.encode(_TEXTS), lambda: reranker.predict(pairs)] * 2
 
@@ -72,8 +76,10 @@ def _three(settings: dict[str, Any]) -> list[Work]:
     import torch
     from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(settings["reader"])
-    reader = AutoModelForQuestionAnswering.from_pretrained(settings["reader"], **_options(settings))
+    tokenizer = AutoTokenizer.from_pretrained(settings["reader"], trust_remote_code=False)
+    reader = AutoModelForQuestionAnswering.from_pretrained(
+        settings["reader"], **_options(settings), trust_remote_code=False
+    )
 
     @torch.inference_mode()
     def read() -> object:

@@ -25,11 +25,13 @@ from unimoer_rag.benchmarks.timing import alternate, rounded
 from unimoer_rag.engine import Engine
 from unimoer_rag.evaluation.datasets import BeirDataset, load_beir
 from unimoer_rag.evaluation.evaluate import EvalOptions, evaluate
+from unimoer_rag.evaluation.ranking import ranked
 from unimoer_rag.evaluation.runs import load_run
 from unimoer_rag.extras import needs_extra
 from unimoer_rag.model.backbone import transformer_layers
 from unimoer_rag.model.device import Precision, choose_device, choose_precision
 from unimoer_rag.model.loading import load_own
+from unimoer_rag.model.pretrained import LOCAL
 from unimoer_rag.model.quantized import count_bytes, quantize
 from unimoer_rag.model.unimoer import UniMoER
 
@@ -129,7 +131,11 @@ class _Pair:
     def __init__(self, backbone: Path, precision: Precision, folder: Path) -> None:
         from sentence_transformers import CrossEncoder, SentenceTransformer
 
-        options: dict[str, Any] = {"device": "cpu", "model_kwargs": {"dtype": precision.dtype}}
+        options: dict[str, Any] = {
+            "device": "cpu",
+            "model_kwargs": {"dtype": precision.dtype},
+            **LOCAL,
+        }
         self._embedder = SentenceTransformer(str(backbone), **options)
         reranker = folder / "reranker"
         if not reranker.is_dir():
@@ -156,9 +162,7 @@ class _Quality:
         self._ranked = load_beir(data / "trec-dl-2021", "dev").limit(questions)
         first = load_run(data / "trec-dl-2021" / _RUN)
         self._run = {
-            question.id: dict(
-                islice(sorted(first[question.id].items(), key=lambda hit: -hit[1]), _DEPTH)
-            )
+            question.id: {d: first[question.id][d] for d in ranked(first[question.id])[:_DEPTH]}
             for question in self._ranked.questions
             if question.id in first
         }

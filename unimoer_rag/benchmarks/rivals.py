@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from unimoer_rag.errors import MissingExtraError, UnimoerError
 from unimoer_rag.extras import needs_extra
+from unimoer_rag.model.pretrained import LOCAL
 
 __all__ = ["SETTINGS", "open_rivals", "random_cross_encoder", "random_reader", "setting_of"]
 
@@ -85,9 +86,9 @@ def _random(kind: Any, backbone: Path, folder: Path, **options: Any) -> Path:
     from transformers import AutoConfig, AutoTokenizer
 
     torch.manual_seed(0)
-    config = AutoConfig.from_pretrained(str(backbone), **options)
-    kind.from_config(config).save_pretrained(str(folder))
-    AutoTokenizer.from_pretrained(str(backbone)).save_pretrained(str(folder))
+    config = AutoConfig.from_pretrained(str(backbone), **LOCAL, **options)
+    kind.from_config(config, trust_remote_code=False).save_pretrained(str(folder))
+    AutoTokenizer.from_pretrained(str(backbone), **LOCAL).save_pretrained(str(folder))
     return folder
 
 

@@ -210,7 +210,7 @@ def _candidates(
     """The first stage's candidates, all of which the index then holds."""
     if given is None:
         index.add(dataset.corpus.values(), replace=False)
-        first = search_run(index, asked(dataset), depth, _silent)
+        first = search_run(index, dataset, asked(dataset), depth, _silent)
     else:
         documents = dict.fromkeys(document for scores in given.values() for document in scores)
         index.add((dataset.corpus[document] for document in documents), replace=False)

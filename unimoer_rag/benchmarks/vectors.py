@@ -227,9 +227,13 @@ def _quality(
             for items, best in zip(found[depth], nearest, strict=True)
         ]
         quality[f"recall@{depth}"] = round(float(np.mean(shares)), 4)
+    # A question's own document takes no place among the ten: then they are those of a longer list.
+    listed = found[max(_DEPTHS) if dataset.own_documents else 10]
     run = {
-        question.id: {item.passage.source: item.score for item in items}
-        for question, items in zip(dataset.questions, found[10], strict=True)
+        question.id: dataset.without_own(
+            question.id, {item.passage.source: item.score for item in items}
+        )
+        for question, items in zip(dataset.questions, listed, strict=True)
     }
     means = evaluate_run(dataset.qrels, run, relevance_level=dataset.relevance_level)
     return quality | {"nDCG@10": round(means["nDCG@10"], 4)}

@@ -28,19 +28,36 @@ def print_answer(answer: Answer, *, streamed: bool = False) -> None:
     if answer.text is None:
         from unimoer_rag.pipelines.answer import NO_ANSWER
 
-        print_text(Text(NO_ANSWER, "bold"))
+        print_text(Text.assemble((NO_ANSWER, "bold"), (_cut(answer), "dim")))
         if answer.hits:
             print_text("nearest passages:")
         for hit in answer.hits[:3]:
             print_text(f"  {hit.score:.3f} {hit.source}:{hit.passage.start}-{hit.passage.end}")
     else:
         sure = "" if answer.confidence is None else f"  confidence {answer.confidence:.2f}"
-        cut = "" if answer.complete else "  (cut off at the limit of tokens)"
-        print_text(Text.assemble(("" if streamed else answer.text, "bold"), (sure + cut, "dim")))
+        told = sure + _cut(answer)
+        print_text(Text.assemble(("" if streamed else answer.text, "bold"), (told, "dim")))
     for number, citation in enumerate(answer.citations, start=1):
         _print_citation(number, citation)
+    if answer.candidates:
+        print_text("\nother candidates:")
+    for citation in answer.candidates:
+        place = f"{citation.hit.source}:{citation.start}-{citation.end}"
+        print_text(Text.assemble(f"  {_flat(citation.text)}  ", (_sure(citation) + place, "dim")))
     spent = ", ".join(f"{stage} {ms:.0f} ms" for stage, ms in answer.timings.items())
     print_text(Text(f"\n{spent}", "dim"))
+
+
+def _cut(answer: Answer) -> str:
+    """What ended an answer that did not end by itself."""
+    if answer.complete:
+        return ""
+    words = {"": "", "length": " at the limit of tokens", "content_filter": " by a content filter"}
+    return f"  (cut off{words.get(answer.cut_by, f': {answer.cut_by}')})"
+
+
+def _sure(citation: Citation) -> str:
+    return "" if citation.confidence is None else f"{citation.confidence:.2f}  "
 
 
 def _print_citation(number: int, citation: Citation) -> None:

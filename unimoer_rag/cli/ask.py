@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -10,8 +9,11 @@ import typer
 
 from unimoer_rag.cli.answers import print_answer
 from unimoer_rag.cli.index import add_corpora, scan_paths
+from unimoer_rag.cli.keys import key_for
 from unimoer_rag.cli.output import (
     INCOMPLETE,
+    IndexModelOption,
+    IndexOption,
     JsonFlag,
     KeyOption,
     MemoryBudgetOption,
@@ -19,10 +21,12 @@ from unimoer_rag.cli.output import (
     UrlOption,
     parse_rerank,
     print_json,
+    print_piece,
     quiet,
     say_plan,
 )
 from unimoer_rag.cli.search import FiltersOption, parse_filters, require_index
+from unimoer_rag.cli.settings import ENVIRONMENT, is_typed
 from unimoer_rag.errors import InputError, UnimoerError
 
 if TYPE_CHECKING:
@@ -33,8 +37,9 @@ __all__ = ["ask"]
 
 
 def ask(
+    context: typer.Context,
     question: Annotated[str, typer.Argument(help="What to ask.")],
-    index: Annotated[Path | None, typer.Option("--index", help="Folder of the index.")] = None,
+    index: IndexOption = None,
     docs: Annotated[
         list[Path] | None,
         typer.Option("--docs", help="Documents to index first; in memory without --index."),
@@ -72,14 +77,14 @@ def ask(
         typer.Option("--mode", help="First stage: vectors, BM25, or both fused by rank."),
     ] = None,
     filters: FiltersOption = None,
-    checkpoint: Annotated[
-        str | None,
-        typer.Option("--checkpoint", help="A shipped checkpoint, a folder, or a backbone's name."),
-    ] = None,
+    checkpoint: IndexModelOption = None,
     url: UrlOption = None,
     api_key: KeyOption = None,
     collection: Annotated[
-        str | None, typer.Option("--collection", help="Collection on the server.")
+        str | None,
+        typer.Option(
+            "--collection", envvar=ENVIRONMENT["collection"], help="Collection on the server."
+        ),
     ] = None,
     dtype: Annotated[
         str | None, typer.Option("--dtype", help="As of index; the pipeline's if not given.")
@@ -102,20 +107,26 @@ def ask(
     quiet()
     from unimoer_rag.pipelines.config import PipelineConfig
 
-    config = (
-        PipelineConfig.load(pipeline)
-        .at(index=index, url=url)
-        .updated(
-            retrieve={
-                "model": checkpoint,
-                "mode": mode,
-                "rerank": None if rerank is None else parse_rerank(rerank),
-                "collection": collection,
-                "dtype": dtype,
-                "memory_budget": memory_budget,
-            },
-            select={"n_read": n_read},
-        )
+    loaded = PipelineConfig.load(pipeline)
+    # What a pipeline says is nearer than settings, and farther than what is typed.
+    said = loaded.retrieve.model_fields_set
+    if said & {"index", "url"}:
+        index = index if is_typed(context, "index") else None
+        url = url if is_typed(context, "url") else None
+    if "model" in said and not is_typed(context, "checkpoint"):
+        checkpoint = None
+    if "collection" in said and not is_typed(context, "collection"):
+        collection = None
+    config = loaded.at(index=index, url=url).updated(
+        retrieve={
+            "model": checkpoint,
+            "mode": mode,
+            "rerank": None if rerank is None else parse_rerank(rerank),
+            "collection": collection,
+            "dtype": dtype,
+            "memory_budget": memory_budget,
+        },
+        select={"n_read": n_read},
     )
     config = _answered_by(config, chat_url, chat_model, threshold)
     if not docs:
@@ -123,7 +134,26 @@ def ask(
         require_index(None if place is None else Path(place), config.retrieve.url)
     from unimoer_rag.pipelines.build import build
 
-    built = build(config, api_key=api_key, chat_key=chat_key)
+    named_by = None if PipelineConfig.ships(pipeline) else pipeline
+    built = build(
+        config,
+        api_key=key_for(
+            context,
+            "api_key",
+            url=config.retrieve.url,
+            named_by=named_by if url is None else None,
+            variable="QDRANT_API_KEY",
+            typed="--api-key",
+        ),
+        chat_key=key_for(
+            context,
+            "chat_key",
+            url=getattr(config.generate, "url", None),
+            named_by=named_by if chat_url is None else None,
+            variable="UNIMOER_CHAT_KEY",
+            typed="--chat-key",
+        ),
+    )
     if config.retrieve.memory_budget is not None:
         say_plan(built.retriever.model.memory_plan)
     with built.retriever as retriever:
@@ -170,13 +200,12 @@ def _streamed(pipeline: RagPipeline, question: str, filters: dict[str, Any] | No
     printed = False
     try:
         while isinstance(piece := next(pieces), str):
-            sys.stdout.write(piece)
-            sys.stdout.flush()
+            print_piece(piece)
             printed = True
     except UnimoerError:
         if printed:
-            sys.stdout.write("\n")  # what came before it broke off stands there
+            print_piece("\n")  # what came before it broke off stands there
         raise
     if piece.text is None and printed:
-        sys.stdout.write("\n")  # the model's own words for it stand there
+        print_piece("\n")  # the model's own words for it stand there
     return piece

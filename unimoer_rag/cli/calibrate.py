@@ -17,7 +17,6 @@ from unimoer_rag.cli.output import (
     print_json,
     progress_bar,
     quiet,
-    write_json,
 )
 from unimoer_rag.cli.skipping import (
     DepthOption,
@@ -27,8 +26,8 @@ from unimoer_rag.cli.skipping import (
     SplitOption,
     cells,
 )
+from unimoer_rag.cli.targets import check_target, save_json
 from unimoer_rag.command_line import typed_command
-from unimoer_rag.errors import InputError
 
 if TYPE_CHECKING:
     from unimoer_rag.evaluation.calibrating import Calibration
@@ -65,12 +64,11 @@ def calibrate(
     cross-validation.
     """
     quiet()
-    from unimoer_rag.evaluation.calibrating import calibrate_rerank
+    from unimoer_rag.evaluation.calibrating import FEW, calibrate_rerank
     from unimoer_rag.evaluation.datasets import load_limited
     from unimoer_rag.model.unimoer import UniMoER
 
-    if out is not None and out.is_dir():
-        raise InputError(f"cannot write thresholds to {str(out)!r}, a folder: name a file")
+    check_target(out)
     datasets = load_limited(data, split, limit=limit, seed=seed)
     with progress_bar() as bar:
         found = calibrate_rerank(
@@ -86,9 +84,15 @@ def calibrate(
     thresholds = found.to_dict(typed_command())
     if out is None:
         print_json(thresholds)
-        return
-    write_json(thresholds, out)
-    console.print(_table(found))
+    else:
+        save_json(thresholds, out)
+        console.print(_table(found))
+    for name, n in found.few.items():
+        errors.print(
+            f"{name} has {n} judged questions: elsewhere, what was chosen on so few may lose "
+            f"several times the share that is allowed; {FEW} and more are better",
+            soft_wrap=True,
+        )
     for name in found.uncalibrated:
         errors.print(f"{name}: no threshold keeps that loss, so auto cannot be used with it")
 

@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
+from unimoer_rag.cli.keys import key_for
 from unimoer_rag.cli.output import (
     Mode,
     RerankText,
     console,
     counting,
+    errors,
     parse_rerank,
     progress_bar,
     quiet,
-    write_json,
-    write_text,
 )
+from unimoer_rag.cli.targets import check_target, save_json, save_text
 from unimoer_rag.errors import InputError
+
+if TYPE_CHECKING:
+    from unimoer_rag.evaluation.datasets import BeirDataset
+    from unimoer_rag.evaluation.systems import System
 
 __all__ = ["evaluate_command"]
 
 
 def evaluate_command(
+    context: typer.Context,
     name: Annotated[
         str | None,
         typer.Argument(help="A data set known by name, such as nq, triviaqa or hotpotqa."),
@@ -42,6 +48,16 @@ def evaluate_command(
     ] = None,
     split: Annotated[
         str | None, typer.Option("--split", help="Its split, such as dev or test.")
+    ] = None,
+    own: Annotated[
+        Path | None,
+        typer.Option("--own", help="Your documents, to be asked the questions of --questions."),
+    ] = None,
+    questions: Annotated[
+        Path | None,
+        typer.Option(
+            "--questions", help="JSONL or CSV: question; answer, answers, source or passage."
+        ),
     ] = None,
     system: Annotated[
         str, typer.Option("--system", help="What is measured: unimoer, or a baseline by name.")
@@ -84,6 +100,9 @@ def evaluate_command(
     index: Annotated[
         Path | None, typer.Option(help="Keep the index here, and use it next time.")
     ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Do not ask before what takes long.")
+    ] = False,
     dtype: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
     json_path: Annotated[
         Path | None, typer.Option("--json", help="Write the results to this file ('-': print).")
@@ -114,7 +133,14 @@ def evaluate_command(
 ) -> None:
     """Measure retrieval, reranking and answers on a data set."""
     # What is wrong is told before anything is downloaded or measured, as far as it can be seen.
-    _check_targets(json_path, html)
+    check_target(json_path)
+    check_target(html)
+    if (own is None) != (questions is None):
+        raise InputError("--own and --questions go together: documents, and questions on them")
+    if own is not None and any(given is not None for given in (name, data, corpus, split)):
+        raise InputError(
+            "--own takes the place of a data set: leave NAME, --data, --corpus and --split out"
+        )
     if judge_model is not None and judge_url is None:
         raise InputError("--judge-model names a model without its server: give --judge-url too")
     if html is not None:
@@ -141,6 +167,15 @@ def evaluate_command(
         system, checkpoint=checkpoint, embedder=embedder, reranker=reranker, reader=reader
     )
     config = PipelineConfig() if pipeline is None else PipelineConfig.load(pipeline)
+    if pipeline is not None:
+        chat_key = key_for(
+            context,
+            "chat_key",
+            url=getattr(config.generate, "url", None),
+            named_by=None if PipelineConfig.ships(pipeline) else pipeline,
+            variable="UNIMOER_CHAT_KEY",
+            typed="--chat-key",
+        )
     options = EvalOptions(
         parts=tuple(p.strip() for p in parts.split(",") if p.strip()),
         **_reranking(config.retrieve.rerank if rerank is None else parse_rerank(rerank)),
@@ -155,10 +190,15 @@ def evaluate_command(
     if limit is not None:
         check_limit(limit)
     given = load_run(run) if run is not None else None
-    with progress_bar() as bar:
-        dataset = open_dataset(
-            name, data=data, corpus=corpus, split=split, on_progress=counting(bar)
-        )
+    if own is not None and questions is not None:
+        dataset = _own(own, questions, checkpoint or reader)
+    else:
+        if name is not None and data is None:
+            _tell_download(name, split, corpus)
+        with progress_bar() as bar:
+            dataset = open_dataset(
+                name, data=data, corpus=corpus, split=split, on_progress=counting(bar)
+            )
     if limit is not None:
         dataset = dataset.limit(limit, seed)
     if "answers" in options.parts and dataset.golds and not entry.reads:
@@ -173,6 +213,8 @@ def evaluate_command(
     )
     if pipeline is not None:
         check_pipeline(measured)
+    if given is None and (index is None or not index.exists()):
+        _ask_whether(measured, dataset, options.mode, known=name, yes=yes)
     with progress_bar() as bar:
         result = evaluate(
             measured,
@@ -186,18 +228,86 @@ def evaluate_command(
         result["pipeline"] = config.model_dump(mode="json", exclude={"retrieve"})
     if limit is not None:
         result["limit"] = {"questions": limit, "seed": seed}
-    if json_path is None or str(json_path) != "-":
-        console.print(_quality(result))
-        if "ragas" in result:
-            console.print(_judgements(result["ragas"]))
-        console.print(_speed(result))
+    _tell(result, json_path, html)
+
+
+def _tell(result: dict[str, Any], json_path: Path | None, html: Path | None) -> None:
+    """Write the files that were asked for, then print: what fails last loses nothing."""
     if json_path is not None:
-        write_json(result, json_path)
+        save_json(result, json_path)
     if html is not None:
         from unimoer_rag.evaluation.report.page import render_page
         from unimoer_rag.evaluation.results import Result
 
-        write_text(render_page(Result.model_validate(result)), html)
+        save_text(render_page(Result.model_validate(result)), html)
+    if json_path is None or str(json_path) != "-":
+        _print(result)
+    if "ragas_error" in result:
+        errors.print(f"ragas judged nothing: {result['ragas_error']}", markup=False)
+        raise typer.Exit(1)
+
+
+def _print(result: dict[str, Any]) -> None:
+    console.print(_quality(result))
+    if "ragas" in result:
+        console.print(_judgements(result["ragas"]))
+    console.print(_speed(result))
+    if empty := result["answers"].get("empty_golds"):
+        errors.print(
+            f"{len(empty)} questions have accepted answers that are nothing but punctuation and "
+            f"articles, such as {empty[0]!r}: see 'empty_golds' and docs/evaluation.md",
+            markup=False,
+            soft_wrap=True,
+        )
+
+
+def _own(folder: Path, questions: Path, checkpoint: str | None) -> BeirDataset:
+    """The user's documents, cut as an index of that checkpoint cuts them, and their questions."""
+    from unimoer_rag.evaluation.own import own_dataset
+    from unimoer_rag.evaluation.systems.registry import READER
+    from unimoer_rag.model.unimoer import UniMoER
+    from unimoer_rag.retrieval.chunking import Chunker
+
+    tokenizer = UniMoER.from_pretrained(checkpoint or READER).tokenizer.backend_tokenizer
+    found = own_dataset(folder, questions, split=Chunker(tokenizer).split)
+    errors.print(str(found), soft_wrap=True)
+    return found.dataset
+
+
+def _tell_download(name: str, split: str | None, corpus: Path | None) -> None:
+    from unimoer_rag.evaluation.catalogue import KNOWN, to_download
+    from unimoer_rag.evaluation.catalogue.missing import readable_size
+
+    if n_bytes := to_download(name, split=split, corpus=corpus):
+        errors.print(f"{name}: {KNOWN[name].what}; {readable_size(n_bytes)} to download")
+
+
+def _ask_whether(
+    system: System, dataset: BeirDataset, first_stage: str, *, known: str | None, yes: bool
+) -> None:
+    """Say how long a large corpus takes, and on a terminal ask whether it may.
+
+    Raises:
+        typer.Exit: it may not.
+    """
+    from unimoer_rag.evaluation.estimate import LARGE, estimate_indexing
+
+    if len(dataset.corpus) < LARGE:
+        return
+    small = "; nq-small takes minutes" if known == "nq" else ""
+    errors.print(
+        f"{estimate_indexing(system, dataset, first_stage=first_stage)} on this machine; --limit "
+        f"keeps all of them, --index FOLDER keeps the index for the next time{small}",
+        soft_wrap=True,
+    )
+    asked = _on_terminal() and not yes
+    if asked and not typer.confirm("Go on?", default=True, err=True):
+        raise typer.Exit(1)
+
+
+def _on_terminal() -> bool:
+    """Whether somebody is there to answer."""
+    return sys.stdin.isatty() and errors.is_terminal
 
 
 def _reranking(rerank: int | str) -> dict[str, Any]:
@@ -205,18 +315,10 @@ def _reranking(rerank: int | str) -> dict[str, Any]:
     return {"depth": rerank} if isinstance(rerank, int) else {"auto": rerank}
 
 
-def _check_targets(*paths: Path | None) -> None:
-    for path in paths:
-        if path is not None and path.is_dir():
-            raise InputError(f"cannot write results to {str(path)!r}, a folder: name a file")
-
-
 def _quality(result: dict[str, Any]) -> Table:
     table = Table(
-        title=escape(
-            f"{_name(result)} on {result['dataset']} {result['split']} "
-            f"({result['n']} questions, {result['passages']} passages)"
-        )
+        title=f"{_name(result)} on {result['dataset']} {result['split']} "
+        f"({result['n']} questions, {result['passages']} passages)"
     )
     _headings(table, "measure", "first stage", "95% interval", "reranked", "95% interval")
     for measure in result["retrieval"]:

@@ -115,7 +115,7 @@ def add(
             bar.update(task, completed=report["step"])
             if report["step"] % 50 == 0:
                 losses = "  ".join(f"{n} {value:.3f}" for n, value in report["losses"].items())
-                errors.print(f"step {report['step']}: {losses}", highlight=False)
+                errors.print(f"step {report['step']}: {losses}")
 
         done = extend(addition, checkpoint=checkpoint, data=data, output=output, on_step=step)
     if as_json:
@@ -180,7 +180,7 @@ def take_in(
     output: OutputOption,
     checkpoint: CheckpointOption = "unimoer-minilm",
 ) -> None:
-    """Read a plain LoRA adapter of PEFT into a new expert, which no task names yet (extra peft)."""
+    """Read a plain LoRA adapter of PEFT into a new expert, which no task names yet."""
     quiet()
     from unimoer_rag.model.loading import load_own
     from unimoer_rag.model.peft_adapters import adapter_shape, import_expert

@@ -12,9 +12,10 @@ from rich.text import Text
 
 from unimoer_rag.cli.output import (
     INCOMPLETE,
-    CheckpointOption,
     Collection,
     DtypeOption,
+    IndexModelOption,
+    IndexOption,
     JsonFlag,
     KeyOption,
     MemoryBudgetOption,
@@ -67,7 +68,7 @@ FollowFlag = Annotated[
 
 
 def open_retriever(
-    checkpoint: str,
+    checkpoint: str | None,
     index: Path | None,
     url: str | None,
     api_key: str | None,
@@ -158,10 +159,8 @@ def index(
     paths: Annotated[
         list[Path], typer.Argument(help="Files, folders, JSONL files or BEIR folders.")
     ],
-    index: Annotated[
-        Path | None, typer.Option("--index", help="Folder of the index; made if absent.")
-    ] = None,
-    checkpoint: CheckpointOption = "unimoer-minilm",
+    index: IndexOption = None,
+    checkpoint: IndexModelOption = None,
     url: UrlOption = None,
     api_key: KeyOption = None,
     collection: Collection = "unimoer",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +18,7 @@ from unimoer_rag.cli.output import (
     quiet,
     say_plan,
 )
+from unimoer_rag.cli.settings import Setting, settings_in_force
 
 if TYPE_CHECKING:
     from unimoer_rag.model.memory import MemoryPlan
@@ -25,6 +27,7 @@ __all__ = ["info"]
 
 
 def info(
+    context: typer.Context,
     checkpoint: Annotated[
         str, typer.Argument(help="A shipped checkpoint, a folder, or a backbone's name.")
     ] = "unimoer-minilm",
@@ -34,8 +37,8 @@ def info(
 ) -> None:
     """Show backbone, experts, parameters, bytes, and routing weights by task and layer.
 
-    With a memory budget, also what the model would take with each setting, and which one was
-    chosen.
+    Also the settings that the environment and `unimoer.toml` make, and with a memory budget what
+    the model would take with each dtype, and which one was chosen.
     """
     quiet()
     from unimoer_rag.model.describe import describe
@@ -44,17 +47,30 @@ def info(
 
     model = UniMoER.from_pretrained(checkpoint, dtype=dtype, memory_budget=memory_budget)
     found = describe(model)
+    settings = settings_in_force(context.find_root().obj)
     plans = memory_table(checkpoint) if memory_budget is not None else []
     if plans:
         say_plan(model.memory_plan)
         found["memory"] = [{**asdict(plan), "total": plan.total} for plan in plans]
     if as_json:
+        found["settings"] = {name: asdict(setting) for name, setting in settings.items()}
         print_json(found)
         return
     console.print(_summary(found))
     console.print(_routing(found))
     if plans:
         console.print(_memory(plans))
+    if settings:
+        console.print(_settings(settings))
+
+
+def _settings(settings: Mapping[str, Setting]) -> Table:
+    table = Table(title="settings that need not be typed")
+    for heading in ("option", "value", "from"):
+        table.add_column(heading, overflow="fold")
+    for name, setting in settings.items():
+        table.add_row(name, setting.value, setting.source)
+    return table
 
 
 def _summary(found: dict[str, Any]) -> Table:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 import typer
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -23,7 +22,9 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from unimoer_rag.errors import StoreError
+from unimoer_rag.cli.settings import ENVIRONMENT, key_of, model_of, one_place
+from unimoer_rag.cli.terminal import Terminal, harmless, harmless_text, json_text
+from unimoer_rag.errors import StoreError, UnimoerWarning
 from unimoer_rag.files import write_file
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ __all__ = [
     "CheckpointOption",
     "Collection",
     "DtypeOption",
+    "IndexModelOption",
+    "IndexOption",
     "JsonFlag",
     "KeyOption",
     "MemoryBudgetOption",
@@ -47,6 +50,7 @@ __all__ = [
     "errors",
     "parse_rerank",
     "print_json",
+    "print_piece",
     "print_text",
     "progress_bar",
     "quiet",
@@ -55,8 +59,8 @@ __all__ = [
     "write_text",
 ]
 
-console = Console()
-errors = Console(stderr=True)
+console = Terminal()
+errors = Terminal(stderr=True)
 
 INCOMPLETE = 3
 """Exit code of a run that indexed what it could, but not everything."""
@@ -82,12 +86,36 @@ MemoryBudgetOption = Annotated[
     ),
 ]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON in place of text.")]
+IndexModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--checkpoint",
+        envvar=ENVIRONMENT["checkpoint"],
+        callback=model_of,
+        help="A shipped checkpoint, a folder, or a backbone's name; the one the index was built "
+        "with, or unimoer-minilm for a new index, if not given.",
+    ),
+]
+IndexOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--index", envvar=ENVIRONMENT["index"], callback=one_place, help="Folder of the index."
+    ),
+]
 UrlOption = Annotated[
-    str | None, typer.Option("--url", help="A Qdrant server, in place of a folder.")
+    str | None,
+    typer.Option(
+        "--url",
+        envvar=ENVIRONMENT["url"],
+        callback=one_place,
+        help="A Qdrant server, in place of a folder.",
+    ),
 ]
 KeyOption = Annotated[
     str | None,
-    typer.Option("--api-key", envvar="QDRANT_API_KEY", help="The server's API key."),
+    typer.Option(
+        "--api-key", envvar="QDRANT_API_KEY", callback=key_of, help="The server's API key."
+    ),
 ]
 Mode = Literal["dense", "sparse", "hybrid"]
 ModeOption = Annotated[
@@ -99,7 +127,12 @@ RerankText = typer.Option(
     help="First-stage results to rerank (50), 0 for none; auto: only those of searches that are "
     "uncertain; FILE: as calibrate wrote it.",
 )
-Collection = Annotated[str, typer.Option("--collection", help="Collection on the server.")]
+Collection = Annotated[
+    str,
+    typer.Option(
+        "--collection", envvar=ENVIRONMENT["collection"], help="Collection on the server."
+    ),
+]
 
 
 def parse_rerank(text: str) -> int | str:
@@ -111,7 +144,8 @@ def parse_rerank(text: str) -> int | str:
 
 
 def quiet() -> None:
-    """Keep the loading chatter of dependencies off the terminal."""
+    """Keep the loading chatter of dependencies off the terminal; our warnings are a line each."""
+    warnings.showwarning = _show_warning
     logging.getLogger("transformers").setLevel(logging.ERROR)
     try:
         from transformers.utils import logging as transformers_logging
@@ -121,10 +155,20 @@ def quiet() -> None:
         return
 
 
+_shown = warnings.showwarning
+
+
+def _show_warning(message: Any, category: Any, *args: Any, **options: Any) -> None:
+    if issubclass(category, UnimoerWarning):
+        errors.print(Text.assemble(("warning: ", "bold yellow"), str(message)), soft_wrap=True)
+    else:
+        _shown(message, category, *args, **options)
+
+
 def say_plan(plan: MemoryPlan | None) -> None:
     """One line on standard error: what was chosen for a memory budget, if there was one."""
     if plan is not None:
-        errors.print(f"memory: {plan}", markup=False, highlight=False, soft_wrap=True)
+        errors.print(f"memory: {plan}", soft_wrap=True)
 
 
 @contextmanager
@@ -193,13 +237,20 @@ def _printed() -> Show:
 
 def print_text(text: str | Text) -> None:
     """A paragraph, taken literally: folded between words on a terminal, one line into a pipe."""
-    text = Text(text) if isinstance(text, str) else text
-    console.print(text, soft_wrap=not console.is_terminal)
+    console.print(harmless_text(text), soft_wrap=not console.is_terminal)
+
+
+def print_piece(text: str) -> None:
+    """A piece of an answer, as it comes: no new line behind it, nothing kept back."""
+    # One character for one: a control sequence cut between two pieces is none in either.
+    sys.stdout.write(harmless(text))
+    sys.stdout.flush()
 
 
 def print_json(value: Any) -> None:
-    """One JSON value on standard output."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    """One JSON value on standard output, in the characters that it can take."""
+    encoding = (getattr(sys.stdout, "encoding", None) or "utf-8").lower()
+    sys.stdout.write(json_text(value, ascii_only=not encoding.startswith("utf")))
 
 
 def write_json(value: Any, path: Path) -> None:
@@ -207,7 +258,7 @@ def write_json(value: Any, path: Path) -> None:
     if str(path) == "-":
         print_json(value)
         return
-    write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", path)
+    write_text(json_text(value), path)
 
 
 def write_text(text: str, path: Path) -> None:

@@ -7,10 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
-from unimoer_rag.cli.output import JsonFlag, console, print_json, print_text, write_text
+from unimoer_rag.cli.output import (
+    JsonFlag,
+    console,
+    errors,
+    print_json,
+    print_piece,
+    print_text,
+    write_text,
+)
+from unimoer_rag.cli.targets import check_target
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,11 +83,17 @@ def table(
         shared = {key: getattr(first, key) for key in ("dataset", "split", "questions_sha256")}
         print_json({**shared, "systems": [asdict(row) for row in rows]})
     elif markdown:
-        print(markdown_table(rows))
+        print_piece(f"{markdown_table(rows)}\n")
     else:
         name = f"{loaded[0].dataset} {loaded[0].split}"
         console.print(_systems(rows, f"quality on {name}", quality=True))
         console.print(_systems(rows, "median latency and memory", quality=False))
+    if warm := [row.system for row in rows if not row.cold]:
+        errors.print(
+            f"answer ms of {', '.join(warm)} is warm, as an older version timed it: what earlier "
+            "questions encoded was kept, which no other time here has; measure again to compare",
+            soft_wrap=True,
+        )
 
 
 @report.command()
@@ -91,6 +105,7 @@ def html(
     from unimoer_rag.evaluation.report.page import render_page
     from unimoer_rag.evaluation.results import load_result
 
+    check_target(output)
     write_text(render_page(load_result(result)), output)
     print_text(f"wrote {output}")
 
@@ -98,7 +113,7 @@ def html(
 def _systems(rows: Sequence[Row], title: str, *, quality: bool) -> Table:
     from unimoer_rag.evaluation.report.table import columns_with_values
 
-    table = Table(title=escape(title))
+    table = Table(title=title)
     columns = [column for column in columns_with_values(rows) if column.quality is quality]
     table.add_column("system", overflow="fold")
     if quality:
@@ -108,7 +123,7 @@ def _systems(rows: Sequence[Row], title: str, *, quality: bool) -> Table:
         table.add_column(column.heading, justify="right")
     for row in rows:
         stages = (row.first_stage, str(row.rerank_depth)) if quality else ()
-        table.add_row(escape(row.system), *stages, *(column.text(row) for column in columns))
+        table.add_row(row.system, *stages, *(column.text(row) for column in columns))
     return table
 
 
@@ -121,7 +136,7 @@ def _system(measured: dict[str, Any]) -> str:
 
 
 def _differences(found: dict[str, Any]) -> Table:
-    table = Table(title=escape(f"B minus A on {found['dataset']} {found['split']}"))
+    table = Table(title=f"B minus A on {found['dataset']} {found['split']}")
     # Where it is narrow names and intervals go on in the next line: a figure that is cut is wrong.
     table.add_column("measure", overflow="fold")
     for heading in ("A", "B", "B - A", "95% interval", "p", "n"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,9 +10,10 @@ from rich.text import Text
 
 from unimoer_rag.cli.index import open_retriever
 from unimoer_rag.cli.output import (
-    CheckpointOption,
     Collection,
     DtypeOption,
+    IndexModelOption,
+    IndexOption,
     JsonFlag,
     KeyOption,
     MemoryBudgetOption,
@@ -25,6 +25,7 @@ from unimoer_rag.cli.output import (
     print_text,
 )
 from unimoer_rag.errors import InputError
+from unimoer_rag.json_text import parse_json
 
 __all__ = ["FiltersOption", "parse_filters", "require_index", "search"]
 
@@ -34,14 +35,14 @@ FiltersOption = Annotated[
 ]
 
 
+_DEPTH = 20  # of filters; there are no deeper ones
+
+
 def parse_filters(text: str | None) -> dict[str, Any] | None:
     """The `--filters` option as a mapping."""
     if text is None:
         return None
-    try:
-        filters = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InputError(f"--filters is not JSON ({error}): {text}") from error
+    filters = parse_json(text, what="--filters", depth=_DEPTH)
     if not isinstance(filters, dict):
         raise InputError(f"--filters is a {type(filters).__name__}: expected a JSON object")
     return filters
@@ -63,7 +64,7 @@ def require_index(index: Path | None, url: str | None) -> None:
 
 def search(
     query: Annotated[str, typer.Argument(help="What to look for.")],
-    index: Annotated[Path | None, typer.Option("--index", help="Folder of the index.")] = None,
+    index: IndexOption = None,
     k: Annotated[int, typer.Option("-k", help="Hits to print.")] = 5,
     rerank: Annotated[str, RerankText] = "50",
     mode: ModeOption = "dense",
@@ -72,7 +73,7 @@ def search(
         float | None,
         typer.Option(help="Candidates of a quantized index for each result (int8: 2, binary: 8)."),
     ] = None,
-    checkpoint: CheckpointOption = "unimoer-minilm",
+    checkpoint: IndexModelOption = None,
     url: UrlOption = None,
     api_key: KeyOption = None,
     collection: Collection = "unimoer",

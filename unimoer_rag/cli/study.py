@@ -16,6 +16,7 @@ from unimoer_rag.cli.output import (
     counting,
     errors,
     print_json,
+    print_piece,
     print_text,
     progress_bar,
     quiet,
@@ -142,7 +143,7 @@ def report(
         return
     for result in results:
         if markdown:
-            print(f"## {result.title}\n\n{as_markdown(result)}")
+            print_piece(f"## {result.title}\n\n{as_markdown(result)}\n")
         else:
             _show(result)
 
@@ -165,7 +166,7 @@ def _command(name: str, seeds: str, steps: int | None, questions: int | None) ->
 def _show(result: StudyResult) -> None:
     from unimoer_rag.training.studies.report.tables import comparisons, numbers, scores
 
-    console.print(f"\n{result.title}: {result.question}", markup=False, style="bold")
+    console.print(f"\n{result.title}: {result.question}", style="bold")
     for told in (scores(result, sets=False), comparisons(result), numbers(result)):
         if told.rows:
             console.print(_table(told))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from unimoer_rag.engine.embedder import Embedder
 from unimoer_rag.engine.engine import Engine, EngineStats
 from unimoer_rag.engine.shared import SharedModel
 
-__all__ = ["Engine", "EngineStats", "SharedModel"]
+__all__ = ["Embedder", "Engine", "EngineStats", "SharedModel"]

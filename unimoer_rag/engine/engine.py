@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unimoer_rag.engine.cache import StateCache
-from unimoer_rag.engine.worker import Pending, Worker
+from unimoer_rag.engine.queued import Pending
+from unimoer_rag.engine.worker import Worker
 from unimoer_rag.errors import InputError
 from unimoer_rag.model.batching import count_lanes, default_token_budget
 from unimoer_rag.model.jobs import (
@@ -127,8 +128,7 @@ class Engine:
         self.stats = EngineStats()
         self._counting = threading.Lock()
         self._worker = Worker(token_budget, count_lanes(model.device))
-        # Also runs at the interpreter's exit.
-        weakref.finalize(self, self._worker.abandon)
+        weakref.finalize(self, self._worker.abandon).atexit = False  # the worker has its own
 
     @classmethod
     def of(cls, model: UniMoER) -> Engine:
@@ -249,7 +249,7 @@ class Engine:
             UnimoerError: the engine is closed, or belongs to the process this one was forked from.
         """
         self._worker.check()
-        pending = Pending(job, self._forward, self.cache.get)
+        pending = Pending(job, self._forward, self.cache.get, self._worker.callbacks)
         missing = []
         for at, row in enumerate(job.rows):
             kept = self.cache.get(row)

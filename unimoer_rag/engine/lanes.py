@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any
 
@@ -46,6 +47,10 @@ class Lanes:
         """Whether every lane has work."""
         return self.n_running >= self.n
 
+    def has(self, thread: threading.Thread) -> bool:
+        """Whether a thread is one of them."""
+        return thread in self._threads
+
     def submit(self, key: Any, work: Work, *, alone: bool) -> None:
         """Give a lane something to do.
 
@@ -83,8 +88,12 @@ class Lanes:
             thread = threading.Thread(
                 target=self._serve, args=(share, ready), name=f"unimoer-lane-{at}", daemon=True
             )
+            try:
+                thread.start()
+            except RuntimeError:  # no thread left: those that wait for the others shall not
+                ready.abort()
+                raise
             self._threads.append(thread)
-            thread.start()
         ready.wait()
         # Torch keeps the last number set for threads that begin later; those are not lanes.
         torch.set_num_threads(cores)
@@ -92,7 +101,8 @@ class Lanes:
     def _serve(self, share: int, ready: threading.Barrier) -> None:
         torch.get_num_threads()  # once asked, torch no longer gives this thread the common number
         torch.set_num_threads(share)
-        ready.wait()
+        with suppress(threading.BrokenBarrierError):
+            ready.wait()
         while (item := self._work.get()) is not None:
             key, work = item
             self._done(key, work())

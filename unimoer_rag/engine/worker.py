@@ -14,133 +14,35 @@ an answer goes on while a large job runs, and the job while answers are written.
 
 from __future__ import annotations
 
+import atexit
 import math
-import os
 import threading
+import weakref
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from concurrent.futures import Future, InvalidStateError
-from contextlib import suppress
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import Future
 from functools import partial
 from heapq import heappop, heappush
 from itertools import count
 from queue import SimpleQueue
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 
+from unimoer_rag.engine.answers import Callbacks
 from unimoer_rag.engine.lanes import Lanes
+from unimoer_rag.engine.queued import Call, Item, Pending
 from unimoer_rag.errors import UnimoerError
 from unimoer_rag.model.batching import FEWEST_TOKENS, plan_batches
-from unimoer_rag.model.jobs import Job
-from unimoer_rag.model.rows import Row
+from unimoer_rag.model.home import Home
 
-__all__ = ["Forward", "Lookup", "Pending", "Worker"]
+__all__ = ["Worker"]
 
 T = TypeVar("T")
-Forward = Callable[[Sequence[Row]], Sequence[Any]]
-Lookup = Callable[[Row], Any]
 
 # Budgets of tokens looked at together: enough to find rows of one length, few enough that a late
 # question does not wait for long.
 _WINDOW = 8
-
-
-class Pending:
-    """A job in the queue, what it has got so far, and the future that waits for it.
-
-    The future stays "pending" until it has its result, so that it can be cancelled at any time.
-
-    Args:
-        job: the job.
-        forward: runs a batch; bound to the engine, which lives as long as it has work.
-        known: the output of a row that need not run, or None.
-    """
-
-    def __init__(self, job: Job[Any], forward: Forward, known: Lookup) -> None:
-        self.job, self.forward, self.known = job, forward, known
-        self.future: Future[Any] = Future()
-        self.future.add_done_callback(_acknowledge)
-        self.outputs: list[Any] = [None] * len(job.rows)
-        self.todo: deque[int] = deque()
-        self._n_missing = 0
-
-    def expect(self, rows: Iterable[int]) -> None:
-        """Wait for the outputs of these rows; those of the others are there."""
-        # By length: rows that are looked at together then need little padding.
-        self.todo.extend(sorted(rows, key=lambda at: -len(self.job.rows[at].ids)))
-        self._n_missing = len(self.todo)
-
-    def give(self, at: int, output: Any) -> None:
-        """Take the output of one row; the last one finishes the job."""
-        self.outputs[at] = output
-        self._n_missing -= 1
-        if not self._n_missing:
-            self.finish()
-
-    def finish(self) -> None:
-        """Answer the future from the outputs."""
-        try:
-            result = self.job.finish(self.outputs)
-        except Exception as error:  # noqa: BLE001 - handed to the caller
-            self.fail(error)
-        else:
-            with suppress(InvalidStateError):  # cancelled meanwhile
-                self.future.set_result(result)
-
-    def fail(self, error: BaseException) -> None:
-        """Answer the future with an error."""
-        with suppress(InvalidStateError):
-            self.future.set_exception(error)
-
-
-class _Call(Generic[T]):
-    """A function that runs alone, and the future that waits for its result."""
-
-    def __init__(self, function: Callable[[], T]) -> None:
-        self.function = function
-        self.future: Future[T] = Future()
-
-    def run(self) -> None:
-        """Run it, unless it was cancelled meanwhile."""
-        if not self.future.set_running_or_notify_cancel():
-            return
-        try:
-            result = self.function()
-        except BaseException as error:  # noqa: BLE001 - handed to the caller
-            self.future.set_exception(error)
-        else:
-            self.future.set_result(result)
-
-
-def _acknowledge(future: Future[Any]) -> None:
-    # Without it `concurrent.futures.wait` never sees that a future was cancelled.
-    if future.cancelled():
-        future.set_running_or_notify_cancel()
-
-
-class _Item(NamedTuple):
-    """A row to run, and the jobs that wait for its output, with its place in each."""
-
-    row: Row
-    takers: list[tuple[Pending, int]]
-
-    @property
-    def wanted(self) -> bool:
-        return any(not pending.future.done() for pending, _ in self.takers)
-
-    def give(self, output: Any) -> None:
-        for pending, at in self.takers:
-            if not pending.future.done():
-                pending.give(at, output)
-
-    def fail(self, error: BaseException) -> None:
-        for pending, _ in self.takers:
-            pending.fail(error)
-
-    def cancel(self) -> None:
-        for pending, _ in self.takers:
-            pending.future.cancel()
 
 
 _Result = tuple[Any, BaseException | None]
@@ -149,7 +51,7 @@ _Result = tuple[Any, BaseException | None]
 class _Ran(NamedTuple):
     """A batch that has run in a lane."""
 
-    batch: Sequence[_Item]
+    batch: Sequence[Item]
     results: Sequence[_Result]
 
 
@@ -163,10 +65,25 @@ class _Room:
     def __init__(self, tokens: int) -> None:
         self.tokens = tokens
 
-    def shrink(self, batch: Sequence[_Item]) -> None:
+    def shrink(self, batch: Sequence[Item]) -> None:
         """Leave room for half of a batch that memory did not hold. Called in a lane."""
         padded = len(batch) * max(len(item.row.ids) for item in batch)
         self.tokens = min(self.tokens, max(padded // 2, FEWEST_TOKENS))
+
+
+# Those that still have a thread: at the interpreter's exit none may be inside torch.
+_workers: weakref.WeakSet[Worker] = weakref.WeakSet()
+
+# How long the exit waits for a batch under way, in seconds.
+_PATIENCE = 60.0
+
+
+@atexit.register
+def _leave() -> None:
+    for worker in list(_workers):
+        worker.abandon()
+    for worker in list(_workers):
+        worker.join(_PATIENCE)
 
 
 class Worker:
@@ -182,20 +99,22 @@ class Worker:
     def __init__(self, token_budget: int, lanes: int = 1) -> None:
         self._batch = _Room(token_budget)
         # May be put to from a garbage collection at any point, which no lock of ours could be.
-        self._inbox: SimpleQueue[Pending | _Call[Any] | _Ran | None] = SimpleQueue()
+        self._inbox: SimpleQueue[Pending | Call[Any] | _Ran | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._process = os.getpid()
+        self._home = Home()
         self.closed = self._abandoned = False
         # The thread's own.
         self._lanes = Lanes(lanes, lambda batch, results: self._inbox.put(_Ran(batch, results)))
         self._waiting: list[tuple[int, int, Pending]] = []
-        self._planned: deque[list[_Item]] = deque()
+        self._planned: deque[list[Item]] = deque()
         self._planned_for = token_budget
-        self._calls: deque[_Call[Any]] = deque()
+        self._calls: deque[Call[Any]] = deque()
         self._arrivals = count()
         self._n_served = 0
         self._ending = False
+        self.callbacks = Callbacks(self._is_own)
+        _workers.add(self)
 
     def check(self) -> None:
         """Raise if no job can be taken.
@@ -203,76 +122,94 @@ class Worker:
         Raises:
             UnimoerError: it is closed, or this process is a fork of the one it works in.
         """
-        if os.getpid() != self._process:
-            # Its thread is not here, and torch's own thread pools do not survive a fork either.
-            raise UnimoerError(
-                f"this model was loaded in process {self._process} and cannot run in its fork "
-                f"{os.getpid()}: load it after the fork, or start processes by 'spawn'"
-            )
+        self._home.check()
         if self.closed:
             raise UnimoerError("this engine is closed: Engine.of(model) gives a new one")
 
     def call(self, function: Callable[[], T]) -> Future[T]:
         """Queue a function to run alone; raises as `check` does."""
-        call = _Call(function)
+        call = Call(function, self.callbacks)
         self.put(call)
         return call.future
 
-    def put(self, work: Pending | _Call[Any]) -> None:
+    def put(self, work: Pending | Call[Any]) -> None:
         """Queue a job or a call; raises as `check` does."""
         self.check()
         with self._lock:
             self.check()
             if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._serve, name="unimoer-engine", daemon=True
-                )
-                self._thread.start()
+                thread = threading.Thread(target=self._serve, name="unimoer-engine", daemon=True)
+                thread.start()
+                self._thread = thread
             self._inbox.put(work)
 
     def close(self) -> None:
-        """Finish what is queued, then stop; closing twice is harmless."""
+        """Finish what is queued, then stop; closing twice is harmless.
+
+        In a thread of its own, such as in a function given to `call`, it returns at once.
+        """
+        if self._home.left:  # whose lock may have been held when it was forked
+            self.closed = True
+            return
         with self._lock:
             self.closed = True
             self._inbox.put(None)
-        self._join()
+        self.join()
 
     def abandon(self) -> None:
-        """Stop after the batch under way, cancelling the rest.
+        """Stop after the batch under way, cancelling the rest; nobody waits for it.
 
-        For an engine that is gone, and for the interpreter's exit: a thread inside torch must not
-        outlive it.
+        For an engine that is gone: whichever thread let go of it may be the worker's, a lane's, or
+        one that they wait for.
         """
-        if os.getpid() == self._process:
+        if not self._home.left:
             self.closed = self._abandoned = True
             self._inbox.put(None)
-            self._join()
 
-    def _join(self) -> None:
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join()
+    def join(self, timeout: float | None = None) -> None:
+        """Wait until its thread has ended, unless that would be to wait for oneself."""
+        if self._thread is not None and not self._is_own() and not self._home.left:
+            self._thread.join(timeout)
+
+    def _is_own(self) -> bool:
+        """Whether this is one of the threads that answers come from."""
+        current = threading.current_thread()
+        return current is self._thread or self._lanes.has(current)
 
     # -- in the thread ----------------------------------------------------------------------
 
     def _serve(self) -> None:
-        while self._gather():
-            if self._calls:
-                self._drain()
-                self._run_calls()
-            self._start()
-        self._drain()
-        self._lanes.close()
-        for batch in self._planned:
-            for item in batch:
-                item.cancel()
-        for _, _, pending in self._waiting:
-            pending.future.cancel()
-        for call in self._calls:
-            call.future.cancel()
-        while not self._inbox.empty():
-            late = self._inbox.get()
-            if isinstance(late, Pending | _Call):
-                late.future.cancel()
+        error: BaseException | None = None
+        try:
+            while self._gather():
+                if self._calls:
+                    self._drain()
+                    self._run_calls()
+                self._start()
+            self._drain()
+        except BaseException as unforeseen:  # noqa: BLE001 - handed to all who wait
+            error, self.closed = unforeseen, True
+        finally:
+            self._lanes.close()
+            self._let_go(error)
+
+    def _let_go(self, error: BaseException | None) -> None:
+        """Cancel what is left, or answer it with an error."""
+        left: list[Pending | Call[Any] | Item] = [item for batch in self._planned for item in batch]
+        left += [pending for _, _, pending in self._waiting]
+        left += self._calls
+        with self._lock:  # whoever comes later finds it closed
+            while not self._inbox.empty():
+                late = self._inbox.get()
+                if isinstance(late, _Ran):
+                    left += late.batch
+                elif late is not None:
+                    left.append(late)
+        for work in left:
+            if error is None:
+                work.cancel()
+            else:
+                work.fail(error)
 
     def _gather(self) -> bool:
         """Take in what has arrived or ended, until something can be begun; False to stop."""
@@ -287,13 +224,13 @@ class Worker:
             self._take_in(self._inbox.get())
         return False
 
-    def _take_in(self, work: Pending | _Call[Any] | _Ran | None) -> None:
+    def _take_in(self, work: Pending | Call[Any] | _Ran | None) -> None:
         if work is None:
             self._ending = True
         elif isinstance(work, _Ran):
             self._lanes.ended()
             _answer(work.batch, work.results)
-        elif isinstance(work, _Call):
+        elif isinstance(work, Call):
             self._calls.append(work)
         else:
             turn = self._n_served + len(work.todo)
@@ -311,9 +248,9 @@ class Worker:
                 return
             self._calls.popleft().run()
 
-    def _window(self) -> list[_Item]:
+    def _window(self) -> list[Item]:
         """The rows whose turn it is, each once."""
-        window: dict[Hashable, _Item] = {}
+        window: dict[Hashable, Item] = {}
         room = _WINDOW * self._batch.tokens
         while self._waiting and room > 0:
             pending = self._waiting[0][2]
@@ -331,7 +268,7 @@ class Worker:
             if key in window:
                 window[key].takers.append((pending, at))
             else:
-                window[key] = _Item(row, [(pending, at)])
+                window[key] = Item(row, [(pending, at)])
                 room -= len(row.ids)
         return list(window.values())
 
@@ -351,7 +288,7 @@ class Worker:
                 alone = not (self._lanes.n_running or self._planned or self._waiting)
                 self._lanes.submit(batch, partial(_outputs, batch, self._batch), alone=alone)
 
-    def _plan(self, window: Sequence[_Item]) -> None:
+    def _plan(self, window: Sequence[Item]) -> None:
         """Make batches of the rows of a window."""
         self._planned_for = self._batch.tokens
         lengths = [len(item.row.ids) for item in window]
@@ -370,7 +307,7 @@ class Worker:
         return min(budget, even + max(lengths, default=0) // 2)
 
 
-def _outputs(batch: Sequence[_Item], room: _Room) -> list[_Result]:
+def _outputs(batch: Sequence[Item], room: _Room) -> list[_Result]:
     """Each row's output, or the error of a row that has none. Runs in a lane and raises nothing."""
     forward = batch[0].takers[0][0].forward
     try:
@@ -386,7 +323,7 @@ def _outputs(batch: Sequence[_Item], room: _Room) -> list[_Result]:
     return [*_outputs(batch[:middle], room), *_outputs(batch[middle:], room)]
 
 
-def _answer(batch: Sequence[_Item], results: Sequence[_Result]) -> None:
+def _answer(batch: Sequence[Item], results: Sequence[_Result]) -> None:
     """Hand a batch's outputs to those who wait for them."""
     for item, (output, error) in zip(batch, results, strict=True):
         if error is None:

@@ -6,8 +6,9 @@ Importing this loads no model; `unimoer_rag.evaluation.evaluate` measures one on
 
 from unimoer_rag.evaluation.answers import AnswerScores, exact_match, f1, score_answers
 from unimoer_rag.evaluation.catalogue import open_dataset
-from unimoer_rag.evaluation.datasets import BeirDataset, Question, load_beir, load_run
+from unimoer_rag.evaluation.datasets import BeirDataset, Question, load_beir
 from unimoer_rag.evaluation.ranking import MEASURES, evaluate_run, per_query
+from unimoer_rag.evaluation.runs import load_run, write_run
 
 __all__ = [
     "MEASURES",
@@ -22,4 +23,5 @@ __all__ = [
     "open_dataset",
     "per_query",
     "score_answers",
+    "write_run",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from unimoer_rag.evaluation.answers import per_answer, score_answers
+from unimoer_rag.evaluation.answers import empty_golds, per_answer, score_answers
 from unimoer_rag.evaluation.citations import CITATION_MEASURES, per_citation
 from unimoer_rag.evaluation.datasets import BeirDataset
 from unimoer_rag.evaluation.judged import Sample
@@ -42,6 +42,9 @@ def answer_rows(answered: Answers, dataset: BeirDataset) -> Rows:
 def answer_means(answered: Answers, dataset: BeirDataset, rows: Rows) -> dict[str, Any]:
     """Where the answers come from, how many there are and what they score, in percent.
 
+    `empty_golds` names the questions with accepted answers that normalise to nothing, and
+    `n_empty_golds` counts those answers; see `answer_rules`.
+
     Args:
         answered: the answers.
         dataset: their questions.
@@ -50,6 +53,7 @@ def answer_means(answered: Answers, dataset: BeirDataset, rows: Rows) -> dict[st
     rules = dataset.answer_rules
     scores = score_answers(answered.predictions, dataset.golds, rules=rules).to_dict()
     abstained = sum(not text for text in answered.given.values())
+    empty = empty_golds(dataset.golds, rules=rules)
     added = ("given_em", "given_f1", "abstention", *CITATION_MEASURES)
     found = {**scores, **{name: value for name, value in means(rows).items() if name in added}}
     return {
@@ -57,6 +61,8 @@ def answer_means(answered: Answers, dataset: BeirDataset, rows: Rows) -> dict[st
         "rules": rules,
         "prompt": answered.prompt or None,
         "abstained": abstained,
+        "n_empty_golds": sum(map(len, empty.values())),
+        "empty_golds": list(empty),
         **{k: round(v, 2) if isinstance(v, float) else v for k, v in found.items()},
     }
 

@@ -1,28 +1,24 @@
-"""Exact match and F1 of short answers, by the rules of SQuAD 1.1 and 2.0.
-
-Rajpurkar et al., "SQuAD: 100,000+ Questions for Machine Comprehension of Text" (2016), and
-"Know What You Don't Know: Unanswerable Questions for SQuAD" (2018), whose scripts define the
-normalisation: lower case, no ASCII punctuation, no English articles, single spaces.
-
-HotpotQA (Yang et al., "HotpotQA: A Dataset for Diverse, Explainable Multi-hop Question Answering",
-EMNLP 2018) adds a rule to F1: where the answer or the prediction is a bare "yes", "no" or
-"noanswer", nothing but the same counts, so that "no idea" does not earn half of "no".
-"""
+"""Exact match and F1 of short answers, by the rules of their benchmark; see `answer_rules`."""
 
 from __future__ import annotations
 
-import re
-import string
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal
 
 from unimoer_rag.errors import InputError
+from unimoer_rag.evaluation.answer_rules import (
+    WHOLE,
+    AnswerRules,
+    comparable,
+    has_answer,
+    normalize_answer,
+)
 
 __all__ = [
     "AnswerRules",
     "AnswerScores",
+    "empty_golds",
     "exact_match",
     "f1",
     "has_answer",
@@ -30,15 +26,6 @@ __all__ = [
     "per_answer",
     "score_answers",
 ]
-
-AnswerRules = Literal["squad", "hotpotqa"]
-"""Whose official script defines F1; exact match is the same."""
-
-# Of HotpotQA's script: what is right or wrong as a whole.
-_WHOLE = frozenset({"yes", "no", "noanswer"})
-_NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
-# By word boundary, not by token: "the—end" loses its article too, as in the official script.
-_ARTICLE = re.compile(r"\b(?:an?|the)\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +68,7 @@ def score_answers(
     Args:
         predictions: question id -> answer, "" to abstain. Ids that `golds` lacks are ignored.
         golds: question id -> accepted answers; none at all for a question without an answer.
-        rules: those of SQuAD, or of HotpotQA.
+        rules: those of the benchmark that the questions are of.
 
     Raises:
         InputError: there are no questions, or some have no prediction. (Counting a gap as an
@@ -92,8 +79,10 @@ def score_answers(
         100.0
     """
     rows = per_answer(predictions, golds, rules=rules)
-    answered = [rows[qid] for qid, accepted in golds.items() if has_answer(accepted)]
-    unanswerable = [rows[qid] for qid, accepted in golds.items() if not has_answer(accepted)]
+    answered = [rows[qid] for qid, accepted in golds.items() if has_answer(accepted, rules=rules)]
+    unanswerable = [
+        rows[qid] for qid, accepted in golds.items() if not has_answer(accepted, rules=rules)
+    ]
     return AnswerScores(
         em=_mean(rows.values(), "em"),
         f1=_mean(rows.values(), "f1"),
@@ -126,7 +115,7 @@ def per_answer(
         )
     return {
         qid: {
-            "em": 100 * exact_match(predictions[qid], accepted),
+            "em": 100 * exact_match(predictions[qid], accepted, rules=rules),
             "f1": 100 * f1(predictions[qid], accepted, rules=rules),
             "abstention": 100.0 * (not predictions[qid]),
         }
@@ -134,14 +123,28 @@ def per_answer(
     }
 
 
-def has_answer(golds: Sequence[str]) -> bool:
-    """Whether an accepted answer holds more than articles and punctuation (SQuAD 2.0)."""
-    return _normalized(golds) != [""]
+def empty_golds(
+    golds: Mapping[str, Sequence[str]], *, rules: AnswerRules = "squad"
+) -> dict[str, list[str]]:
+    """Accepted answers that normalise to nothing, so that no words can be compared.
+
+    Returns:
+        Question id -> those of its answers, for the questions that have some.
+    """
+    found = {
+        qid: [gold for gold in accepted if not normalize_answer(gold, rules=rules)]
+        for qid, accepted in golds.items()
+    }
+    return {qid: empty for qid, empty in found.items() if empty}
 
 
-def exact_match(prediction: str, golds: Sequence[str]) -> float:
-    """1.0 if the prediction equals an accepted answer once both are normalised, else 0.0."""
-    return float(normalize_answer(prediction) in _normalized(golds))
+def exact_match(prediction: str, golds: Sequence[str], *, rules: AnswerRules = "squad") -> float:
+    """1.0 if the prediction equals an accepted answer once both are normalised, else 0.0.
+
+    Arguments as for `f1`.
+    """
+    predicted, wanted = comparable(prediction, golds, rules=rules)
+    return float(predicted in wanted)
 
 
 def f1(prediction: str, golds: Sequence[str], *, rules: AnswerRules = "squad") -> float:
@@ -150,25 +153,16 @@ def f1(prediction: str, golds: Sequence[str], *, rules: AnswerRules = "squad") -
     Args:
         prediction: the answer, "" to abstain.
         golds: accepted answers.
-        rules: those of SQuAD, or of HotpotQA.
+        rules: those of the benchmark that the question is of.
     """
-    whole = _WHOLE if rules == "hotpotqa" else frozenset()
-    predicted = normalize_answer(prediction)
+    whole = WHOLE.get(rules, frozenset())
+    predicted, wanted = comparable(prediction, golds, rules=rules)
     return max(
         float(predicted == gold)
         if {predicted, gold} & whole
         else _token_f1(predicted.split(), gold.split())
-        for gold in _normalized(golds)
+        for gold in wanted
     )
-
-
-def normalize_answer(text: str) -> str:
-    """Lower case, without punctuation and articles, words parted by single spaces."""
-    return " ".join(_ARTICLE.sub(" ", text.lower().translate(_NO_PUNCTUATION)).split())
-
-
-def _normalized(golds: Sequence[str]) -> list[str]:
-    return [text for gold in golds if (text := normalize_answer(gold))] or [""]
 
 
 def _token_f1(predicted: list[str], gold: list[str]) -> float:

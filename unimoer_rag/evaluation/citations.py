@@ -63,7 +63,9 @@ def per_citation(
 
 
 def _scores(dataset: BeirDataset, question: Question, cited: set[str]) -> dict[str, float]:
-    if question.answers is not None and not has_answer(question.answers):
+    if question.answers is not None and not has_answer(
+        question.answers, rules=dataset.answer_rules
+    ):
         return {"citation_precision": 0.0}
     relevant = judged_relevant(dataset, question.id)
     if not relevant and question.answers is None:

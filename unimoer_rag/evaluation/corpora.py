@@ -25,6 +25,7 @@ __all__ = [
     "beir_passages",
     "cache_folder",
     "open_corpus",
+    "read_corpus",
     "silent",
 ]
 
@@ -87,17 +88,35 @@ def open_corpus(
     if kept is not None:
         return kept
     numbered = passages(path)
+    corpus = _by_id(path, islice(numbered, in_memory + 1))
+    if len(corpus) <= in_memory:
+        return corpus
+    many = chain(corpus.values(), (document for _, document in numbered))
+    return DiskCorpus.build(stored, _told(many, on_progress), stamp=stamp)
+
+
+def read_corpus(path: Path, passages: Passages) -> dict[str, Document]:
+    """The passages of a file that fit into memory.
+
+    Args:
+        path: the file.
+        passages: reads it; see `open_corpus`.
+
+    Raises:
+        DataError: see `open_corpus`.
+    """
+    return _by_id(path, passages(path))
+
+
+def _by_id(path: Path, numbered: Iterator[tuple[int, Document]]) -> dict[str, Document]:
     corpus: dict[str, Document] = {}
-    for number, document in islice(numbered, in_memory + 1):
+    for number, document in numbered:
         if document.source in corpus:
             raise malformed(path, number, f"id {document.source!r} a second time", "unique ids")
         corpus[document.source] = document
     if not corpus:
         raise DataError(f"{path} is empty: expected passages, one a line")
-    if len(corpus) <= in_memory:
-        return corpus
-    many = chain(corpus.values(), (document for _, document in numbered))
-    return DiskCorpus.build(stored, _told(many, on_progress), stamp=stamp)
+    return corpus
 
 
 def beir_passages(path: Path) -> Iterator[tuple[int, Document]]:

@@ -8,29 +8,41 @@ A folder holds, plain or gzipped:
 | `queries.SPLIT.jsonl`, or one `queries.jsonl` | `{"_id", "text", "answers"?, "context"?}` |
 | `qrels/SPLIT.tsv` | `query-id`, `corpus-id`, `score`, with or without that header |
 
+Columns of judgements are parted by tabs and by nothing else; quotes are part of an id. As BEIR does
+by default, what a question finds is measured without the document that has the question's own id:
+in ArguAna and Quora the questions are documents.
+
 `answers` and `context` are this project's additions: gold answer strings (an empty list means that
 the corpus holds no answer) and the id of the passage to read. Standard BEIR folders lack both.
 """
 
 from __future__ import annotations
 
-import random
 from collections.abc import Collection, Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from unimoer_rag.errors import DataError, InputError
-from unimoer_rag.evaluation.answers import AnswerRules
-from unimoer_rag.evaluation.corpora import Progress, beir_passages, open_corpus, silent
+from unimoer_rag.evaluation.answer_rules import AnswerRules
+from unimoer_rag.evaluation.corpora import (
+    Progress,
+    beir_passages,
+    open_corpus,
+    read_corpus,
+    silent,
+)
 from unimoer_rag.evaluation.lines import (
     find_file,
     json_rows,
     malformed,
     numbered_lines,
     row_id,
-    row_text,
+    row_question,
+    shown,
 )
 from unimoer_rag.evaluation.runs import Run, load_run
+from unimoer_rag.evaluation.sampling import Sample, drawn, sampled
+from unimoer_rag.retrieval.text import clean_text
 from unimoer_rag.retrieval.types import Document
 
 __all__ = [
@@ -49,6 +61,7 @@ Qrels = dict[str, dict[str, int]]
 """Question id -> document id -> grade."""
 
 _N_EXAMPLES = 3  # named in a message about many ids
+_TOP_GRADE = 1000  # trec_eval makes room for each grade up to the highest
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +94,11 @@ class BeirDataset:
         qrels: judgements, for the questions that have any.
         relevance_level: lowest grade that counts as relevant. 1, or 2 where grades reach 3, as on
             the TREC Deep Learning tracks (0 irrelevant, 1 related, 2 highly relevant, 3 perfect).
-        answer_rules: whose official script defines the F1 of its answers.
+        answer_rules: whose official script compares its answers.
+        ignore_identical_ids: questions and documents share their ids, and a question's own document
+            is left out of what it finds: BEIR's rule, and its name for it. Set for data in BEIR's
+            layout, unless a question is judged to find the document of its id, which then is
+            another thing of the same number.
     """
 
     name: str
@@ -91,6 +108,24 @@ class BeirDataset:
     qrels: Qrels = field(repr=False)
     relevance_level: int = 1
     answer_rules: AnswerRules = "squad"
+    ignore_identical_ids: bool = False
+
+    @property
+    def own_documents(self) -> frozenset[str]:
+        """Questions whose id is a document's too, where that document is left out of their runs."""
+        if not self.ignore_identical_ids:
+            return frozenset()
+        return frozenset(q.id for q in self.questions if q.id in self.corpus)
+
+    def without_own(self, qid: str, found: Mapping[str, float]) -> dict[str, float]:
+        """Scores of documents without that of the question's own document.
+
+        Args:
+            qid: a question's id.
+            found: document id -> score.
+        """
+        own = qid if self.ignore_identical_ids else None
+        return {doc_id: score for doc_id, score in found.items() if doc_id != own}
 
     @property
     def golds(self) -> dict[str, tuple[str, ...]]:
@@ -121,9 +156,7 @@ class BeirDataset:
         check_limit(n)
         if n >= len(self.questions):
             return self
-        order = list(range(len(self.questions)))
-        random.Random(seed).shuffle(order)
-        questions = [self.questions[i] for i in sorted(order[:n])]
+        questions = drawn(self.questions, n, seed)
         qrels = {q.id: self.qrels[q.id] for q in questions if q.id in self.qrels}
         return replace(self, questions=questions, qrels=qrels)
 
@@ -142,6 +175,7 @@ def load_beir(
     folder: str | Path,
     split: str | None = None,
     *,
+    sample: Sample | None = None,
     cache: Path | None = None,
     on_progress: Progress = silent,
 ) -> BeirDataset:
@@ -153,6 +187,7 @@ def load_beir(
     Args:
         folder: of the data set.
         split: which questions; by default `test`, or the only split there is.
+        sample: keep only so much of it.
         cache: where a large corpus is kept to be read from disk, see `open_corpus`.
         on_progress: told of what takes long, see `open_corpus`.
 
@@ -166,6 +201,7 @@ def load_beir(
     folder = Path(folder)
     if not folder.is_dir():
         raise DataError(f"no data set folder at {str(folder)!r}: name a folder in the BEIR layout")
+    _check_layout(folder)
     split = split or _default_split(folder)
     qrels_path = find_file(folder / "qrels", f"{split}.tsv")
     if qrels_path is None:
@@ -186,6 +222,7 @@ def load_beir(
         questions_path=questions_path,
         qrels_path=qrels_path,
         all_questions=own_questions is not None,
+        sample=sample,
         cache=cache,
         on_progress=on_progress,
     )
@@ -207,6 +244,7 @@ def read_beir(
     questions_path: Path,
     qrels_path: Path,
     all_questions: bool = False,
+    sample: Sample | None = None,
     cache: Path | None = None,
     on_progress: Progress = silent,
 ) -> BeirDataset:
@@ -219,6 +257,7 @@ def read_beir(
         questions_path: its `queries.jsonl`.
         qrels_path: the split's judgements.
         all_questions: keep those without judgements.
+        sample: see `load_beir`.
         cache: see `load_beir`.
         on_progress: see `load_beir`.
 
@@ -236,7 +275,15 @@ def read_beir(
         questions = [q for q in questions if q.id in qrels]
     if not questions:
         raise DataError(f"{questions_path} holds no questions for the split {split!r}")
-    corpus = open_corpus(corpus_path, beir_passages, cache=cache, on_progress=on_progress)
+    corpus: Mapping[str, Document]
+    if sample is None:
+        corpus = open_corpus(corpus_path, beir_passages, cache=cache, on_progress=on_progress)
+    else:
+        questions = drawn(questions, sample.questions)
+        qrels = {q.id: qrels[q.id] for q in questions if q.id in qrels}
+        wanted = _judged(qrels) | {q.context for q in questions if q.context is not None}
+        part = sampled(beir_passages, wanted=wanted, others=sample.others, on_progress=on_progress)
+        corpus = read_corpus(corpus_path, part)
     _check_known(
         dict.fromkeys(q.context for q in questions if q.context is not None),
         corpus,
@@ -258,6 +305,7 @@ def read_beir(
         questions=questions,
         qrels=qrels,
         relevance_level=2 if top >= 3 else 1,
+        ignore_identical_ids=not any(grades.get(qid, 0) > 0 for qid, grades in qrels.items()),
     )
 
 
@@ -265,16 +313,14 @@ def _read_questions(path: Path) -> list[Question]:
     questions: dict[str, Question] = {}
     for number, row in json_rows(path):
         qid = row_id(row, path, number, taken=questions)
-        text = row_text(row, path, number)
-        if not text.strip():
-            raise malformed(path, number, f"an empty text for question {qid!r}", "a question")
+        text = row_question(row, path, number)
         answers, context = row.get("answers"), row.get("context")
         if answers is not None and not (
             isinstance(answers, list) and all(isinstance(a, str) for a in answers)
         ):
-            raise malformed(path, number, f"answers {answers!r}", "a list of strings")
+            raise malformed(path, number, f"answers {shown(answers)}", "a list of strings")
         if context is not None and not isinstance(context, str):
-            raise malformed(path, number, f"context {context!r}", "a document's id")
+            raise malformed(path, number, f"context {shown(context)}", "a document's id")
         known = tuple(answers) if answers is not None else None
         questions[qid] = Question(id=qid, text=text, answers=known, context=context)
     return list(questions.values())
@@ -282,9 +328,11 @@ def _read_questions(path: Path) -> list[Question]:
 
 def _read_qrels(path: Path) -> Qrels:
     qrels: Qrels = {}
+    first = True
     for number, line in numbered_lines(path):
         columns = line.split("\t")
-        if number == 1 and columns[0] == "query-id":
+        header, first = first and columns[0] == "query-id", False
+        if header:
             continue
         if len(columns) != 3:
             raise malformed(
@@ -293,11 +341,13 @@ def _read_qrels(path: Path) -> Qrels:
                 f"{len(columns)} tab-separated columns",
                 "three: query-id, corpus-id, score",
             )
-        qid, doc_id, grade_text = columns
+        qid, doc_id, grade_text = map(clean_text, columns)
         try:
             grade = int(grade_text)
         except ValueError:
             raise malformed(path, number, f"the grade {grade_text!r}", "an integer") from None
+        if abs(grade) > _TOP_GRADE:
+            raise malformed(path, number, f"the grade {grade}", f"at most {_TOP_GRADE}")
         if qrels.setdefault(qid, {}).setdefault(doc_id, grade) != grade:
             raise malformed(
                 path, number, f"a second grade for ({qid!r}, {doc_id!r})", "one grade a pair"
@@ -314,6 +364,16 @@ def _check_known(named: Collection[str], known: Container[str], problem: str) ->
     if unknown:
         shown = ", ".join(map(repr, unknown[:_N_EXAMPLES]))
         raise DataError(f"{problem}: {len(unknown)} of {len(named)}, for example {shown}")
+
+
+def _check_layout(folder: Path) -> None:
+    """A folder of something else is told what a data set is, not which split it lacks."""
+    if find_file(folder, "corpus.jsonl") is None and not _splits(folder):
+        raise DataError(
+            f"{str(folder)!r} is no data set: expected corpus.jsonl, queries.jsonl and "
+            "qrels/SPLIT.tsv (BEIR's layout); a folder of documents is measured by questions on "
+            "them with --own FOLDER --questions FILE"
+        )
 
 
 def _default_split(folder: Path) -> str:

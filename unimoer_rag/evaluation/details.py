@@ -26,6 +26,7 @@ _N_BINS = 24
 _N_PASSAGES = 5  # shown of each of the worst questions
 _N_MISSED = 3  # relevant ones shown beside them
 _DIGITS = 5
+_BEST = {"f1": 100.0, "nDCG@10": 1.0}
 
 
 def details(
@@ -154,14 +155,15 @@ def worst(
     """The questions that went worst, with what was found for them.
 
     They are those with the lowest F1; where nothing was answered, the lowest nDCG@10 of the last
-    stage. Among equals the order is the data set's.
+    stage. Among equals the order is the data set's. A question with the best value there is went
+    well, however few others there are.
 
     Args:
         dataset: the questions and their passages.
         first: scores of the first stage.
         second: scores after reranking; may be empty.
         rows: the values of single questions, by part, as `evaluate` reports them.
-        n: how many.
+        n: how many at most.
         predictions: question id -> answer, "" where it abstained.
         citations: question id -> ids of the documents that the answer cites.
         depth: how many were reranked: below them there is no score of the second stage.
@@ -176,7 +178,10 @@ def worst(
     if n < 0:
         raise InputError(f"cannot show the worst {n} questions: expected 0 or more")
     measure, values = _judged(rows)
-    order = sorted((q for q in dataset.questions if q.id in values), key=lambda q: values[q.id])
+    best = _BEST.get(measure, 0.0)
+    order = sorted(
+        (q for q in dataset.questions if values.get(q.id, best) < best), key=lambda q: values[q.id]
+    )
     return [
         {
             "id": q.id,

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from unimoer_rag.errors import UnimoerError
 from unimoer_rag.evaluation.answered import answer_means, answer_rows, samples
 from unimoer_rag.evaluation.datasets import BeirDataset, Run
 from unimoer_rag.evaluation.details import details
@@ -22,6 +23,7 @@ from unimoer_rag.evaluation.judged import Judged, judge_answers
 from unimoer_rag.evaluation.measure_ranking import Stages
 from unimoer_rag.evaluation.measuring import Measuring
 from unimoer_rag.evaluation.options import PARTS, EvalOptions
+from unimoer_rag.evaluation.plain import plain
 from unimoer_rag.evaluation.statistics import LEVEL, RESAMPLES
 from unimoer_rag.evaluation.summary import Rows, answer_intervals, intervals, means, rounded
 from unimoer_rag.evaluation.systems import Finder, System, Unified
@@ -56,7 +58,8 @@ def evaluate(
         JSON-ready results: `dataset`, `split`, `n`, the means of `retrieval`, `rerank` and
         `answers` with their `intervals` and the values of each question (`per_question`),
         `latency_ms`, `memory_mb`, `versions` and a few more. A part that was not asked for, or
-        that the data set or the system has nothing for, is empty.
+        that the data set or the system has nothing for, is empty. Where ragas stopped judging,
+        `ragas_error` says why, in place of its means.
 
     Raises:
         DataError: the data set has nothing for any of the parts, the run belongs to another data
@@ -73,18 +76,24 @@ def evaluate(
     rows: dict[str, Rows] = {"retrieval": stages.retrieval, "rerank": stages.rerank, "answers": {}}
     found = {part: intervals(of_part, seed=options.seed) for part, of_part in rows.items()}
     judged: Judged | None = None
+    unjudged: str | None = None
     if answered is not None:
         rows["answers"] = answer_rows(answered, dataset)
-        found["answers"] = answer_intervals(rows["answers"], dataset.golds, seed=options.seed)
-    if answered is not None and options.ragas:
-        judged = judge_answers(
-            samples(answered, dataset),
-            embed=None if system.reader is None else system.reader.embed,
-            judge=options.judge,
-            on_progress=on_progress,
+        found["answers"] = answer_intervals(
+            rows["answers"], dataset.golds, seed=options.seed, rules=dataset.answer_rules
         )
-        rows["ragas"] = judged.rows
-    return {
+    if answered is not None and options.ragas:
+        try:
+            judged = judge_answers(
+                samples(answered, dataset),
+                embed=None if system.reader is None else system.reader.embed,
+                judge=options.judge,
+                on_progress=on_progress,
+            )
+            rows["ragas"] = judged.rows
+        except UnimoerError as error:
+            unjudged = str(error)  # all else is measured by now, and not thrown away
+    result: dict[str, Any] = {
         **_describe(dataset),
         "system": system.name,
         **system.describe(),
@@ -96,11 +105,13 @@ def evaluate(
         "rerank": means(stages.rerank),
         "answers": {} if answered is None else answer_means(answered, dataset, rows["answers"]),
         **({} if judged is None else _ragas(judged, options.seed)),
+        **({} if unjudged is None else {"ragas_error": unjudged}),
         "intervals": found,
         "bootstrap": {"level": LEVEL, "resamples": RESAMPLES},
         "seed": options.seed,
         "latency_ms": measuring.timings.medians(),
         "latency_percentiles_ms": measuring.timings.percentiles(),
+        "warm_latency_percentiles_ms": measuring.timings.warm_percentiles(),
         "questions_per_second": measuring.timings.rates,
         "memory_mb": memory_mb(system.modules),
         "versions": versions(system.modules, others=("ragas",) if judged else ()),
@@ -117,6 +128,8 @@ def evaluate(
             citations=answered.citations if answered else None,
         ),
     }
+    ready: dict[str, Any] = plain(result)
+    return ready
 
 
 def _describe(dataset: BeirDataset) -> dict[str, Any]:
@@ -128,6 +141,8 @@ def _describe(dataset: BeirDataset) -> dict[str, Any]:
         "n_judged": len(dataset.qrels),
         "n_judged_outside": dataset.n_judged_outside,
         "passages": len(dataset.corpus),
+        "ignore_identical_ids": dataset.ignore_identical_ids,
+        "n_own_documents": len(dataset.own_documents),
         "corpus_sha256": corpus_sha256(dataset),
         "questions_sha256": questions_sha256(dataset),
     }

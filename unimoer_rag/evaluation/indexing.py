@@ -57,4 +57,4 @@ def first_stage(
             on_progress=on_progress,
         ) as retriever,
     ):
-        return search_run(retriever, asked(dataset), options.depth, on_progress)
+        return search_run(retriever, dataset, asked(dataset), options.depth, on_progress)

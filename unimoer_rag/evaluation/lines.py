@@ -1,10 +1,16 @@
-"""Files of a data set, plain or packed, line by line; every problem names its line."""
+"""Files of a data set, plain or packed, line by line; every problem names its line.
+
+A line ends at "\\n" alone: what Unicode calls a line separator may stand in an id or a text. What a
+line may hold is bounded, so that no file, however it was packed, fills the memory. Strings of JSON
+come out as `clean_text` leaves them: with the same rule at every door, ids stay the same ids.
+"""
 
 from __future__ import annotations
 
 import gzip
 import io
 import json
+import reprlib
 import zipfile
 import zlib
 from collections.abc import Container, Iterator
@@ -13,8 +19,10 @@ from pathlib import Path
 from typing import IO, Any, TextIO, cast
 
 from unimoer_rag.errors import DataError
+from unimoer_rag.retrieval.text import clean_text
 
 __all__ = [
+    "cleaned",
     "find_file",
     "json_rows",
     "malformed",
@@ -23,8 +31,19 @@ __all__ = [
     "open_text",
     "reading",
     "row_id",
+    "row_question",
     "row_text",
+    "shown",
+    "text_lines",
 ]
+
+_LONGEST = 2**26  # bytes of a line, which is a document at most
+_MOST_BLANK = 10**6  # lines, one after the other: a packed file can hold any number
+
+_SAID = 300  # characters of what was found
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 80
+_SHORT.maxlevel = 3
 
 
 def find_file(folder: Path, name: str) -> Path | None:
@@ -48,7 +67,7 @@ def open_bytes(path: Path) -> Iterator[IO[bytes]]:
             yield cast("IO[bytes]", packed)
     elif path.suffix == ".zip":
         with zipfile.ZipFile(path) as archive, archive.open(_only_file(path, archive)) as member:
-            yield member
+            yield io.BufferedReader(cast("io.RawIOBase", member), 2**16)
     else:
         with path.open("rb") as plain:
             yield plain
@@ -81,32 +100,73 @@ def reading(path: Path) -> Iterator[None]:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
 
 
+def text_lines(path: Path) -> Iterator[str]:
+    """The lines of a UTF-8 text with their ends, each of a bounded size.
+
+    Raises:
+        DataError: the file cannot be read, is no UTF-8, a damaged archive, or a line is too long.
+    """
+    with reading(path), open_bytes(path) as file:
+        number = 0
+        while line := file.readline(_LONGEST + 1):
+            number += 1
+            if len(line) > _LONGEST:
+                found = f"a line of more than {_LONGEST:,} bytes"
+                raise malformed(path, number, found, "one row a line")
+            try:
+                # utf-8-sig: files written on Windows often begin with a byte order mark.
+                yield line.decode("utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError as error:
+                raise DataError(f"{path}, line {number}: not UTF-8 text ({error})") from error
+
+
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
     """Numbered lines without their ends; blank ones are passed over.
 
     Raises:
-        DataError: the file cannot be read, is no UTF-8, or a damaged archive.
+        DataError: see `text_lines`; or there is no end to blank lines.
     """
-    with reading(path), open_text(path) as lines:
-        for number, line in enumerate(lines, start=1):
-            if line.strip():
-                yield number, line.rstrip("\r\n")
+    blank = 0
+    for number, line in enumerate(text_lines(path), start=1):
+        if line.strip():
+            blank = 0
+            yield number, line.rstrip("\r\n")
+            continue
+        blank += 1
+        if blank > _MOST_BLANK:
+            raise malformed(path, number, f"{blank:,} blank lines in a row", "one row a line")
 
 
 def json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Numbered JSON objects, one a line.
+    """Numbered JSON objects, one a line, their strings as `clean_text` leaves them.
 
     Raises:
         DataError: the file cannot be read, or a line is no JSON object.
     """
     for number, line in numbered_lines(path):
         try:
-            row = json.loads(line)
+            row = cleaned(json.loads(line))
         except (ValueError, RecursionError) as error:  # no JSON, or too deep or long a number
             raise malformed(path, number, str(error), "one JSON object a line") from error
         if not isinstance(row, dict):
             raise malformed(path, number, f"a JSON {type(row).__name__}", "a JSON object")
         yield number, row
+
+
+def cleaned(value: Any) -> Any:
+    """A JSON value, every string in it as `clean_text` leaves it."""
+    if isinstance(value, str):
+        return clean_text(value)
+    if isinstance(value, list):
+        return [cleaned(item) for item in value]
+    if isinstance(value, dict):
+        return {clean_text(key): cleaned(item) for key, item in value.items()}
+    return value
+
+
+def shown(value: Any) -> str:
+    """A value in a message: its beginning, whatever its size and depth."""
+    return _SHORT.repr(value)
 
 
 def row_id(
@@ -119,7 +179,7 @@ def row_id(
     """
     value = row.get(key)
     if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
-        raise malformed(path, number, f"{key} {value!r}", "a non-empty string")
+        raise malformed(path, number, f"{key} {shown(value)}", "a non-empty string")
     if str(value) in taken:
         raise malformed(path, number, f"{key} {value!r} a second time", "unique ids")
     return str(value)
@@ -133,13 +193,25 @@ def row_text(row: dict[str, Any], path: Path, number: int, *, key: str = "text")
     """
     value = row.get(key)
     if not isinstance(value, str):
-        raise malformed(path, number, f"{key} {value!r}", "a string")
+        raise malformed(path, number, f"{key} {shown(value)}", "a string")
     return value
+
+
+def row_question(row: dict[str, Any], path: Path, number: int, *, key: str = "text") -> str:
+    """A row's text, which asks something.
+
+    Raises:
+        DataError: it is no string, or empty.
+    """
+    text = row_text(row, path, number, key=key)
+    if not text.strip():
+        raise malformed(path, number, f"an empty {key}", "a question")
+    return text
 
 
 def malformed(path: Path, number: int, found: str, expected: str) -> DataError:
     """The error of a line that holds something else than it should."""
-    return DataError(f"{path}, line {number}: found {found}; expected {expected}")
+    return DataError(f"{path}, line {number}: found {found:.{_SAID}}; expected {expected}")
 
 
 def _only_file(path: Path, archive: zipfile.ZipFile) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
@@ -44,7 +44,13 @@ class Answers:
 
 
 def measure_reading(
-    engine: Engine, dataset: BeirDataset, *, n_timed: int, timings: Timings, on_progress: Progress
+    engine: Engine,
+    dataset: BeirDataset,
+    *,
+    n_timed: int,
+    forget: Callable[[], None],
+    timings: Timings,
+    on_progress: Progress,
 ) -> Answers:
     """Take the span read from each question's own passage.
 
@@ -54,6 +60,7 @@ def measure_reading(
         engine: runs the READ task.
         dataset: whose questions with known answers all have a context.
         n_timed: single calls timed.
+        forget: drops what is kept between calls.
         timings: takes the times of `read`.
         on_progress: called with what is done and its size.
     """
@@ -70,7 +77,8 @@ def measure_reading(
     def alone(question: Question) -> None:
         _submit(engine, dataset, question).result()
 
-    timings.time("read", [partial(alone, question) for question in questions[:n_timed]])
+    singly = [partial(alone, question) for question in questions[:n_timed]]
+    timings.time("read", singly, before=forget)
     contexts = {q.id: [q.context] for q in questions if q.context is not None}
     return Answers("the gold passage", predictions, predictions, read=contexts)
 
@@ -103,6 +111,8 @@ def measure_pipeline(
     *,
     first_stage: str,
     threshold: float,
+    n_timed: int,
+    forget: Callable[[], None],
     timings: Timings,
     on_progress: Progress,
 ) -> Answers:
@@ -113,6 +123,8 @@ def measure_pipeline(
         dataset: with answers.
         first_stage: how it searches, in a word.
         threshold: an answer of less confidence counts as an abstention.
+        n_timed: so many answers, the first, are timed cold, the others warm.
+        forget: drops what is kept between calls.
         timings: takes the times of `answer` and of the pipeline's stages.
         on_progress: called with what is done and its size.
     """
@@ -125,6 +137,8 @@ def measure_pipeline(
     prompt = ""
     with timings.run("answer", len(questions)):
         for at, question in enumerate(questions, start=1):
+            if cold := at <= n_timed:
+                forget()
             answer = pipeline.answer(question.text)
             guess = answer.text or ""
             given[question.id] = guess if _sure(answer.confidence, threshold) else ""
@@ -133,10 +147,7 @@ def measure_pipeline(
             citations[question.id] = list(dict.fromkeys(cited))
             read[question.id] = list(dict.fromkeys(hit.source for hit in answer.hits))
             prompt = answer.prompt or prompt
-            stages = dict(answer.timings)
-            timings.calls.setdefault("answer", []).append(stages.pop("total"))
-            for stage, elapsed in stages.items():
-                timings.stages.setdefault(f"answer/{stage}", []).append(elapsed)
+            timings.note("answer", answer.timings, cold=cold)
             on_progress("answering", at, len(questions))
     origin = f"the whole pipeline, {first_stage} search"
     return Answers(origin, predictions, given, citations, read, prompt)

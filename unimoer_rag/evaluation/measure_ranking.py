@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -12,14 +12,22 @@ from numpy.typing import NDArray
 from unimoer_rag.errors import DataError
 from unimoer_rag.evaluation.datasets import BeirDataset, Question, Run
 from unimoer_rag.evaluation.passages import answer_in_passage
-from unimoer_rag.evaluation.ranking import per_query
+from unimoer_rag.evaluation.ranking import per_query, ranked
 from unimoer_rag.evaluation.summary import Rows
 from unimoer_rag.evaluation.systems.types import Finder, Progress, Rescorer, System
 from unimoer_rag.evaluation.timing import Timings
 from unimoer_rag.retrieval.reranker import best_first
 from unimoer_rag.retrieval.types import Hit
 
-__all__ = ["Stages", "asked", "known_run", "measure_ranking", "rerank_run", "search_run"]
+__all__ = [
+    "Stages",
+    "asked",
+    "known_run",
+    "measure_ranking",
+    "others_than_own",
+    "rerank_run",
+    "search_run",
+]
 
 # Deep enough for recall@100.
 _RETRIEVED = 100
@@ -97,9 +105,9 @@ def measure_ranking(
                     skipped.add(question.id)
 
             n = max(_RETRIEVED, depth)
-            first = search_run(source, questions, n, on_progress, on_found=note)
-        singly = [partial(source.search, q.text, rerank=0) for q in questions[:n_timed]]
-        timings.time("search", singly)
+            first = search_run(source, dataset, questions, n, on_progress, on_found=note)
+        searches = [partial(source.search, q.text, rerank=0) for q in questions[:n_timed]]
+        timings.time("search", searches, before=system.forget)
     retrieval = _measure(dataset, questions, first)
     if not rerank:
         return Stages(first, retrieval=retrieval)
@@ -109,42 +117,54 @@ def measure_ranking(
         second = rerank_run(system, dataset, uncertain, first, depth, on_progress)
     second |= {qid: first[qid] for qid in skipped}
 
-    def cold(question: Question) -> None:
-        system.forget()
+    def alone(question: Question) -> None:
         if question.id in skipped:
             return
-        top = _order(first[question.id])[:depth]
+        top = ranked(first[question.id])[:depth]
         system.rank([question.text], [[dataset.content(document) for document in top]])
 
-    timings.time("rerank", [partial(cold, question) for question in found[:n_timed]])
+    singly = [partial(alone, question) for question in found[:n_timed]]
+    timings.time("rerank", singly, before=system.forget)
     reranked = _measure(dataset, questions, second)
     return Stages(first, second, retrieval, reranked, frozenset(skipped))
 
 
+def others_than_own(dataset: BeirDataset, question: Question, hits: Sequence[Hit]) -> list[Hit]:
+    """Hits without the question's own document; see `BeirDataset.ignore_identical_ids`."""
+    own = question.id if dataset.ignore_identical_ids else None
+    return [hit for hit in hits if hit.source != own]
+
+
 def search_run(
     retriever: Finder,
+    dataset: BeirDataset,
     questions: Sequence[Question],
     n: int,
     on_progress: Progress,
     *,
     on_found: Callable[[Question, Sequence[Hit]], None] = lambda question, hits: None,
 ) -> Run:
-    """The first `n` results of each question, with their scores.
+    """The first `n` results of each question, with their scores, without its own document.
 
     Args:
         retriever: finds.
+        dataset: whose corpus is searched.
         questions: what is looked for.
         n: results of each.
         on_progress: called with what is done and how much there is.
         on_found: called with each question and its results.
     """
     run: Run = {}
+    # One more where a question's own document may take a place, so that n others are left.
+    k = n + bool(dataset.own_documents)
     for at in range(0, len(questions), _BLOCK):
         block = questions[at : at + _BLOCK]
-        found = retriever.search_batch([q.text for q in block], k=n, rerank=0)
+        found = retriever.search_batch([q.text for q in block], k=k, rerank=0)
         for question, hits in zip(block, found, strict=True):
-            run[question.id] = {hit.source: hit.score for hit in hits}
-            on_found(question, hits)
+            others = others_than_own(dataset, question, hits)[:n]
+            _check_finite(question, [hit.score for hit in others])
+            run[question.id] = {hit.source: hit.score for hit in others}
+            on_found(question, others)
         on_progress("searching", at + len(block), len(questions))
     return run
 
@@ -159,12 +179,15 @@ def _measure(dataset: BeirDataset, questions: Sequence[Question], run: Run) -> R
 
 
 def known_run(run: Run, dataset: BeirDataset, judged: Sequence[Question]) -> Run:
-    """The run's part about these questions; its documents must be in the corpus.
+    """The run's part about these questions, each without its own document.
+
+    All other documents must be in the corpus.
 
     Raises:
         DataError: it has none of these questions, or documents that the corpus lacks.
     """
     part = {q.id: run[q.id] for q in judged if run.get(q.id)}
+    part = {qid: left for qid, found in part.items() if (left := dataset.without_own(qid, found))}
     if not part:
         raise DataError(
             f"the run ranks none of the {len(judged)} judged questions of {dataset.name!r} "
@@ -192,13 +215,23 @@ def rerank_run(
     run: Run = {}
     for at in range(0, len(questions), _BLOCK):
         block = [q for q in questions[at : at + _BLOCK] if first.get(q.id)]
-        ordered = [_order(first[q.id]) for q in block]
+        ordered = [ranked(first[q.id]) for q in block]
         texts = [[dataset.content(document) for document in ids[:depth]] for ids in ordered]
         scored = system.rank([q.text for q in block], texts)
         for question, ids, scores in zip(block, ordered, scored, strict=True):
+            _check_finite(question, scores)
             run[question.id] = _reordered(ids, scores)
         on_progress("reranking", min(at + _BLOCK, len(questions)), len(questions))
     return run
+
+
+def _check_finite(question: Question, scores: Sequence[float] | NDArray[np.float32]) -> None:
+    """Scores that are no numbers are told with the first block, not after the last one."""
+    if not np.isfinite(scores).all():
+        raise DataError(
+            f"question {question.id!r}: a score is no finite number, so nothing can be ordered by "
+            "it: look at the weights and the precision (dtype) of what is measured"
+        )
 
 
 def _reordered(ids: Sequence[str], scores: NDArray[np.float32]) -> dict[str, float]:
@@ -216,7 +249,3 @@ def _reordered(ids: Sequence[str], scores: NDArray[np.float32]) -> dict[str, flo
         run[document] = float(last)
     floor = float(last)
     return run | {d: floor - n for n, d in enumerate(ids[len(scores) :], start=1)}
-
-
-def _order(scores: Mapping[str, float]) -> list[str]:
-    return sorted(scores, key=lambda document: -scores[document])

@@ -7,11 +7,13 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import DataError, InputError
 from unimoer_rag.evaluation.datasets import BeirDataset, Run
+from unimoer_rag.evaluation.disk_corpus import DiskCorpus
 from unimoer_rag.evaluation.indexing import caching
 from unimoer_rag.evaluation.judged import check_judge
 from unimoer_rag.evaluation.measure_answers import Answers, measure_pipeline, measure_reading
@@ -27,6 +29,7 @@ from unimoer_rag.pipelines.rag import RagPipeline
 from unimoer_rag.retrieval.auto_rerank import AutoRerank, resolve
 from unimoer_rag.retrieval.retriever import UnifiedRetriever
 from unimoer_rag.retrieval.search import check_settings
+from unimoer_rag.retrieval.text import clean_text
 from unimoer_rag.retrieval.types import Hit
 
 __all__ = ["Measuring"]
@@ -104,10 +107,12 @@ class Measuring:
         """Raise what would keep the parts from being measured, before anything is.
 
         Raises:
-            DataError: there is nothing to measure, or no answers for ragas to judge.
+            DataError: there is nothing to measure, no answers for ragas to judge, or an id that
+                an index would change.
             MissingExtraError, GeneratorUnavailableError, GeneratorRefusedError: see `check_judge`.
         """
         _ = self.auto
+        _check_ids(self.dataset)
         name, data = self.system.name, f"{self.dataset.name!r} {self.dataset.split}"
         if not self.ranks and not self.reads:
             raise DataError(
@@ -177,6 +182,7 @@ class Measuring:
             reader,
             self.dataset,
             n_timed=self.options.n_timed,
+            forget=self.system.forget,
             timings=self.timings,
             on_progress=self.on_progress,
         )
@@ -188,6 +194,8 @@ class Measuring:
             self.dataset,
             first_stage=self.options.mode,
             threshold=self.options.threshold,
+            n_timed=self.options.n_timed,
+            forget=self.system.forget,
             timings=self.timings,
             on_progress=self.on_progress,
         )
@@ -213,4 +221,17 @@ class Measuring:
             n_timed=self.options.n_timed,
             timings=self.timings,
             on_progress=self.on_progress,
+        )
+
+
+def _check_ids(dataset: BeirDataset) -> None:
+    """What is found is known by its id: one that no index keeps as it is would be lost."""
+    if isinstance(dataset.corpus, DiskCorpus):
+        return  # cleaned when it was stored
+    ids = chain(dataset.corpus, (q.id for q in dataset.questions))
+    changed = next((each for each in ids if clean_text(each) != each), None)
+    if changed is not None:
+        raise DataError(
+            f"{dataset.name!r} has the id {changed!r}, which no index keeps as it is: pass ids "
+            "through unimoer_rag.retrieval.text.clean_text, in judgements and runs too"
         )

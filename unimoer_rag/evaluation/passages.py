@@ -2,7 +2,7 @@
 
 As in the evaluation of DPR (Karpukhin et al., "Dense Passage Retrieval for Open-Domain Question
 Answering", 2020) a passage counts when the words of an accepted answer follow each other in its
-text; titles do not count. Words are compared after SQuAD's normalisation.
+text; titles do not count. Words are compared after the normalisation of the data set's own rules.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
-from unimoer_rag.evaluation.answers import normalize_answer
+from unimoer_rag.evaluation.answer_rules import AnswerRules, normalize_answer
 from unimoer_rag.evaluation.datasets import BeirDataset, Question
 from unimoer_rag.evaluation.ranking import ranked
 
@@ -20,14 +20,14 @@ CUTOFFS = (1, 5, 20, 100)
 """How many of the first passages are looked at."""
 
 
-def holds_answer(text: str, answer: str) -> bool:
+def holds_answer(text: str, answer: str, *, rules: AnswerRules = "squad") -> bool:
     """Whether the words of an answer follow each other in a text, both normalised.
 
     Example:
         >>> holds_answer("They own the red tent.", "A red tent"), holds_answer("retented", "tent")
         (True, False)
     """
-    return _within(normalize_answer(answer), normalize_answer(text))
+    return _within(normalize_answer(answer, rules=rules), normalize_answer(text, rules=rules))
 
 
 def answer_in_passage(
@@ -44,13 +44,15 @@ def answer_in_passage(
         Question id -> `answer-in-passage@k` -> 1.0 or 0.0.
     """
 
+    rules = dataset.answer_rules
+
     @lru_cache(maxsize=2**16)  # many questions find the same passages
     def words(doc_id: str) -> str:
-        return normalize_answer(dataset.corpus[doc_id].text)
+        return normalize_answer(dataset.corpus[doc_id].text, rules=rules)
 
     rows: dict[str, dict[str, float]] = {}
     for question in questions:
-        answers = [answer for gold in question.answers or () if (answer := normalize_answer(gold))]
+        answers = _normalized(question, rules)
         if not answers:
             continue
         found = ranked(run.get(question.id, {}))[: max(CUTOFFS)]
@@ -86,13 +88,20 @@ def relevant_among(dataset: BeirDataset, question: Question, passages: Iterable[
     """
     if question.id in dataset.qrels:
         return judged_relevant(dataset, question.id) & set(passages)
-    answers = [normalize_answer(gold) for gold in question.answers or ()]
+    rules = dataset.answer_rules
+    answers = _normalized(question, rules)
 
     def holds_one(doc_id: str) -> bool:
-        text = normalize_answer(dataset.corpus[doc_id].text)
+        text = normalize_answer(dataset.corpus[doc_id].text, rules=rules)
         return any(_within(answer, text) for answer in answers)
 
     return {doc_id for doc_id in passages if holds_one(doc_id)}
+
+
+def _normalized(question: Question, rules: AnswerRules) -> list[str]:
+    """The accepted answers that hold words; one that normalises to nothing stands nowhere."""
+    golds = question.answers or ()
+    return [text for gold in golds if (text := normalize_answer(gold, rules=rules))]
 
 
 def _within(answer: str, text: str) -> bool:

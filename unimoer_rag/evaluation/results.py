@@ -137,7 +137,11 @@ class Details(BaseModel):
 
 
 class Result(BaseModel):
-    """What one system scored on one data set; the names are those of `evaluate`."""
+    """What one system scored on one data set; the names are those of `evaluate`.
+
+    `warm_latency_percentiles_ms` is None where an older version measured, whose times of answers
+    were warm.
+    """
 
     dataset: str
     split: str
@@ -153,9 +157,10 @@ class Result(BaseModel):
     passages: int = 0
     retrieval: dict[str, float] = Field(default_factory=dict)
     rerank: dict[str, float] = Field(default_factory=dict)
-    answers: dict[str, float | int | str | None] = Field(default_factory=dict)
+    answers: dict[str, float | int | str | list[str] | None] = Field(default_factory=dict)
     ragas: dict[str, Judgement] = Field(default_factory=dict)
     ragas_judge: str | None = None
+    ragas_error: str | None = None
     intervals: dict[str, dict[str, Ends]] = Field(default_factory=dict)
     threshold: float | None = None
     auto_rerank: dict[str, float | None] | None = None
@@ -166,6 +171,7 @@ class Result(BaseModel):
     reader: dict[str, Any] | None = None
     seed: int = 0
     latency_percentiles_ms: dict[str, dict[str, float]] = Field(default_factory=dict)
+    warm_latency_percentiles_ms: dict[str, dict[str, float]] | None = None
     questions_per_second: dict[str, float] = Field(default_factory=dict)
     memory_mb: dict[str, float] = Field(default_factory=dict)
     versions: dict[str, str] = Field(default_factory=dict)

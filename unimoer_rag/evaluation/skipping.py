@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import DataError, InputError
-from unimoer_rag.evaluation.datasets import BeirDataset, Run
+from unimoer_rag.evaluation.datasets import BeirDataset, Question, Run
 from unimoer_rag.evaluation.indexing import caching
-from unimoer_rag.evaluation.measure_ranking import asked
+from unimoer_rag.evaluation.measure_ranking import asked, others_than_own
 from unimoer_rag.evaluation.ranking import per_query
 from unimoer_rag.evaluation.statistics import compare
 from unimoer_rag.evaluation.systems.types import Progress
@@ -208,9 +208,7 @@ def measure_outcomes(
     with caching(Engine.of(retriever.model)):
         for at in range(0, len(questions), _BLOCK):
             block = questions[at : at + _BLOCK]
-            texts = [q.text for q in block]
-            found = retriever.search_batch(texts, k=depth, rerank=0, mode=mode)
-            ranked = retriever.search_batch(texts, k=depth, rerank=depth, mode=mode)
+            found, ranked = _both(retriever, dataset, block, mode=mode, depth=depth)
             for question, first, second in zip(block, found, ranked, strict=True):
                 never[question.id], always[question.id] = _by_rank(first), _by_rank(second)
                 certain[question.id] = [of(first, mode) if first else np.inf for of in statistics]
@@ -220,6 +218,27 @@ def measure_outcomes(
         Outcomes(np.array([certain[q.id][at] for q in questions]), values[0], values[1])
         for at in range(len(statistics))
     ]
+
+
+def _both(
+    retriever: UnifiedRetriever,
+    dataset: BeirDataset,
+    questions: Sequence[Question],
+    *,
+    mode: Mode,
+    depth: int,
+) -> tuple[list[list[Hit]], list[list[Hit]]]:
+    """What each question finds, and the same reranked; its own document takes no place in it."""
+    texts = [q.text for q in questions]
+    if not dataset.own_documents:
+        found = retriever.search_batch(texts, k=depth, rerank=0, mode=mode)
+        return found, retriever.search_batch(texts, k=depth, rerank=depth, mode=mode)
+    deeper = retriever.search_batch(texts, k=depth + 1, rerank=0, mode=mode)
+    found = [
+        others_than_own(dataset, question, hits)[:depth]
+        for question, hits in zip(questions, deeper, strict=True)
+    ]
+    return found, [retriever.rank_hits(text, hits) for text, hits in zip(texts, found, strict=True)]
 
 
 def _measured(dataset: BeirDataset, run: Run) -> Floats:

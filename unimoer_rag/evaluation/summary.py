@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from unimoer_rag.evaluation.answers import has_answer
+from unimoer_rag.evaluation.answer_rules import AnswerRules, has_answer
 from unimoer_rag.evaluation.statistics import interval
 
 __all__ = ["Intervals", "Rows", "answer_intervals", "columns", "intervals", "means", "rounded"]
@@ -63,18 +63,25 @@ def intervals(rows: Rows, *, seed: int) -> Intervals:
     return found
 
 
-def answer_intervals(rows: Rows, golds: Mapping[str, Sequence[str]], *, seed: int) -> Intervals:
+def answer_intervals(
+    rows: Rows,
+    golds: Mapping[str, Sequence[str]],
+    *,
+    seed: int,
+    rules: AnswerRules = "squad",
+) -> Intervals:
     """`intervals` of answers, and of those to questions with and without an answer alone.
 
     Args:
         rows: what `per_answer` returns.
         golds: question id -> accepted answers.
         seed: of the resampling.
+        rules: whose say what is a question without an answer.
     """
 
     def parted(qid: str) -> dict[str, float]:
         row = rows[qid]
-        if has_answer(golds[qid]):
+        if has_answer(golds[qid], rules=rules):
             return {"has_answer_em": row["em"], "has_answer_f1": row["f1"]}
         return {"no_answer_f1": row["f1"]}
 

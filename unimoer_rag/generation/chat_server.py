@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import aclosing, closing
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-import httpx
 from tenacity import (
     AsyncRetrying,
     Retrying,
@@ -21,16 +20,13 @@ from tenacity import (
 )
 
 from unimoer_rag.errors import GenerationError, GeneratorUnavailableError, InputError
-from unimoer_rag.generation.chat_wire import (
-    Reply,
-    check_first,
-    check_response,
-    is_event,
-    transport_errors,
-)
+from unimoer_rag.generation.chat_connection import ChatConnection
+from unimoer_rag.generation.chat_wire import Reply
 from unimoer_rag.generation.prompts import Prompt
+from unimoer_rag.generation.spoken import SpokenText
 from unimoer_rag.generation.types import Generation, Piece
 from unimoer_rag.retrieval.types import Hit
+from unimoer_rag.urls import shown_url
 
 __all__ = ["ChatServer"]
 
@@ -78,12 +74,6 @@ class ChatServer:
         retries: int = 3,
         max_concurrency: int = 16,
     ) -> None:
-        _check_url(url)
-        if api_key and not _fits_header(api_key):
-            raise InputError(
-                "api_key has characters that no HTTP header carries, such as a line's end: give "
-                "the key alone"
-            )
         for name, value, least in (
             ("max_tokens", max_tokens, 1),
             ("temperature", temperature, 0),
@@ -93,25 +83,20 @@ class ChatServer:
         ):
             if not value >= least:
                 raise InputError(f"{name} is {value!r}: expected {least} or more")
-        self.url = url.rstrip("/")
+        _check_options(options or {})
         self.prompt = prompt if isinstance(prompt, Prompt) else Prompt.load(prompt)
+        self._connection = ChatConnection(
+            url, api_key=api_key, timeout=timeout, max_concurrency=max_concurrency
+        )
+        self.url = self._connection.url
         self._model = model
         self._body = {"max_tokens": max_tokens, "temperature": temperature, **(options or {})}
-        self._settings: dict[str, Any] = {
-            "headers": {"Authorization": f"Bearer {api_key}"} if api_key else {},
-            # Waiting for a turn is no failure of the server's.
-            "timeout": httpx.Timeout(timeout, pool=None),
-            "limits": httpx.Limits(max_connections=max_concurrency),
-        }
         self._retrying: dict[str, Any] = {
             "stop": stop_after_attempt(retries + 1),
             "wait": _WAIT,
             "retry": retry_if_exception_type(GeneratorUnavailableError),
             "reraise": True,
         }
-        self._client = httpx.Client(**self._settings)
-        # Connections belong to the event loop that opened them.
-        self._aclients: dict[asyncio.AbstractEventLoop, httpx.AsyncClient] = {}
 
     @property
     def stage(self) -> str:
@@ -131,10 +116,7 @@ class ChatServer:
         body = self._request(self.model, question, hits)
         for attempt in Retrying(**self._retrying):
             with attempt:
-                with transport_errors(self.url):
-                    response = self._client.post(f"{self.url}/chat/completions", json=body)
-                check_response(response, self.url, response.text)
-                reply = Reply.of(response, self.url)
+                reply = self._connection.whole(body)
         return self._read(reply, hits)
 
     def stream(self, question: str, hits: Sequence[Hit]) -> Iterator[Piece]:
@@ -142,41 +124,20 @@ class ChatServer:
 
         Closing the iterator hangs up, which stops the model.
         """
-        reply = Reply()
-        with (
-            self._opened(self._request(self.model, question, hits)) as lines,
-            transport_errors(self.url, reply),
-        ):
-            for line in lines:
-                yield from reply.take(line, self.url)
-        reply.check_ended(self.url)
-        yield self._read(reply, hits)
-
-    @contextmanager
-    def _opened(self, body: dict[str, Any]) -> Iterator[Iterator[str]]:
-        """The lines of a stream that has begun well."""
-        request = self._client.build_request(
-            "POST", f"{self.url}/chat/completions", json={**body, "stream": True}
-        )
+        body = self._request(self.model, question, hits)
         for attempt in Retrying(**self._retrying):
             with attempt:
-                with transport_errors(self.url):
-                    response = self._client.send(request, stream=True)
-                try:
-                    with transport_errors(self.url):
-                        if response.status_code != httpx.codes.OK:
-                            response.read()
-                            check_response(response, self.url, response.text)
-                        lines = response.iter_lines()
-                        first = next(filter(is_event, lines), "")
-                    check_first(first, self.url)
-                except BaseException:
-                    response.close()
-                    raise
-        try:
-            yield chain([first], lines)
-        finally:
-            response.close()
+                reply = Reply()
+                words = self._connection.words(body, reply)
+                first = next(words, "")
+        answer = SpokenText()
+        with closing(words):
+            for piece in chain([first], words):
+                if said := answer.take(piece):
+                    yield said
+        if said := answer.end():
+            yield said
+        yield self._read(reply, hits)
 
     # -- awaited ----------------------------------------------------------------------------
 
@@ -185,58 +146,27 @@ class ChatServer:
         body = self._request(await self._amodel(), question, hits)
         async for attempt in AsyncRetrying(**self._retrying):
             with attempt:
-                with transport_errors(self.url):
-                    response = await self._aclient.post(f"{self.url}/chat/completions", json=body)
-                check_response(response, self.url, response.text)
-                reply = Reply.of(response, self.url)
+                reply = await self._connection.awhole(body)
         return self._read(reply, hits)
 
     async def astream(self, question: str, hits: Sequence[Hit]) -> AsyncIterator[Piece]:
         """`stream` without blocking the event loop."""
-        reply = Reply()
-        async with self._aopened(self._request(await self._amodel(), question, hits)) as lines:
-            with transport_errors(self.url, reply):
-                async for line in lines:
-                    for piece in reply.take(line, self.url):
-                        yield piece
-        reply.check_ended(self.url)
-        yield self._read(reply, hits)
-
-    @asynccontextmanager
-    async def _aopened(self, body: dict[str, Any]) -> AsyncIterator[AsyncIterator[str]]:
-        client = self._aclient
-        request = client.build_request(
-            "POST", f"{self.url}/chat/completions", json={**body, "stream": True}
-        )
+        body = self._request(await self._amodel(), question, hits)
         async for attempt in AsyncRetrying(**self._retrying):
             with attempt:
-                with transport_errors(self.url):
-                    response = await client.send(request, stream=True)
-                try:
-                    with transport_errors(self.url):
-                        if response.status_code != httpx.codes.OK:
-                            await response.aread()
-                            check_response(response, self.url, response.text)
-                        lines = response.aiter_lines()
-                        first = await _first_event(lines)
-                    check_first(first, self.url)
-                except BaseException:
-                    await response.aclose()
-                    raise
-        try:
-            yield _achain(first, lines)
-        finally:
-            await response.aclose()
-
-    @property
-    def _aclient(self) -> httpx.AsyncClient:
-        loop = asyncio.get_running_loop()
-        if loop not in self._aclients:
-            # One connection a loop would add up where every call runs in a loop of its own.
-            for ended in [one for one in list(self._aclients) if one.is_closed()]:
-                self._aclients.pop(ended, None)
-            self._aclients[loop] = httpx.AsyncClient(**self._settings)
-        return self._aclients[loop]
+                reply = Reply()
+                words = self._connection.awords(body, reply)
+                first = await anext(words, "")
+        answer = SpokenText()
+        async with aclosing(words):
+            if said := answer.take(first):
+                yield said
+            async for piece in words:
+                if said := answer.take(piece):
+                    yield said
+        if said := answer.end():
+            yield said
+        yield self._read(reply, hits)
 
     # -- both -------------------------------------------------------------------------------
 
@@ -253,61 +183,45 @@ class ChatServer:
     def _first_model(self) -> str:
         for attempt in Retrying(**self._retrying):
             with attempt:
-                with transport_errors(self.url):
-                    response = self._client.get(f"{self.url}/models")
-                check_response(response, self.url, response.text)
-        name = _first_listed(response.text, self.url)
-        self._model = name
-        return name
+                told = self._connection.models()
+        self._model = _first_listed(told, self.url)
+        return self._model
 
     def _request(self, model: str, question: str, hits: Sequence[Hit]) -> dict[str, Any]:
-        return {"model": model, "messages": self.prompt.messages(question, hits), **self._body}
+        messages = self.prompt.messages(question, hits, harmless=True)
+        return {"model": model, "messages": messages, **self._body}
 
     def _read(self, reply: Reply, hits: Sequence[Hit]) -> Generation:
-        return self.prompt.read(reply.text, hits, complete=reply.complete)
+        return self.prompt.read(reply.text, hits, complete=reply.complete, cut_by=reply.cut_by)
 
     def close(self) -> None:
         """Close the connections of blocking calls."""
-        self._client.close()
+        self._connection.close()
 
     async def aclose(self) -> None:
         """Close the connections of this event loop, and those of blocking calls."""
-        client = self._aclients.pop(asyncio.get_running_loop(), None)
-        if client is not None:
-            await client.aclose()
-        self.close()
+        await self._connection.aclose()
+
+    def __repr__(self) -> str:
+        return f"ChatServer({shown_url(self.url)!r}, model={self._model!r})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a ChatServer holds a key and connections: make it where it is used")
 
 
-def _check_url(url: str) -> None:
+def _check_options(options: Mapping[str, Any]) -> None:
+    taken = sorted({"messages", "model", "stream"} & options.keys())
+    if taken:
+        raise InputError(
+            f"options has {taken[0]!r}, which is set by other arguments and by the way you ask"
+        )
+
+
+def _first_listed(body: bytes, url: str) -> str:
     try:
-        parsed = httpx.URL(url)
-    except httpx.InvalidURL as error:
-        raise InputError(f"url is {url!r}: {error}") from error
-    if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise InputError(f"url is {url!r}: expected one such as 'http://localhost:8000/v1'")
-
-
-def _fits_header(text: str) -> bool:
-    return text.isascii() and text.isprintable() and text == text.strip()
-
-
-async def _first_event(lines: AsyncIterator[str]) -> str:
-    async for line in lines:
-        if is_event(line):
-            return line
-    return ""
-
-
-async def _achain(first: str, lines: AsyncIterator[str]) -> AsyncIterator[str]:
-    yield first
-    async for line in lines:
-        yield line
-
-
-def _first_listed(text: str, url: str) -> str:
-    try:
-        return str(json.loads(text)["data"][0]["id"])
-    except (ValueError, LookupError, TypeError) as error:
+        return str(json.loads(body)["data"][0]["id"])
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise GenerationError(
-            f"{url}/models names no model: give the model's name, or start the server with one"
+            f"{shown_url(url)}/models names no model: give the model's name, or start the server "
+            "with one"
         ) from error

@@ -15,11 +15,21 @@ from unimoer_rag.errors import (
     GeneratorRefusedError,
     GeneratorUnavailableError,
 )
+from unimoer_rag.generation.chat_message import (
+    choice_of,
+    error_in,
+    reason_of,
+    said,
+    told,
+    transient,
+    words_of,
+)
+from unimoer_rag.generation.spoken import WholeCharacters
+from unimoer_rag.urls import server_of, shown_url
 
-__all__ = ["Reply", "check_first", "check_response", "is_event", "transport_errors"]
+__all__ = ["Reply", "check_response", "transport_errors"]
 
-# Worth another try: the server is overloaded, starting, or behind a proxy that does not reach it.
-_TRANSIENT = (408, 409, 425, 429, 500, 502, 503, 504)
+_QUOTED = 200  # characters of what is no chat completion
 
 
 @dataclass(slots=True)
@@ -28,25 +38,36 @@ class Reply:
 
     Attributes:
         pieces: its text.
-        reason: why it ended: "stop", or "length" where a limit cut it; None before its end.
+        reason: why it ended: "stop", "length" or "content_filter" where these cut it, or another
+            word of the server's; None before its end.
+        done: the server has said that nothing more comes.
     """
 
     pieces: list[str] = field(default_factory=list)
     reason: str | None = None
+    done: bool = False
+    _begun: str = ""  # of an event that goes on in its next line
+    _characters: WholeCharacters = field(default_factory=WholeCharacters)
 
     @classmethod
-    def of(cls, response: httpx.Response, url: str) -> Reply:
-        """The reply that a response brings whole.
+    def of(cls, body: str | bytes, url: str) -> Reply:
+        """The reply that a response's body brings whole.
 
         Raises:
-            GenerationError: the response is no chat completion.
+            GenerationError: the body reports an error, or is no chat completion.
         """
         try:
-            choice = response.json()["choices"][0]
-            text = _text(choice["message"]["content"])
-            return cls([text], choice.get("finish_reason") or "stop")
-        except (ValueError, LookupError, TypeError) as error:
-            raise _nonsense(url, response.text) from error
+            event = json.loads(body)
+            _check_no_error(event, url, begun=False)
+            choice = choice_of(event)
+            if choice is None:
+                raise TypeError("no choice")
+            text = words_of(choice["message"])
+            characters = WholeCharacters()
+            pieces = [characters.take(text), characters.end()]
+            return cls(pieces, reason_of(choice) or "stop", done=True)
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+            raise _nonsense(url, body) from error
 
     @property
     def text(self) -> str:
@@ -56,75 +77,79 @@ class Reply:
     @property
     def complete(self) -> bool:
         """Whether the model ended by itself."""
-        return self.reason != "length"
+        return self.reason in (None, "stop")
+
+    @property
+    def cut_by(self) -> str:
+        """Why it is not complete, "" where it is."""
+        return "" if self.complete else self.reason or ""
 
     def take(self, line: str, url: str) -> Iterator[str]:
         """The piece of text in one line of a stream of server-sent events, if there is one.
 
+        An event's data may go on in further lines; servers that leave out the blank line between
+        two events are understood as well.
+
         Raises:
-            GenerationError: the line reports an error, or is no part of a chat completion.
+            GeneratorUnavailableError: the line reports an overload, as vLLM does that notices only
+                after it has answered with status 200, and no word has come before it.
+            GenerationError: it reports another error, or is no part of a chat completion.
         """
-        if not is_event(line):
+        name, _, value = line.partition(":")
+        if name == "error":  # as llama.cpp did
+            raise GenerationError(f"the server at {shown_url(url)} failed: {said(value)}")
+        if name != "data":  # a comment, another field, or the blank line behind an event
+            if not line and self._begun:
+                raise _nonsense(url, self._begun)
             return
-        data = line.removeprefix("data:").strip()
-        if data == "[DONE]":
-            self.reason = self.reason or "stop"
-            return
-        try:
-            event: dict[str, Any] = json.loads(data)
-            if "error" in event:
-                raise GenerationError(f"the server at {url} failed: {_said(data)}")
-            choices = event["choices"]  # empty where the event tells of usage alone
-            piece = _text(choices[0]["delta"].get("content")) if choices else ""
-            self.reason = (choices[0].get("finish_reason") if choices else None) or self.reason
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise _nonsense(url, data) from error
+        data = f"{self._begun}\n{value}" if self._begun else value.strip()
+        self._begun = ""
+        if data.strip('"[] ').casefold() == "done":
+            self.done, self.reason = True, self.reason or "stop"
+            piece = self._characters.end()
+        else:
+            piece = self._read(data, url) if data else ""
         if piece:
             self.pieces.append(piece)
             yield piece
+
+    def _read(self, data: str, url: str) -> str:
+        """The words of an event."""
+        try:
+            event: dict[str, Any] | None = json.loads(data)
+            if event is None:
+                return ""
+            _check_no_error(event, url, begun=bool(self.pieces))
+            choice = choice_of(event)
+            if choice is None:
+                return ""
+            delta = choice.get("delta")
+            words = words_of(choice.get("message") if delta is None else delta)
+            self.reason = reason_of(choice) or self.reason
+        except json.JSONDecodeError as error:
+            if error.pos >= len(data.rstrip()):
+                self._begun = data
+                return ""
+            raise _nonsense(url, data) from error
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
+            raise _nonsense(url, data) from error
+        piece = self._characters.take(words)
+        return piece if self.reason is None else piece + self._characters.end()
 
     def check_ended(self, url: str) -> None:
         """Raise if the stream ended before the reply did.
 
         Raises:
-            GenerationError: it did.
+            GeneratorUnavailableError: before its first word.
+            GenerationError: after it.
         """
-        if self.reason is None:
+        if self.reason is not None:
+            return
+        if self.pieces:
             raise _broke_off(url, self, "it hung up")
-
-
-def is_event(line: str) -> bool:
-    """Whether a line of a stream is an event: others are comments and the blanks between."""
-    return line.startswith("data:")
-
-
-def check_first(line: str, url: str) -> None:
-    """Raise if a stream begins with an error that another try may not meet, or not at all.
-
-    vLLM reports an overload so that it notices after it has answered with status 200.
-
-    Args:
-        line: the stream's first event, "" where it has none.
-        url: of the server, for messages.
-
-    Raises:
-        GeneratorUnavailableError: it does.
-    """
-    if not line:
         raise GeneratorUnavailableError(
-            f"the server at {url} ended its stream before the first event: try later, or correct "
-            "the URL if it is no server with OpenAI's interface"
-        )
-    data = line.removeprefix("data:").strip()
-    try:
-        error = json.loads(data)["error"]
-        transient = error["code"] in _TRANSIENT
-    except (ValueError, LookupError, TypeError):
-        return  # no error, or one for `Reply.take` to report
-    if transient:
-        raise GeneratorUnavailableError(
-            f"the server at {url} cannot answer now ({_said(data)}): try later, or send it fewer "
-            "requests at a time"
+            f"the server at {shown_url(url)} ended its stream before the first event with a word "
+            "in it: try later, or correct the URL if it is no server with OpenAI's interface"
         )
 
 
@@ -140,23 +165,28 @@ def check_response(response: httpx.Response, url: str, text: str) -> None:
         GeneratorUnavailableError: another try may succeed.
         GeneratorRefusedError: none will.
     """
-    status = response.status_code
+    status, shown = response.status_code, shown_url(url)
     if response.is_success:
         return
-    if status in _TRANSIENT:
-        raise GeneratorUnavailableError(
-            f"the server at {url} cannot answer now (status {status}: {_said(text)}): try later, "
-            "or send it fewer requests at a time"
-        )
+    if transient(status):
+        raise GeneratorUnavailableError(_busy(url, f"status {status}: {said(text)}"))
     if status in (401, 403):
-        raise GeneratorRefusedError(f"the server at {url} refused the API key: give the right one")
+        raise GeneratorRefusedError(
+            f"the server at {shown} refused the API key: give the right one"
+        )
     if status == httpx.codes.NOT_FOUND:
         raise GeneratorRefusedError(
-            f"the server at {url} has no such model or page ({_said(text)}): compare the model's "
-            f"name with {url}/models; the URL usually ends in /v1"
+            f"the server at {shown} has no such model or page ({said(text)}): compare the model's "
+            f"name with {shown}/models; the URL usually ends in /v1"
+        )
+    if response.has_redirect_location:
+        elsewhere = server_of(response.headers["location"]) or "another page of it"
+        raise GeneratorRefusedError(
+            f"the server at {shown} sends requests on to {elsewhere} (status {status}): nothing "
+            "was sent there; give that URL if it is the right one"
         )
     raise GeneratorRefusedError(
-        f"the server at {url} refused the request (status {status}): {_said(text)}"
+        f"the server at {shown} refused the request (status {status}): {said(text)}"
     )
 
 
@@ -166,43 +196,50 @@ def transport_errors(url: str, reply: Reply | None = None) -> Iterator[None]:
 
     Args:
         url: of the server.
-        reply: what has come already, where its stream is being read.
+        reply: what has come already, where its stream is being read; a connection that ends after
+            the reply has ended is no error.
     """
     try:
         yield
     except httpx.RequestError as error:
+        if reply is not None and reply.reason is not None:
+            return
         reason = f"{type(error).__name__}: {error}"
-        if reply is not None:  # some of it is out, so that it cannot be tried again
+        if reply is not None and reply.pieces:  # which cannot be taken back to try again
             raise _broke_off(url, reply, reason) from error
         raise GeneratorUnavailableError(
-            f"no chat server answers at {url} ({reason}): start it, or correct the URL"
+            f"no chat server answers at {shown_url(url)} ({reason}): start it, or correct the URL"
         ) from error
+
+
+def _check_no_error(event: Any, url: str, *, begun: bool) -> None:
+    """Raise what an event reports; an overload is worth another try if no word has come before."""
+    first = event[0] if isinstance(event, list) and event else event
+    error = error_in(first)
+    if error is None:
+        return
+    if not begun and isinstance(error, dict) and transient(error.get("code")):
+        raise GeneratorUnavailableError(_busy(url, told(error)))
+    raise GenerationError(f"the server at {shown_url(url)} failed: {told(error)}")
+
+
+def _busy(url: str, reason: str) -> str:
+    return (
+        f"the server at {shown_url(url)} cannot answer now ({reason}): try later, or send it fewer "
+        "requests at a time"
+    )
 
 
 def _broke_off(url: str, reply: Reply, reason: str) -> GenerationError:
     n = len(reply.text)
-    return GenerationError(f"the server at {url} broke off after {n} characters ({reason})")
-
-
-def _nonsense(url: str, text: str) -> GenerationError:
     return GenerationError(
-        f"what answers at {url} is no chat completion: {text[:200]!r}; expected OpenAI's interface"
+        f"the server at {shown_url(url)} broke off after {n} characters ({reason})"
     )
 
 
-def _text(content: object) -> str:
-    """The content of a message; servers send none, or null, where there are no words."""
-    if not isinstance(content, str | None):
-        raise TypeError(f"content is {type(content).__name__}")
-    return content or ""
-
-
-def _said(text: str) -> str:
-    """The message in an error's body, in whichever of the usual places it is."""
-    try:
-        found = json.loads(text)
-        inner = found.get("error", found)
-        message = inner.get("message", inner) if isinstance(inner, dict) else inner
-    except (ValueError, AttributeError):
-        message = text
-    return str(message).strip()[:300] or "no reason given"
+def _nonsense(url: str, body: str | bytes) -> GenerationError:
+    text = body.decode("utf-8", "replace") if isinstance(body, bytes) else body
+    return GenerationError(
+        f"what answers at {shown_url(url)} is no chat completion: {text[:_QUOTED]!r}; expected "
+        "OpenAI's interface"
+    )

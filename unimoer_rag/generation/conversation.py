@@ -2,16 +2,40 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from secrets import token_hex
 from typing import Any
 
-from unimoer_rag.errors import GeneratorRefusedError
+from unimoer_rag.errors import GeneratorRefusedError, InputError
+from unimoer_rag.generation.plain_text import PlainText
 
-__all__ = ["TEMPLATE_OPTIONS", "Conversation", "FirstLine"]
+__all__ = ["TEMPLATE_OPTIONS", "Conversation", "FirstLine", "check_template_options"]
 
 TEMPLATE_OPTIONS: Mapping[str, Any] = {"enable_thinking": False}
 """Variables of a chat template by default; a template that does not know one ignores it."""
+
+# Arguments of `apply_chat_template` and what messages are; other names are a template's variables.
+_TAKEN = {
+    "add_generation_prompt", "chat_template", "continue_final_message", "conversation", "documents",
+    "max_length", "messages", "padding", "return_assistant_tokens_mask", "return_dict",
+    "return_tensors", "tokenize", "tokenizer_kwargs", "tools", "truncation",
+}  # fmt: skip
+
+
+def check_template_options(options: Mapping[str, Any]) -> None:
+    """Refuse what is no variable of a chat template.
+
+    Raises:
+        InputError: an option is an argument of what fills the template in.
+    """
+    taken = sorted(options.keys() & _TAKEN)
+    if taken:
+        raise InputError(
+            f"template_options has {taken[0]!r}, which is no variable of a chat template: give "
+            "variables such as enable_thinking"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +63,9 @@ class Conversation:
     ) -> Conversation:
         """Messages in the tokenizer's chat template; as plain text where it has none.
 
+        What the messages say is text for the model: a control token of the template in it is
+        tokenised as the letters it is written with.
+
         Args:
             messages: with `role` and `content`.
             tokenizer: of Hugging Face.
@@ -49,12 +76,12 @@ class Conversation:
         Raises:
             GeneratorRefusedError: the template refuses the messages, or they fill the context.
         """
+        plain = PlainText(tokenizer)
         if tokenizer.chat_template is None:
-            text = "\n\n".join(message["content"].strip() for message in messages) + "\nAnswer:"
-            ids = tokenizer(text, verbose=False)["input_ids"]
+            told = (plain.broken(message["content"].strip()) for message in messages)
+            ids = tokenizer("\n\n".join(told) + "\nAnswer:", verbose=False)["input_ids"]
         else:
-            text = _templated(messages, tokenizer, options, name)
-            ids = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+            ids = _templated(messages, tokenizer, options, name, plain)
         if len(ids) >= context:
             raise GeneratorRefusedError(
                 f"the prompt has {len(ids)} tokens, and {name} takes {context} with its reply: "
@@ -65,8 +92,14 @@ class Conversation:
 
 
 def _templated(
-    messages: Sequence[Mapping[str, str]], tokenizer: Any, options: Mapping[str, Any], name: str
-) -> str:
+    messages: Sequence[Mapping[str, str]],
+    tokenizer: Any,
+    options: Mapping[str, Any],
+    name: str,
+    plain: PlainText,
+) -> list[int]:
+    """The tokens of a conversation in its template, in which its words are words."""
+
     def render(given: Sequence[Mapping[str, str]]) -> str:
         return str(
             tokenizer.apply_chat_template(
@@ -75,17 +108,35 @@ def _templated(
         )
 
     try:
-        return render(messages)
+        text = render(messages)
     except Exception as error:  # noqa: BLE001 - the template's own, or what a wrong option leads to
         # Some models know no system message: it then begins what the user says.
         joined = "\n\n".join(message["content"].strip() for message in messages)
+        messages = [{"role": "user", "content": joined}]
         try:
-            return render([{"role": "user", "content": joined}])
+            text = render(messages)
         except Exception:  # noqa: BLE001 - the first one is told
             raise GeneratorRefusedError(
                 f"the chat template of {name} refuses the prompt ({error}): correct its "
                 "chat_template or the template_options, or use another model"
             ) from error
+
+    def tokens(part: str) -> list[int]:
+        return list(tokenizer(part, add_special_tokens=False, verbose=False)["input_ids"])
+
+    if not any(plain.has_tokens(message["content"]) for message in messages):
+        return tokens(text)
+    # The template around marks, and the words in the marks' places, each tokenised by itself.
+    words = {token_hex(16): message["content"] for message in messages}
+    marked = [{**one, "content": mark} for one, mark in zip(messages, words, strict=True)]
+    parts = re.split(f"({'|'.join(words)})", render(marked))
+    if sorted(parts[1::2]) != sorted(words):  # the template does more with words than to place them
+        return tokens(render([{**m, "content": plain.broken(m["content"])} for m in messages]))
+    return [
+        token
+        for part in parts
+        for token in (plain.tokens(words[part]) if part in words else tokens(part))
+    ]
 
 
 class FirstLine:

@@ -14,7 +14,12 @@ from torch import Tensor
 
 from unimoer_rag.engine.worker import Worker
 from unimoer_rag.errors import GenerationError, InputError
-from unimoer_rag.generation.conversation import TEMPLATE_OPTIONS, Conversation, FirstLine
+from unimoer_rag.generation.conversation import (
+    TEMPLATE_OPTIONS,
+    Conversation,
+    FirstLine,
+    check_template_options,
+)
 from unimoer_rag.model.prefix import cache_name
 
 __all__ = ["Decoder", "Decoding", "Device", "OwnThread"]
@@ -40,8 +45,7 @@ class OwnThread:
 
     def __init__(self) -> None:
         self._worker = Worker(token_budget=1)
-        # Also runs at the interpreter's exit.
-        weakref.finalize(self, self._worker.abandon)
+        weakref.finalize(self, self._worker.abandon).atexit = False  # the worker has its own
 
     def __call__(self, function: Callable[[], T], /) -> Future[T]:
         """See `Device`."""
@@ -89,6 +93,7 @@ class Decoder:
         self.model, self.tokenizer, self.device, self.name = model, tokenizer, device, name
         self.max_tokens, self.temperature, self.seed = max_tokens, temperature, seed
         self.options = TEMPLATE_OPTIONS if template_options is None else template_options
+        check_template_options(self.options)
         self.context = int(model.config.max_position_embeddings)
         self.ends = _ends(model, tokenizer)
         self.cache_name = cache_name(model)

@@ -37,7 +37,7 @@ class ExtractiveReader:
         return "read"
 
     def generate(self, question: str, hits: Sequence[Hit]) -> Generation:
-        """The most confident answer, with all that are worth giving as citations."""
+        """The most confident answer, cited wherever it stands; others are candidates."""
         return _generation(self.read(question, hits))
 
     async def agenerate(self, question: str, hits: Sequence[Hit]) -> Generation:
@@ -83,11 +83,23 @@ class ExtractiveReader:
         ]
 
 
-def _generation(citations: Sequence[Citation]) -> Generation:
-    if not citations:
+def _generation(found: Sequence[Citation]) -> Generation:
+    """The best answer with the places that say it; other answers support nothing."""
+    if not found:
         return Generation(None, confidence=0.0)
-    best = citations[0]
-    return Generation(best.text, citations, best.confidence)
+    best = found[0]
+    words = _words(best.text)
+    return Generation(
+        best.text,
+        [citation for citation in found if _words(citation.text) == words],
+        best.confidence,
+        candidates=[citation for citation in found if _words(citation.text) != words],
+    )
+
+
+def _words(text: str) -> list[str]:
+    """Words to compare: whatever case they are in and whatever stands around them."""
+    return [word.strip(".,;:!?()\"'") for word in text.casefold().split()]
 
 
 def _pieces(generation: Generation) -> Iterator[Piece]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from unimoer_rag.retrieval.types import Hit
 
@@ -33,6 +33,18 @@ class Citation:
     end: int
     confidence: float | None
 
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as JSON-ready values, its passage by the id."""
+        return {
+            "text": self.text,
+            "source": self.hit.source,
+            "title": self.hit.passage.title,
+            "start": self.start,
+            "end": self.end,
+            "confidence": self.confidence,
+            "passage_id": self.hit.id,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Generation:
@@ -44,7 +56,10 @@ class Generation:
         confidence: probability in [0, 1] that the answer is right, 0 without one; None where the
             generator gives none.
         prompt: digest of the prompt it was asked with, "" where there is none.
-        complete: False for an answer that was cut off at the generator's limit.
+        complete: False for an answer that did not end by itself.
+        cut_by: what ended it then: "length" for the generator's limit, "content_filter", or another
+            word of a server's; "" where that is not known.
+        candidates: other answers that were found, most confident first; they support nothing.
     """
 
     text: str | None
@@ -52,6 +67,8 @@ class Generation:
     confidence: float | None = None
     prompt: str = ""
     complete: bool = True
+    cut_by: str = ""
+    candidates: Sequence[Citation] = ()
 
 
 Piece = str | Generation

@@ -18,7 +18,12 @@ from unimoer_rag.errors import (
     InputError,
 )
 from unimoer_rag.extras import needs_extra
-from unimoer_rag.generation.conversation import TEMPLATE_OPTIONS, Conversation, FirstLine
+from unimoer_rag.generation.conversation import (
+    TEMPLATE_OPTIONS,
+    Conversation,
+    FirstLine,
+    check_template_options,
+)
 from unimoer_rag.generation.writer import Reply
 
 __all__ = ["VllmEngine"]
@@ -71,9 +76,13 @@ class VllmEngine:
         from transformers import AutoTokenizer
 
         from unimoer_rag.model.backbone import resolve_backbone
+        from unimoer_rag.model.pretrained import LOCAL, read_config
 
+        self._options = TEMPLATE_OPTIONS if template_options is None else template_options
+        check_template_options(self._options)
         self.name = model
         path = resolve_backbone(f"{model}@{revision}" if revision else model)
+        read_config(path)
         try:
             self._sampling = SamplingParams(
                 max_tokens=max_tokens,
@@ -84,8 +93,7 @@ class VllmEngine:
             )
         except Exception as error:  # TypeError, ValueError or vLLM's own, by its version
             raise InputError(f"vLLM refuses the sampling parameters: {error}") from error
-        self._tokenizer = AutoTokenizer.from_pretrained(str(path))
-        self._options = TEMPLATE_OPTIONS if template_options is None else template_options
+        self._tokenizer = AutoTokenizer.from_pretrained(str(path), **LOCAL)
         self._loop = _Loop()
         try:
             self._engine = self._loop.run(_start(str(path), engine or {})).result()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from unimoer_rag.generation.prompts import Prompt
+from unimoer_rag.generation.spoken import SpokenText, WholeCharacters
 from unimoer_rag.generation.types import Generation, Piece
 from unimoer_rag.retrieval.types import Hit
 
@@ -88,24 +89,50 @@ class Writer:
 
         Closing the iterator stops the model.
         """
-        pieces: list[str] = []
+        words = _Words()
         with closing(self._begin(question, hits)) as reply:
             while (piece := reply.more().result()) is not None:
-                if piece:
-                    pieces.append(piece)
-                    yield piece
-        yield self.prompt.read("".join(pieces), hits, complete=reply.complete)
+                if said := words.take(piece):
+                    yield said
+        if said := words.end():
+            yield said
+        yield self._read(words, hits, reply)
 
     async def astream(self, question: str, hits: Sequence[Hit]) -> AsyncIterator[Piece]:
         """`stream` without blocking the event loop."""
-        pieces: list[str] = []
+        words = _Words()
         # Tokenising a long prompt takes a while too.
         with closing(await asyncio.to_thread(self._begin, question, hits)) as reply:
             while (piece := await asyncio.wrap_future(reply.more())) is not None:
-                if piece:
-                    pieces.append(piece)
-                    yield piece
-        yield self.prompt.read("".join(pieces), hits, complete=reply.complete)
+                if said := words.take(piece):
+                    yield said
+        if said := words.end():
+            yield said
+        yield self._read(words, hits, reply)
 
     def _begin(self, question: str, hits: Sequence[Hit]) -> Reply:
         return self.model.begin(self.prompt.messages(question, hits))
+
+    def _read(self, words: _Words, hits: Sequence[Hit], reply: Reply) -> Generation:
+        cut_by = "" if reply.complete else "length"
+        return self.prompt.read("".join(words.pieces), hits, cut_by=cut_by)
+
+
+class _Words:
+    """A reply as it comes: all of it in `pieces`, and of the answer what is to be told."""
+
+    def __init__(self) -> None:
+        self.pieces: list[str] = []
+        self._characters, self._spoken = WholeCharacters(), SpokenText()
+
+    def take(self, piece: str) -> str:
+        """The words of the answer that are known with this piece."""
+        text = self._characters.take(piece)
+        self.pieces.append(text)
+        return self._spoken.take(text)
+
+    def end(self) -> str:
+        """Those that were held back until its end."""
+        text = self._characters.end()
+        self.pieces.append(text)
+        return self._spoken.take(text) + self._spoken.end()

@@ -19,6 +19,7 @@ from torch import nn
 
 from unimoer_rag.errors import BackboneError, DigestMismatchError, MissingExtraError
 from unimoer_rag.model.files import file_digest
+from unimoer_rag.model.pretrained import LOCAL, check_finite, check_sizes, read_config
 from unimoer_rag.model.quantized import quantize
 
 __all__ = [
@@ -230,20 +231,26 @@ def load_backbone(
         quantization: of the weights, one of `QUANTIZATIONS`; done before they go to the device.
 
     Raises:
-        BackboneError: the files cannot be loaded, or the tokenizer is not a fast one.
+        BackboneError: the files cannot be loaded, name code of their own, or hold a weight that is
+            no number; or the tokenizer is not a fast one.
     """
     from transformers import AutoConfig, AutoModel, AutoTokenizer
 
+    read_config(path)
     try:
-        config = AutoConfig.from_pretrained(str(path))
+        config = AutoConfig.from_pretrained(str(path), **LOCAL)
+        check_sizes(path, config)
         model, loading = AutoModel.from_pretrained(
             str(path),
             dtype=dtype,
             use_safetensors=True,
             attn_implementation=attention,
             output_loading_info=True,
+            **LOCAL,
         )
-        tokenizer = AutoTokenizer.from_pretrained(str(path))
+        tokenizer = AutoTokenizer.from_pretrained(str(path), **LOCAL)
+    except BackboneError:
+        raise
     except Exception as error:  # transformers, safetensors and json each have their own kinds
         raise BackboneError(
             f"could not load the backbone in {path} ({type(error).__name__}: {error}): expected "
@@ -259,6 +266,11 @@ def load_backbone(
     if not getattr(tokenizer, "is_fast", False):
         raise BackboneError(f"the tokenizer in {path} is not a fast one (no tokenizer.json)")
     backbone = as_backbone(model, tokenizer, path)
+    check_finite(
+        model.named_parameters(),
+        f"the weights in {path}, in {dtype}",
+        remedy="get the files again, or load them in a dtype of a larger range",
+    )
     if quantization is not None:
         quantize(model, backbone.layers, quantization)
         backbone = replace(backbone, quantization=quantization)

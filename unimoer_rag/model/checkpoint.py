@@ -29,9 +29,13 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from unimoer_rag.errors import CheckpointError, DigestMismatchError
+from unimoer_rag.files import read_bounded
+from unimoer_rag.json_text import parse_json
 from unimoer_rag.model.backbone import BACKBONES
 from unimoer_rag.model.config import CheckpointConfig, ExpertConfig, TaskConfig
 from unimoer_rag.model.files import file_digest, make_folder, write_whole
+from unimoer_rag.model.pretrained import check_finite
+from unimoer_rag.model.tensors import tensor_shapes
 
 if TYPE_CHECKING:
     from unimoer_rag.model.unimoer import UniMoER
@@ -51,6 +55,10 @@ __all__ = [
 ]
 
 CONFIG, WEIGHTS, CARD = "adapter_config.json", "adapter_model.safetensors", "README.md"
+
+
+_CONFIG_BYTES = 8 * 2**20
+_FINITE = "use an earlier checkpoint of the run, or train with a lower learning rate"
 
 
 def parameters_by_name(model: UniMoER) -> dict[str, nn.Parameter]:
@@ -76,7 +84,7 @@ def layer_of(name: str) -> int:
 
 def config_digest(folder: Path) -> str:
     """Identity of a checkpoint: SHA-256 of its configuration, which names that of its weights."""
-    return hashlib.sha256(_read(folder / CONFIG)).hexdigest()
+    return hashlib.sha256(_read_config(folder)).hexdigest()
 
 
 def read_config(folder: Path) -> CheckpointConfig:
@@ -86,8 +94,9 @@ def read_config(folder: Path) -> CheckpointConfig:
         CheckpointError: it is missing, no JSON, or of another format.
     """
     path = folder / CONFIG
+    content = parse_json(_read_config(folder), what=str(path), error=CheckpointError)
     try:
-        return CheckpointConfig.model_validate_json(_read(path))
+        return CheckpointConfig.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
@@ -115,12 +124,12 @@ def read_tensors(folder: Path, config: CheckpointConfig) -> dict[str, Tensor]:
             f"{path} is damaged or truncated: its SHA-256 is not {config.weights_sha256}, the one "
             f"in {CONFIG}; copy or download the checkpoint again"
         )
+    remedy = "copy or download the checkpoint again"
+    tensor_shapes(path, error=CheckpointError, remedy=remedy)
     try:
         return load_bytes(data)
     except (SafetensorError, ValueError, KeyError) as error:
-        raise CheckpointError(
-            f"{path} is no safetensors file ({error}): copy or download the checkpoint again"
-        ) from error
+        raise CheckpointError(f"{path} is no safetensors file ({error}): {remedy}") from error
 
 
 def set_tensors(model: UniMoER, tensors: dict[str, Tensor], folder: Path) -> None:
@@ -137,6 +146,7 @@ def set_tensors(model: UniMoER, tensors: dict[str, Tensor], folder: Path) -> Non
             f"{path} does not fit {CONFIG}: {len(missing)} tensors missing {missing[:2]}, "
             f"{len(extra)} unknown {extra[:2]}; copy or download both files again"
         )
+    check_finite(tensors, str(path), error=CheckpointError, remedy=_FINITE)
     with torch.no_grad():
         for name, parameter in wanted.items():
             if parameter.shape != tensors[name].shape:
@@ -145,8 +155,11 @@ def set_tensors(model: UniMoER, tensors: dict[str, Tensor], folder: Path) -> Non
                     f"{tuple(tensors[name].shape)}, expected {tuple(parameter.shape)}; copy or "
                     "download both files again"
                 )
-            _check_finite(name, tensors[name], f"{path} holds")
             parameter.copy_(tensors[name])
+
+
+def _read_config(folder: Path) -> bytes:
+    return read_bounded(folder / CONFIG, _CONFIG_BYTES, error=CheckpointError)
 
 
 def _read(path: Path) -> bytes:
@@ -156,14 +169,6 @@ def _read(path: Path) -> bytes:
         raise CheckpointError(
             f"{path} cannot be read ({error.strerror}): copy or download the whole checkpoint again"
         ) from error
-
-
-def _check_finite(name: str, tensor: Tensor, what: str) -> None:
-    if not bool(torch.isfinite(tensor).all()):
-        raise CheckpointError(
-            f"{what} values that are not finite in {name}: use an earlier checkpoint of the run, "
-            "or train with a lower learning rate"
-        )
 
 
 # -- writing --------------------------------------------------------------------------------
@@ -180,7 +185,7 @@ def save(model: UniMoER, folder: str | Path) -> Path:
     for name, parameter in parameters_by_name(model).items():
         kind = torch.float16 if name.startswith("experts.") else torch.float32
         tensors[name] = parameter.detach().to("cpu", kind).contiguous()
-        _check_finite(name, tensors[name], "the model has (as stored)")
+    check_finite(tensors, "the model (as stored)", error=CheckpointError, remedy=_FINITE)
     data = to_bytes(tensors, metadata={"format": "pt"})
     config = _describe(model, hashlib.sha256(data).hexdigest())
     target = Path(folder)

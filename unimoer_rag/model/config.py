@@ -20,10 +20,10 @@ class _Frozen(BaseModel):
 class ExpertConfig(_Frozen):
     """Size and place of one expert, the size in PEFT's words; see `ExpertSpec`."""
 
-    r: int = Field(ge=1)
+    r: int = Field(ge=1, le=2**20)
     lora_alpha: float = Field(gt=0, allow_inf_nan=False)
-    targets: tuple[str, ...] = ()
-    layers: tuple[int, ...] = ()
+    targets: tuple[str, ...] = Field(default=(), max_length=1000)
+    layers: tuple[int, ...] = Field(default=(), max_length=1000)
 
     @classmethod
     def of(cls, spec: ExpertSpec) -> ExpertConfig:
@@ -44,11 +44,11 @@ class TaskConfig(_Frozen):
     head: Head
     experts: tuple[str, ...]
     strength: float = Field(default=1.0, ge=0, allow_inf_nan=False)
-    max_tokens: int = Field(default=256, ge=MIN_TOKENS)
+    max_tokens: int = Field(default=256, ge=MIN_TOKENS, le=2**24)
     abstain: float = Field(default=0.5, ge=0, le=1)
     feedback: float = Field(default=0.0, ge=0, lt=1)
     coverage: tuple[float, float] = (0.0, 0.0)
-    dimensions: tuple[int, ...] = ()
+    dimensions: tuple[int, ...] = Field(default=(), max_length=1000)
     labels: tuple[str, ...] = ()
     document_first: bool = False
 
@@ -79,11 +79,12 @@ class CheckpointConfig(_Frozen):
     base_model_sha256: str | None = None
     hidden_size: int
     num_hidden_layers: int
-    experts: dict[str, ExpertConfig]
+    # Each is a module or a look at the whole vocabulary: more would take minutes.
+    experts: dict[str, ExpertConfig] = Field(max_length=256)
     router: str
     gate: str
     router_options: dict[str, int] = {}
-    target_modules: tuple[str, ...] = ()
+    target_modules: tuple[str, ...] = Field(default=(), max_length=1000)
     query_instruction: str = ""
-    tasks: tuple[TaskConfig, ...]
+    tasks: tuple[TaskConfig, ...] = Field(max_length=256)
     weights_sha256: str

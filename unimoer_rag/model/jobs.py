@@ -110,6 +110,7 @@ def embedding(
     *,
     instruction: str | None = None,
     dimensions: int | None = None,
+    blank: bool = False,
 ) -> Job[NDArray[np.float32]]:
     """Embeddings of texts, float32 `[n, dimensions]`, L2-normalised.
 
@@ -119,6 +120,7 @@ def embedding(
         side: what they are.
         instruction: goes before every text, in place of the model's own for queries; "" for none.
         dimensions: size of the embeddings, where the checkpoint was trained to be cut.
+        blank: take texts without a visible character too, in place of refusing them.
 
     Raises:
         InputError: a text is no string or is empty, the side is unknown, or the checkpoint does
@@ -128,7 +130,7 @@ def embedding(
         raise InputError(f"unknown side {side!r}: expected 'query' or 'document'")
     task = model.task("embed")
     size = embedding_size(model, dimensions)
-    rows = model.rows.single(texts, task, side, instruction)
+    rows = model.rows.single(texts, task, side, instruction, blank=blank)
 
     return Job(rows, lambda outputs: as_vectors(outputs, size))
 

@@ -14,6 +14,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from unimoer_rag.errors import BackboneError
+from unimoer_rag.model.pretrained import LOCAL, check_finite
 from unimoer_rag.model.quantized import Int8Embedding
 from unimoer_rag.model.unimoer import UniMoER
 
@@ -69,7 +70,7 @@ def with_output_layer(backbone: nn.Module, path: Path, *, causal: bool) -> Any:
         )
     try:
         with torch.device("meta"):
-            model: Any = AutoModelForCausalLM.from_config(config)
+            model: Any = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
     except ValueError as error:
         raise BackboneError(
             f"transformers has no causal language model for {config.model_type}: give another model"
@@ -121,6 +122,7 @@ def read_tensors(
             f"the files in {path} hold no {what} ({', '.join(names)}; "
             f"{type(error).__name__}: {error}): {expected}"
         ) from error
+    check_finite(tensors, f"the weights in {path}")
     return tensors
 
 
@@ -131,7 +133,7 @@ def _generation_config(path: Path, default: Any) -> Any:
     if not (path / "generation_config.json").is_file():
         return default
     try:
-        return GenerationConfig.from_pretrained(str(path))
+        return GenerationConfig.from_pretrained(str(path), **LOCAL)
     except Exception as error:  # broken JSON and bad values, of many kinds
         raise BackboneError(
             f"cannot read {path / 'generation_config.json'} ({type(error).__name__}: {error}): "

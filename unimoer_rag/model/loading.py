@@ -32,10 +32,12 @@ from unimoer_rag.model.checkpoint import (
 )
 from unimoer_rag.model.config import CheckpointConfig
 from unimoer_rag.model.device import QUANTIZATIONS, Precision, choose_device, choose_precision
+from unimoer_rag.model.expected import check_fit, model_options
 from unimoer_rag.model.files import file_digest
 from unimoer_rag.model.memory import MemoryPlan, choose_plan, parse_size, plan_of
 from unimoer_rag.model.onednn import use_onednn
 from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.model.untrained import warn_if_untrained
 
 __all__ = ["build", "load", "load_own", "memory_table", "pack", "shipped_checkpoints"]
 
@@ -106,6 +108,7 @@ def load(
         model = _live.get(key)
         if model is None:
             model = _read(str(name), folder, where, precision)
+            warn_if_untrained(model, str(name))
             use_onednn(model.routed_layers().values())
             _live[key] = model
         model.memory_plan = model.memory_plan or plan
@@ -168,32 +171,16 @@ def shipped_checkpoints() -> list[str]:
 def _load(folder: Path, device: torch.device, precision: Precision) -> UniMoER:
     """The model of a checkpoint folder, everything checked."""
     config = read_config(folder)
-    tensors = read_tensors(folder, config)
     path = resolve_backbone(_backbone_name(config, folder))
+    check_fit(config, folder, path)
+    tensors = read_tensors(folder, config)
     _check_digest(path, config, folder)
     backbone = load_backbone(
         path, dtype=precision.dtype, device=device, quantization=precision.quantization
     )
-    shape = (backbone.width, len(backbone.layers))
-    if shape != (config.hidden_size, config.num_hidden_layers):
-        raise CheckpointError(
-            f"{folder} belongs to a backbone of {config.num_hidden_layers} layers of width "
-            f"{config.hidden_size}; {path} has {shape[1]} of {shape[0]}: give the backbone it was "
-            f"trained on in {CONFIG} (base_model_name_or_path)"
-        )
     try:
-        model = UniMoER(
-            backbone,
-            name=config.base_model_name_or_path,
-            experts={expert: size.spec() for expert, size in config.experts.items()},
-            tasks=[task.task() for task in config.tasks],
-            router=config.router,
-            gate=config.gate,
-            router_options=config.router_options,
-            targets=config.target_modules,
-            query_instruction=config.query_instruction,
-        )
-    except InputError as error:
+        model = UniMoER(backbone, **model_options(config))
+    except InputError as error:  # of the tokenizer, which was not looked at before
         raise CheckpointError(
             f"{folder / CONFIG} asks for what this version does not have ({error}): update "
             "unimoer-rag, or get the checkpoint again if it was edited"

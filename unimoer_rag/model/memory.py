@@ -19,6 +19,7 @@ from unimoer_rag.errors import BackboneError, InputError
 from unimoer_rag.model.backbone import as_backbone
 from unimoer_rag.model.batching import FEWEST_TOKENS, count_lanes, default_token_budget
 from unimoer_rag.model.device import Precision
+from unimoer_rag.model.pretrained import LOCAL, bare_model, read_config
 from unimoer_rag.model.quantized import count_bytes, quantize
 
 __all__ = ["CACHE_BYTES", "MemoryPlan", "choose_plan", "parse_size", "plan_of", "show_size"]
@@ -219,17 +220,17 @@ class _Sizes:
 
 def _skeleton(path: Path, dtype: torch.dtype) -> tuple[Any, nn.ModuleList]:
     """The backbone without a number in it, and its transformer layers."""
-    from transformers import AutoConfig, AutoModel
+    from transformers import AutoConfig
 
+    read_config(path)
     try:
-        config = AutoConfig.from_pretrained(str(path))
-        with torch.device("meta"):
-            model = AutoModel.from_config(config, dtype=dtype, attn_implementation="eager")
+        config = AutoConfig.from_pretrained(str(path), **LOCAL)
     except Exception as error:  # transformers and json each have their own kinds
         raise BackboneError(
             f"no configuration of a backbone in {path} ({type(error).__name__}: {error}): expected "
             "config.json"
         ) from error
+    model = bare_model(config, path, dtype)
     return model, as_backbone(model, None, path).layers
 
 

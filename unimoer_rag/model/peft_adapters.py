@@ -1,10 +1,10 @@
-"""One expert as a plain PEFT LoRA adapter, and back. Needs the extra `peft`.
+"""One expert as a plain PEFT LoRA adapter, and back. Writing one needs the extra `peft`.
 
 | here | in the adapter |
 |---|---|
 | `lora_A [r, in]` of `<layer>` | `base_model.model.<layer>.lora_A.weight` |
 | `lora_B [out, r]` of `<layer>` | `base_model.model.<layer>.lora_B.weight` |
-| the expert's rank and alpha | `r`, `lora_alpha` |
+| the expert's rank and alpha | `r`, `lora_alpha`; read with their patterns and `use_rslora` |
 | routing weight times strength, where constant | a factor on `lora_B` |
 
 PEFT adds a LoRA to its layer with the constant weight `lora_alpha / r`; here a router decides its
@@ -13,8 +13,8 @@ weight for each row. The two agree where the router's answer is the same for eve
 
 from __future__ import annotations
 
-import math
 import tempfile
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,25 +29,16 @@ from unimoer_rag.model.checkpoint import CONFIG, WEIGHTS
 from unimoer_rag.model.experts import ExpertSpec, RoutedLinear
 from unimoer_rag.model.files import make_folder, write_whole
 from unimoer_rag.model.merged import constant_weights, layer_index
+from unimoer_rag.model.onednn import dense
+from unimoer_rag.model.peft_config import LoraConfig, read_lora
+from unimoer_rag.model.pretrained import check_finite
+from unimoer_rag.model.tensors import Shape, load_tensors, tensor_shapes
 from unimoer_rag.model.unimoer import UniMoER
 
 __all__ = ["AdapterShape", "adapter_shape", "export_expert", "import_expert"]
 
 _PREFIX = "base_model.model."
-# Kinds of LoRA that compute something else than `B A x`, by the field that switches them on.
-_OTHER_KINDS = (
-    "use_dora",
-    "fan_in_fan_out",
-    "modules_to_save",
-    "rank_pattern",
-    "alpha_pattern",
-    "layer_replication",
-    "lora_bias",
-    "use_qalora",
-    "alora_invocation_tokens",
-    "target_parameters",
-    "trainable_token_indices",
-)
+_REMEDY = "save the adapter with peft as safetensors, or copy it again"
 
 
 def export_expert(
@@ -102,8 +93,10 @@ def export_expert(
 def import_expert(model: UniMoER, expert: str, folder: str | Path) -> None:
     """Read a plain LoRA adapter into an expert of a model, in place.
 
-    Its scale is folded into `lora_B` where it differs from the expert's. Layers of the expert that
-    the adapter does not target stay silent, as they are in PEFT.
+    Its scales are folded into `lora_B` where they differ from the expert's, and ranks below the
+    expert's are filled up with zeros. Of PiSSA and OLoRA, which took a part of the frozen weights
+    away before the training, the expert takes that part away too, in as many ranks again. Layers
+    of the expert that the adapter does not target stay silent, as they are in PEFT.
 
     Args:
         model: the model; its tasks, router and other experts stay as they are.
@@ -112,32 +105,41 @@ def import_expert(model: UniMoER, expert: str, folder: str | Path) -> None:
 
     Raises:
         InputError: there is no such expert, or its rank is another.
-        CheckpointError: the adapter is missing, damaged, of another kind than plain LoRA, or
-            targets layers that the expert does not have or that have another shape.
-        MissingExtraError: peft is not installed.
+        CheckpointError: the adapter is missing, damaged, sets what plain LoRA does not, or targets
+            layers that the expert does not have or that have another shape.
     """
-    peft = _peft("importing an expert")
     spec, source = _spec(model, expert), Path(folder)
-    config = _read_config(peft, source)
-    if config.r != spec.rank:
+    lora, shapes = read_lora(source / CONFIG), _shapes(source / WEIGHTS)
+    rank = _whole_rank(lora, shapes)
+    if rank != spec.rank:
         raise InputError(
-            f"the adapter in {source} has rank {config.r}, the expert {expert!r} has {spec.rank}: "
-            f"add one by model.add_expert(name, ExpertSpec(rank={config.r}, "
-            f"alpha={config.lora_alpha}))"
+            f"the adapter in {source} has rank {rank}, the expert {expert!r} has {spec.rank}: "
+            f"add one by model.add_expert(name, ExpertSpec(rank={rank}, alpha={lora.alpha:g}))"
         )
-    scale = config.lora_alpha / (math.sqrt(config.r) if config.use_rslora else config.r)
     routed = _routed(model, expert)
-    pairs = _pairs(_read_tensors(source / WEIGHTS), model)
+    # An adapter of the model with a head (`AutoModelForCausalLM`) knows the backbone as a part.
+    inner = f"{getattr(model.backbone, 'base_model_prefix', '')}."
+    owners = {name.removeprefix(inner): name for name in shapes}
     # Everything is checked before anything changes.
-    for layer, sides in pairs.items():
-        _check_layer(layer, sides, routed, expert, source)
+    for layer, name in owners.items():
+        _check_layer(layer, shapes[name], lora.rank(name), routed, expert, source)
+    tensors = load_tensors(source / WEIGHTS, error=CheckpointError, remedy=_REMEDY)
+    check_finite(
+        tensors, str(source / WEIGHTS), error=CheckpointError, remedy="train or get it again"
+    )
     with torch.no_grad():
         for layer, linear in routed.items():
-            if layer in pairs:
-                linear.lora_A[expert].copy_(pairs[layer]["lora_A"])
-                linear.lora_B[expert].copy_(pairs[layer]["lora_B"].float() * (scale / spec.scale))
-            else:
-                linear.lora_B[expert].zero_()
+            down, up = linear.lora_A[expert].zero_(), linear.lora_B[expert].zero_()
+            if (owner := owners.get(layer)) is not None:
+                scale = lora.scale(owner) / spec.scale
+                downs, ups = [tensors[_key(owner, "lora_A")]], [tensors[_key(owner, "lora_B")]]
+                if lora.taken:
+                    part = lora.part(owner, dense(linear.base).detach())
+                    downs.append(part[0])
+                    ups.append(-part[1])
+                joined = torch.cat([d.float() for d in downs])
+                down[: len(joined)] = joined
+                up[:, : len(joined)] = torch.cat([u.float() for u in ups], dim=1) * scale
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,14 +159,12 @@ def adapter_shape(folder: str | Path) -> AdapterShape:
     """What `import_expert` needs of a model for a plain LoRA adapter.
 
     Raises:
-        CheckpointError: the adapter is missing, damaged or of another kind than plain LoRA.
-        MissingExtraError: peft is not installed.
+        CheckpointError: the adapter is missing, damaged or sets what plain LoRA does not.
     """
     source = Path(folder)
-    config = _read_config(_peft("importing an expert"), source)
-    layers = {key.rsplit(".", 2)[0] for key in _read_tensors(source / WEIGHTS)}
+    lora, layers = read_lora(source / CONFIG), _shapes(source / WEIGHTS)
     return AdapterShape(
-        ExpertSpec(rank=config.r, alpha=config.lora_alpha),
+        ExpertSpec(rank=_whole_rank(lora, layers), alpha=lora.alpha),
         frozenset(layer.rpartition(".")[2] for layer in layers),
     )
 
@@ -209,61 +209,37 @@ def _plain(tensor: Tensor) -> Tensor:
     return tensor.detach().to("cpu", torch.float32).contiguous()
 
 
-def _read_config(peft: Any, folder: Path) -> Any:
-    """The adapter's configuration, a plain LoRA's."""
-    path = folder / CONFIG
-    if not path.is_file():
-        raise CheckpointError(f"{path} is missing: expected the folder of a PEFT LoRA adapter")
-    try:
-        config = peft.PeftConfig.from_pretrained(str(folder))
-    except (ValueError, TypeError, KeyError, OSError) as error:
-        raise CheckpointError(
-            f"{path} is no configuration of a PEFT adapter ({error}): expected one saved by peft"
-        ) from error
-    kind = getattr(config.peft_type, "value", config.peft_type)
-    if kind != "LORA":
-        raise CheckpointError(f"{path} describes a {kind} adapter: expected plain LoRA")
-    odd = [name for name in _OTHER_KINDS if getattr(config, name, None)]
-    if config.bias != "none":
-        odd.append("bias")
-    if odd:
-        raise CheckpointError(
-            f"{path} sets {', '.join(odd)}, which an expert cannot express: expected plain LoRA"
-        )
-    return config
+def _key(layer: str, side: str) -> str:
+    """A tensor's name in an adapter's file."""
+    return f"{_PREFIX}{layer}.{side}.weight"
 
 
-def _read_tensors(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load
-
-    try:
-        return load(path.read_bytes())
-    except OSError as error:
-        raise CheckpointError(
-            f"{path} cannot be read ({error.strerror}): save the adapter with peft as safetensors"
-        ) from error
-    except (SafetensorError, ValueError, KeyError) as error:
-        raise CheckpointError(
-            f"{path} is no safetensors file ({error}): copy or save the adapter again"
-        ) from error
-
-
-def _pairs(tensors: dict[str, Tensor], model: UniMoER) -> dict[str, dict[str, Tensor]]:
-    """`lora_A` and `lora_B` of each layer, by the layer's name in the backbone."""
-    # An adapter of the model with a head (`AutoModelForCausalLM`) knows the backbone as a part.
-    inner = f"{getattr(model.backbone, 'base_model_prefix', '')}."
-    pairs: dict[str, dict[str, Tensor]] = {}
-    for key, tensor in tensors.items():
+def _shapes(path: Path) -> dict[str, dict[str, Shape]]:
+    """Shapes of `lora_A` and `lora_B` of each layer, by the layer's name in the adapted model."""
+    layers: dict[str, dict[str, Shape]] = {}
+    for key, shape in tensor_shapes(path, error=CheckpointError, remedy=_REMEDY).items():
         layer, _, side = key.removeprefix(_PREFIX).removesuffix(".weight").rpartition(".")
-        pairs.setdefault(layer.removeprefix(inner), {})[side] = tensor
-    return pairs
+        if key != _key(layer, side) or side not in ("lora_A", "lora_B") or len(shape) != 2:
+            raise CheckpointError(
+                f"{path} has the tensor {key!r:.200} of shape {shape}: expected lora_A and lora_B "
+                "of linear layers alone, as plain LoRA has them"
+            )
+        layers.setdefault(layer, {})[side] = shape
+    if not layers:
+        raise CheckpointError(f"{path} holds no tensor: {_REMEDY}")
+    return layers
+
+
+def _whole_rank(lora: LoraConfig, layers: Iterable[str]) -> int:
+    """The rank that an expert needs for all layers of an adapter."""
+    return max(map(lora.rank, layers)) * (2 if lora.taken else 1)
 
 
 def _check_layer(
     layer: str,
-    sides: dict[str, Tensor],
-    routed: dict[str, RoutedLinear],
+    sides: Mapping[str, Shape],
+    rank: int,
+    routed: Mapping[str, RoutedLinear],
     expert: str,
     folder: Path,
 ) -> None:
@@ -278,11 +254,11 @@ def _check_layer(
         raise CheckpointError(
             f"{path} has {', '.join(sorted(sides))} for {layer!r}: expected lora_A and lora_B"
         )
-    for side, parameters in (("lora_A", routed[layer].lora_A), ("lora_B", routed[layer].lora_B)):
-        if sides[side].shape != parameters[expert].shape:
+    base = routed[layer].base
+    wanted = {"lora_A": (rank, base.in_features), "lora_B": (base.out_features, rank)}
+    for side, shape in wanted.items():
+        if sides[side] != shape:
             raise CheckpointError(
-                f"{path}: {side} of {layer!r} has shape {tuple(sides[side].shape)}, expected "
-                f"{tuple(parameters[expert].shape)}: the adapter is of another backbone"
+                f"{path}: {side} of {layer!r} has shape {sides[side]}, expected {shape}: the "
+                f"adapter is of another backbone, or of another rank than its {CONFIG} says"
             )
-        if not bool(torch.isfinite(sides[side]).all()):
-            raise CheckpointError(f"{path}: {side} of {layer!r} has values that are not finite")

@@ -129,9 +129,9 @@ class RowMaker:
     def _ids(self, text: str) -> list[int]:
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
-    def _encode(self, texts: Sequence[str], what: str) -> list[Any]:
+    def _encode(self, texts: Sequence[str], what: str, *, blank: bool = False) -> list[Any]:
         check_list(texts, "texts")
-        cleaned = [check_text(text, what, at) for at, text in enumerate(texts)]
+        cleaned = [check_text(text, what, at, blank=blank) for at, text in enumerate(texts)]
         return list(self._tokenizer.encode_batch(cleaned, add_special_tokens=False))
 
     def _room(self, task: Task, frame: int) -> int:
@@ -160,6 +160,8 @@ class RowMaker:
         task: Task,
         side: Side = "document",
         instruction: str | None = None,
+        *,
+        blank: bool = False,
     ) -> list[Row]:
         """Rows of one text each; the end is what is cut off if a text is too long.
 
@@ -179,7 +181,7 @@ class RowMaker:
             prefix = [*prefix, *self._instructed(side, instruction)]
         room = self._room(task, len(prefix) + len(self._suffix))
         rows = []
-        for encoding in self._encode(texts, side):
+        for encoding in self._encode(texts, side, blank=blank):
             ids = encoding.ids[:room]
             start = len(prefix)
             rows.append(
@@ -236,11 +238,15 @@ def _pair_row(task: Task, query: Any, document: Any, frame: Sequence[list[int]],
     )
 
 
-def check_text(text: object, what: str, position: int) -> str:
-    """The text, fit for a tokenizer: lone surrogates become U+FFFD, empty text is refused."""
+def check_text(text: object, what: str, position: int, *, blank: bool = False) -> str:
+    """The text, fit for a tokenizer: lone surrogates become U+FFFD.
+
+    Raises:
+        InputError: it is no string, or has no visible character and may not be `blank`.
+    """
     if not isinstance(text, str):
         raise InputError(f"{what} {position} is a {type(text).__name__}, expected a string")
-    if not text.strip():
+    if not blank and not text.strip():
         raise InputError(
             f"{what} {position} is empty: give text with at least one visible character"
         )

@@ -22,6 +22,7 @@ from unimoer_rag.model.experts import (
     place_expert,
 )
 from unimoer_rag.model.forward import States, encode
+from unimoer_rag.model.home import Home
 from unimoer_rag.model.jobs import (
     Job,
     Reading,
@@ -161,6 +162,7 @@ class UniMoER(nn.Module):
         self.checkpoint_digest = ""
         self.checkpoint_folder: Path | None = None
         self.memory_plan: MemoryPlan | None = None
+        self._home = Home()
 
     def _check_task(self, task: Task) -> None:
         check_name(task.name, "a task")
@@ -318,7 +320,12 @@ class UniMoER(nn.Module):
         Args:
             rows: at least one.
             store: keeps what rows begin with for later batches (see `model.prefix`).
+
+        Raises:
+            UnimoerError: this process is a fork of the model's, without the threads torch runs on.
         """
+        if torch.get_num_threads() > 1:
+            self._home.check()
         from unimoer_rag.model.prefix import encode_by_prefix
 
         batch = self.collate(rows)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self, cast
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from unimoer_rag.errors import InputError
 from unimoer_rag.pipelines.generators import GenerateConfig, ReaderConfig
+from unimoer_rag.pipelines.section import Section, Url
 from unimoer_rag.retrieval.auto_rerank import AUTO
+from unimoer_rag.yaml_files import read_yaml
 
 __all__ = ["PipelineConfig", "RetrieveConfig", "SelectConfig"]
 
@@ -19,16 +20,12 @@ _PRESETS = Path(__file__).parent.parent / "_presets" / "pipelines"
 _CLONE = Path(__file__).parents[2] / "pipelines"
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class RetrieveConfig(_Frozen):
+class RetrieveConfig(Section):
     """What finds and reranks passages; the fields are arguments of `UnifiedRetriever`."""
 
-    model: str = "unimoer-minilm"
+    model: str | None = None
     index: str | None = None
-    url: str | None = None
+    url: Url | None = None
     collection: str = "unimoer"
     dimensions: int | None = None
     quantization: Literal["int8", "binary"] | None = None
@@ -51,7 +48,7 @@ class RetrieveConfig(_Frozen):
         return cast("int | str", value)
 
 
-class SelectConfig(_Frozen):
+class SelectConfig(Section):
     """What of it is read; the fields are arguments of `RagPipeline`."""
 
     n_read: int = Field(default=5, ge=1)
@@ -59,13 +56,18 @@ class SelectConfig(_Frozen):
     max_tokens: int | None = Field(default=None, ge=1)
 
 
-class PipelineConfig(_Frozen):
+class PipelineConfig(Section):
     """A whole pipeline: retrieve, rerank, select, generate, as often as there are hops."""
 
     hops: int = Field(default=1, ge=1)
     retrieve: RetrieveConfig = RetrieveConfig()
     select: SelectConfig = SelectConfig()
     generate: GenerateConfig = ReaderConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_file(cls, values: Any) -> Any:
+        return {} if values is None else values
 
     @field_validator("generate", mode="before")
     @classmethod
@@ -79,23 +81,12 @@ class PipelineConfig(_Frozen):
         Raises:
             InputError: there is none, or it is malformed; names the line and the key.
         """
-        path = _find(name)
-        try:
-            text = path.read_text(encoding="utf-8")
-            node = yaml.compose(text, Loader=yaml.SafeLoader)
-            values = yaml.safe_load(text)
-            return cls.model_validate({} if values is None else values)
-        except OSError as error:
-            raise InputError(f"cannot read {path}: {error.strerror or error}") from error
-        except ValidationError as error:
-            first = error.errors()[0]
-            keys = list(first["loc"])
-            if keys[:1] == ["generate"]:
-                del keys[1:2]  # the kind of generator, which stands in no key
-            where = ".".join(map(str, keys)) or "pipeline"
-            raise InputError(f"{path}:{_line(node, keys)}: {where}: {first['msg']}") from error
-        except (yaml.YAMLError, ValueError) as error:  # a date with a 13th month, no UTF-8
-            raise InputError(f"{path} is not YAML: {error}") from error
+        return read_yaml(_find(name), cls, whole="pipeline", error=InputError)
+
+    @classmethod
+    def ships(cls, name: str | Path) -> bool:
+        """Whether `load` takes one of the presets for this name, and no file of somebody's."""
+        return _find(name).resolve().parent in (_PRESETS, _CLONE)
 
     def updated(self, **sections: Mapping[str, Any]) -> Self:
         """The same with some values in other places; those that are None stay as they are.
@@ -130,17 +121,3 @@ def _find(name: str | Path) -> Path:
             f"no pipeline {str(name)!r}: expected a YAML file or one of {', '.join(sorted(known))}"
         )
     return path
-
-
-def _line(node: yaml.Node | None, keys: Sequence[Any]) -> int:
-    """The line of a key; of the closest key around it where it is missing."""
-    line = 1 if node is None else node.start_mark.line + 1
-    for key in keys:
-        if not isinstance(node, yaml.MappingNode):
-            break
-        found: Mapping[str, tuple[yaml.Node, yaml.Node]] = {k.value: (k, v) for k, v in node.value}
-        if str(key) not in found:
-            break
-        at, node = found[str(key)]
-        line = at.start_mark.line + 1
-    return line

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
+from unimoer_rag.generation.citing import uncited
 from unimoer_rag.generation.types import Generation
 from unimoer_rag.retrieval.types import Hit
 
 __all__ = ["expand", "join"]
-
-# What a chat model writes after a claim: "[1]", "[2, 3]".
-_SOURCES = re.compile(r"\s*\[\d+(?:\s*[,;]\s*\d+)*\]")
 
 
 def expand(question: str, read: Generation) -> str | None:
@@ -27,7 +24,7 @@ def expand(question: str, read: Generation) -> str | None:
     >>> expand("Who wrote the anthem of the host of the 2016 Olympics?", Generation("Brazil [2]."))
     'Who wrote the anthem of the host of the 2016 Olympics? Brazil.'
     """
-    found = _SOURCES.sub("", read.text or "").strip()
+    found = uncited(read.text or "").strip()
     return f"{question} {found}" if found else None
 
 

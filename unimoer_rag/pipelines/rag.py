@@ -265,6 +265,7 @@ class RagPipeline:
                 "unimoer.abstained": generation.text is None,
                 "unimoer.confidence": generation.confidence,
                 "unimoer.complete": generation.complete,
+                "unimoer.cut_by": generation.cut_by or None,
                 "unimoer.prompt": generation.prompt or None,
             }
         )
@@ -278,4 +279,6 @@ class RagPipeline:
             timings=trace.timings,
             prompt=generation.prompt,
             complete=generation.complete,
+            cut_by=generation.cut_by,
+            candidates=generation.candidates,
         )

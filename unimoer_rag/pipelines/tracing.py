@@ -5,7 +5,8 @@ current one only while its stage's own code runs, never while a stream waits for
 what the reader does meanwhile is no part of the answer, and may happen in another task.
 
 Questions and answers are private: they are told only where OpenTelemetry's own switch for them,
-`OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT`, is on.
+`OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT`, is on. So are the messages of errors, which
+may quote them.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class Stage:
 
     def quote(self, attributes: Mapping[str, Any]) -> None:
         """`tell`, of words of a question or an answer: only where these are asked for."""
-        if os.environ.get(_CONTENT, "").lower() in _CAPTURING:
+        if _content_wanted():
             self.tell(attributes)
 
     def working(self) -> AbstractContextManager[object]:
@@ -151,11 +152,27 @@ def _span(name: str, parent: Span | None) -> Iterator[Span | None]:
         span.set_attribute("unimoer.cancelled", True)  # nobody wants the rest: no error
         raise
     except BaseException as error:
-        span.record_exception(error)
-        span.set_status(api.Status(api.StatusCode.ERROR, f"{type(error).__name__}: {error}"))
+        _record(span, error, api)
         raise
     finally:
         span.end()
+
+
+def _record(span: Span, error: BaseException, api: ModuleType) -> None:
+    """That an error ended a span; what it says only where words are asked for."""
+    name = type(error).__name__
+    if _content_wanted():
+        span.record_exception(error)
+        span.set_status(api.Status(api.StatusCode.ERROR, f"{name}: {error}"))
+        return
+    # No stack trace either: it ends with the message, and with those of the causes.
+    kind = f"{type(error).__module__}.{type(error).__qualname__}"
+    span.add_event("exception", {"exception.type": kind})
+    span.set_status(api.Status(api.StatusCode.ERROR, name))
+
+
+def _content_wanted() -> bool:
+    return os.environ.get(_CONTENT, "").lower() in _CAPTURING
 
 
 @cache

@@ -172,7 +172,7 @@ def _passage(document: Document, text: str, start: int, end: int) -> Passage:
         start,
         end,
         document.metadata,
+        page=document.page_at(start),
         document_id=document.document_id,
         origin=document.origin,
-        page=document.page_at(start),
     )

@@ -12,7 +12,7 @@ from unimoer_rag.retrieval.chunking import Chunking
 from unimoer_rag.retrieval.sparse import BM25Encoder
 from unimoer_rag.retrieval.store import Store
 
-__all__ = ["WHOLE", "Agreed", "ChunkingChoice", "Identified", "agree", "identity_of"]
+__all__ = ["WHOLE", "Agreed", "ChunkingChoice", "Identified", "agree", "check_model", "identity_of"]
 
 WHOLE = "whole"
 """Chunking of documents that are passages already: each is kept as it is."""
@@ -101,12 +101,7 @@ def agree(
     kept_chunking = _chunking(kept, where)
     chosen = kept_chunking if chunking is None else chunking
     wanted = identity_of(model, store.dimension, chosen, encoder)
-    if kept.get("checkpoint") != wanted["checkpoint"]:
-        raise IndexMismatchError(
-            f"the index at {where} was built with the model {kept.get('model')!r}, not with "
-            f"{wanted['model']!r} as it is now: open it with that model, or index the documents "
-            "again into a new index"
-        )
+    check_model(kept, model, where=where)
     if kept_chunking != chosen:
         raise IndexMismatchError(
             f"the index at {where} was cut with chunking {_show(kept_chunking)}, not "
@@ -126,6 +121,20 @@ def agree(
             "the documents again into a new index"
         )
     return Agreed(chosen, kept_states)
+
+
+def check_model(kept: Mapping[str, Any], model: Identified, *, where: str) -> None:
+    """Refuse a model that an index was not built with.
+
+    Raises:
+        IndexMismatchError: names both.
+    """
+    if kept.get("checkpoint") != model.checkpoint_digest:
+        raise IndexMismatchError(
+            f"the index at {where} was built with the model {kept.get('model')!r}, not with "
+            f"{model.checkpoint!r} as it is now: open it with that model, or index the documents "
+            "again into a new index"
+        )
 
 
 def _token_states(identity: Mapping[str, Any], where: str) -> StateFormat | None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from unimoer_rag.errors import InputError
+from unimoer_rag.errors import IndexMismatchError, InputError
 from unimoer_rag.model.jobs import embedding_size
 from unimoer_rag.model.state_format import Precision, StateFormat
 from unimoer_rag.model.unimoer import UniMoER
-from unimoer_rag.retrieval import store
+from unimoer_rag.retrieval.identity import check_model
+from unimoer_rag.retrieval.index_model import kept_identity
 from unimoer_rag.retrieval.store import Quantization, Store
+from unimoer_rag.urls import shown_url
 
 __all__ = ["open_store", "state_format"]
 
@@ -25,27 +27,58 @@ def open_store(
     quantization: Quantization | None,
     oversampling: float | None,
 ) -> Store:
-    """The index in a folder, on a server, or a new one in memory; see `UnifiedRetriever`."""
+    """The index in a folder, on a server, or a new one in memory; see `UnifiedRetriever`.
+
+    Raises:
+        IndexMismatchError: it was built with another model, which is named, or differs otherwise.
+    """
     # The lengths of vectors that will do, that of a new index first.
     if dimensions is None:
         lengths = (model.dimension, *model.task("embed").dimensions)
     else:
         lengths = (embedding_size(model, dimensions),)
-    if url is not None:
-        return store.ServerStore.connect(
-            url,
-            api_key=api_key,
-            collection=collection,
-            dimension=lengths,
-            quantization=quantization,
-            oversampling=oversampling,
+    try:
+        return _opened(index, url, api_key, collection, lengths, quantization, oversampling)
+    except IndexMismatchError:
+        # Where vectors differ in length, what differs is the model.
+        kept = kept_identity(index=index, url=url, api_key=api_key, collection=collection)
+        if kept is not None:
+            where = str(index) if url is None else shown_url(url)
+            check_model(kept, model, where=where)
+        raise
+
+
+def _opened(
+    index: str | Path | None,
+    url: str | None,
+    api_key: str | None,
+    collection: str,
+    dimension: tuple[int, ...],
+    quantization: Quantization | None,
+    oversampling: float | None,
+) -> Store:
+    # qdrant-client takes a second to import, which a folder does without.
+    if url is None and index is not None:
+        from unimoer_rag.retrieval.store.edge import EdgeStore
+
+        return EdgeStore(
+            index, dimension=dimension, quantization=quantization, oversampling=oversampling
         )
-    if index is not None:
-        return store.EdgeStore(
-            index, dimension=lengths, quantization=quantization, oversampling=oversampling
+    if url is None:
+        from unimoer_rag.retrieval.store.memory import MemoryStore
+
+        return MemoryStore(
+            dimension=dimension, quantization=quantization, oversampling=oversampling
         )
-    return store.MemoryStore(
-        dimension=lengths, quantization=quantization, oversampling=oversampling
+    from unimoer_rag.retrieval.store.server import ServerStore
+
+    return ServerStore.connect(
+        url,
+        api_key=api_key,
+        collection=collection,
+        dimension=dimension,
+        quantization=quantization,
+        oversampling=oversampling,
     )
 
 

@@ -20,7 +20,7 @@ class Ranked:
 
     Attributes:
         index: where it stood in the list that was given.
-        score: its relevance, a probability in [0, 1].
+        score: its relevance in [0, 1].
     """
 
     index: int

@@ -14,6 +14,7 @@ from unimoer_rag.model.state_jobs import late_task
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.retrieval.auto_rerank import AutoRerank, Rerank, resolve
 from unimoer_rag.retrieval.identity import WHOLE, ChunkingChoice, agree
+from unimoer_rag.retrieval.index_model import model_of_index
 from unimoer_rag.retrieval.indexer import Indexer
 from unimoer_rag.retrieval.ingest import AddReport, Progress
 from unimoer_rag.retrieval.opening import open_store, state_format
@@ -41,7 +42,8 @@ class UnifiedRetriever:
     """Indexes documents and answers queries with reranked passages, all on one loaded model.
 
     Args:
-        model: a checkpoint's name or folder, a backbone's name, or a loaded model.
+        model: a checkpoint's name or folder, a backbone's name, or a loaded model; None takes the
+            one that the index was built with, or "unimoer-minilm" for a new index.
         index: folder of an embedded index on disk; made on first use.
         url: a Qdrant server's URL, in place of a folder. With neither, the index is in memory.
         api_key: for the server.
@@ -88,7 +90,7 @@ class UnifiedRetriever:
 
     def __init__(
         self,
-        model: str | Path | UniMoER = "unimoer-minilm",
+        model: str | Path | UniMoER | None = None,
         *,
         index: str | Path | None = None,
         url: str | None = None,
@@ -115,6 +117,8 @@ class UnifiedRetriever:
         if isinstance(chunking, str) and chunking != WHOLE:
             raise InputError(f"chunking is {chunking!r}: expected a Chunking, {WHOLE!r} or None")
         form = state_format(token_states, token_pooling)
+        if model is None:
+            model = model_of_index(index=index, url=url, api_key=api_key, collection=collection)
         self.model = (
             model
             if isinstance(model, UniMoER)

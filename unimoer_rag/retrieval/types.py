@@ -6,6 +6,7 @@ import uuid
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from textwrap import shorten
 from typing import Any, Literal
 
 from unimoer_rag.retrieval.text import legible_text
@@ -28,21 +29,21 @@ class Document:
         source: where it came from: a path, a URL, a data set id.
         title: shown and encoded with every passage when not empty.
         metadata: scalars (or lists of strings) to filter by.
-        document_id: names it among the documents of its source, where the source has several.
-        origin: the file it was read from, as sources name files; "" for what no file held.
         pages: where its pages begin, as character offsets in order; () where it has none.
         notes: what its reader has to tell: an encoding that was guessed, a page without text.
+        document_id: names it among the documents of its source, where the source has several.
+        origin: the file it was read from, as sources name files; "" for what no file held.
     """
 
     text: str
     source: str
     title: str = ""
     metadata: Mapping[str, Scalar | list[str]] = field(default_factory=dict)
+    pages: tuple[int, ...] = ()
+    notes: tuple[str, ...] = field(default=(), compare=False)
     document_id: str = ""
     # Where something was read is no part of what it is: a moved file changes nothing.
     origin: str = field(default="", compare=False)
-    pages: tuple[int, ...] = ()
-    notes: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def content(self) -> str:
@@ -65,9 +66,9 @@ class Passage:
         start: character offset of the first character in the document.
         end: character offset behind the last one.
         metadata: the document's metadata.
+        page: the document's page on which it begins, counted from 1; None where it has none.
         document_id: the document's id within its source, or "".
         origin: the file that the document was read from, or "".
-        page: the document's page on which it begins, counted from 1; None where it has none.
     """
 
     text: str
@@ -76,9 +77,9 @@ class Passage:
     start: int = 0
     end: int = 0
     metadata: Mapping[str, Scalar | list[str]] = field(default_factory=dict)
+    page: int | None = None
     document_id: str = ""
     origin: str = field(default="", compare=False)
-    page: int | None = None
 
     @property
     def id(self) -> str:
@@ -103,7 +104,8 @@ class Hit:
         dense: cosine of query and passage vector, or None if not computed.
         sparse: BM25 score, or None.
         fused: reciprocal-rank fusion score in hybrid mode, or None.
-        rerank: relevance probability in [0, 1] from the reranker, or None.
+        rerank: relevance in [0, 1] from the reranker, or None; it orders the hits of a query and is
+            no calibrated probability.
         from_query: the near query that it was found for, where a semantic cache gave it; or None.
     """
 
@@ -136,6 +138,26 @@ class Hit:
     def source(self) -> str:
         """Where the passage came from."""
         return self.passage.source
+
+    @property
+    def title(self) -> str:
+        """The document's title, or ""."""
+        return self.passage.title
+
+    @property
+    def start(self) -> int:
+        """Where the passage begins in its document, in characters."""
+        return self.passage.start
+
+    @property
+    def end(self) -> int:
+        """Where it ends."""
+        return self.passage.end
+
+    def __str__(self) -> str:
+        """One line to look at: the score, where it stands, how it begins."""
+        text = shorten(self.text, 80, placeholder="…") or "…"
+        return f"{self.score:.3f} {self.source}:{self.start}-{self.end} {text}"
 
     @property
     def page(self) -> int | None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from unimoer_rag.errors import InputError
 from unimoer_rag.training.recipe import Recipe
+from unimoer_rag.yaml_files import parse_yaml
 
 __all__ = ["on_source", "overridden"]
 
@@ -33,9 +33,9 @@ def overridden(recipe: Recipe, settings: Iterable[str]) -> Recipe:
         if not equals or not key:
             raise InputError(f"--set {setting}: expected KEY=VALUE, such as optimizer.steps=100")
         try:
-            value = yaml.safe_load(text)
-        except (yaml.YAMLError, ValueError, RecursionError) as error:  # a 13th month, 1000 brackets
-            raise InputError(f"--set {key}: {text[:60]!r} is no YAML value") from error
+            value = parse_yaml(text, what=key)
+        except InputError as error:
+            raise InputError(f"--set {key}: {text[:60]!r} is no YAML value ({error})") from error
         _put(changed, key, value)
         keys.append(key)
     try:

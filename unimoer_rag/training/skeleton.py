@@ -13,6 +13,8 @@ import torch
 
 from unimoer_rag.errors import BackboneError
 from unimoer_rag.model.backbone import BACKBONES, as_backbone
+from unimoer_rag.model.expected import bare_tokenizer
+from unimoer_rag.model.pretrained import LOCAL, bare_model, read_config
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.training.recipe import Recipe
 
@@ -88,9 +90,13 @@ def backbone_config(name: str) -> Any:
             f"unknown backbone {name!r}: expected one of {', '.join(BACKBONES)}, a folder that "
             "exists, or a Hub repository pinned as owner/name@<40-digit commit>"
         )
-    where = {} if folder.is_dir() else {"revision": revision}
     try:
-        return AutoConfig.from_pretrained(str(folder) if folder.is_dir() else repo, **where)
+        if folder.is_dir():
+            read_config(folder)
+            return AutoConfig.from_pretrained(str(folder), **LOCAL)
+        return AutoConfig.from_pretrained(repo, revision=revision, trust_remote_code=False)
+    except BackboneError:
+        raise
     except Exception as error:  # transformers and the Hub client each have their own kinds
         raise BackboneError(
             f"no configuration of the backbone {name} ({type(error).__name__}: {error}): expected "
@@ -118,23 +124,7 @@ def skeleton(recipe: Recipe) -> UniMoER:
         BackboneError: the backbone's configuration cannot be had.
         InputError: router, gate, targets, experts or tasks do not fit the backbone.
     """
-    from transformers import AutoModel
-
     config = backbone_config(recipe.backbone)
-    with torch.device("meta"):
-        bare = AutoModel.from_config(config, dtype=torch.bfloat16, attn_implementation="eager")
-    backbone = as_backbone(bare, _tokenizer(), Path())
+    bare = bare_model(config, Path(recipe.backbone), torch.bfloat16)
+    backbone = as_backbone(bare, bare_tokenizer(), Path())
     return UniMoER(backbone, name=recipe.backbone, **model_options(recipe))
-
-
-def _tokenizer() -> Any:
-    """The smallest tokenizer that makes rows: no shape depends on it."""
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
-    words = {word: at for at, word in enumerate(("<end>", "alpha", "beta"))}
-    tokenizer = Tokenizer(models.WordLevel(words, unk_token="<end>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, eos_token="<end>", pad_token="<end>", unk_token="<end>"
-    )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,14 +17,16 @@ from langchain_core.vectorstores import InMemoryVectorStore
 from langchain_helpers import ASK, EXACT
 from langchain_tests.integration_tests import EmbeddingsIntegrationTests
 from langchain_tests.unit_tests import EmbeddingsUnitTests
+from langchain_text_splitters import RecursiveCharacterTextSplitter
 from langchain_unimoer import UniMoEREmbeddings
 from pydantic import ValidationError
+from sentence_transformers import SentenceTransformer
 
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import InputError
 from unimoer_rag.model.unimoer import UniMoER
 
-TEXTS = ["Refunds take five working days.", "東京の事務所は十時に開きます。", "A kayak 🛶 " * 400]
+TEXTS = ["Refunds take five working days.", "東京の事務所は十時に開きます。", "A kayak 🛶 " * 40]
 
 
 class TestUnit(EmbeddingsUnitTests):
@@ -108,12 +112,59 @@ def test_settings_that_cannot_be_used_are_refused() -> None:
 async def test_texts_that_cannot_be_embedded_are_named() -> None:
     embeddings = UniMoEREmbeddings(**EXACT)
     assert embeddings.embed_documents([]) == await embeddings.aembed_documents([]) == []
-    with pytest.raises(InputError, match="document 1 is empty"):
-        embeddings.embed_documents(["text", " \n"])
+    with pytest.raises(InputError, match="document 1 is a int, expected a string"):
+        embeddings.embed_documents(["text", 7])  # type: ignore[list-item]
     with pytest.raises(InputError, match="query 0 is empty"):
         await embeddings.aembed_query("")
     with pytest.raises(InputError, match="expected a list of them"):
         embeddings.embed_documents("text")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("instruction", ["", "passage: "])
+async def test_a_blank_text_does_not_stop_the_others(instruction: str) -> None:
+    embeddings = UniMoEREmbeddings(**EXACT, text_instruction=instruction)
+    texts = [TEXTS[0], "", " \n\t", "\u200b", TEXTS[1]]
+    vectors = embeddings.embed_documents(texts)
+    np.testing.assert_allclose(await embeddings.aembed_documents(texts), vectors, atol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    whole = embeddings.embed_documents([TEXTS[0], TEXTS[1]])
+    np.testing.assert_allclose([vectors[0], vectors[-1]], whole, atol=1e-6)
+    # Nothing to see is nothing to tell apart: all are the empty text.
+    np.testing.assert_allclose(vectors[1:4], [vectors[1]] * 3, atol=1e-6)
+
+
+def test_the_vector_of_the_empty_text_is_the_backbones(minilm_path: Path) -> None:
+    rival = SentenceTransformer(str(minilm_path), device="cpu")
+    expected = rival.encode([""], normalize_embeddings=True, show_progress_bar=False)
+    np.testing.assert_allclose(
+        UniMoEREmbeddings(**EXACT).embed_documents([""]), expected, atol=1e-5
+    )
+
+
+async def test_a_vector_store_takes_blank_texts() -> None:
+    texts = ["Refunds take five working days.", "", "  "]
+    store = InMemoryVectorStore.from_texts(texts, UniMoEREmbeddings(**EXACT))
+    assert (await store.asimilarity_search("money back", k=1))[0].page_content == texts[0]
+    assert len(store.similarity_search("money back", k=3)) == 3
+
+
+async def test_texts_that_are_cut_are_told_of_once(live: UniMoER) -> None:
+    embeddings = UniMoEREmbeddings(**EXACT)
+    long = "A kayak 🛶. " * 400
+    with pytest.warns(UserWarning, match="1 of 2 texts are longer than the 256 tokens") as told:
+        vectors = embeddings.embed_documents(["short", long])
+    np.testing.assert_allclose(vectors, Engine.of(live).embed(["short", long]), atol=1e-6)
+    assert await embeddings.aembed_documents([long])  # a warning would be an error
+    assert embeddings.embed_query(long)
+    # What it says to do helps.
+    assert "embeddings.unimoer.tokenizer, chunk_size=192" in str(told[0].message)
+    splitter = RecursiveCharacterTextSplitter.from_huggingface_tokenizer(
+        embeddings.unimoer.tokenizer, chunk_size=192, chunk_overlap=32
+    )
+    again = pickle.loads(pickle.dumps(embeddings))
+    again.embed_documents(splitter.split_text(long))
+    with pytest.warns(UserWarning, match="1 of 1 texts"):
+        again.embed_documents([long])
 
 
 async def test_a_vector_store_finds_by_them(live: UniMoER) -> None:

@@ -41,10 +41,12 @@ def own_checkpoint(minilm_path: Path, tmp_path: Path) -> Path:
 def handbook(minilm_path: Path) -> Iterator[UnifiedRetriever]:
     """The handbook, indexed in memory; tests leave it as it is."""
     with UnifiedRetriever(rerank=10, **EXACT) as retriever:
+        documents = []
         for file in sorted(HANDBOOK.glob("*.md")):
             title, _, text = file.read_text(encoding="utf-8").removeprefix("# ").partition("\n\n")
             metadata = {"words": len(text.split()), "letters": [title[0], title[-1]]}
-            retriever.add([Document(text, file.name, title, metadata)])
+            documents.append(Document(text, file.name, title, metadata))
+        retriever.add(documents)
         yield retriever
 
 

@@ -193,8 +193,8 @@ def test_a_store_that_cannot_be_pickled_stays_behind(
 
 def test_a_text_that_fails_leaves_nothing_behind(embedding: UniMoEREmbedding) -> None:
     store = SimpleKVStore()
-    with pytest.raises(ValueError, match="is empty"):
-        make(store).get_text_embedding_batch([TEXTS[0], " "])
+    with pytest.raises(ValueError, match="is a int"):
+        make(store)._get_text_embeddings([TEXTS[0], 7])  # type: ignore[list-item]
     assert keys(store) == set()
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from llama_index.core import StorageContext, VectorStoreIndex
+from llama_index.core import Document, StorageContext, VectorStoreIndex
 from llama_index.core.ingestion import IngestionPipeline
 from llama_index.core.ingestion.pipeline import get_transformation_hash
+from llama_index.core.node_parser import SentenceSplitter
 from llama_index.core.schema import TextNode
 from llama_index.core.storage.kvstore import SimpleKVStore
 from llama_index.embeddings.unimoer import UniMoEREmbedding
@@ -36,6 +37,33 @@ async def test_a_vector_store_index(embedding: UniMoEREmbedding, nodes: list[Tex
     assert ANSWER in found[0].text
     assert [node.node_id for node in afound] == [node.node_id for node in found]
     assert afound[0].score == pytest.approx(found[0].score, abs=1e-5)
+
+
+async def test_chunks_that_are_cut_are_told_of_once(minilm_path: Path) -> None:
+    """The framework's own splitter makes chunks of 1,024 tokens, of which the model reads 256."""
+    documents = [Document(text=f"Boat {n} is blue and carries {n} people. " * 200) for n in (2, 3)]
+    embedding = UniMoEREmbedding(**EXACT)
+    long = IngestionPipeline(transformations=[SentenceSplitter(), embedding])
+    with pytest.warns(UserWarning, match="6 of 6 texts are longer than the 256 tokens") as told:
+        nodes = long.run(documents=documents)
+    assert len(nodes) == 6
+    await IngestionPipeline(transformations=[SentenceSplitter(), embedding]).arun(
+        documents=[Document(text="A kayak for two is red. " * 200)]  # a warning would be an error
+    )
+    # What it says to do helps.
+    message = str(told[0].message)
+    assert "Settings.chunk_size = 192 and Settings.chunk_overlap = 32, or SentenceSp" in message
+    fit = SentenceSplitter(chunk_size=192, chunk_overlap=32)
+    VectorStoreIndex.from_documents(
+        documents, embed_model=UniMoEREmbedding(**EXACT), transformations=[fit]
+    )
+
+
+def test_a_blank_node_does_not_stop_an_index(embedding: UniMoEREmbedding) -> None:
+    nodes = [TextNode(text="Refunds are paid within 14 days."), TextNode(text=" ")]
+    index = VectorStoreIndex(nodes, embed_model=embedding)
+    found = index.as_retriever(similarity_top_k=2).retrieve(QUESTION)
+    assert [node.text for node in found] == ["Refunds are paid within 14 days.", " "]
 
 
 async def test_a_pipeline(embedding: UniMoEREmbedding, nodes: list[TextNode]) -> None:

@@ -42,13 +42,28 @@ def seen(folder: Path, rank: int) -> list[str]:
     return (folder.parent / f"{folder.name}-seen-{rank}").read_text(encoding="utf-8").splitlines()
 
 
+# Second moment of a gradient that was never above 1e-8 in six steps, a rounding of its sums.
+_NOISE = 6 * 0.001 * (1e-8) ** 2
+
+
 def same(left: Path, right: Path, *, validated: bool = True) -> None:
     """Two folders hold one run, up to rounding."""
     ours, theirs = (load_file(str(f / "state.safetensors")) for f in (left, right))
     assert ours.keys() == theirs.keys()
+    n_apart = 0
     for name, tensor in ours.items():
-        # Adam makes much of the sign of a gradient that is nothing but rounding.
-        torch.testing.assert_close(tensor, theirs[name], rtol=1e-4, atol=5e-5, msg=name)
+        close = torch.isclose(tensor, theirs[name], rtol=1e-4, atol=5e-5)
+        if name.startswith("parameter/"):
+            # Adam divides a gradient by its own size: of one that is nothing but rounding, such as
+            # a gate's towards a unit that no row lights, it makes a step of up to the rate.
+            own = name.removeprefix("parameter/")
+            most = torch.maximum(*(s[f"exp_avg_sq/{own}"] for s in (ours, theirs)))
+            noise = (most > 0) & (most < _NOISE) & ((tensor - theirs[name]).abs() <= 6 * 1e-2)
+            n_apart += int((noise & ~close).sum())
+            close |= noise
+        assert bool(close.all()), name
+    n_learnt = sum(t.numel() for name, t in ours.items() if name.startswith("parameter/"))
+    assert n_apart < 0.01 * n_learnt
     for a, b in zip(log(left), log(right), strict=True):
         if not validated:
             a, b = ({k: v for k, v in x.items() if k != "validation"} for x in (a, b))

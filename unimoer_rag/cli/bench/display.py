@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from unimoer_rag.cli.output import console, errors, write_json
+from unimoer_rag.cli.output import console, errors
+from unimoer_rag.cli.targets import check_target, save_json
 
 __all__ = [
     "MIB",
@@ -25,7 +26,10 @@ __all__ = [
 MIB = 2**20
 
 JsonOption = Annotated[
-    Path | None, typer.Option("--json", help="Write JSON to a file, - for standard output.")
+    Path | None,
+    typer.Option(
+        "--json", help="Write JSON to a file, - for standard output.", callback=check_target
+    ),
 ]
 RoundsOption = Annotated[int, typer.Option(help="Measured runs of each side, in turns; from 5.")]
 PassagesOption = Annotated[int, typer.Option(help="Passages, of 8 to 250 tokens.")]
@@ -48,7 +52,7 @@ def chosen_rivals(chosen: list[str] | None) -> tuple[str, ...]:
 
 def say_run(side: str, round_: int) -> None:
     """Progress: which side runs now, on the error stream."""
-    errors.print(f"{'warm-up' if not round_ else f'round {round_}'}: {side}", markup=False)
+    errors.print(f"{'warm-up' if not round_ else f'round {round_}'}: {side}")
 
 
 def give(found: dict[str, Any], table: Table, json: Path | None) -> None:
@@ -56,7 +60,7 @@ def give(found: dict[str, Any], table: Table, json: Path | None) -> None:
     if json is None:
         console.print(table)
     else:
-        write_json(found, json)
+        save_json(found, json)
 
 
 def new_table(title: str, *headings: str) -> Table:

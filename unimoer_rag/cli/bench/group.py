@@ -13,6 +13,7 @@ from unimoer_rag.cli.bench.padding import padding
 from unimoer_rag.cli.bench.precision import precision
 from unimoer_rag.cli.bench.prefix import prefix
 from unimoer_rag.cli.bench.profile import profile
+from unimoer_rag.cli.bench.quick import with_quick
 from unimoer_rag.cli.bench.retrieval import ingest, query, states
 from unimoer_rag.cli.bench.stress import stress
 from unimoer_rag.cli.bench.vectors import growth, vectors
@@ -45,4 +46,4 @@ _COMMANDS = (
     kill,
 )
 for command in _COMMANDS:
-    bench.command()(command)
+    bench.command()(with_quick(command))

@@ -36,7 +36,7 @@ def vectors(
         split=split,
         passages=passages,
         queries=queries,
-        on_run=lambda what: errors.print(f"{what} ...", markup=False),
+        on_run=lambda what: errors.print(f"{what} ..."),
     )
     give(found, _vectors_table(found), json)
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from rich.markup import escape
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
@@ -73,7 +72,7 @@ class Watch:
 
 
 def _say(line: str) -> None:
-    errors.print(line, highlight=False, markup=False, soft_wrap=True)
+    errors.print(line, soft_wrap=True)
 
 
 _ADVICE = {
@@ -93,7 +92,7 @@ def print_own(own: OwnRun, start: str) -> None:
     )
     for problem in (*report.unreadable, *report.not_found):
         _say(f"left out: {problem.reason}")
-    table = Table(title=escape(f"held-out questions, {start} and the trained checkpoint"))
+    table = Table(title=f"held-out questions, {start} and the trained checkpoint")
     table.add_column("measure", no_wrap=True)
     for heading in ("before", "after", "difference", "95% interval", "p", "n"):
         table.add_column(heading, justify="right")

@@ -7,10 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
-from unimoer_rag.cli.output import JsonFlag, console, errors, print_json, print_text, quiet
+from unimoer_rag.cli.output import (
+    JsonFlag,
+    console,
+    errors,
+    print_json,
+    print_piece,
+    print_text,
+    quiet,
+)
 from unimoer_rag.cli.train.run import RecipeArgument, SetOption, chosen_recipe
 
 if TYPE_CHECKING:
@@ -44,7 +51,7 @@ def ls(
     table.add_column("name", no_wrap=True)
     table.add_column("what it is")
     for name, description in recipes.items():
-        table.add_row(escape(name), escape(description))
+        table.add_row(name, description)
     console.print(table)
 
 
@@ -75,7 +82,8 @@ def show(
         return
     import yaml
 
-    print(yaml.safe_dump(chosen.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+    shown = yaml.safe_dump(chosen.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    print_piece(f"{shown}\n")
     console.print(_parameter_table(found))
     console.print(_cost_table(found))
 
@@ -109,7 +117,7 @@ def validate(
         for name, n in found.mined.items():
             print_text(f"{name}: {n} mined already")
         for problem in found.problems:
-            errors.print(f"error: {problem}", highlight=False, markup=False, soft_wrap=True)
+            errors.print(f"error: {problem}", soft_wrap=True)
         if not found.problems:
             unread = "" if data is not None else "; give --data to check the data sets too"
             print_text(f"{chosen.name}: nothing is wrong{unread}")
@@ -148,14 +156,14 @@ def _runs(folder: Path) -> list[dict[str, Any]]:
 
 
 def _run_table(runs: list[dict[str, Any]], folder: Path) -> Table:
-    table = Table(title=escape(f"runs under {folder}"))
+    table = Table(title=f"runs under {folder}")
     for heading in ("run", "recipe", "step", "losses", "validation", "state", "changed"):
         table.add_column(heading, overflow="fold")
     for run in runs:
         step = f"{run['step']}/{run['steps']}" if "step" in run else ""
         table.add_row(
-            escape(run["run"]),
-            escape(run["name"]),
+            run["run"],
+            run["name"],
             step,
             _numbers(run.get("losses", {}), 3),
             _numbers(run.get("validation", {}), 4),
@@ -166,7 +174,7 @@ def _run_table(runs: list[dict[str, Any]], folder: Path) -> Table:
 
 
 def _numbers(values: dict[str, float], digits: int) -> str:
-    return escape("\n".join(f"{name} {value:.{digits}f}" for name, value in values.items()))
+    return "\n".join(f"{name} {value:.{digits}f}" for name, value in values.items())
 
 
 def _parameter_table(found: Estimate) -> Table:
@@ -175,10 +183,10 @@ def _parameter_table(found: Estimate) -> Table:
     table.add_column("parameters", justify="right")
     table.add_row("backbone, frozen", f"{found.backbone:,}")
     for name, size in found.experts.items():
-        table.add_row(escape(f"expert {name}"), f"{size:,}")
+        table.add_row(f"expert {name}", f"{size:,}")
     table.add_row("router", f"{found.router:,}")
     for name, size in found.heads.items():
-        table.add_row(escape(f"head {name}"), f"{size:,}")
+        table.add_row(f"head {name}", f"{size:,}")
     table.add_row("of these learn", f"{found.learning:,}")
     return table
 

@@ -15,10 +15,11 @@ Pins were read in these places, in November 2026:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from unimoer_rag.evaluation.answers import AnswerRules
+from unimoer_rag.evaluation.answer_rules import AnswerRules
 from unimoer_rag.evaluation.catalogue.remote import HubFile, RemoteFile, WebFile
+from unimoer_rag.evaluation.sampling import Sample
 
 __all__ = ["DPR_PASSAGES", "KNOWN", "Known", "Split"]
 
@@ -48,7 +49,9 @@ class Known:
         licence: of the data.
         splits: name -> files; the first is the default.
         corpus: the passages, or None where the questions bring theirs.
-        answer_rules: whose official script defines the F1 of its answers.
+        sample: only so much of it is kept.
+        answer_rules: whose official script compares its answers: that of the benchmark which the
+            questions are of, whoever packed them.
     """
 
     name: str
@@ -56,6 +59,7 @@ class Known:
     licence: str
     splits: Mapping[str, Split]
     corpus: RemoteFile | None
+    sample: Sample | None = None
     answer_rules: AnswerRules = "squad"
 
     @property
@@ -177,6 +181,7 @@ _ALL = (
         corpus=HubFile(
             "BeIR/nq", "ed7edb11ab8c173ff4394c30ff266c7297904b24", "corpus.jsonl.gz", 498_000_000
         ),
+        answer_rules="nq-open",
     ),
     Known(
         name="nq-open",
@@ -184,6 +189,7 @@ _ALL = (
         licence="CC BY-SA 3.0",
         splits={"dev": Split(questions=_NQ_OPEN_DEV)},
         corpus=DPR_PASSAGES,
+        answer_rules="nq-open",
     ),
     Known(
         name="triviaqa",
@@ -194,6 +200,7 @@ _ALL = (
             "train": Split(questions=_triviaqa("train")),
         },
         corpus=DPR_PASSAGES,
+        answer_rules="triviaqa",
     ),
     Known(
         name="hotpotqa",
@@ -236,6 +243,7 @@ _ALL = (
             for split, size in (("test", 488_000), ("dev", 1_073_443), ("train", 9_960_189))
         },
         corpus=_FLASHRAG_WIKIPEDIA,
+        answer_rules="nq-open",
     ),
     Known(
         name="flashrag-triviaqa",
@@ -246,6 +254,7 @@ _ALL = (
             for split, size in (("test", 4_800_000), ("dev", 3_714_793), ("train", 32_952_174))
         },
         corpus=_FLASHRAG_WIKIPEDIA,
+        answer_rules="triviaqa",
     ),
     Known(
         name="flashrag-hotpotqa",
@@ -260,5 +269,13 @@ _ALL = (
     ),
 )
 
-KNOWN: Mapping[str, Known] = {known.name: known for known in _ALL}
+_NQ = _ALL[0]
+_NQ_SMALL = replace(
+    _NQ,
+    name="nq-small",
+    what="300 questions of nq over their passages and 20,000 others: minutes in place of hours",
+    sample=Sample(questions=300, others=20_000),
+)
+
+KNOWN: Mapping[str, Known] = {known.name: known for known in (_NQ, _NQ_SMALL, *_ALL[1:])}
 """Name -> data set."""

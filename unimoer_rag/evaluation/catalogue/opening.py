@@ -14,9 +14,9 @@ from unimoer_rag.evaluation.catalogue.remote import RemoteFile, WebFile
 from unimoer_rag.evaluation.catalogue.transfer import TransferError
 from unimoer_rag.evaluation.corpora import Progress, open_corpus, silent
 from unimoer_rag.evaluation.datasets import BeirDataset, load_beir, read_beir
-from unimoer_rag.evaluation.formats import CORPORA, QUESTIONS, find_format
+from unimoer_rag.evaluation.formats import CORPORA, QUESTIONS, RULES, find_format
 
-__all__ = ["open_dataset"]
+__all__ = ["open_dataset", "to_download"]
 
 
 def open_dataset(
@@ -76,6 +76,22 @@ def _opened(
         raise DataError(f"no data at {str(data)!r}: name a folder or a file that exists")
     label = known.name if known is not None else data.name.partition(".")[0]
     return _from_questions(data, corpus, label, split or "all", cache, on_progress)
+
+
+def to_download(
+    name: str, *, split: str | None = None, corpus: Path | None = None, cache: Path | None = None
+) -> int:
+    """Bytes of a known data set, about, that `open_dataset` would download.
+
+    Raises:
+        InputError: see `open_dataset`.
+        DataError: there is no such split.
+    """
+    known = _known(name)
+    if known is None:
+        return 0
+    files = _wanted(known, _split(known, split), corpus)
+    return sum(file.size for file in files if file.here(cache) is None)
 
 
 def _known(name: str | None) -> Known | None:
@@ -155,7 +171,8 @@ def _from_folder(
             f"{str(folder)!r} has a corpus of its own: leave --corpus out, or give a file of "
             "questions as --data"
         )
-    dataset = load_beir(folder, split, cache=cache, on_progress=on_progress)
+    sample = None if known is None else known.sample
+    dataset = load_beir(folder, split, sample=sample, cache=cache, on_progress=on_progress)
     return dataset if known is None else replace(dataset, name=known.name)
 
 
@@ -191,6 +208,7 @@ def _from_files(
         corpus_path=passages,
         questions_path=paths[files.questions],
         qrels_path=paths[files.qrels],
+        sample=known.sample,
         cache=cache,
         on_progress=on_progress,
     )
@@ -221,7 +239,7 @@ def _from_questions(
         corpus=asked.passages,
         questions=asked.questions,
         qrels=asked.qrels,
-        answer_rules="hotpotqa" if kind == "HotpotQA" else "squad",
+        answer_rules=RULES.get(kind, "squad"),
     )
     if corpus is None:
         if not asked.passages:

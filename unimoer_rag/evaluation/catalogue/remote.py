@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import logging
 import shutil
 import tarfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,14 +73,15 @@ class HubFile:
         )
 
         try:
-            found = hf_hub_download(
-                self.repo,
-                self.path,
-                repo_type="dataset",
-                revision=self.revision,
-                cache_dir=cache,
-                tqdm_class=_bar(self.local_name, on_progress),
-            )
+            with _quiet_hub():
+                found = hf_hub_download(
+                    self.repo,
+                    self.path,
+                    repo_type="dataset",
+                    revision=self.revision,
+                    cache_dir=cache,
+                    tqdm_class=_bar(self.local_name, on_progress),
+                )
         except (RemoteEntryNotFoundError, RepositoryNotFoundError) as error:
             raise DataError(f"the Hub has no {self.url} ({error})") from error
         except LocalEntryNotFoundError as error:  # what it makes of a missing network
@@ -87,6 +91,18 @@ class HubFile:
                 f"could not download {self.url} ({type(error).__name__}: {error})"
             ) from error
         return Path(str(found))
+
+
+@contextmanager
+def _quiet_hub() -> Iterator[None]:
+    """Without the client's lines about each try: what comes of them is told once, in the end."""
+    logger = logging.getLogger("huggingface_hub")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _bar(name: str, on_progress: Progress) -> Any:

@@ -10,7 +10,8 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-from unimoer_rag.evaluation.lines import malformed, open_text, reading
+from unimoer_rag.evaluation.lines import malformed, text_lines
+from unimoer_rag.retrieval.text import clean_text
 from unimoer_rag.retrieval.types import Document
 
 __all__ = ["dpr_passages"]
@@ -18,15 +19,17 @@ __all__ = ["dpr_passages"]
 
 def dpr_passages(path: Path) -> Iterator[tuple[int, Document]]:
     """Passages of DPR's `psgs_w100.tsv`."""
-    with reading(path), open_text(path, newline="") as lines:
-        rows = csv.reader(lines, delimiter="\t", strict=True)
-        try:
-            for row in rows:
-                if rows.line_num == 1 and row[:1] == ["id"]:
-                    continue
-                if len(row) != 3 or not row[0]:
-                    found = f"{len(row)} tab-separated columns"
-                    raise malformed(path, rows.line_num, found, "three: id, text, title")
-                yield rows.line_num, Document(text=row[1], source=row[0], title=row[2])
-        except csv.Error as error:
-            raise malformed(path, rows.line_num, str(error), "three columns") from error
+    rows = csv.reader(text_lines(path), delimiter="\t", strict=True)
+    try:
+        for row in rows:
+            if rows.line_num == 1 and row[:1] == ["id"]:
+                continue
+            if len(row) != 3 or not row[0]:
+                found = f"{len(row)} tab-separated columns"
+                raise malformed(path, rows.line_num, found, "three: id, text, title")
+            yield (
+                rows.line_num,
+                Document(clean_text(row[1]), source=clean_text(row[0]), title=clean_text(row[2])),
+            )
+    except csv.Error as error:
+        raise malformed(path, rows.line_num, str(error), "three columns") from error

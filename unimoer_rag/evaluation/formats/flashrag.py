@@ -14,7 +14,14 @@ from pathlib import Path
 
 from unimoer_rag.evaluation.datasets import Question
 from unimoer_rag.evaluation.formats.types import QuestionSet, accepted
-from unimoer_rag.evaluation.lines import json_rows, malformed, row_id, row_text
+from unimoer_rag.evaluation.lines import (
+    json_rows,
+    malformed,
+    row_id,
+    row_question,
+    row_text,
+    shown,
+)
 from unimoer_rag.retrieval.types import Document
 
 __all__ = ["flashrag_passages", "read_flashrag"]
@@ -31,8 +38,8 @@ def read_flashrag(path: Path) -> QuestionSet:
         qid = row_id(row, path, number, key="id", taken=questions)
         answers = row.get("golden_answers")
         if not isinstance(answers, list) or not all(isinstance(a, str) for a in answers):
-            raise malformed(path, number, f"golden_answers {answers!r}", "a list of strings")
-        text = row_text(row, path, number, key="question")
+            raise malformed(path, number, f"golden_answers {shown(answers)}", "a list of strings")
+        text = row_question(row, path, number, key="question")
         questions[qid] = Question(qid, text, accepted(answers))
     return QuestionSet(list(questions.values()))
 

@@ -19,6 +19,7 @@ from unimoer_rag.errors import DataError
 from unimoer_rag.evaluation.datasets import Qrels, Question
 from unimoer_rag.evaluation.formats.json_items import json_items, wrong_item
 from unimoer_rag.evaluation.formats.types import QuestionSet, accepted
+from unimoer_rag.evaluation.lines import shown
 from unimoer_rag.retrieval.types import Document
 
 __all__ = ["read_hotpotqa"]
@@ -57,7 +58,7 @@ def _question(item: dict[str, Any], path: Path, number: int) -> Question:
         )
     for key in ("_id", "question", "answer"):
         if not isinstance(item.get(key), str) or not item[key].strip():
-            raise wrong_item(path, number, f"{key} {item.get(key)!r}", "a string")
+            raise wrong_item(path, number, f"{key} {shown(item.get(key))}", "a string")
     return Question(item["_id"], item["question"], accepted([item["answer"]]))
 
 
@@ -66,7 +67,7 @@ def _titles(facts: Any, path: Path, number: int) -> list[str]:
         case [*pairs] if all(_is_fact(pair) for pair in pairs):
             return [title for title, _ in pairs]
     raise wrong_item(
-        path, number, f"supporting_facts {facts!r:.80}", "pairs of a title and a sentence's number"
+        path, number, f"supporting_facts {shown(facts)}", "pairs of a title and a sentence's number"
     )
 
 
@@ -82,7 +83,9 @@ def _paragraphs(context: Any, path: Path, number: int) -> list[tuple[str, str]]:
     match context:
         case [*pairs] if all(_is_paragraph(pair) for pair in pairs):
             return [(title, "".join(sentences).strip()) for title, sentences in pairs]
-    raise wrong_item(path, number, f"context {context!r:.80}", "pairs of a title and its sentences")
+    raise wrong_item(
+        path, number, f"context {shown(context)}", "pairs of a title and its sentences"
+    )
 
 
 def _is_paragraph(pair: Any) -> bool:

@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from unimoer_rag.errors import DataError
-from unimoer_rag.evaluation.lines import open_bytes, reading
+from unimoer_rag.evaluation.formats.json_bounds import Watched
+from unimoer_rag.evaluation.lines import cleaned, open_bytes, reading
 from unimoer_rag.extras import needs_extra
 
 __all__ = ["json_items", "wrong_item"]
 
 
 def json_items(path: Path, prefix: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Numbered objects of an array, from 1.
+    """Numbered objects of an array, from 1, their strings as `clean_text` leaves them.
 
     Args:
         path: a JSON file.
@@ -28,14 +29,15 @@ def json_items(path: Path, prefix: str) -> Iterator[tuple[int, dict[str, Any]]]:
         import ijson
     with reading(path), open_bytes(path) as file:
         try:
-            for number, item in enumerate(ijson.items(file, prefix, use_float=True), start=1):
+            watched = Watched(file, level=prefix.count(".") + 1)
+            for number, item in enumerate(ijson.items(watched, prefix, use_float=True), start=1):
                 if not isinstance(item, dict):
                     raise wrong_item(path, number, f"a JSON {type(item).__name__}", "an object")
-                yield number, item
-        except ijson.JSONError as error:
+                yield number, cleaned(item)
+        except (ijson.JSONError, ValueError) as error:  # no JSON, unbounded, too long a number
             raise DataError(f"{path}: no valid JSON ({error})") from error
 
 
 def wrong_item(path: Path, number: int, found: str, expected: str) -> DataError:
     """The error of an item that holds something else than it should."""
-    return DataError(f"{path}, item {number}: found {found}; expected {expected}")
+    return DataError(f"{path}, item {number}: found {found:.300}; expected {expected}")

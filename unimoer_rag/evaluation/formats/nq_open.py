@@ -10,7 +10,7 @@ from pathlib import Path
 
 from unimoer_rag.evaluation.datasets import Question
 from unimoer_rag.evaluation.formats.types import QuestionSet, accepted
-from unimoer_rag.evaluation.lines import json_rows, malformed, row_text
+from unimoer_rag.evaluation.lines import json_rows, malformed, row_question, shown
 
 __all__ = ["read_nq_open"]
 
@@ -26,7 +26,7 @@ def read_nq_open(path: Path) -> QuestionSet:
         answers = row.get("answer")
         answers = [answers] if isinstance(answers, str) else answers
         if not isinstance(answers, list) or not all(isinstance(a, str) for a in answers):
-            raise malformed(path, number, f"answer {answers!r}", "a list of strings")
-        text = row_text(row, path, number, key="question")
+            raise malformed(path, number, f"answer {shown(answers)}", "a list of strings")
+        text = row_question(row, path, number, key="question")
         questions.append(Question(str(number), text, accepted(answers)))
     return QuestionSet(questions)

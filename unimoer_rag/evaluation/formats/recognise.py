@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from unimoer_rag.errors import DataError
+from unimoer_rag.evaluation.answer_rules import AnswerRules
 from unimoer_rag.evaluation.corpora import Passages, beir_passages
 from unimoer_rag.evaluation.formats.dpr import dpr_passages
 from unimoer_rag.evaluation.formats.flashrag import flashrag_passages, read_flashrag
@@ -17,7 +18,7 @@ from unimoer_rag.evaluation.formats.triviaqa import read_triviaqa
 from unimoer_rag.evaluation.formats.types import QuestionSet
 from unimoer_rag.evaluation.lines import open_text, reading
 
-__all__ = ["CORPORA", "QUESTIONS", "find_format"]
+__all__ = ["CORPORA", "QUESTIONS", "RULES", "find_format"]
 
 QUESTIONS: Mapping[str, Callable[[Path], QuestionSet]] = {
     "NQ-open": read_nq_open,
@@ -26,6 +27,13 @@ QUESTIONS: Mapping[str, Callable[[Path], QuestionSet]] = {
     "FlashRAG questions": read_flashrag,
 }
 """Format -> reader, of questions."""
+
+RULES: Mapping[str, AnswerRules] = {
+    "NQ-open": "nq-open",
+    "TriviaQA": "triviaqa",
+    "HotpotQA": "hotpotqa",
+}
+"""Format -> whose script compares its answers, where it tells the benchmark."""
 
 CORPORA: Mapping[str, Passages] = {
     "BEIR corpus": beir_passages,
@@ -63,7 +71,7 @@ def find_format(path: Path) -> str:
         return "TriviaQA"
     try:
         row = json.loads(first)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         row = None
     if isinstance(row, dict):
         for name, keys in _ROWS.items():

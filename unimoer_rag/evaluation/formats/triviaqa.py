@@ -14,6 +14,7 @@ from unimoer_rag.errors import DataError
 from unimoer_rag.evaluation.datasets import Question
 from unimoer_rag.evaluation.formats.json_items import json_items, wrong_item
 from unimoer_rag.evaluation.formats.types import QuestionSet, accepted
+from unimoer_rag.evaluation.lines import shown
 
 __all__ = ["read_triviaqa"]
 
@@ -30,7 +31,7 @@ def read_triviaqa(path: Path) -> QuestionSet:
     for number, item in json_items(path, "Data.item"):
         qid, text = item.get("QuestionId"), item.get("Question")
         if not isinstance(qid, str) or not qid or not isinstance(text, str) or not text.strip():
-            found = f"QuestionId {qid!r} and Question {text!r}"
+            found = f"QuestionId {shown(qid)} and Question {shown(text)}"
             raise wrong_item(path, number, found, "two strings")
         questions[qid] = Question(qid, text, _answers(item.get("Answer"), path, number))
     return QuestionSet(list(questions.values()))
@@ -43,11 +44,11 @@ def _answers(answer: Any, path: Path, number: int) -> tuple[str, ...]:
             "answers, such as a dev set"
         )
     if not isinstance(answer, dict) or not isinstance(answer.get("Value"), str):
-        raise wrong_item(path, number, f"Answer {answer!r:.80}", "an object with a Value")
+        raise wrong_item(path, number, f"Answer {shown(answer)}", "an object with a Value")
     found = [answer["Value"]]
     for key in _LISTS:
         strings = answer.get(key, [])
         if not isinstance(strings, list) or not all(isinstance(s, str) for s in strings):
-            raise wrong_item(path, number, f"{key} {strings!r:.80}", "a list of strings")
+            raise wrong_item(path, number, f"{key} {shown(strings)}", "a list of strings")
         found += strings
     return accepted(found)

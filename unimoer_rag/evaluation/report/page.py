@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from unimoer_rag.evaluation.report.plots import distribution, latency_bars, movement
+from unimoer_rag.evaluation.report.texts import shown
 from unimoer_rag.evaluation.results import Ends, Result
 from unimoer_rag.extras import needs_extra
 
@@ -69,6 +70,7 @@ def page_template() -> Template:
         loader=PackageLoader("unimoer_rag.evaluation.report"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=shown,
         trim_blocks=True,
         lstrip_blocks=True,
     )

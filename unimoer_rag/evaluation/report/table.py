@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from unimoer_rag.errors import InputError
 from unimoer_rag.evaluation.compare import check_same_data
+from unimoer_rag.evaluation.report.texts import markdown_cell
 from unimoer_rag.evaluation.results import Result
 
 __all__ = ["COLUMNS", "Column", "Row", "columns_with_values", "markdown_table", "system_rows"]
@@ -28,6 +29,9 @@ class Row:
         search_ms: median milliseconds of a search.
         rerank_ms: of reranking for one question.
         answer_ms: of a whole answer.
+        warm_answer_ms: of one that finds what earlier ones have encoded.
+        cold: whether `answer_ms` is of calls that find nothing kept, as the other times are; older
+            versions timed answers warm.
         model_mb: megabytes of the loaded tensors.
         peak_mb: of the process at its peak.
         gpu_mb: of GPU memory at its peak.
@@ -44,6 +48,8 @@ class Row:
     search_ms: float | None
     rerank_ms: float | None
     answer_ms: float | None
+    warm_answer_ms: float | None
+    cold: bool
     model_mb: float | None
     peak_mb: float | None
     gpu_mb: float | None
@@ -80,6 +86,7 @@ COLUMNS = (
     Column("search_ms", "search ms", digits=1),
     Column("rerank_ms", "rerank ms"),
     Column("answer_ms", "answer ms"),
+    Column("warm_answer_ms", "answer ms, warm"),
     Column("model_mb", "model MB"),
     Column("peak_mb", "peak MB"),
     Column("gpu_mb", "GPU MB"),
@@ -114,9 +121,10 @@ def markdown_table(rows: Sequence[Row]) -> str:
         "|---|---|---:|" + "---:|" * len(columns),
     ]
     for row in rows:
-        name = row.system.replace("|", "\\|")
+        name = markdown_cell(row.system)
         cells = [_bold_if_best(column, row, rows) for column in columns]
-        lines.append(f"| {name} | {row.first_stage} | {row.rerank_depth} | {' | '.join(cells)} |")
+        stages = f"{markdown_cell(row.first_stage)} | {row.rerank_depth}"
+        lines.append(f"| {name} | {stages} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -124,6 +132,7 @@ def _row(result: Result) -> Row:
     known = result.system if result.system not in (None, result.checkpoint) else None
     name = f"{known} ({result.checkpoint})" if known and result.checkpoint else result.name
     medians = {stage: times.get("p50") for stage, times in result.latency_percentiles_ms.items()}
+    warm = result.warm_latency_percentiles_ms
     return Row(
         system=name,
         first_stage=result.first_stage,
@@ -136,6 +145,8 @@ def _row(result: Result) -> Row:
         search_ms=medians.get("search"),
         rerank_ms=medians.get("rerank"),
         answer_ms=medians.get("answer", medians.get("read")),
+        warm_answer_ms=(warm or {}).get("answer", {}).get("p50"),
+        cold=warm is not None or "answer" not in medians,
         model_mb=result.memory_mb.get("model"),
         peak_mb=result.memory_mb.get("peak"),
         gpu_mb=result.memory_mb.get("gpu_peak"),

@@ -64,6 +64,8 @@ class PlainPipeline:
             timings=timings,
             prompt=generation.prompt,
             complete=generation.complete,
+            cut_by=generation.cut_by,
+            candidates=generation.candidates,
         )
 
 

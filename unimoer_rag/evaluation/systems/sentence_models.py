@@ -16,11 +16,12 @@ from unimoer_rag.errors import BackboneError
 from unimoer_rag.evaluation.systems.pins import find_weights, identity_of_weights
 from unimoer_rag.extras import needs_extra
 from unimoer_rag.model.device import choose_device, choose_dtype
+from unimoer_rag.model.pretrained import LOCAL, check_finite, check_modules, read_config
 from unimoer_rag.model.rows import Side
 
 __all__ = ["CrossEncoderRanker", "SentenceEmbedder"]
 
-T = TypeVar("T")
+T = TypeVar("T", bound=nn.Module)
 
 _LIBRARY = "sentence-transformers"
 
@@ -140,11 +141,13 @@ def _load(
     where = choose_device(device)
     precision: torch.dtype = choose_dtype(dtype, where)
     path, commit = find_weights(name, revision)
+    read_config(path)
+    check_modules(path)
     try:
         model = kind(
             str(path),
             device=str(where),
-            local_files_only=True,
+            **LOCAL,
             model_kwargs={"dtype": precision, "use_safetensors": True},
         )
     except Exception as error:  # sentence-transformers, transformers and json have their own kinds
@@ -153,6 +156,7 @@ def _load(
             f"sentence-transformers saves for a {getattr(kind, '__name__', kind)}, with "
             "safetensors weights"
         ) from error
+    check_finite(model.named_parameters(), f"the weights in {path}, in {precision}")
     facts = {"dtype": str(precision).removeprefix("torch."), "library": metadata.version(_LIBRARY)}
     return {"model": name, **identity_of_weights(path, commit), **facts}, model
 

@@ -99,4 +99,6 @@ class TwoStage:
         ]
 
     def forget(self) -> None:
-        """Nothing: no part keeps anything that an index would not hold."""
+        """Empty the cache of what reads; no other part keeps what an index would not hold."""
+        if self.reader is not None:
+            self.reader.cache.clear()

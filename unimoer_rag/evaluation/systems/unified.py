@@ -93,8 +93,10 @@ class Unified:
         return [future.result() for future in futures]
 
     def forget(self) -> None:
-        """Empty the engine's cache of token states."""
+        """Empty the engines' caches of token states, that of another reader too."""
         Engine.of(self.model).cache.clear()
+        if self._reader is not None:
+            self._reader.cache.clear()
 
 
 def describe_checkpoint(model: UniMoER) -> dict[str, str]:

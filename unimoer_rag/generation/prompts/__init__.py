@@ -5,12 +5,16 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from unimoer_rag.errors import InputError
+from unimoer_rag.generation.citing import cited, uncited
+from unimoer_rag.generation.harmless import broken_tokens, one_block
+from unimoer_rag.generation.spoken import WholeCharacters, spoken
 from unimoer_rag.generation.types import Citation, Generation
 from unimoer_rag.retrieval.types import Hit
 from unimoer_rag.yaml_files import read_yaml
@@ -18,7 +22,6 @@ from unimoer_rag.yaml_files import read_yaml
 __all__ = ["Prompt"]
 
 _HERE = Path(__file__).parent
-_NUMBERS = re.compile(r"\[(\d{1,9}(?:\s*[,;]\s*\d{1,9})*)\]")
 _BLANKS = re.compile(r"\{(passages|question)\}")
 
 
@@ -65,31 +68,53 @@ class Prompt(BaseModel):
         """SHA-256 of its content: answers are compared only where it is the same."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
 
-    def messages(self, question: str, hits: Sequence[Hit]) -> list[dict[str, str]]:
-        """The conversation to complete; passages are numbered from 1."""
-        numbered = (f"[{n}] {hit.passage.content}" for n, hit in enumerate(hits, start=1))
-        filling = {"passages": "\n\n".join(numbered), "question": question}
+    def messages(
+        self, question: str, hits: Sequence[Hit], *, harmless: bool = False
+    ) -> list[dict[str, str]]:
+        """The conversation to complete; passages are numbered from 1.
+
+        Each passage is one block (see `one_block`): numbers and lines in it are its own words.
+
+        Args:
+            question: what is asked.
+            hits: the passages.
+            harmless: break control tokens in both, for whoever tokenises them with a template.
+        """
+        made = broken_tokens if harmless else str
+        numbered = (
+            f"[{n}] {made(one_block(hit.passage.content))}" for n, hit in enumerate(hits, 1)
+        )
+        filling = {"passages": "\n\n".join(numbered), "question": made(one_block(question))}
         # One pass over the prompt: braces in a passage are text.
         user = _BLANKS.sub(lambda blank: filling[blank[1]], self.user)
         return [{"role": "system", "content": self.system}, {"role": "user", "content": user}]
 
-    def read(self, reply: str, hits: Sequence[Hit], *, complete: bool = True) -> Generation:
-        """A reply as an answer, the passages it names resolved; numbers of none are left out."""
-        text = reply.strip()
+    def read(
+        self, reply: str, hits: Sequence[Hit], *, complete: bool = True, cut_by: str = ""
+    ) -> Generation:
+        """A reply as an answer, the passages it names resolved; numbers of none are left out.
+
+        Thoughts that it begins with are no part of it (see `spoken`).
+
+        Args:
+            reply: the model's words.
+            hits: the passages it was shown.
+            complete: the model ended by itself.
+            cut_by: what ended it otherwise (see `Generation`); its limit where that is not said.
+        """
+        whole = WholeCharacters()
+        text = spoken(whole.take(reply) + whole.end())
+        cut_by = cut_by or ("" if complete else "length")
+        told = Generation(None, prompt=self.digest, complete=not cut_by, cut_by=cut_by)
         if not text or _plain(text) == _plain(self.abstention):
-            return Generation(None, confidence=0.0, prompt=self.digest, complete=complete)
+            return replace(told, confidence=0.0)
         citations = [
             Citation(hit.text, hit, hit.passage.start, hit.passage.end, confidence=None)
-            for hit in (hits[number - 1] for number in _cited(text) if number <= len(hits))
+            for hit in (hits[number - 1] for number in cited(text, len(hits)))
         ]
-        return Generation(text, citations, prompt=self.digest, complete=complete)
+        return replace(told, text=text, citations=citations)
 
 
 def _plain(words: str) -> str:
-    return words.strip(" .\n").casefold()
-
-
-def _cited(text: str) -> list[int]:
-    """Numbers in brackets, each once, in order of their first mention."""
-    groups = (re.split(r"\s*[,;]\s*", found) for found in _NUMBERS.findall(text))
-    return [n for n in dict.fromkeys(int(one) for group in groups for one in group) if n > 0]
+    """Words to compare: models put marks around them, and numbers behind."""
+    return uncited(words).strip(" .\n*_\"'`").casefold()

@@ -47,5 +47,7 @@ class ExplicitRouter(GatedRouter):
         """See `Router.forward`; one decision a row."""
         index = list(routing.active)
         logits = torch.stack([self.logits[task][layer][index] for task in routing.tasks])
-        features: Tensor = self.features.expand(len(routing.tasks), 1, -1)
+        # In memory of its own: which kernel multiplies a tensor without strides depends on what
+        # learns, and so would the last bits.
+        features = self.features.expand(len(routing.tasks), 1, -1).contiguous()
         return self.mix(layer, logits.unsqueeze(1), features, routing)

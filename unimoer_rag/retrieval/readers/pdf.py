@@ -48,23 +48,35 @@ def read_pdf(data: bytes) -> Extracted:
             raise TooLargeError(f"it unpacks to more than can be read ({error})") from error
         metadata = reader.metadata
         title = str(metadata.title or "") if metadata else ""
-    return paged(pages, title, (*_notes(pages), *lost))
+    return paged([page or "" for page in pages], title, (*_notes(pages), *lost))
 
 
-def _pages(reader: PdfReader, lost: list[str]) -> Iterator[str]:
+def _pages(reader: PdfReader, lost: list[str]) -> Iterator[str | None]:
+    """The text of each page; None for one that cannot be read, unless none can be."""
+    from pypdf import errors
+
     n_pages = len(reader.pages)
     if n_pages > _MAX_PAGES:
         raise TooLargeError(f"it has {n_pages} pages; at most {_MAX_PAGES} are read")
-    n_drawn = n_characters = 0
+    n_drawn = n_characters = n_failed = 0
     for page in reader.pages:
-        contents = page.get_contents()
-        n_drawn += len(contents.get_data()) if contents is not None else 0
-        if n_drawn > _MAX_DRAWN_BYTES:
-            raise TooLargeError(f"its pages unpack to more than {in_mebibytes(_MAX_DRAWN_BYTES)}")
-        parts = [page.extract_text().strip(), *_written_on(page)]
-        text = legible_text("\n".join(filter(None, parts)))
+        try:
+            contents = page.get_contents()
+            n_drawn += len(contents.get_data()) if contents is not None else 0
+            if n_drawn > _MAX_DRAWN_BYTES:
+                raise TooLargeError(f"its pages unpack to over {in_mebibytes(_MAX_DRAWN_BYTES)}")
+            parts = [page.extract_text().strip(), *_written_on(page)]
+        except (TooLargeError, errors.LimitReachedError, MemoryError):
+            raise
+        except Exception:  # the parser raises all kinds on a damaged page
+            n_failed += 1
+            if n_failed == n_pages:
+                raise
+            yield None
+            continue
         if sum("Exceeded" in told for told in lost) >= _MOST_TOLD:
             raise TooLargeError(f"{_MOST_TOLD} of its pages draw forms within forms without end")
+        text = legible_text("\n".join(filter(None, parts)))
         n_characters += len(text)
         if n_characters > MAX_TEXT_BYTES:
             raise TooLargeError(f"its text is larger than {in_mebibytes(MAX_TEXT_BYTES)}")
@@ -107,15 +119,22 @@ def _string(value: Any) -> str:
     return re.sub(r"\r\n?", "\n", text).strip()
 
 
-def _notes(pages: list[str]) -> tuple[str, ...]:
-    empty = [str(number) for number, text in enumerate(pages, 1) if not text]
-    if not empty or len(empty) == len(pages):
-        return ()
-    shown = ", ".join(empty[:_MOST_PAGES_TOLD])
-    if len(empty) > _MOST_PAGES_TOLD:
-        shown += f" and {len(empty) - _MOST_PAGES_TOLD} more"
-    which = f"page {shown} holds" if len(empty) == 1 else f"pages {shown} hold"
-    return (f"{which} no text: if they are scans, run the file through OCR first",)
+def _notes(pages: list[str | None]) -> tuple[str, ...]:
+    damaged = [str(number) for number, text in enumerate(pages, 1) if text is None]
+    empty = [str(number) for number, text in enumerate(pages, 1) if text == ""]
+    notes = []
+    if damaged:
+        notes.append(f"{_listed(damaged)} could not be read: damaged; save the file again")
+    if empty and len(empty) + len(damaged) < len(pages):
+        notes.append(f"no text on {_listed(empty)}: if they are scans, run it through OCR first")
+    return tuple(notes)
+
+
+def _listed(numbers: list[str]) -> str:
+    shown = ", ".join(numbers[:_MOST_PAGES_TOLD])
+    if len(numbers) > _MOST_PAGES_TOLD:
+        shown += f" and {len(numbers) - _MOST_PAGES_TOLD} more"
+    return f"page {shown}" if len(numbers) == 1 else f"pages {shown}"
 
 
 class _Listener(logging.Handler):

@@ -347,7 +347,7 @@ def _check_passage(passage: Passage) -> None:
 
 # Passages are read without their token states, which are far larger.
 PASSAGE_FIELDS = [
-    "text", "source", "title", "start", "end", "metadata", "document_id", "origin", "page"
+    "text", "source", "title", "start", "end", "metadata", "page", "document_id", "origin"
 ]  # fmt: skip
 LABEL_FIELDS = ["source", "title", "document_id", "origin", "metadata"]
 STATES_FIELD = "states"
@@ -377,10 +377,10 @@ def to_payload(passage: Passage) -> dict[str, Any]:
         "start": passage.start,
         "end": passage.end,
         "metadata": plain(passage.metadata),
-    } | stored_twice(passage.metadata)
-    paged = {} if passage.page is None else {"page": passage.page}
-    named = {"document_id": passage.document_id, "origin": passage.origin}
-    return payload | paged | {key: value for key, value in named.items() if value}
+    }
+    named = {"document_id": passage.document_id, "origin": passage.origin, "page": passage.page}
+    named = {key: value for key, value in named.items() if value}
+    return payload | named | stored_twice(passage.metadata)
 
 
 def to_passage(payload: Mapping[str, Any] | None) -> Passage:
@@ -397,9 +397,9 @@ def to_passage(payload: Mapping[str, Any] | None) -> Passage:
         int(p["start"]),
         int(p["end"]),
         p["metadata"],
+        page=p.get("page"),
         document_id=p.get("document_id", ""),
         origin=p.get("origin", ""),
-        page=p.get("page"),
     )
 
 

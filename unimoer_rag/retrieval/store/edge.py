@@ -28,7 +28,8 @@ from unimoer_rag.retrieval.sparse import SparseVector
 from unimoer_rag.retrieval.store import base
 from unimoer_rag.retrieval.store.base import Found, Label, Record
 from unimoer_rag.retrieval.store.engine import DELETE_BYTES, check_space
-from unimoer_rag.retrieval.store.filters import Filters, parse_filters, to_edge_filter
+from unimoer_rag.retrieval.store.engine_filters import to_edge_filter
+from unimoer_rag.retrieval.store.filters import Filters, parse_filters
 from unimoer_rag.retrieval.store.folder import count_all
 from unimoer_rag.retrieval.store.opened import OpenIndex
 from unimoer_rag.retrieval.store.quantization import (

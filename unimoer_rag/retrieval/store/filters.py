@@ -1,50 +1,46 @@
-"""Filters users write as one mapping, checked once and turned into either engine's objects.
+"""Filters users write as one mapping, checked once and brought into one form.
 
 ```python
 {"source": "a.md"}                          the passage field equals
 {"year": {"gte": 2020, "lt": 2024}}         the number lies in a range
 {"tag": ["a", "b"]}                         equals any of (a list field: holds any of)
 {"lang": "en", "not": {"tag": "draft"}}     both; what meets any condition under "not" is out
+{"any": [{"lang": "en"}, {"tag": "a"}]}     meets at least one of these filters
+{"all": [{"tag": "a"}, {"tag": "b"}]}       meets each of these filters
+{"summary": {"words": "free delivery"}}     the text has all these words, in any order and case
+{"author": {"empty": True}}                 has no value: is missing, null or an empty list
 ```
 
-`source` and `title` are the passage's own fields; every other key is one of its metadata.
+`source` and `title` are the passage's own fields; every other key is one of its metadata. `any` and
+`all` are too where they do not hold a list of filters.
 """
 
 from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from itertools import chain
+from typing import Any
 
 from unimoer_rag.errors import InputError
-from unimoer_rag.retrieval.metadata import (
-    EXACT,
-    FLAGS,
-    NUMBERS,
-    field_path,
-    is_number,
-    pair,
-    shown,
-)
-
-if TYPE_CHECKING:
-    import qdrant_edge
-    from qdrant_client import models
+from unimoer_rag.retrieval.metadata import is_number, shown
 
 __all__ = [
     "Condition",
+    "Conditions",
+    "Either",
     "Filters",
     "matches",
     "parse_filters",
-    "to_client_filter",
-    "to_edge_filter",
 ]
 
 Filters = Mapping[str, Any]
 
 _FIELDS = ("source", "title")
+_MAX_DEPTH = 32
 _OPERATORS = {
     "gt": lambda value, bound: value > bound,
     "gte": lambda value, bound: value >= bound,
@@ -63,6 +59,8 @@ class Condition:
         ranges: bounds by operator for a number to lie in. A number to equal is the range
             from it to itself: 5 should find 5.0.
         negated: whether passages that meet it are left out.
+        words: to hold all of, in a text.
+        empty: to have no value.
         own: whether the key is a field of the payload that users cannot filter by.
     """
 
@@ -70,6 +68,8 @@ class Condition:
     values: tuple[str | bool, ...] = ()
     ranges: tuple[Mapping[str, float], ...] = ()
     negated: bool = False
+    words: str = ""
+    empty: bool = False
     own: bool = False
 
     @property
@@ -78,46 +78,100 @@ class Condition:
         return self.own or self.key in _FIELDS
 
 
-def parse_filters(filters: Filters | None) -> tuple[Condition, ...]:
+@dataclass(frozen=True, slots=True)
+class Either:
+    """Sets of conditions, of which one must (or, when negated, none must) be met whole."""
+
+    parts: tuple[Conditions, ...]
+    negated: bool = False
+
+
+Conditions = tuple["Condition | Either", ...]
+
+
+def parse_filters(filters: Filters | None) -> Conditions:
     """Check the user's filters and bring them into one form.
 
     Raises:
         InputError: a key, operator or value cannot be used.
     """
-    return tuple(_conditions(filters or {}, negated=False))
+    return tuple(_conditions(filters or {}, negated=False, depth=0))
 
 
-def _conditions(filters: Filters, *, negated: bool) -> Iterator[Condition]:
+def _conditions(filters: Filters, *, negated: bool, depth: int) -> Iterator[Condition | Either]:
     if not isinstance(filters, Mapping):
         raise InputError(
-            f"filters are {filters!r}; expected a mapping such as {{'source': 'a.md'}}"
+            f"filters are {filters!r:.200}; expected a mapping such as {{'source': 'a.md'}}"
         )
+    if depth > _MAX_DEPTH:
+        raise InputError(f"filters are nested more than {_MAX_DEPTH} deep; write them flatter")
     for key, wanted in filters.items():
         if key == "not":
             if negated:
                 raise InputError("filter 'not' stands inside another 'not'; write it once")
-            yield from _conditions(wanted, negated=True)
-            continue
-        _check_key(key)
-        if isinstance(wanted, Mapping):
-            yield Condition(key, ranges=(_bounds(key, wanted),), negated=negated)
-            continue
-        many = wanted if isinstance(wanted, list | tuple | set | frozenset) else [wanted]
-        if not many:
-            raise InputError(
-                f"filter {key!r} is an empty list, which no passage meets; give values or drop it"
-            )
-        values: list[str | bool] = []
-        ranges: list[Mapping[str, float]] = []
-        for value in many:
-            if isinstance(value, bool):
-                values.append(value)
-            elif isinstance(value, str):
-                values.append(_text(key, value))
+            yield from _conditions(wanted, negated=True, depth=depth + 1)
+        elif key in ("any", "all") and _are_filters(wanted):
+            parts = [tuple(_conditions(part, negated=False, depth=depth + 1)) for part in wanted]
+            if not all(parts):
+                raise InputError(f"filter {key!r} holds an empty filter; drop it")
+            whole = tuple(chain.from_iterable(parts))
+            if key == "any":
+                yield Either(tuple(parts), negated)
+            elif negated:
+                yield Either((whole,), negated=True)
             else:
-                number = _number(key, value)
-                ranges.append({"gte": number, "lte": number})
-        yield Condition(key, tuple(values), tuple(ranges), negated)
+                yield from whole
+        else:
+            yield _condition_of(key, wanted, negated=negated)
+
+
+def _are_filters(wanted: object) -> bool:
+    """Whether it is a list of filters, and no metadata's values."""
+    return (
+        isinstance(wanted, list | tuple)
+        and bool(wanted)
+        and all(isinstance(item, Mapping) for item in wanted)
+    )
+
+
+def _condition_of(key: str, wanted: Any, *, negated: bool) -> Condition:
+    _check_key(key)
+    if isinstance(wanted, Mapping):
+        return _operated(key, wanted, negated=negated)
+    many = wanted if isinstance(wanted, list | tuple | set | frozenset) else [wanted]
+    if not many:
+        raise InputError(
+            f"filter {key!r} is an empty list, which no passage meets; give values or drop it"
+        )
+    values: list[str | bool] = []
+    ranges: list[Mapping[str, float]] = []
+    for value in many:
+        if isinstance(value, bool):
+            values.append(value)
+        elif isinstance(value, str):
+            values.append(_text(key, value))
+        else:
+            number = _number(key, value)
+            ranges.append({"gte": number, "lte": number})
+    return Condition(key, tuple(values), tuple(ranges), negated)
+
+
+def _operated(key: str, wanted: Mapping[Any, Any], *, negated: bool) -> Condition:
+    if list(wanted) == ["words"]:
+        words = wanted["words"]
+        if not isinstance(words, str) or not _words(_text(key, words)):
+            raise InputError(
+                f"filter {key!r} has the words {shown(words)}; expected a text of some"
+            )
+        return Condition(key, negated=negated, words=words)
+    if list(wanted) == ["empty"]:
+        empty = wanted["empty"]
+        if not isinstance(empty, bool):
+            raise InputError(f"filter {key!r} is empty: {shown(empty)}; expected True or False")
+        if key in _FIELDS:  # which are texts
+            return Condition(key, ("",), negated=negated == empty)
+        return Condition(key, negated=negated == empty, empty=True)
+    return Condition(key, ranges=(_bounds(key, wanted),), negated=negated)
 
 
 def _check_key(key: object) -> None:
@@ -133,7 +187,10 @@ def _bounds(key: str, wanted: Mapping[Any, Any]) -> Mapping[str, float]:
     unknown = [operator for operator in wanted if operator not in _OPERATORS]
     if unknown or not wanted:
         named = f"unknown operator {unknown[0]!r}" if unknown else "no operator"
-        raise InputError(f"filter {key!r} has {named}; choose from {', '.join(_OPERATORS)}")
+        raise InputError(
+            f"filter {key!r} has {named}; choose from {', '.join(_OPERATORS)}, or words or empty "
+            "alone"
+        )
     return {operator: _number(key, bound) for operator, bound in wanted.items()}
 
 
@@ -161,143 +218,33 @@ def _text(key: str, value: str) -> str:
     return value
 
 
-def matches(conditions: Sequence[Condition], payload: Mapping[str, Any]) -> bool:
+def matches(conditions: Conditions, payload: Mapping[str, Any]) -> bool:
     """Whether a payload meets all conditions: what the engines' filters amount to."""
     return all(_meets(condition, payload) != condition.negated for condition in conditions)
 
 
-def _meets(condition: Condition, payload: Mapping[str, Any]) -> bool:
+def _meets(condition: Condition | Either, payload: Mapping[str, Any]) -> bool:
+    if isinstance(condition, Either):
+        return any(matches(part, payload) for part in condition.parts)
     holder = payload if condition.is_own else payload["metadata"]
     found = holder.get(condition.key)
+    if condition.empty:
+        return found is None or found == []
     items = found if isinstance(found, list) else [found]
-    return any(
-        any(type(item) is type(value) and item == value for value in condition.values)
-        or (
-            is_number(item)
-            and any(
-                all(_OPERATORS[operator](item, bound) for operator, bound in bounds.items())
-                for bounds in condition.ranges
-            )
-        )
-        for item in items
+    return any(_is_met(condition, item) for item in items)
+
+
+def _is_met(condition: Condition, item: Any) -> bool:
+    if isinstance(item, str) and condition.words:
+        return _words(condition.words) <= _words(item)
+    if any(type(item) is type(value) and item == value for value in condition.values):
+        return True
+    return is_number(item) and any(
+        all(_OPERATORS[operator](item, bound) for operator, bound in bounds.items())
+        for bounds in condition.ranges
     )
 
 
-class _Engine(Protocol):
-    """An engine's objects for the few things that filters are made of."""
-
-    def texts(self, key: str, texts: list[str]) -> Any: ...
-    def flags(self, key: str, flags: list[bool]) -> list[Any]: ...
-    def bounds(self, path: str, bounds: Mapping[str, float]) -> Any: ...
-    def empty(self, path: str) -> Any: ...
-    def nested(self, path: str, condition: Any) -> Any: ...
-    def all_of(self, conditions: list[Any], but: Sequence[Any] = ()) -> Any: ...
-    def any_of(self, conditions: list[Any]) -> Any: ...
-
-
-def _filter(conditions: tuple[Condition, ...], engine: _Engine) -> Any:
-    if not conditions:
-        return None
-    return engine.all_of(
-        [_condition(c, engine) for c in conditions if not c.negated],
-        [_condition(c, engine) for c in conditions if c.negated],
-    )
-
-
-def _condition(condition: Condition, engine: _Engine) -> Any:
-    texts = [value for value in condition.values if isinstance(value, str)]
-    flags = [value for value in condition.values if isinstance(value, bool)]
-    path = condition.key if condition.is_own else field_path(condition.key)
-    any_of = [engine.texts(path, texts)] if texts else []
-    if flags and not condition.is_own:
-        any_of += engine.flags(condition.key, flags)
-    for bounds in condition.ranges:
-        any_of += _range(condition.key, bounds, engine)
-    return engine.any_of(any_of) if any_of else engine.any_of([engine.texts("none", ["none"])])
-
-
-def _path(key: str) -> str:
-    return key if key in _FIELDS else field_path(key)
-
-
-def _range(key: str, bounds: Mapping[str, float], engine: _Engine) -> list[Any]:
-    floats = engine.bounds(_path(key), {name: float(bound) for name, bound in bounds.items()})
-    if key in _FIELDS or all(abs(bound) < EXACT for bound in bounds.values()):
-        return [floats]
-    # Floats cannot tell such numbers apart: where a passage has any, it has pairs of them.
-    path = field_path(key, NUMBERS)
-    pairs = engine.all_of([_pair_range(name, bound, engine) for name, bound in bounds.items()])
-    return [engine.all_of([floats, engine.empty(path)]), engine.nested(path, pairs)]
-
-
-def _pair_range(operator: str, bound: float, engine: _Engine) -> Any:
-    high, low = pair(bound).values()
-    same = engine.bounds("high", {"gte": high, "lte": high})
-    return engine.any_of(
-        [
-            engine.bounds("high", {operator[:2]: high}),  # "gt" of "gte": strictly beyond
-            engine.all_of([same, engine.bounds("low", {operator: float(low)})]),
-        ]
-    )
-
-
-def to_edge_filter(conditions: tuple[Condition, ...]) -> qdrant_edge.Filter | None:
-    """The conditions as a filter of the embedded engine, or None when there are none."""
-    import qdrant_edge as edge
-
-    class Edge:
-        def texts(self, key: str, texts: list[str]) -> Any:
-            return edge.FieldCondition(key, match=edge.MatchAny(texts))
-
-        def flags(self, key: str, flags: list[bool]) -> list[Any]:
-            # qdrant-edge-py 0.9 reads MatchValue(True) as the number 1, which equals no boolean.
-            return [self.texts(field_path(key, FLAGS), [str(flag) for flag in flags])]
-
-        def bounds(self, path: str, bounds: Mapping[str, float]) -> Any:
-            return edge.FieldCondition(path, range=edge.RangeFloat(**bounds))
-
-        def empty(self, path: str) -> Any:
-            return edge.IsEmptyCondition(path)
-
-        def nested(self, path: str, condition: Any) -> Any:
-            return edge.NestedCondition(path, condition)
-
-        def all_of(self, conditions: list[Any], but: Sequence[Any] = ()) -> Any:
-            return edge.Filter(must=conditions, must_not=[*but])
-
-        def any_of(self, conditions: list[Any]) -> Any:
-            return edge.Filter(should=conditions)
-
-    made: qdrant_edge.Filter | None = _filter(conditions, Edge())
-    return made
-
-
-def to_client_filter(conditions: tuple[Condition, ...]) -> models.Filter | None:
-    """The conditions as a filter of qdrant-client, or None when there are none."""
-    from qdrant_client import models
-
-    class Client:
-        def texts(self, key: str, texts: list[str]) -> Any:
-            return models.FieldCondition(key=key, match=models.MatchAny(any=texts))
-
-        def flags(self, key: str, flags: list[bool]) -> list[Any]:
-            equal = [models.MatchValue(value=flag) for flag in flags]
-            return [models.FieldCondition(key=field_path(key), match=match) for match in equal]
-
-        def bounds(self, path: str, bounds: Mapping[str, float]) -> Any:
-            return models.FieldCondition(key=path, range=models.Range(**bounds))
-
-        def empty(self, path: str) -> Any:
-            return models.IsEmptyCondition(is_empty=models.PayloadField(key=path))
-
-        def nested(self, path: str, condition: Any) -> Any:
-            return models.NestedCondition(nested=models.Nested(key=path, filter=condition))
-
-        def all_of(self, conditions: list[Any], but: Sequence[Any] = ()) -> Any:
-            return models.Filter(must=conditions, must_not=[*but])
-
-        def any_of(self, conditions: list[Any]) -> Any:
-            return models.Filter(should=conditions)
-
-    made: models.Filter | None = _filter(conditions, Client())
-    return made
+def _words(text: str) -> set[str]:
+    """As the engines tell words apart where no text index says otherwise."""
+    return {word.lower() for word in re.findall(r"[^\W_]+", text)}

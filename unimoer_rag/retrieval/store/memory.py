@@ -15,7 +15,7 @@ from unimoer_rag.retrieval.metadata import plain
 from unimoer_rag.retrieval.sparse import SparseVector
 from unimoer_rag.retrieval.store import base, forks
 from unimoer_rag.retrieval.store.base import Found, Label, Record
-from unimoer_rag.retrieval.store.filters import Condition, Filters, matches, parse_filters
+from unimoer_rag.retrieval.store.filters import Conditions, Filters, matches, parse_filters
 from unimoer_rag.retrieval.store.quantization import (
     Quantization,
     check_oversampling,
@@ -144,7 +144,7 @@ class MemoryStore:
         payload = self._payloads[key]
         return base.to_passage({**payload, "metadata": plain(payload["metadata"])})
 
-    def _meeting(self, conditions: tuple[Condition, ...]) -> list[str]:
+    def _meeting(self, conditions: Conditions) -> list[str]:
         """The ids of what meets conditions, in order."""
         payloads = self._payloads
         if not conditions:

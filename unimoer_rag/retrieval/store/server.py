@@ -18,7 +18,8 @@ from unimoer_rag.retrieval.sparse import SparseVector
 from unimoer_rag.retrieval.store import base
 from unimoer_rag.retrieval.store.base import Found, Label, Record
 from unimoer_rag.retrieval.store.collection import open_collection
-from unimoer_rag.retrieval.store.filters import Filters, parse_filters, to_client_filter
+from unimoer_rag.retrieval.store.engine_filters import to_client_filter
+from unimoer_rag.retrieval.store.filters import Filters, parse_filters
 from unimoer_rag.retrieval.store.memory import MemoryStore
 from unimoer_rag.retrieval.store.quantization import (
     OVERSAMPLING,

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from unimoer_rag.errors import DataError, InputError
 from unimoer_rag.evaluation.datasets import BeirDataset, Question
-from unimoer_rag.retrieval.sources import Problem, scan
-from unimoer_rag.retrieval.types import Document, Passage
-from unimoer_rag.training.data.own_questions import Asked, Places, literal, read_questions
+from unimoer_rag.evaluation.lines import malformed
+from unimoer_rag.evaluation.own import Split, own_passages
+from unimoer_rag.evaluation.own_questions import Asked, Places, literal, read_questions
+from unimoer_rag.retrieval.sources import Problem
+from unimoer_rag.retrieval.types import Passage
 
 __all__ = ["OwnData", "OwnReport", "own_datasets"]
-
-Split = Callable[[Document], Sequence[Passage]]
 
 _HELD_OUT = 0.1
 
@@ -65,8 +65,8 @@ def own_datasets(
 
     Args:
         folder: documents, of any kind that indexing reads; see `retrieval.sources.scan`.
-        questions: a JSONL or CSV file; see `own_questions`. Where it lies in the folder, it is no
-            document.
+        questions: a JSONL or CSV file; see `evaluation.own_questions`. Where it lies in the
+            folder, it is no document.
         split: cuts a document into passages: `retrieval.chunking.Chunker(...).split`.
         name: of the data sets.
         held_out: share of the questions that the development set gets, at least one of them. Which
@@ -82,18 +82,15 @@ def own_datasets(
     if not 0 < held_out < 1:
         raise InputError(f"held_out is {held_out}: expected a share between 0 and 1, such as 0.1")
     asked = list(read_questions(questions))
-    found = scan(folder)
-    left_out = {questions.resolve()} | ({but_not.resolve()} if but_not is not None else set())
-    others = tuple(
-        (source, path)
-        for source, path in found.files
-        if left_out.isdisjoint([path.resolve(), *path.resolve().parents])
+    for line, item in asked:
+        if not item.answers and not item.passage:
+            raise malformed(
+                questions, line, "neither answer nor passage", "one of them, to find the text"
+            )
+    read = own_passages(
+        folder, split=split, but_not=[questions, *([] if but_not is None else [but_not])]
     )
-    unreadable: list[Problem] = []
-    documents = list(replace(found, files=others).documents(on_error=unreadable.append))
-    corpus = {p.id: p for document in documents for p in split(document)}
-    if not corpus:
-        raise DataError(f"no passages in {folder}: expected documents with text in them")
+    corpus = read.corpus
     places = Places(corpus)
     placed: dict[str, _Placed] = {}
     missing: list[Problem] = []
@@ -110,7 +107,7 @@ def own_datasets(
             f"only {len(placed)} of {len(asked)} questions, counting none twice, have a passage in "
             f"{folder}; expected two at least, one of them to measure by.{said}"
         )
-    kept = {d: Document(p.text, d, p.title, p.metadata) for d, p in corpus.items()}
+    kept = read.as_documents()
 
     def part(which: str, *, dev: bool) -> BeirDataset:
         chosen = [p for p in placed.values() if (_words(p.question.text) in held) == dev]
@@ -124,12 +121,12 @@ def own_datasets(
 
     train, measured = part("train", dev=False), part("dev", dev=True)
     report = OwnReport(
-        documents=len(documents),
+        documents=read.documents,
         passages=len(corpus),
         questions=len(asked),
         train=len(train.questions),
         dev=len(measured.questions),
-        unreadable=tuple(unreadable),
+        unreadable=read.unreadable,
         not_found=tuple(missing),
     )
     return OwnData(train, measured, report)

@@ -17,7 +17,7 @@ from unimoer_rag.errors import DataError
 from unimoer_rag.evaluation.datasets import BeirDataset, Run, load_beir, load_run
 from unimoer_rag.evaluation.indexing import caching
 from unimoer_rag.evaluation.measure_ranking import asked, rerank_run
-from unimoer_rag.evaluation.ranking import per_query
+from unimoer_rag.evaluation.ranking import per_query, ranked
 from unimoer_rag.evaluation.systems import Unified
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.training.data.searchers import BM25Searcher
@@ -79,9 +79,9 @@ def _prepared(folder: Path, settings: DevSet) -> Development:
 def _first(run: Run, dataset: BeirDataset, depth: int) -> Run:
     """The first results of each question that has some."""
     return {
-        q.id: dict(sorted(run[q.id].items(), key=lambda d: -d[1])[:depth])
+        q.id: {d: found[d] for d in ranked(found)[:depth]}
         for q in asked(dataset)
-        if run.get(q.id)
+        if (found := dataset.without_own(q.id, run.get(q.id, {})))
     }
 
 
@@ -92,14 +92,15 @@ def _by_words(dataset: BeirDataset, depth: int) -> Run:
         [q.text for q in questions],
         [dataset.content(name) for name in names],
         positives=[0] * len(questions),  # whose scores nobody asks for
-        k=depth,
+        k=depth + bool(dataset.own_documents),
     )
-    return {
+    whole = {
         q.id: {names[p]: s for p, s in zip(row, scores, strict=True) if p >= 0}
         for q, row, scores in zip(
             questions, found.passages.tolist(), found.scores.tolist(), strict=True
         )
     }
+    return _first(whole, dataset, depth)
 
 
 def _with_answers(dataset: BeirDataset, run: Run) -> Run:
@@ -148,7 +149,7 @@ def _embedded(model: UniMoER, development: Development) -> Run:
         scores = dict(zip(names, row, strict=True))
         if development.closed:
             scores = {d: scores[d] for d in development.candidates.get(question.id, ())}
-        run[question.id] = scores
+        run[question.id] = dataset.without_own(question.id, scores)
     return run
 
 

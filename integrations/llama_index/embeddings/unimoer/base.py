@@ -13,15 +13,23 @@ from llama_index.embeddings.unimoer.cache import Vector, VectorKind, acached, ca
 from unimoer_rag.errors import DigestMismatchError, InputError
 
 if TYPE_CHECKING:
-    from unimoer_rag.engine import SharedModel
+    from unimoer_rag.engine import Embedder, SharedModel
     from unimoer_rag.model.rows import Side
     from unimoer_rag.model.unimoer import UniMoER
 
 __all__ = ["UniMoEREmbedding"]
 
+_REMEDY = (
+    "cut them shorter by Settings.chunk_size = {size} and Settings.chunk_overlap = 32, or "
+    "SentenceSplitter(chunk_size={size}, chunk_overlap=32)"
+)
+
 
 class UniMoEREmbedding(BaseEmbedding):
     """L2-normalised embeddings of queries and texts, in batches and truly asynchronous.
+
+    A text without a visible character gets the vector of the empty text. Texts longer than the
+    model reads are embedded by their beginning; one warning tells of the first, and what to set.
 
     All that name one model share it while any of them lives, with `UniMoERRerank` and
     `UnifiedRetriever`. What names the model is fixed; for another, make another embedding.
@@ -73,6 +81,7 @@ class UniMoEREmbedding(BaseEmbedding):
     embeddings_cache: None = Field(default=None, frozen=True, exclude=True)
 
     _shared: SharedModel = PrivateAttr()
+    _embedder: Embedder = PrivateAttr()
     _cache: BaseKVStore | None = PrivateAttr()
 
     def __init__(
@@ -91,7 +100,7 @@ class UniMoEREmbedding(BaseEmbedding):
         **base: Any,
     ) -> None:
         # Here, since they import torch, which importing the adapter must not.
-        from unimoer_rag.engine import SharedModel
+        from unimoer_rag.engine import Embedder, SharedModel
         from unimoer_rag.model.jobs import embedding_size
 
         shared = SharedModel(model_name, revision=revision, device=device, dtype=dtype)
@@ -109,6 +118,7 @@ class UniMoEREmbedding(BaseEmbedding):
         }
         super().__init__(**settings, **base)
         self._shared, self._cache = shared, _checked(embeddings_cache)
+        self._embedder = Embedder(shared, remedy=_REMEDY)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # The framework's own drops private attributes, and hides what `__init__` refuses.
@@ -170,17 +180,14 @@ class UniMoEREmbedding(BaseEmbedding):
         return await acached(self._cache, self._kind(side), texts, partial(self._arun, side=side))
 
     def _run(self, texts: list[str], side: Side) -> list[Vector]:
-        vectors: list[Vector] = self._shared.engine.embed(
-            texts, side, instruction=self._instruction(side), dimensions=self.dimensions
-        ).tolist()
-        return vectors
-
-    async def _arun(self, texts: list[str], side: Side) -> list[Vector]:
-        embedded = await self._shared.engine.aembed(
+        return self._embedder.embed(
             texts, side, instruction=self._instruction(side), dimensions=self.dimensions
         )
-        vectors: list[Vector] = embedded.tolist()
-        return vectors
+
+    async def _arun(self, texts: list[str], side: Side) -> list[Vector]:
+        return await self._embedder.aembed(
+            texts, side, instruction=self._instruction(side), dimensions=self.dimensions
+        )
 
     def _instruction(self, side: Side) -> str | None:
         return self.query_instruction if side == "query" else self.text_instruction

@@ -15,9 +15,24 @@ from llama_index.core.schema import (
 
 from unimoer_rag.retrieval.types import Hit
 
-__all__ = ["to_node"]
+__all__ = ["FoundNode", "to_node"]
 
 _EARLIER = "retrieval_score"
+
+
+class FoundNode(TextNode):
+    """A passage that was found; written and read again it is a `TextNode`.
+
+    LlamaIndex tells nodes apart by their hash where it fuses several queries' results
+    (`QueryFusionRetriever`). A passage found for two queries has two scores and is one node all the
+    same, so the first stage's score is no part of its hash.
+    """
+
+    @property
+    def hash(self) -> str:
+        """That of the passage, for whatever query it was found."""
+        kept = {key: value for key, value in self.metadata.items() if key != _EARLIER}
+        return TextNode(text=self.text, metadata=kept).hash
 
 
 def to_node(hit: Hit) -> NodeWithScore:
@@ -34,7 +49,7 @@ def to_node(hit: Hit) -> NodeWithScore:
         metadata["title"] = passage.title
     if hit.rerank is not None:
         metadata[_EARLIER] = replace(hit, rerank=None).score
-    node = TextNode(
+    node = FoundNode(  # type: ignore[call-arg]  # pydantic takes a field by its alias or its name
         id_=hit.id,
         text=passage.text,
         metadata=metadata,

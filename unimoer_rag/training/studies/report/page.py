@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from unimoer_rag.evaluation.report.texts import shown
 from unimoer_rag.extras import needs_extra
 from unimoer_rag.training.studies.report.charts import differences, draw, levels
 from unimoer_rag.training.studies.report.tables import comparisons, numbers, scores
@@ -34,6 +35,7 @@ def render_studies(results: Sequence[StudyResult]) -> str:
         ),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=shown,
         trim_blocks=True,
         lstrip_blocks=True,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from unimoer_rag.evaluation.report.texts import markdown_cell
 from unimoer_rag.training.studies.results import Compared, Score, StudyResult
 
 __all__ = ["Table", "comparisons", "markdown", "numbers", "scores"]
@@ -89,7 +90,8 @@ def markdown(result: StudyResult) -> str:
 
 def _lines(table: Table) -> list[str]:
     marks = ["---", *("---:" for _ in table.heads[1:])]
-    return ["| " + " | ".join(row) + " |" for row in (table.heads, marks, *table.rows)]
+    rows = [list(map(markdown_cell, row)) for row in (table.heads, *table.rows)]
+    return ["| " + " | ".join(row) + " |" for row in (rows[0], marks, *rows[1:])]
 
 
 def _score(score: Score) -> str:

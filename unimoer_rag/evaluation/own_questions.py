@@ -6,11 +6,13 @@ The questions are a JSONL file, or a CSV file with a header, of these columns; e
 | column | holds |
 |---|---|
 | `question` | what is asked |
-| `answer` | the answer, in words of the document; in JSONL also `answers`, a list |
+| `answer` | the answer, in words of the document; in JSONL also `answers`, a list, empty where no
+document has one |
 | `source` | the file that answers: its path below the folder, or its name alone |
 | `passage` | the text that answers, where no answer is given |
 
-A question needs an answer or a passage; `source` says where to look for it.
+To train on, a question needs an answer or a passage; `source` says where to look for it. To measure
+by, the document alone is enough, and an empty list of answers.
 """
 
 from __future__ import annotations
@@ -22,8 +24,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from unimoer_rag.errors import DataError
-from unimoer_rag.evaluation.lines import json_rows, malformed, open_text, reading
+from unimoer_rag.evaluation.lines import json_rows, malformed, reading, shown, text_lines
 from unimoer_rag.retrieval.sparse import tokenize
+from unimoer_rag.retrieval.text import clean_text
 from unimoer_rag.retrieval.types import Passage
 
 __all__ = ["Asked", "Places", "literal", "read_questions"]
@@ -37,12 +40,14 @@ class Asked(NamedTuple):
         answers: in words of the document; may be empty where there is a passage.
         source: the document that answers, or "".
         passage: the text that answers, or "".
+        unanswerable: said to have no answer.
     """
 
     question: str
     answers: tuple[str, ...]
     source: str
     passage: str
+    unanswerable: bool = False
 
 
 def read_questions(path: Path) -> Iterator[tuple[int, Asked]]:
@@ -61,8 +66,8 @@ def read_questions(path: Path) -> Iterator[tuple[int, Asked]]:
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    with reading(path), open_text(path, newline="") as file:
-        rows = csv.DictReader(file)
+    with reading(path):
+        rows = csv.DictReader(text_lines(path))
         line = 1  # where a row begins: a quoted cell may go over several lines
         try:
             if "question" not in (rows.fieldnames or ()):
@@ -92,18 +97,22 @@ def _read(row: Mapping[str, Any], path: Path, line: int) -> Asked:
     def text(key: str) -> str:
         value = row.get(key) or ""
         if not isinstance(value, str):
-            raise malformed(path, line, f"{key} {value!r}", "a string")
-        return value.strip()
+            raise malformed(path, line, f"{key} {shown(value)}", "a string")
+        return clean_text(value).strip()
 
     given = row.get("answers") or []
     if not isinstance(given, list) or not all(isinstance(a, str) for a in given):
-        raise malformed(path, line, f"answers {given!r}", "a list of strings")
+        raise malformed(path, line, f"answers {shown(given)}", "a list of strings")
     answers = tuple(dict.fromkeys(a.strip() for a in (text("answer"), *given) if a.strip()))
-    item = Asked(text("question"), answers, text("source"), text("passage"))
+    source, passage = text("source"), text("passage")
+    none = row.get("answers") == [] and not (answers or source or passage)
+    item = Asked(text("question"), answers, source, passage, none)
     if not item.question:
         raise malformed(path, line, "no question", "one in the column question")
-    if not item.answers and not item.passage:
-        raise malformed(path, line, "neither answer nor passage", "one of them, to find the text")
+    if not (answers or source or passage or none):
+        raise malformed(
+            path, line, "neither answer nor passage", "one of them, or source, to find the text"
+        )
     return item
 
 
@@ -129,7 +138,9 @@ class Places:
 
     def of(self, item: Asked) -> list[str]:
         """Ids of the passages that answer, the best first; all are of one document."""
-        among = self._named(item.source) if item.source else list(self._corpus)
+        if not item.answers and not item.passage:
+            return []
+        among = self.named(item.source) if item.source else list(self._corpus)
         holding = [i for i in among if self._holds(self._corpus[i].text, item)]
         if not holding:
             return []
@@ -141,15 +152,18 @@ class Places:
 
     def why_not(self, item: Asked) -> str:
         """Why `of` found nothing, and what to do."""
-        if item.source and not self._named(item.source):
+        if item.source and not self.named(item.source):
             n = len(self._names.get(_path(item.source), ()))
             said = f"{n} documents are called so" if n else "there is no such document"
             return f"source {item.source!r}: {said}; give its path below the folder"
+        if not item.passage and not item.answers:
+            return "no answer and no passage is given to look for"
         what = f"the passage {item.passage[:60]!r}" if item.passage else f"{item.answers[0]!r}"
         where = item.source or "any document"
         return f"{what} does not stand in {where}; write it as the document does"
 
-    def _named(self, source: str) -> list[str]:
+    def named(self, source: str) -> list[str]:
+        """Ids of the passages of one document; none where no or several documents are called so."""
         sources = self._names.get(_path(source), set())
         return self._by_source[next(iter(sources))] if len(sources) == 1 else []
 

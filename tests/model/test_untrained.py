@@ -1,0 +1,65 @@
+"""A model that has learnt nothing says so when it is loaded, once."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_models import make_model, randomise
+
+from unimoer_rag.errors import UnimoerWarning, UntrainedWarning
+from unimoer_rag.model.experts import ExpertSpec
+from unimoer_rag.model.loading import load_own
+from unimoer_rag.model.tasks import Task
+from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.model.untrained import silent_experts, untrained_tasks
+
+pytestmark = pytest.mark.filterwarnings("error::unimoer_rag.errors.UntrainedWarning")
+
+
+@pytest.mark.parametrize("kind", ["bert", "qwen3"])
+def test_a_bare_backbone_says_what_it_cannot(backbone_path, kind: str) -> None:
+    path = str(backbone_path(kind))
+    with pytest.warns(UnimoerWarning) as noted:
+        model = UniMoER.from_pretrained(path, device="cpu", dtype="float32")
+    assert [w.category for w in noted] == [UntrainedWarning]
+    said = str(noted[0].message)
+    assert said.startswith(f"{path} is untrained for rerank-cross, read: what these answer means")
+    assert "its tasks embed, rerank work as on the frozen backbone" in said
+    assert noted[0].filename == __file__
+    again = UniMoER.from_pretrained(path, device="cpu", dtype="float32")  # live: said already
+    assert again is model
+
+
+def test_a_trained_one_says_nothing(backbone_path, tmp_path: Path) -> None:
+    folder = make_model(backbone_path("bert")).save_pretrained(tmp_path / "trained")
+    assert untrained_tasks(UniMoER.from_pretrained(folder, device="cpu")) == []
+    UniMoER.from_pretrained("unimoer-minilm", device="cpu")
+    UniMoER.from_backbone(str(backbone_path("bert")), device="cpu")  # asked for as untrained
+    load_own(str(backbone_path("bert")), device="cpu")  # to be changed
+
+
+def test_a_checkpoint_with_a_part_untrained_names_it(backbone_path, tmp_path: Path) -> None:
+    model = randomise(make_model(backbone_path("bert")))
+    model.add_expert("new", ExpertSpec(rank=2, alpha=4))
+    model.add_task(Task("topic", "class", ("new",), labels=("a", "b")))
+    model.add_task(Task("both", "span", ("new", "read")))  # an expert that is trained
+    model.add_task(Task("vector", "vector", ("new",)))  # as the backbone
+    assert silent_experts(model) == ["new"]
+    assert untrained_tasks(model) == ["topic"]
+    folder = model.save_pretrained(tmp_path / "part")
+    with pytest.warns(UntrainedWarning, match="is untrained for topic: "):
+        UniMoER.from_pretrained(folder, device="cpu", dtype="float32")
+    with torch.no_grad():
+        next(iter(model.routed_layers().values())).lora_B["new"][0, 0] = 1.0
+    assert untrained_tasks(model) == []
+
+
+def test_python_shows_it_once_a_text(backbone_path) -> None:
+    with warnings.catch_warnings(record=True) as noted:
+        warnings.simplefilter("default")
+        for dtype in ("float32", "bfloat16"):
+            UniMoER.from_pretrained(str(backbone_path("mistral")), device="cpu", dtype=dtype)
+    assert len(noted) == 1

@@ -1,0 +1,101 @@
+"""Embedding as frameworks expect it: no text of an ingestion stops the rest."""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unimoer_rag.engine.shared import SharedModel
+from unimoer_rag.model.jobs import Job, embedding
+from unimoer_rag.model.rows import Side
+
+__all__ = ["Embedder"]
+
+
+class Embedder:
+    """Gives every text a vector, and tells once where texts were too long to be read whole.
+
+    A document without a visible character gets the vector of the empty text, a blank query is
+    refused. Pickled or copied, it tells once again.
+
+    Args:
+        shared: the model.
+        remedy: what to do about texts that are cut; `{size}` in it is replaced by a number of
+            tokens that leaves room for another tokenizer's counting, and for metadata.
+    """
+
+    def __init__(self, shared: SharedModel, *, remedy: str) -> None:
+        self._shared, self._remedy, self._told = shared, remedy, False
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _made, (self._shared, self._remedy)
+
+    def embed(
+        self,
+        texts: Sequence[str],
+        side: Side,
+        *,
+        instruction: str | None = None,
+        dimensions: int | None = None,
+    ) -> list[list[float]]:
+        """One L2-normalised vector of Python's floats for each text, in order.
+
+        Raises:
+            InputError: a text is no string, or a query is empty; names its position.
+        """
+        job = self._job(texts, side, instruction, dimensions)
+        return _floats(self._shared.engine.submit(job).result())
+
+    async def aembed(
+        self,
+        texts: Sequence[str],
+        side: Side,
+        *,
+        instruction: str | None = None,
+        dimensions: int | None = None,
+    ) -> list[list[float]]:
+        """`embed` without blocking the event loop, nor a thread while the model works."""
+        # Tokenising many texts takes a while.
+        job = await asyncio.to_thread(self._job, texts, side, instruction, dimensions)
+        return _floats(await asyncio.wrap_future(self._shared.engine.submit(job)))
+
+    def _job(
+        self, texts: Sequence[str], side: Side, instruction: str | None, dimensions: int | None
+    ) -> Job[NDArray[np.float32]]:
+        documents = side == "document"
+        job = embedding(
+            self._shared.model,
+            texts,
+            side,
+            instruction=instruction,
+            dimensions=dimensions,
+            blank=documents,
+        )
+        if documents and job.n_truncated and not self._told:
+            self._told = True
+            self._tell(job.n_truncated, len(job.rows))
+        return job
+
+    def _tell(self, n: int, total: int) -> None:
+        model = self._shared.model
+        limit = min(model.task("embed").max_tokens, model.rows.max_positions)
+        warnings.warn(
+            f"{n} of {total} texts are longer than the {limit} tokens that {self._shared.name} "
+            "reads, and are embedded by their beginning alone: "
+            f"{self._remedy.format(size=limit * 3 // 4)}. Later ones are not told of",
+            stacklevel=4,
+        )
+
+
+def _floats(vectors: NDArray[np.float32]) -> list[list[float]]:
+    """Python's own floats, which frameworks write as JSON."""
+    floats: list[list[float]] = vectors.tolist()
+    return floats
+
+
+def _made(shared: SharedModel, remedy: str) -> Embedder:
+    return Embedder(shared, remedy=remedy)

@@ -1,0 +1,199 @@
+"""The connections to a chat server: requests out, bodies and streams in, no secret told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+
+from unimoer_rag.errors import GenerationError, InputError, UnimoerError
+from unimoer_rag.generation.chat_wire import Reply, check_response, transport_errors
+from unimoer_rag.generation.event_lines import alines, lines
+from unimoer_rag.urls import shown_url, shown_urls_in_logs, url_secrets, without_secrets
+
+__all__ = ["ChatConnection"]
+
+_MOST = 16 * 1024**2  # bytes of a body
+
+
+class ChatConnection:
+    """Asks a chat server, from any thread and event loop.
+
+    A redirect is not followed: the key and the question go to the URL that was given.
+
+    Args:
+        url: of the interface, such as "http://localhost:8000/v1"; may hold user, password, query.
+        api_key: sent as a bearer token.
+        timeout: seconds without a sign of life after which a request has failed.
+        max_concurrency: requests at a time; further ones wait for their turn.
+
+    Raises:
+        InputError: the URL or the key cannot be used.
+    """
+
+    def __init__(
+        self, url: str, *, api_key: str | None, timeout: float, max_concurrency: int
+    ) -> None:
+        self.url, self._parsed = url.rstrip("/"), _parsed(url)
+        if api_key and not _fits_header(api_key):
+            raise InputError(
+                "api_key has characters that no HTTP header carries, such as a line's end: give "
+                "the key alone"
+            )
+        self._secrets = [*filter(None, [api_key]), *url_secrets(url)]
+        self._settings: dict[str, Any] = {
+            "headers": {"Authorization": f"Bearer {api_key}"} if api_key else {},
+            # Waiting for a turn is no failure of the server's.
+            "timeout": httpx.Timeout(timeout, pool=None),
+            "limits": httpx.Limits(max_connections=max_concurrency),
+            "follow_redirects": False,
+        }
+        if url_secrets(url):
+            shown_urls_in_logs("httpx")
+        self._client = httpx.Client(**self._settings)
+        # Connections belong to the event loop that opened them.
+        self._aclients: dict[asyncio.AbstractEventLoop, httpx.AsyncClient] = {}
+
+    def _page(self, page: str) -> httpx.URL:
+        path = self._parsed.path.rstrip("/") + page
+        return self._parsed.copy_with(path=path, fragment=None)
+
+    def _chat(self, body: dict[str, Any]) -> dict[str, Any]:
+        """A request for a completion."""
+        return {"method": "POST", "url": self._page("/chat/completions"), "json": body}
+
+    @contextmanager
+    def _telling(self, reply: Reply | None = None) -> Iterator[None]:
+        """A block whose failures are this library's errors, in which no secret is quoted."""
+        try:
+            with transport_errors(self.url, reply):
+                yield
+        except UnimoerError as error:
+            error.args = tuple(without_secrets(str(one), self._secrets) for one in error.args)
+            raise
+
+    def _checked(self, response: httpx.Response, body: bytes) -> bytes:
+        check_response(response, self.url, body.decode("utf-8", "replace"))
+        return body
+
+    # -- blocking ---------------------------------------------------------------------------
+
+    def models(self) -> bytes:
+        """What the server says of its models."""
+        with self._telling(), self._client.stream("GET", self._page("/models")) as response:
+            return self._checked(response, _joined(response.iter_bytes()))
+
+    def whole(self, body: dict[str, Any]) -> Reply:
+        """The reply to a request, once it is whole."""
+        with self._telling(), self._client.stream(**self._chat(body)) as response:
+            found = self._checked(response, _joined(response.iter_bytes()))
+            return Reply.of(found, self.url)
+
+    def words(self, body: dict[str, Any], reply: Reply) -> Generator[str, None, None]:
+        """The words of a reply as they come; closing this hangs up.
+
+        Args:
+            body: the request's.
+            reply: takes in what comes.
+        """
+        streamed = self._chat({**body, "stream": True})
+        with self._telling(reply), self._client.stream(**streamed) as response:
+            if not response.is_success:
+                self._checked(response, _joined(response.iter_bytes()))
+            response.encoding = "utf-8"  # as events are, whatever the header says
+            for line in lines(response.iter_text()):
+                yield from reply.take(line, self.url)
+                if reply.done:
+                    break
+        with self._telling():
+            reply.check_ended(self.url)
+
+    def close(self) -> None:
+        """Close the connections of blocking calls."""
+        self._client.close()
+
+    # -- awaited ----------------------------------------------------------------------------
+
+    async def awhole(self, body: dict[str, Any]) -> Reply:
+        """`whole` without blocking the event loop."""
+        with self._telling():
+            async with self._aclient.stream(**self._chat(body)) as response:
+                found = self._checked(response, await _ajoined(response.aiter_bytes()))
+                return Reply.of(found, self.url)
+
+    async def awords(self, body: dict[str, Any], reply: Reply) -> AsyncGenerator[str, None]:
+        """`words` without blocking the event loop."""
+        streamed = self._chat({**body, "stream": True})
+        with self._telling(reply):
+            async with self._aclient.stream(**streamed) as response:
+                if not response.is_success:
+                    self._checked(response, await _ajoined(response.aiter_bytes()))
+                response.encoding = "utf-8"
+                async for line in alines(response.aiter_text()):
+                    for piece in reply.take(line, self.url):
+                        yield piece
+                    if reply.done:
+                        break
+        with self._telling():
+            reply.check_ended(self.url)
+
+    @property
+    def _aclient(self) -> httpx.AsyncClient:
+        loop = asyncio.get_running_loop()
+        if loop not in self._aclients:
+            # One connection a loop would add up where every call runs in a loop of its own.
+            for ended in [one for one in list(self._aclients) if one.is_closed()]:
+                self._aclients.pop(ended, None)
+            self._aclients[loop] = httpx.AsyncClient(**self._settings)
+        return self._aclients[loop]
+
+    async def aclose(self) -> None:
+        """Close the connections of this event loop, and those of blocking calls."""
+        client = self._aclients.pop(asyncio.get_running_loop(), None)
+        if client is not None:
+            await client.aclose()
+        self.close()
+
+
+def _joined(chunks: Iterable[bytes]) -> bytes:
+    body = bytearray()
+    for chunk in chunks:
+        _add(body, chunk)
+    return bytes(body)
+
+
+async def _ajoined(chunks: AsyncIterable[bytes]) -> bytes:
+    body = bytearray()
+    async for chunk in chunks:
+        _add(body, chunk)
+    return bytes(body)
+
+
+def _add(body: bytearray, chunk: bytes) -> None:
+    body += chunk
+    if len(body) > _MOST:
+        raise GenerationError(
+            f"the server sends more than the {_MOST:,} bytes that any answer takes: see what it is"
+        )
+
+
+def _parsed(url: str) -> httpx.URL:
+    shown = shown_url(url)
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        if url_secrets(url):  # of which the reason may quote a part
+            raise InputError(
+                f"url is {shown!r} with a user before it: encode its password"
+            ) from None
+        raise InputError(f"url is {shown!r}: {error}") from error
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise InputError(f"url is {shown!r}: expected one such as 'http://localhost:8000/v1'")
+    return parsed
+
+
+def _fits_header(text: str) -> bool:
+    return text.isascii() and text.isprintable() and text == text.strip()

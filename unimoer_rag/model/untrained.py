@@ -1,0 +1,50 @@
+"""What of a model has learnt nothing yet, said once when it is loaded."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+from unimoer_rag.errors import UntrainedWarning
+
+if TYPE_CHECKING:
+    from unimoer_rag.model.unimoer import UniMoER
+
+__all__ = ["silent_experts", "untrained_tasks", "warn_if_untrained"]
+
+# Heads that answer by weights of their own; the others read the backbone's states as they are.
+_LEARNT = ("span", "cross", "class")
+
+
+def silent_experts(model: UniMoER) -> list[str]:
+    """The experts that change nothing: their up-projections are zero, as they begin."""
+    heard: set[str] = set()
+    for layer in model.routed_layers().values():
+        heard |= {name for name in layer.lora_B if name not in heard and layer.lora_B[name].any()}
+    return [name for name in model.experts if name not in heard]
+
+
+def untrained_tasks(model: UniMoER) -> list[str]:
+    """The tasks whose answers mean nothing: a head that must learn, on experts that have not."""
+    silent = set(silent_experts(model))
+    return [
+        name
+        for name, task in model.tasks.items()
+        if task.head in _LEARNT and task.experts and silent.issuperset(task.experts)
+    ]
+
+
+def warn_if_untrained(model: UniMoER, name: str) -> None:
+    """Warn of tasks that have not been trained, and say which can be used."""
+    tasks = untrained_tasks(model)
+    if not tasks:
+        return
+    able = [task for task in model.tasks if task not in tasks]
+    use = f"its tasks {', '.join(able)} work as on the frozen backbone; " if able else ""
+    warnings.warn(
+        f"{name} is untrained for {', '.join(tasks)}: what these answer means nothing, and a "
+        f"reader finds no answers. {use}for the others load a trained checkpoint, such as "
+        "unimoer-minilm, or train one (unimoer-rag train)",
+        UntrainedWarning,
+        stacklevel=4,
+    )
