@@ -114,7 +114,7 @@ def test_missing_times_of_pandas() -> None:
         (1j, "complex"),
         (object(), "object"),
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 def test_what_cannot_be_kept_is_named(value: Any, kind: str) -> None:
     assert coerce_metadata({"key": value, "other": 1}) == ({"other": 1}, {"key": kind})
