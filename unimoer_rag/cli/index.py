@@ -128,14 +128,11 @@ def add_corpora(
                 setattr(whole, name, getattr(whole, name) + getattr(part, name))
             whole.problems += part.problems
             whole.notes += part.notes
-            whole.left_out += part.left_out
             for kind, n in part.skipped.items():
                 whole.skipped[kind] = whole.skipped.get(kind, 0) + n
             if not len(corpus):
                 errors.print(Text(f"nothing to index in {path}"), soft_wrap=True)
     say_problems(whole.problems)
-    for problem in whole.left_out:
-        errors.print(Text(problem.reason), soft_wrap=True)
     say_problems(whole.notes, "note: ")
     return whole
 

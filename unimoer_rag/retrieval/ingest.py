@@ -65,9 +65,7 @@ class AddReport:
         problems: what could not be read, and why; earlier passages of it are kept.
         skipped: entries of a folder passed over, by kind.
         notes: how files were read where that is worth a look: an encoding that was guessed, pages
-            without text.
-        left_out: metadata of rows that no index can filter by, told once a file and key; the rows
-            themselves are indexed.
+            without text, metadata of rows that no index can filter by.
     """
 
     documents: int = 0
@@ -78,7 +76,6 @@ class AddReport:
     problems: list[Problem] = field(default_factory=list)
     skipped: dict[str, int] = field(default_factory=dict)
     notes: list[Problem] = field(default_factory=list)
-    left_out: list[Problem] = field(default_factory=list)
 
     @property
     def passages(self) -> int:

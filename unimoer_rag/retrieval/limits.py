@@ -28,6 +28,9 @@ MAX_TEXT_BYTES = 128 * _MIB
 MAX_UNPACKED_BYTES = 256 * _MIB
 """Of everything that one reader unpacks from one archive."""
 
+MAX_LINE_BYTES = 16 * _MIB
+"""Of one line of a JSONL file, packed or not: read, JSON may take thirty times its size."""
+
 
 class TooLargeError(ValueError):
     """Something is larger than its bound; the message says what and by how much."""
