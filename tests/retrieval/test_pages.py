@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -79,3 +80,11 @@ def test_ingestion_keeps_pages_and_tells_notes(tmp_path: Path) -> None:
     [note] = report.notes
     assert (note.path, report.problems) == ("guessed.txt", [])
     assert str(note).startswith("guessed.txt: read as Windows-1252, a guess")
+
+
+def test_a_place_tells_the_page_where_there_are_any() -> None:
+    passage = Passage("Refunds.", "handbook/a.pdf", start=10, end=18)
+    assert Hit(passage).place == "handbook/a.pdf:10-18"
+    hit = Hit(replace(passage, page=3), rerank=0.5)
+    assert hit.place == "handbook/a.pdf:10-18, page 3"
+    assert str(hit) == "0.500 handbook/a.pdf:10-18, page 3 Refunds."

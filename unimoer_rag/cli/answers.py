@@ -32,7 +32,7 @@ def print_answer(answer: Answer, *, streamed: bool = False) -> None:
         if answer.hits:
             print_text("nearest passages:")
         for hit in answer.hits[:3]:
-            print_text(f"  {hit.score:.3f} {hit.source}:{hit.passage.start}-{hit.passage.end}")
+            print_text(f"  {hit.score:.3f} {hit.place}")
     else:
         sure = "" if answer.confidence is None else f"  confidence {answer.confidence:.2f}"
         told = sure + _cut(answer)

@@ -110,7 +110,7 @@ def search(
             Text.assemble(
                 (f"{rank}. ", "bold"),
                 (f"{hit.score:.3f}", "cyan"),
-                f" {p.source}:{p.start}-{p.end} ",
+                f" {hit.place} ",
                 (p.title, "dim"),
             )
         )

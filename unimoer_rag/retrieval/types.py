@@ -154,10 +154,16 @@ class Hit:
         """Where it ends."""
         return self.passage.end
 
+    @property
+    def place(self) -> str:
+        """Where it stands, for people: `handbook/a.pdf:0-120, page 3`."""
+        page = "" if self.page is None else f", page {self.page}"
+        return f"{self.source}:{self.start}-{self.end}{page}"
+
     def __str__(self) -> str:
         """One line to look at: the score, where it stands, how it begins."""
         text = shorten(self.text, 80, placeholder="…") or "…"
-        return f"{self.score:.3f} {self.source}:{self.start}-{self.end} {text}"
+        return f"{self.score:.3f} {self.place} {text}"
 
     @property
     def page(self) -> int | None:
