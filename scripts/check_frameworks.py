@@ -17,6 +17,8 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+# What is tested is this checkout, whatever the environment has installed.
+OURS = (ROOT, ROOT / "integrations")
 
 # The lowest and the highest version that is tested, and the tests. A test of the documentation
 # compares them with the ranges in pyproject.toml.
@@ -25,13 +27,17 @@ FRAMEWORKS = {
     "llama-index-core": (("0.14.0", "0.14.25"), "tests/integrations/llama_index"),
 }
 
-# Old releases make a newer pydantic warn when they are imported.
-OPTIONS = ("-p", "no:cacheprovider", "-W", "ignore:The 'validate_default' attribute")
+# Old releases make a newer pydantic warn when they are imported. What is slow starts processes, in
+# which a version of the framework changes little.
+OPTIONS = (
+    *("-m", "not slow", "-p", "no:cacheprovider"),
+    *("-W", "ignore:The 'validate_default' attribute"),
+)
 
 
 def check(package: str, version: str, tests: str) -> bool:
     """Whether the tests pass with this version; prints how they ended."""
-    pip = (sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+    pip = (sys.executable, "-m", "pip", "install", "-qq", "--disable-pip-version-check")
     with tempfile.TemporaryDirectory() as overlay:
         subprocess.run(
             [*pip, "--no-deps", "--target", overlay, f"{package}=={version}"], check=True
@@ -57,7 +63,7 @@ def run_tests(
     return subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": overlay},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([overlay, *map(str, OURS)])},
         capture_output=True,
         text=True,
         check=False,

@@ -7,6 +7,7 @@ python=$(realpath --no-symlinks "${PYTHON:-.venv/bin/python}")
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 export HF_HUB_OFFLINE=1
+unset PYTHONPATH # which would go before the wheel
 
 "$python" -m build --wheel --no-isolation --outdir "$scratch" . >"$scratch/build.log" 2>&1 ||
   { cat "$scratch/build.log"; exit 1; }

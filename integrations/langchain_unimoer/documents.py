@@ -53,11 +53,11 @@ def _unscored(metadata: Mapping[Any, Any]) -> dict[Any, Any]:
 def to_langchain(hit: types.Hit) -> Document:
     """A hit as a LangChain document.
 
-    Its id is the passage's. Its metadata has the passage's own, `source`, `title` and the
-    `document_id` that it was given where there is one, `start_index` and `end_index` of its
-    characters in the text it was cut from (LangChain's splitters write the first),
-    `retrieval_score` of the first stage and, where it was reranked, the probability
-    `relevance_score`.
+    Its id is the passage's. Its metadata has the passage's own, `source`, where there are such
+    `title`, the `document_id` that it was given and the `page` on which it begins (from 1),
+    `start_index` and `end_index` of its characters in the text it was cut from (LangChain's
+    splitters write the first), `retrieval_score` of the first stage and, where it was reranked, the
+    probability `relevance_score`.
     """
     passage = hit.passage
     metadata: dict[str, Any] = {**passage.metadata, "source": passage.source}
@@ -65,6 +65,8 @@ def to_langchain(hit: types.Hit) -> Document:
         metadata["title"] = passage.title
     if passage.document_id:
         metadata.setdefault("document_id", passage.document_id)
+    if passage.page is not None:
+        metadata.setdefault("page", passage.page)
     origin = _origin(passage.metadata)
     metadata[START], metadata[END] = origin + passage.start, origin + passage.end
     metadata[RETRIEVAL] = next(

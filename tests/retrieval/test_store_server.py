@@ -73,7 +73,7 @@ class Front(BaseHTTPRequestHandler):
                 client.update_collection(name, metadata=body["metadata"])
             return True
         if rest == "index":
-            assert body["field_name"] == "source"
+            assert body["field_name"] in ("source", "document_id")
             return done
         if rest == "points" and method == "PUT":
             client.upsert(name, [models.PointStruct(**point) for point in body["points"]])

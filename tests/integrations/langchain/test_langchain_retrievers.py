@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -19,9 +20,11 @@ from langchain_helpers import EXACT, QUERY, assert_same, plain, scores, sources
 from langchain_tests.integration_tests import RetrieversIntegrationTests
 from langchain_text_splitters import RecursiveCharacterTextSplitter
 from langchain_unimoer import UniMoERCompressor, UniMoERRetriever
+from langchain_unimoer.documents import to_langchain
 from pydantic import ValidationError
 
 from unimoer_rag.errors import InputError
+from unimoer_rag.retrieval import types
 from unimoer_rag.retrieval.retriever import UnifiedRetriever
 
 REFUNDS = Document(
@@ -114,6 +117,22 @@ def test_offsets_are_those_of_the_text_it_was_cut_from() -> None:
         start, end = document.metadata["start_index"], document.metadata["end_index"]
         assert text[start:end] == document.page_content
     assert retriever.add_documents(documents).documents == len(documents)  # also comes in again
+
+
+def test_a_page_is_told_where_there_is_one() -> None:
+    passage = types.Passage("Text.", "a.pdf", page=7)
+    assert to_langchain(types.Hit(passage, dense=0.5)).metadata["page"] == 7
+    own = replace(passage, metadata={"page": "vii"})
+    assert to_langchain(types.Hit(own, dense=0.5)).metadata["page"] == "vii"
+    assert "page" not in to_langchain(types.Hit(replace(passage, page=None), dense=0.5)).metadata
+
+
+def test_what_is_found_is_the_callers_own(filled: UnifiedRetriever) -> None:
+    (document,) = filled.as_langchain(k=1, rerank=0).invoke(QUERY)
+    document.metadata["tag"].append("changed")
+    document.metadata["year"] = 1
+    (again,) = filled.as_langchain(k=1, rerank=0).invoke(QUERY)
+    assert (again.metadata["tag"], again.metadata["year"]) == (["money", "shop"], 2023)
 
 
 # -- settings ---------------------------------------------------------------------------------

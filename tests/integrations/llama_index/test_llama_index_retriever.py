@@ -121,6 +121,14 @@ def test_models_are_shown_what_is_meant_for_them() -> None:
         assert node.get_content(MetadataMode.LLM) == shown
 
 
+def test_a_page_is_told_where_there_is_one() -> None:
+    passage = Passage("Text.", "a.pdf", page=7)
+    assert to_node(Hit(passage, dense=0.5)).metadata["page"] == 7
+    own = replace(passage, metadata={"page": "vii"})
+    assert to_node(Hit(own, dense=0.5)).metadata["page"] == "vii"
+    assert "page" not in to_node(Hit(replace(passage, page=None), dense=0.5)).metadata
+
+
 def test_only_the_passages_own_source_and_title_count() -> None:
     passage = Passage("Text.", "a.md", metadata={"source": "b.md", "title": "Other"})
     node = to_node(Hit(passage, dense=0.5)).node

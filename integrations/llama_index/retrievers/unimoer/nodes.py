@@ -39,14 +39,16 @@ def to_node(hit: Hit) -> NodeWithScore:
     """A hit as a node with its score.
 
     The node's id is the passage's, its source node is named by the passage's source. Its metadata
-    has the passage's own, `source`, `title` where there is one and, where it was reranked, the
-    first stage's `retrieval_score`, which no model is shown. Embedding models are shown the title
-    and the text, as ours was.
+    has the passage's own, `source`, where there are such `title` and the `page` on which it begins
+    (from 1), and, where it was reranked, the first stage's `retrieval_score`, which no model is
+    shown. Embedding models are shown the title and the text, as ours was.
     """
     passage = hit.passage
     metadata: dict[str, Any] = {**passage.metadata, "source": passage.source}
     if passage.title:
         metadata["title"] = passage.title
+    if passage.page is not None:
+        metadata.setdefault("page", passage.page)
     if hit.rerank is not None:
         metadata[_EARLIER] = replace(hit, rerank=None).score
     node = FoundNode(  # type: ignore[call-arg]  # pydantic takes a field by its alias or its name
