@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import queue
 import resource
 import signal
@@ -27,6 +28,7 @@ from random import Random
 from typing import Any, NoReturn
 
 sys.path.insert(0, str(Path(__file__).parent))
+from fuzzing import model_doors  # noqa: F401  # registers its doors
 from fuzzing.doors import DOORS
 
 _SECONDS = 10
@@ -68,7 +70,9 @@ def work(door: str, start: int, stop: int) -> None:
     """The child: a line of JSON for each input, when it begins and when it has ended."""
     warnings.simplefilter("ignore")
     signal.signal(signal.SIGALRM, _expired)
-    out, sys.stdout = sys.stdout, sys.stderr
+    # The descriptor itself: libraries in other languages print too.
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
     for number in range(_WARM):
         one(door, number, seconds=_PATIENCE)
     limit = _virtual() + _MEMORY

@@ -61,7 +61,7 @@ def test_a_search_in_a_folder_imports_what_it_needs(minilm_path: Path, tmp_path:
     code = (
         "import sys\n"
         "from unimoer_rag import UnifiedRetriever\n"
-        "with UnifiedRetriever('minilm', index=sys.argv[1]) as retriever:\n"
+        "with UnifiedRetriever(index=sys.argv[1]) as retriever:\n"
         "    retriever.add(['Refunds take 14 days.', 'We open at nine.'])\n"
         "with UnifiedRetriever(index=sys.argv[1]) as retriever:\n"
         "    assert retriever.search('refunds', k=1)\n"
@@ -73,6 +73,7 @@ def test_a_search_in_a_folder_imports_what_it_needs(minilm_path: Path, tmp_path:
     words = [sys.executable, "-c", code, str(tmp_path / "index")]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    assert done.stderr == ""  # no bars
 
 
 def test_every_error_is_exported_documented_and_a_unimoer_error() -> None:

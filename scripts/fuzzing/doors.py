@@ -144,12 +144,12 @@ def pipeline(random: Random, folder: Path) -> None:
 @door
 def recipe(random: Random, folder: Path) -> None:
     """A training recipe."""
-    from unimoer_rag.training.recipe import Recipe
+    from unimoer_rag.training.recipe import find_recipe
 
     presets = sorted((_ROOT / "training").glob("*.yaml"))
     file = folder / "r.yaml"
     file.write_bytes(_yaml(random, random.choice(presets).read_text(encoding="utf-8")))
-    Recipe.load(file)
+    find_recipe(str(file))
 
 
 @door

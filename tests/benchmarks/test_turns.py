@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import time
+from types import SimpleNamespace
 
 import pytest
 
+from unimoer_rag.benchmarks import timing
 from unimoer_rag.benchmarks.timing import alternate, median_ratio
 from unimoer_rag.errors import InputError
 
@@ -20,10 +21,18 @@ def test_every_side_runs_in_every_round_and_the_order_turns_around() -> None:
     assert {name: len(taken) for name, taken in seconds.items()} == dict.fromkeys("abc", 5)
 
 
-def test_what_takes_longer_is_measured_as_longer() -> None:
-    sides = {"slow": lambda: time.sleep(0.02), "fast": lambda: None}
-    seconds = alternate(sides)
-    assert min(seconds["slow"]) >= 0.02 > max(seconds["fast"])
+def test_each_side_is_measured_by_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+
+    def take(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    monkeypatch.setattr(timing, "time", SimpleNamespace(perf_counter=lambda: now))
+    # What is told before a run takes time as well, which is nobody's.
+    sides = {"slow": lambda: take(3), "fast": lambda: take(0.5)}
+    seconds = alternate(sides, on_run=lambda side, at: take(100))
+    assert seconds == {"slow": [3.0] * 5, "fast": [0.5] * 5}
 
 
 def test_the_ratio_is_the_median_of_those_of_the_rounds() -> None:

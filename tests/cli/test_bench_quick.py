@@ -28,22 +28,23 @@ def test_every_size_is_an_option_of_its_command() -> None:
 def test_what_was_given_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, int] = {}
 
-    def encode(passages: int = 1000, rounds: int = 5) -> None:
+    def padding(passages: int = 1000, rounds: int = 5) -> None:
         seen.update(passages=passages, rounds=rounds)
 
     app = typer.Typer()
-    app.command()(with_quick(encode))
+    app.command()(with_quick(padding))
     for words, expected in (
         ([], (1000, 5)),
-        (["--quick"], (64, 5)),
+        (["--quick"], (24, 5)),
         (["--quick", "--passages", "1000"], (1000, 5)),
-        (["--quick", "--rounds", "7"], (64, 7)),
+        (["--quick", "--rounds", "7"], (24, 7)),
     ):
         result = CliRunner().invoke(app, words)
         assert result.exit_code == 0, result.output
         assert tuple(seen.values()) == expected
 
 
+@pytest.mark.slow
 def test_a_quick_run(run: Command, tmp_path: Path) -> None:
     out = tmp_path / "growth.json"
     result = run("bench", "growth", "--quick", "--queries", 6, "--json", out)

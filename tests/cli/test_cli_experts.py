@@ -115,6 +115,7 @@ def test_the_report_in_words(run: Command, checkpoint: Path, labelled: Path, tmp
     result = add(run, checkpoint, labelled, tmp_path / "new", "--steps", 2, "--size", 2)
     assert result.exit_code == 0, result.output
     assert "12 held-out examples: accuracy" in result.stdout
+    assert "so few tell little (one more or less right is 8 points)" in result.stdout
     assert "always saying 'hours', the label seen most often: accuracy" in result.stdout
     assert "bit-identical to before: embed, rerank, rerank-cross, read" in result.stdout
     assert f"done: the checkpoint is in {tmp_path / 'new'}" in result.stdout

@@ -93,7 +93,7 @@ def test_processes_end_as_they_should(docs: Path, tmp_path: Path) -> None:
     assert stderr.startswith("error: cannot read ")
     assert "Traceback" not in stderr
 
-    process = start("ask", "refunds?", "--docs", docs, *minilm, "--json", folder=tmp_path)
+    process = start("ask", "refunds?", "--docs", docs, "--json", folder=tmp_path)
     stdout, stderr = process.communicate(timeout=240)
     assert process.returncode == 0, stderr
     assert json.loads(stdout)["question"] == "refunds?"

@@ -300,6 +300,10 @@ def test_what_cannot_be_trained(run: Command, dataset: Path, tiny: Path, tmp_pat
     data = ("--data", dataset.parent)
     for words, said in [
         (("no-such-recipe", *data), "no recipe 'no-such-recipe'"),
+        (("nope",), "no recipe 'nope': expected a YAML file or one of minilm"),
+        (("resum",), "did you mean 'resume'?"),
+        (("minilmm",), "did you mean 'minilm'?"),
+        (("x" * 5000,), "no recipe 'xxx"),
         ((tmp_path / "binary.yaml", *data), "binary.yaml"),
         ((tmp_path / "list.yaml", *data), "list.yaml"),
         ((tmp_path / "open.yaml", *data), "is not YAML"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pickle
 import socket
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from training.toy import write_toy
 
 from unimoer_rag.errors import GeneratorUnavailableError, InputError, MissingExtraError
+from unimoer_rag.evaluation import judged
 from unimoer_rag.evaluation.datasets import load_beir
 from unimoer_rag.evaluation.evaluate import EvalOptions, evaluate
 from unimoer_rag.evaluation.judged import Judge, Sample, check_judge, judge_answers
@@ -96,6 +98,19 @@ def test_judges_where_an_event_loop_runs_already() -> None:
 
 def test_a_judge_does_not_show_its_key() -> None:
     assert "secret" not in repr(Judge("http://localhost/v1", key="secret"))
+    judge = Judge("http://me:s3cretpw@127.0.0.1:9/v1", "judge", key="secret", timeout=5)
+    assert repr(judge) == "Judge('http://127.0.0.1:9/v1', model='judge')"
+    with pytest.raises(TypeError, match="holds a key"):
+        pickle.dumps(judge)
+    with pytest.raises(GeneratorUnavailableError) as caught:
+        judge_answers({}, judge=judge)
+    assert "s3cretpw" not in str(caught.value)
+
+
+def test_what_a_judge_says_of_its_key_is_not_kept() -> None:
+    judge = Judge("http://me:s3cretpw@127.0.0.1:9/v1", key="sk-secret")
+    said = judged._reason(ValueError("sk-secret of me:s3cretpw is unknown"), judge.secrets)
+    assert said == "ValueError: *** of *** is unknown"
 
 
 def test_without_embeddings_nothing_is_compared_by_meaning() -> None:

@@ -116,3 +116,27 @@ def test_bm25_on_trec_dl_2021_scores_the_known_value(data_dir: Path) -> None:
     measures = [ir_measures.parse_measure(name) for name in values]
     expected = ir_measures.calc_aggregate(measures, dataset.qrels, run)
     assert values == pytest.approx({str(m): value for m, value in expected.items()})
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("a\0b", "a\0c"),
+        ("x\ud83d", "x\ud83e"),
+        ("a b", "a  b"),
+        ("\u00e9", "e\u0301"),
+        ("a\n", "a"),
+    ],
+)
+def test_any_two_ids_are_two_documents(first: str, second: str) -> None:
+    """In C they may be one, or none: a crash."""
+    odd = "q\0\ud800"
+    found = per_query({odd: {first: 1, second: 0}}, {odd: {first: 0.2, second: 0.9}})
+    assert found[odd]["RR@10"] == 0.5
+    assert found[odd]["R@5"] == 1.0
+
+
+@pytest.mark.parametrize("grade", [1001, -1001, 10**30])
+def test_grades_are_small(grade: int) -> None:
+    with pytest.raises(InputError, match="question 'q', document 'd': the grade is"):
+        per_query({"q": {"d": grade}}, {"q": {"d": 1.0}})

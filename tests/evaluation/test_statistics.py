@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import tracemalloc
 from typing import Any
 
@@ -133,12 +132,10 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_many_questions_stay_small() -> None:
     values = list(np.random.default_rng(0).random(12_000))
     tracemalloc.start()
-    started = time.perf_counter()
     assert interval(values).n == 12_000
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 40e6
-    assert time.perf_counter() - started < 30
 
 
 @pytest.mark.parametrize(

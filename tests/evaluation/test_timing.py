@@ -1,10 +1,11 @@
 from __future__ import annotations
 
-import time
+from dataclasses import dataclass
 from functools import partial
 
 import pytest
 
+from unimoer_rag.evaluation import timing
 from unimoer_rag.evaluation.timing import Timings
 
 
@@ -19,25 +20,48 @@ def test_percentiles_and_medians_by_hand() -> None:
     assert timings.medians() == {"search": 50.0}
 
 
-def test_calls_are_timed_one_by_one() -> None:
+@dataclass
+class Clock:
+    """Time passes where a test says so, whatever the machine does."""
+
+    now: float = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    def take(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(timing, "time", made)
+    return made
+
+
+def test_calls_are_timed_one_by_one(clock: Clock) -> None:
     timings = Timings()
-    timings.time("sleep", [partial(time.sleep, 0.02)] * 3)
+    timings.time("take", [partial(clock.take, seconds) for seconds in (0.02, 0.5, 3)])
     timings.time("nothing", [])
-    assert timings.calls.keys() == {"sleep"}
-    assert len(timings.calls["sleep"]) == 3
-    assert all(20 <= elapsed < 2000 for elapsed in timings.calls["sleep"])
+    assert timings.calls.keys() == {"take"}
+    assert timings.calls["take"] == pytest.approx([20, 500, 3000])
 
 
-def test_what_is_made_before_a_call_is_not_in_its_time() -> None:
-    timings, made = Timings(), []
-    timings.time(
-        "call",
-        [lambda: made.append("call")] * 2,
-        before=lambda: (made.append("before"), time.sleep(0.2)),
-    )
+def test_what_is_made_before_a_call_is_not_in_its_time(clock: Clock) -> None:
+    timings, made = Timings(), list[str]()
+
+    def before() -> None:
+        made.append("before")
+        clock.take(100)
+
+    def call() -> None:
+        made.append("call")
+        clock.take(1)
+
+    timings.time("call", [call] * 2, before=before)
     assert made == ["before", "call"] * 2
-    assert len(timings.calls["call"]) == 2
-    assert min(timings.calls["call"]) < 200  # slept through, had it been timed
+    assert timings.calls["call"] == [1000, 1000]
 
 
 def test_cold_and_warm_calls_are_kept_apart() -> None:
@@ -55,11 +79,11 @@ def test_cold_and_warm_calls_are_kept_apart() -> None:
     }
 
 
-def test_a_run_has_its_rate() -> None:
+def test_a_run_has_its_rate(clock: Clock) -> None:
     timings = Timings()
     with timings.run("search", 10):
-        time.sleep(0.1)
-    assert 10 < timings.rates["search"] <= 100
+        clock.take(0.5)
+    assert timings.rates["search"] == 20
     assert timings.medians() == {}
 
 

@@ -98,8 +98,9 @@ def test_embedding_goes_on_while_it_writes(engine: Engine, folder: Path) -> None
     rounds = 0
     while writing.is_alive():
         engine.cache.clear()  # so that reranking runs
-        np.testing.assert_array_equal(engine.embed(TEXTS), alone[0])
-        np.testing.assert_array_equal(engine.score(QUESTION, TEXTS), alone[1])
+        # A batch runs on all cores or on a lane's share of them: the last bits may differ.
+        np.testing.assert_allclose(engine.embed(TEXTS), alone[0], atol=1e-5)
+        np.testing.assert_allclose(engine.score(QUESTION, TEXTS), alone[1], atol=1e-5)
         rounds += 1
     writing.join()
     assert rounds > 0

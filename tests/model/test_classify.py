@@ -133,6 +133,9 @@ def test_a_second_reader_is_asked_by_name(backbone_path) -> None:
     with Engine(model) as engine:
         found = engine.read("who?", TEXTS, task="qa")
         assert [r.margin for r in found] == pytest.approx([r.margin for r in second], abs=1e-4)
-        assert asyncio.run(engine.aread("who?", TEXTS, task="qa")) == found
+        # Which rows share a batch depends on the lanes that are free, and the last bits on that.
+        again = asyncio.run(engine.aread("who?", TEXTS, task="qa"))
+        assert [r.text for r in again] == [r.text for r in found]
+        assert [r.margin for r in again] == pytest.approx([r.margin for r in found], abs=1e-4)
     with pytest.raises(InputError, match="'embed' does not read: its head is 'vector'"):
         model.read("who?", TEXTS, task="embed")

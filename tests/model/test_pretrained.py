@@ -11,14 +11,15 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny_models import make_model, save_backbone
+from tiny_models import TEXTS, make_model, save_backbone
 
 import unimoer_rag
-from unimoer_rag.errors import BackboneError, CheckpointError
+from unimoer_rag.errors import BackboneError, CheckpointError, UnimoerError
 from unimoer_rag.model.backbone import load_backbone
 from unimoer_rag.model.language import resident_language_model
 from unimoer_rag.model.loading import memory_table
 from unimoer_rag.model.pretrained import check_finite, check_modules, read_config
+from unimoer_rag.model.tasks import Task
 from unimoer_rag.model.unimoer import UniMoER
 
 EVIL = """
@@ -240,3 +241,34 @@ def test_headers_that_lie_end_in_an_error(folder: Path, data: bytes) -> None:
     (folder / "model.safetensors").write_bytes(data)
     with pytest.raises(BackboneError, match="safetensors"):
         load_backbone(folder, dtype=torch.float32, device=torch.device("cpu"))
+
+
+# -- what loads, and cannot be computed with ------------------------------------------------
+
+
+def test_answers_that_are_no_numbers_are_an_error(folder: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    weights["encoder.layer.0.output.dense.weight"].fill_(3e37)  # finite, but not what comes of it
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    model = make_model(folder)
+    model.add_task(Task("topic", "class", ("read",), labels=("a", "b")))
+    asked = (
+        lambda: model.embed(TEXTS),
+        lambda: model.score(TEXTS[0], TEXTS),
+        lambda: model.score(TEXTS[0], TEXTS, task="rerank-cross"),
+        lambda: model.rank(TEXTS[0], TEXTS),
+        lambda: model.read(TEXTS[0], TEXTS),
+        lambda: model.classify(TEXTS, task="topic"),
+    )
+    for ask in asked:
+        with pytest.raises(UnimoerError, match=r"are not numbers \(NaN\).*load it in 'float32'"):
+            ask()
+
+
+def test_a_tokenizer_that_cannot_encode_is_refused(folder: Path) -> None:
+    path = folder / "tokenizer.json"
+    content = json.loads(path.read_text())
+    content["model"]["unk_token"] = "[NONE]"
+    path.write_text(json.dumps(content))
+    with pytest.raises(BackboneError, match="tokenizer cannot encode a text"):
+        UniMoER.from_backbone(str(folder), device="cpu")

@@ -219,3 +219,35 @@ def test_vllm_says_which_extra_it_needs(minilm_path: Path, tmp_path: Path) -> No
     path = write(tmp_path / "mine.yaml", "generate:\n  kind: vllm\n  model: Qwen/Qwen3-0.6B\n")
     with pytest.raises(MissingExtraError, match=r"unimoer-rag\[vllm\]"):
         RagPipeline.from_yaml(path)
+
+
+@pytest.mark.parametrize(
+    "option", ["trust_remote_code", "load_format", "worker_cls", "hf_overrides", "tokenizer"]
+)
+def test_a_file_has_no_engine_run_what_it_names(tmp_path: Path, option: str) -> None:
+    text = f"generate:\n  kind: vllm\n  model: ./m\n  engine: {{max_model_len: 99, {option}: true}}"
+    with pytest.raises(InputError, match=rf":4: generate\.engine: '{option}' is for VllmEngine"):
+        PipelineConfig.load(write(tmp_path / "mine.yaml", text))
+
+
+def test_a_file_sets_how_much_an_engine_takes(tmp_path: Path) -> None:
+    text = "generate: {kind: vllm, model: ./m, engine: {gpu_memory_utilization: 0.4}}"
+    config = PipelineConfig.load(write(tmp_path / "mine.yaml", text)).generate
+    assert isinstance(config, VllmConfig)
+    assert config.engine == {"gpu_memory_utilization": 0.4}
+
+
+@pytest.mark.parametrize("name", ["chat_template", "truncation", "messages"])
+def test_template_options_are_variables_of_the_template(tmp_path: Path, name: str) -> None:
+    decoder = save_llm(tmp_path / "decoder")
+    with pytest.raises(InputError, match=f"template_options has '{name}', which is no variable"):
+        LocalLLM(str(decoder), template_options={name: "x"})
+
+
+def test_a_file_that_would_take_all_memory_is_refused(tmp_path: Path) -> None:
+    laughs = "a0: &a0 [x]\n" + "".join(
+        f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 20)
+    )
+    for text in (laughs, "[" * 100_000, "# " + "x" * 300_000):
+        with pytest.raises(InputError, match=r"bad\.yaml"):
+            PipelineConfig.load(write(tmp_path / "bad.yaml", text))

@@ -242,7 +242,14 @@ def test_time_grows_linearly(minilm: Tokenizer) -> None:
 
 @pytest.mark.parametrize(
     ("size", "overlap", "named"),
-    [(7, 0, "size"), (16, 8, "overlap"), (16, -1, "overlap"), (16.0, 2, "size"), (True, 0, "size")],
+    [
+        (7, 0, "size"),
+        (16, 8, "overlap"),
+        (16, -1, "overlap"),
+        (16.0, 2, "size"),
+        (True, 0, "size"),
+        (10**20, 0, "size"),
+    ],
 )
 def test_impossible_chunking_is_refused(size: int, overlap: int, named: str) -> None:
     with pytest.raises(InputError, match=named):

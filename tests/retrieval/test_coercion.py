@@ -90,7 +90,7 @@ KEPT: list[tuple[Any, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("value", "expected"), KEPT, ids=repr)
+@pytest.mark.parametrize(("value", "expected"), KEPT, ids=lambda value: type(value).__name__)
 def test_a_value_is_kept(value: Any, expected: Any) -> None:
     assert coerce_metadata({"key": value}) == ({"key": expected}, {})
     assert type(coerce_metadata({"key": value})[0]["key"]) is type(expected)

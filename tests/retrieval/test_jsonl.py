@@ -18,7 +18,7 @@ from unimoer_rag.retrieval.types import Document
 def read(path: Path) -> tuple[list[Document], list[Problem], list[Problem]]:
     problems: list[Problem] = []
     left_out: list[Problem] = []
-    rows = read_rows(path, "data/a.jsonl", problems.append, on_left_out=left_out.append)
+    rows = read_rows(path, "data/a.jsonl", problems.append, on_note=left_out.append)
     documents = list(rows)
     assert count_rows(path) == len(documents) + len(problems)
     return documents, problems, left_out
@@ -65,7 +65,7 @@ def test_metadata_that_cannot_be_filtered_by_is_told_once(tmp_path: Path) -> Non
 def test_a_line_that_is_too_long_is_named_and_the_rest_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jsonl, "_MAX_LINE", 40)
+    monkeypatch.setattr(jsonl, "MAX_LINE_BYTES", 40)
     fits = b'{"text": "%s"}' % (b"a" * 28)
     assert len(fits) == 40
     long = b'{"text": "%s"}' % (b"b" * 200)
@@ -89,7 +89,7 @@ def test_blank_lines_end_somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_what_unpacks_without_end_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jsonl, "_MAX_LINE", 1 << 20)
+    monkeypatch.setattr(jsonl, "MAX_LINE_BYTES", 1 << 20)
     monkeypatch.setattr(jsonl, "_ALWAYS_UNPACKED", 4 << 20)
     path = tmp_path / "a.jsonl.gz"
     with gzip.open(path, "wb") as file:
@@ -117,6 +117,12 @@ def test_depth_and_digits_are_bounded(tmp_path: Path, line: bytes) -> None:
     documents, [problem], _ = read(tmp_path / "a.jsonl")
     assert [d.text for d in documents] == ["after"]
     assert problem.path == "data/a.jsonl:1"
+
+
+def test_a_value_without_a_name_is_left_out(tmp_path: Path) -> None:
+    [document], problems, [told] = read(write(tmp_path / "a.jsonl", {"text": "A.", "": 1, "b": 2}))
+    assert (document.metadata, problems) == ({"b": 2}, [])
+    assert "under a name" in told.reason
 
 
 def test_deep_metadata_is_told_of(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from unimoer_rag.retrieval.ingest import AddReport, Embedded, ingest
 from unimoer_rag.retrieval.readers import read_document
 from unimoer_rag.retrieval.sparse import BM25Encoder
 from unimoer_rag.retrieval.store import EdgeStore, Record, ServerStore, Store
-from unimoer_rag.retrieval.store.base import to_passage, to_payload
+from unimoer_rag.retrieval.store.payloads import to_passage, to_payload
 from unimoer_rag.retrieval.types import Document, Hit, Passage
 
 PAGED = Document("One.\n\nTwo.\n\nFour.", "a.pdf", pages=(0, 6, 12, 12))
@@ -78,4 +78,4 @@ def test_ingestion_keeps_pages_and_tells_notes(tmp_path: Path) -> None:
         assert {p.source: p.page for p in store.scroll()} == {"a.pdf": 1, "guessed.txt": None}
     [note] = report.notes
     assert (note.path, report.problems) == ("guessed.txt", [])
-    assert "a guess" in str(note)
+    assert str(note).startswith("guessed.txt: read as Windows-1252, a guess")

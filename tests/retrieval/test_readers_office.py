@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
 import datetime
 import io
 import zipfile
@@ -12,10 +13,14 @@ from typing import Any
 import pytest
 
 from unimoer_rag.errors import ReadError
+from unimoer_rag.retrieval.limits import TooLargeError
 from unimoer_rag.retrieval.readers import read_document
+from unimoer_rag.retrieval.readers.archive import Archive
 from unimoer_rag.retrieval.readers.epub import read_epub
+from unimoer_rag.retrieval.readers.extracted import UnreadableError
 from unimoer_rag.retrieval.readers.odf import read_odf
 from unimoer_rag.retrieval.readers.pptx import read_pptx
+from unimoer_rag.retrieval.readers.rtf import read_rtf
 
 OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 
@@ -203,6 +208,44 @@ def test_rtf(tmp_path: Path) -> None:
     path.write_bytes(b"no rtf")
     with pytest.raises(ReadError, match="does not begin as RTF"):
         read_document(path)
+
+
+def test_rtf_beside_the_body() -> None:
+    pytest.importorskip("striprtf", reason="the extra `documents` is missing")
+    fonts = rb"{\fonttbl{\f0\fcharset204 Arial;}{\f1\fcharset0 Times;}}"
+    extracted = read_rtf(
+        rb"{\rtf1\ansi" + fonts + rb"{\header Acme\par}\f1 Paid{\footnote In ten days.}"
+        rb"{\field{\*\fldinst HYPERLINK "
+        rb'"http://x"}{\fldrslt A link}}{\shp{\*\shpinst{\sp{\sn x}{\sv 1}}{\shptxt A box\par}}}'
+        rb"{\*\annotation Is it so?}{\v hidden}{\b\deleted old} caf\'e9 \f0\'cf{\footerl Page 3}}"
+    )
+    assert extracted.text.split("\n\n") == [
+        "Acme", "Paid\nIn ten days.\nA link", "A box", "Is it so?\n café П\nPage 3",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("unit", ["\\f1\\fcharset0 ", "{\\field{\\*\\fldinst{", "\\f1", "{\\v "])
+def test_rtf_takes_no_quadratic_time(unit: str) -> None:
+    pytest.importorskip("striprtf", reason="the extra `documents` is missing")
+    # Quadratic, these would take minutes.
+    many = unit * (200_000 // len(unit))
+    for markup in (f"{{\\rtf1 {{\\fonttbl {many}}} x}}", f"{{\\rtf1 x {many}}}"):
+        with contextlib.suppress(UnreadableError):
+            read_rtf(markup.encode())
+
+
+def test_a_table_of_fonts_without_end_is_refused() -> None:
+    pytest.importorskip("striprtf", reason="the extra `documents` is missing")
+    with pytest.raises(UnreadableError, match="table of fonts does not end"):
+        read_rtf(b"{\\rtf1 {\\fonttbl " + b"\\f1" * 100_000)
+
+
+def test_an_archive_of_very_many_parts_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = packed({f"part{n}": "" for n in range(40)})
+    Archive(data)
+    monkeypatch.setattr("unimoer_rag.retrieval.readers.archive._MAX_DIRECTORY", 1000)
+    with pytest.raises(TooLargeError, match="list of parts"):
+        Archive(data)
 
 
 @pytest.mark.parametrize(("name", "package"), [("a.xlsx", "openpyxl"), ("a.rtf", "striprtf")])

@@ -15,6 +15,8 @@ import pytest
 from store_contract import DIMENSION, ENCODER, RECORDS
 
 from unimoer_rag.errors import IndexCorruptError, IndexLockedError, StoreError, UnimoerError
+from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.retrieval.retriever import UnifiedRetriever
 from unimoer_rag.retrieval.store import EdgeStore, Store
 from unimoer_rag.retrieval.store.manifest import read_manifest
 
@@ -384,3 +386,16 @@ os._exit(0)
     finally:
         os.close(writing)
         os.close(reading)
+
+
+def test_a_retriever_beside_another(minilm: UniMoER, tmp_path: Path) -> None:
+    with UnifiedRetriever(minilm, index=tmp_path / "index") as retriever:
+        retriever.add(["Refunds take ten days."])
+        with pytest.raises(IndexLockedError, match="read_only=True"):
+            UnifiedRetriever(minilm, index=tmp_path / "index")
+        with UnifiedRetriever(minilm, index=tmp_path / "index", read_only=True) as other:
+            assert other.search("refunds") == retriever.search("refunds")
+            with pytest.raises(StoreError, match="reading only"):
+                other.add(["More of them."])
+        retriever.add(["More of them."])
+        assert retriever.count() == 2

@@ -56,6 +56,7 @@ def measure_kills(
     """
     random, wrong, at = Random(seed), _Wrong(), Counter[str]()
     index, first = folder / "killed", 0
+    begun: set[int] = set()  # steps, by this writer or one before it
     while sum(at.values()) < kills:
         said = _killed(index, seed, first, random.uniform(0, _LONGEST))
         if said is None:  # it had not begun
@@ -65,7 +66,9 @@ def measure_kills(
         on_kill(sum(at.values()))
         first = max(first, number)
         [step] = islice(steps(seed), first, first + 1)
-        _look_at(index, step, doing, wrong)
+        if doing == step.kind:
+            begun.add(first)
+        _look_at(index, step, doing, wrong, begun=first in begun)
     last = first + 5
     for name, begin in (("killed", first), ("undisturbed", 0)):
         subprocess.run(_command(folder / name, seed, begin, last), check=True, capture_output=True)
@@ -107,7 +110,7 @@ def _killed(index: Path, seed: int, first: int, delay: float) -> tuple[str, int]
     return ("between steps" if doing == "done" else doing), (done[-1] + 1 if done else first)
 
 
-def _look_at(index: Path, step: Step, doing: str, wrong: _Wrong) -> None:
+def _look_at(index: Path, step: Step, doing: str, wrong: _Wrong, *, begun: bool) -> None:
     """Count what is wrong in an index in which a step may have begun."""
     if not (index / "unimoer.json").is_file():
         wrong.lost += 6 * len(step.before)
@@ -116,7 +119,7 @@ def _look_at(index: Path, step: Step, doing: str, wrong: _Wrong) -> None:
     try:
         with EdgeStore(snapshot.files, dimension=DIMENSION) as store:
             found = {passage.id: passage for passage in store.scroll()}
-            _compare(found, step, doing == step.kind, wrong)
+            _compare(found, step, wrong, begun=begun)
             _search(found, store, wrong)
     except UnimoerError as error:
         wrong.not_opened.append(f"{doing}: {error}")
@@ -132,7 +135,7 @@ def _expected(step: Step, *, after: bool) -> dict[str, Stored]:
     }
 
 
-def _compare(found: Stored, step: Step, begun: bool, wrong: _Wrong) -> None:
+def _compare(found: Stored, step: Step, wrong: _Wrong, *, begun: bool) -> None:
     before, after = _expected(step, after=False), _expected(step, after=True)
     for source in before.keys() | after.keys():
         here = {key: p for key, p in found.items() if p.source == source}

@@ -46,8 +46,9 @@ def measure_rerank(
         on_run: see `alternate`.
 
     Returns:
-        See `report`. No passage was seen before in `ours`; `ratio_seen` is for passages whose
-        token states the engine still has, as where one collection is searched again and again.
+        See `report`; `rows` are sequences that our model encoded. No passage was seen before in
+        `ours`; `ratio_seen` is for passages whose token states the engine still has, as where one
+        collection is searched again and again.
 
     Raises:
         MissingExtraError: sentence-transformers is not installed.
@@ -68,14 +69,18 @@ def measure_rerank(
         rivals, refused = open_rivals(load, settings, Path(scratch))
         scores: dict[str, Scores] = {}
 
+        rows: dict[str, int] = {}
+
         def ours() -> None:
             engine.cache.clear()
-            again()
+            rank("ours")
 
-        def again() -> None:
+        def rank(side: str) -> None:
+            before = engine.stats.rows
             scores["ours"] = np.stack(
                 [engine.rank(q, some) for q, some in zip(asked, lists, strict=True)]
             )
+            rows[side] = engine.stats.rows - before
 
         def theirs(setting: str) -> None:
             predict = rivals[setting].predict
@@ -90,7 +95,7 @@ def measure_rerank(
         sides: dict[str, Callable[[], None]] = {
             "ours": ours,
             **{name: partial(theirs, name) for name in rivals},
-            _SEEN: again,
+            _SEEN: partial(rank, _SEEN),
         }
         seconds = alternate(sides, rounds=rounds, on_run=on_run)
     facts: dict[str, dict[str, Any]] = {
@@ -101,6 +106,8 @@ def measure_rerank(
         }
         for name, taken in seconds.items()
     }
+    for name, n_rows in rows.items():
+        facts[name]["rows"] = n_rows
     for name in rivals:
         facts[name]["furthest_score"] = round(
             float(np.abs(scores[name] - scores["default"]).max()), 5

@@ -38,12 +38,12 @@ def print_answer(answer: Answer, *, streamed: bool = False) -> None:
         told = sure + _cut(answer)
         print_text(Text.assemble(("" if streamed else answer.text, "bold"), (told, "dim")))
     for number, citation in enumerate(answer.citations, start=1):
-        _print_citation(number, citation)
+        _print_citation(citation.number or number, citation)
     if answer.candidates:
         print_text("\nother candidates:")
     for citation in answer.candidates:
-        place = f"{citation.hit.source}:{citation.start}-{citation.end}"
-        print_text(Text.assemble(f"  {_flat(citation.text)}  ", (_sure(citation) + place, "dim")))
+        said = _sure(citation) + _place(citation)
+        print_text(Text.assemble(f"  {_flat(citation.text)}  ", (said, "dim")))
     spent = ", ".join(f"{stage} {ms:.0f} ms" for stage, ms in answer.timings.items())
     print_text(Text(f"\n{spent}", "dim"))
 
@@ -56,6 +56,12 @@ def _cut(answer: Answer) -> str:
     return f"  (cut off{words.get(answer.cut_by, f': {answer.cut_by}')})"
 
 
+def _place(citation: Citation) -> str:
+    """Where it stands, as far as its document tells."""
+    page = "" if citation.hit.page is None else f", page {citation.hit.page}"
+    return f"{citation.hit.source}:{citation.start}-{citation.end}{page}"
+
+
 def _sure(citation: Citation) -> str:
     return "" if citation.confidence is None else f"{citation.confidence:.2f}  "
 
@@ -63,7 +69,7 @@ def _sure(citation: Citation) -> str:
 def _print_citation(number: int, citation: Citation) -> None:
     p = citation.hit.passage
     at, end = citation.start - p.start, citation.end - p.start
-    place = f"\n[{number}] {p.source}:{citation.start}-{citation.end}  "
+    place = f"\n[{number}] {_place(citation)}  "
     if citation.confidence is None:  # the whole passage supports an answer in other words
         print_text(place)
         print_text(f"    {_flat(p.text)}")

@@ -153,6 +153,7 @@ def ask(
             variable="UNIMOER_CHAT_KEY",
             typed="--chat-key",
         ),
+        read_only=not docs,
     )
     if config.retrieve.memory_budget is not None:
         say_plan(built.retriever.model.memory_plan)

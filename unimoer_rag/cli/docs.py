@@ -19,6 +19,7 @@ from unimoer_rag.cli.index import (
 from unimoer_rag.cli.output import (
     INCOMPLETE,
     Collection,
+    IndexOption,
     JsonFlag,
     KeyOption,
     UrlOption,
@@ -40,18 +41,24 @@ docs = typer.Typer(
     no_args_is_help=True,
 )
 
-IndexOption = Annotated[Path | None, typer.Option("--index", help="Folder of the index.")]
 _NAMES = "Files, folders and sources as `docs ls` names them; globs too."
 
 
-def _open(index: Path | None, url: str | None, api_key: str | None, collection: str) -> Store:
+def _open(
+    index: Path | None,
+    url: str | None,
+    api_key: str | None,
+    collection: str,
+    *,
+    read_only: bool = True,
+) -> Store:
     if (index is None) == (url is None):
         raise InputError("say where the index is: --index DIR, or --url of a Qdrant server")
     quiet()
     from unimoer_rag.retrieval.store import EdgeStore, ServerStore
 
     if index is not None:
-        return EdgeStore(index)
+        return EdgeStore(index, read_only=read_only)
     return ServerStore.connect(str(url), api_key=api_key, collection=collection)
 
 
@@ -87,7 +94,7 @@ def remove_command(
     """Take files, folders and sources out of an index; the files themselves are left alone."""
     from unimoer_rag.retrieval.holdings import remove
 
-    with _open(index, url, api_key, collection) as store:
+    with _open(index, url, api_key, collection, read_only=False) as store:
         gone = remove(store, names)
         total = store.count()
     passages = sum(one.passages for one in gone)

@@ -30,6 +30,9 @@ experts = typer.Typer(
     no_args_is_help=True,
 )
 
+# Held-out examples below which one answer more or less moves a measure by a point or more.
+_FEW = 100
+
 OutputOption = Annotated[
     Path, typer.Option("--output", help="Folder of the new checkpoint; the old one stays.")
 ]
@@ -122,6 +125,11 @@ def add(
         print_json({**asdict(done), "checkpoint": str(output)})
     elif done.finished:
         print_text(f"{done.held_out} held-out examples: {_percent(done.measures)}")
+        if done.held_out < _FEW:
+            print_text(
+                f"so few tell little (one more or less right is {100 / max(done.held_out, 1):.0f} "
+                "points): give more data, or a larger --dev-share"
+            )
         if done.baseline:
             print_text(f"{done.against}: {_percent(done.baseline)}")
         print_text(f"bit-identical to before: {', '.join(done.unchanged) or 'no task was there'}")

@@ -128,16 +128,12 @@ def add_corpora(
                 setattr(whole, name, getattr(whole, name) + getattr(part, name))
             whole.problems += part.problems
             whole.notes += part.notes
-            whole.left_out += part.left_out
             for kind, n in part.skipped.items():
                 whole.skipped[kind] = whole.skipped.get(kind, 0) + n
             if not len(corpus):
                 errors.print(Text(f"nothing to index in {path}"), soft_wrap=True)
     say_problems(whole.problems)
-    for problem in whole.left_out:
-        errors.print(Text(problem.reason), soft_wrap=True)
-    for note in whole.notes:
-        errors.print(Text.assemble(("note: ", "yellow"), str(note)), soft_wrap=True)
+    say_problems(whole.notes, "note: ")
     return whole
 
 
@@ -145,8 +141,8 @@ def _passages(report: AddReport) -> str:
     return f"{report.passages:,} passages" if report.passages else ""
 
 
-def say_problems(problems: Iterable[Problem]) -> None:
-    """What was not indexed on standard error: in full, or a line for many of a kind."""
+def say_problems(problems: Iterable[Problem], label: str = "not indexed: ") -> None:
+    """What was not indexed, or how, on standard error: in full, or a line for many of a kind."""
     from unimoer_rag.retrieval.problems import by_kind
 
     for kind, some in by_kind(problems).items():
@@ -155,7 +151,7 @@ def say_problems(problems: Iterable[Problem]) -> None:
             names = ", ".join(problem.path for problem in some[:_FEW])
             lines = [f"{len(some)}: {kind} ({names}, ...; --json lists all)"]
         for line in lines:
-            errors.print(Text.assemble(("not indexed: ", "yellow"), line), soft_wrap=True)
+            errors.print(Text.assemble((label, "yellow"), line), soft_wrap=True)
 
 
 def index(

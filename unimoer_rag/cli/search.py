@@ -96,6 +96,7 @@ def search(
         oversampling=oversampling,
         dtype=dtype,
         memory_budget=memory_budget,
+        read_only=True,
     ) as retriever:
         hits = retriever.search(query, filters=conditions)
     if as_json:

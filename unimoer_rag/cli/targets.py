@@ -9,7 +9,6 @@ from typing import Any
 from unimoer_rag.cli.output import print_json, print_piece, write_text
 from unimoer_rag.cli.terminal import json_text
 from unimoer_rag.errors import InputError, StoreError
-from unimoer_rag.evaluation.plain import plain
 
 __all__ = ["check_target", "save_json", "save_text"]
 
@@ -46,6 +45,8 @@ def check_target(path: Path | None) -> Path | None:
 
 def save_json(value: Any, path: Path) -> None:
     """One value as JSON; see `save_text`."""
+    from unimoer_rag.evaluation.plain import plain  # numpy, which no help needs
+
     if str(path) == _STDOUT:
         print_json(plain(value))
     else:

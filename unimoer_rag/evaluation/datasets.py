@@ -40,6 +40,7 @@ from unimoer_rag.evaluation.lines import (
     row_question,
     shown,
 )
+from unimoer_rag.evaluation.ranking import TOP_GRADE
 from unimoer_rag.evaluation.runs import Run, load_run
 from unimoer_rag.evaluation.sampling import Sample, drawn, sampled
 from unimoer_rag.retrieval.text import clean_text
@@ -61,7 +62,6 @@ Qrels = dict[str, dict[str, int]]
 """Question id -> document id -> grade."""
 
 _N_EXAMPLES = 3  # named in a message about many ids
-_TOP_GRADE = 1000  # trec_eval makes room for each grade up to the highest
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,8 +346,8 @@ def _read_qrels(path: Path) -> Qrels:
             grade = int(grade_text)
         except ValueError:
             raise malformed(path, number, f"the grade {grade_text!r}", "an integer") from None
-        if abs(grade) > _TOP_GRADE:
-            raise malformed(path, number, f"the grade {grade}", f"at most {_TOP_GRADE}")
+        if abs(grade) > TOP_GRADE:
+            raise malformed(path, number, f"the grade {grade}", f"at most {TOP_GRADE}")
         if qrels.setdefault(qid, {}).setdefault(doc_id, grade) != grade:
             raise malformed(
                 path, number, f"a second grade for ({qid!r}, {doc_id!r})", "one grade a pair"

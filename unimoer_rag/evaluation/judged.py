@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from unimoer_rag.errors import InputError
 from unimoer_rag.evaluation.statistics import interval
 from unimoer_rag.generation.chat_server import ChatServer
+from unimoer_rag.urls import shown_url, url_secrets, without_secrets
 
 __all__ = ["Embed", "Judge", "Judged", "Sample", "check_judge", "judge_answers"]
 
@@ -77,6 +78,17 @@ class Judge:
         for name in ("timeout", "max_concurrency", "max_tokens"):
             if (value := getattr(self, name)) <= 0:
                 raise InputError(f"{name} of the judge is {value}: expected a positive number")
+
+    def __repr__(self) -> str:
+        return f"Judge({shown_url(self.url)!r}, model={self.model!r})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Judge holds a key: make it where it is used")
+
+    @property
+    def secrets(self) -> list[str]:
+        """What no message may quote: the key, and what the URL holds beside the place."""
+        return [*filter(None, [self.key]), *url_secrets(self.url)]
 
     def served(self) -> str:
         """The model's name, once its server has answered.
@@ -189,7 +201,8 @@ def judge_answers(
             try:
                 value = await metric.score(sample)
             except Exception as error:  # noqa: BLE001 - anything at all: it is counted and shown
-                judged.failed[metric.name][_reason(error)] += 1
+                secrets = judge.secrets if judge else ()
+                judged.failed[metric.name][_reason(error, secrets)] += 1
             else:
                 if math.isfinite(value):
                     judged.rows.setdefault(qid, {})[metric.name] = round(float(value), _DIGITS)
@@ -215,7 +228,7 @@ def judge_answers(
     return judged
 
 
-def _reason(error: Exception) -> str:
-    """An error in one line."""
-    text = " ".join(f"{type(error).__name__}: {error}".split())
+def _reason(error: Exception, secrets: Iterable[str]) -> str:
+    """An error in one line, in which no secret is quoted."""
+    text = without_secrets(" ".join(f"{type(error).__name__}: {error}".split()), secrets)
     return text if len(text) <= _REASON else text[: _REASON - 1] + "…"

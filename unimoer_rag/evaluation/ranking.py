@@ -13,10 +13,13 @@ from typing import Any
 from unimoer_rag.errors import InputError
 from unimoer_rag.extras import needs_extra
 
-__all__ = ["MEASURES", "evaluate_run", "per_query", "ranked"]
+__all__ = ["MEASURES", "TOP_GRADE", "evaluate_run", "per_query", "ranked"]
 
 MEASURES = ("nDCG@10", "RR@10", "R@5", "R@20", "R@100", "AP")
 """What is reported, in ir-measures' names: RR@10 is MRR@10, R@5 is recall@5, AP is MAP."""
+
+TOP_GRADE = 1000
+"""Highest grade: trec_eval makes room for each one up to the highest there is."""
 
 _Qrels = Mapping[str, Mapping[str, int]]
 _Run = Mapping[str, Mapping[str, float]]
@@ -37,8 +40,8 @@ def evaluate_run(qrels: _Qrels, run: _Run, *, relevance_level: int = 1) -> dict[
         relevance level other than 1 shows: `RR(rel=2)@10`.
 
     Raises:
-        InputError: no judgements, a run that shares no question with them, or a score that is not
-            finite.
+        InputError: no judgements, a run that shares no question with them, a score that is not
+            finite, or a grade that is no small integer.
         MissingExtraError: ir-measures is not installed.
 
     Example:
@@ -65,19 +68,44 @@ def per_query(qrels: _Qrels, run: _Run, *, relevance_level: int = 1) -> dict[str
             f"none of the run's {len(run)} questions is judged (run: {next(iter(run))!r}, "
             f"judgements: {next(iter(qrels))!r}): they belong to different data sets or splits"
         )
-    ranks = {qid: _ranks(qid, run[qid]) for qid in qrels if run.get(qid)}
     measures = _measures(ir_measures, relevance_level)
     values = {qid: {str(measure): 0.0 for measure in measures} for qid in qrels}
+    judged, ranks = {}, {}
+    qids = {f"q{at}": qid for at, qid in enumerate(qrels)}
+    for name, qid in qids.items():
+        _check_grades(qid, qrels[qid])
+        if found := run.get(qid):
+            judged[name], ranks[name] = _named(qrels[qid], _ranks(qid, found))
+    # Questions without results are 0, and their judgements nobody's business.
     if ranks:
-        plain = {qid: dict(grades) for qid, grades in qrels.items()}
-        for metric in ir_measures.iter_calc(measures, plain, ranks):
-            values[metric.query_id][str(metric.measure)] = float(metric.value)
+        for metric in ir_measures.iter_calc(measures, judged, ranks):
+            values[qids[metric.query_id]][str(metric.measure)] = float(metric.value)
     return values
 
 
 def ranked(scores: Mapping[str, float]) -> list[str]:
     """Documents by score, best first; equal scores by document id, descending."""
     return sorted(scores, key=lambda doc_id: (scores[doc_id], doc_id), reverse=True)
+
+
+def _named(
+    grades: Mapping[str, int], ranks: Mapping[str, float]
+) -> tuple[dict[str, int], dict[str, float]]:
+    """The same under plain names: C code behind the measures takes not every id, or crashes."""
+    names = {doc_id: f"d{at}" for at, doc_id in enumerate(dict.fromkeys([*grades, *ranks]))}
+    return (
+        {names[doc_id]: grade for doc_id, grade in grades.items()},
+        {names[doc_id]: rank for doc_id, rank in ranks.items()},
+    )
+
+
+def _check_grades(qid: str, grades: Mapping[str, int]) -> None:
+    for doc_id, grade in grades.items():
+        if abs(grade) > TOP_GRADE:
+            raise InputError(
+                f"question {qid!r}, document {doc_id!r}: the grade is {grade}, expected at most "
+                f"{TOP_GRADE}"
+            )
 
 
 def _measures(ir_measures: Any, relevance_level: int) -> list[Any]:

@@ -6,16 +6,16 @@ import re
 
 __all__ = ["cited", "in_parentheses", "uncited"]
 
-# Blanks are counted, so that a long run of them is looked at once.
-_NUMBER = r"\^?\s{0,3}\d{1,9}"
-_MARK = (
-    r"(?:\s?†[^\]】］〕,;，；、]{0,80})?"  # "【1†source】", as some servers mark what they quote
-)
-_RANGE = rf"({_NUMBER})(?:\s{{0,3}}[-–—‑−]\s{{0,3}}({_NUMBER}))?{_MARK}"
-_ONE = _RANGE.replace(f"({_NUMBER})", _NUMBER)
+# Blanks, seen or not, are counted, so that a long run of them is looked at once.
+_GAP = r"[\s\u200b-\u200f\u2060\ufeff]{0,3}"
+_NUMBER = rf"\^?{_GAP}(\d{{1,9}}){_GAP}"
+# "【1†source】", as some servers mark what they quote.
+_MARK = r"(?:†[^\]】］〕,;，；、]{0,80})?"
+_RANGE = rf"{_NUMBER}(?:[-–—‑−]{_GAP}{_NUMBER})?{_MARK}"
+_ONE = _RANGE.replace(r"(\d", r"(?:\d")
 _GROUP = (
-    r"[\[【［〔]\s{0,3}(?:(?:passage|source)s?\s{0,3})?"
-    rf"({_ONE}(?:\s{{0,3}}(?:[,;，；、]|and|&)\s{{0,3}}{_ONE})*)\s{{0,3}}[\]】］〕]"
+    rf"[\[【［〔]{_GAP}(?:(?:passage|source)s?{_GAP})?"
+    rf"({_ONE}(?:(?:[,;，；、]|and|&){_GAP}{_ONE})*)[\]】］〕]"
 )
 _CITED = re.compile(_GROUP, re.IGNORECASE)
 _NUMBERS = re.compile(_RANGE)
@@ -39,7 +39,7 @@ def cited(text: str, n: int) -> list[int]:
     found: dict[int, None] = {}
     for group in _CITED.finditer(text):
         for first, last in _NUMBERS.findall(group[1]):
-            start, end = _value(first), _value(last or first)
+            start, end = int(first), int(last or first)
             if 1 <= start <= end <= n:
                 found.update(dict.fromkeys(range(start, end + 1)))
     return list(found)
@@ -61,7 +61,3 @@ def in_parentheses(text: str) -> str:
     '(2) Never (3); rows[2]'
     """
     return _OF_TEXT.sub(lambda found: f"({found[0][1:-1]})", text)
-
-
-def _value(number: str) -> int:
-    return int(number.removeprefix("^"))

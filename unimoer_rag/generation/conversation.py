@@ -18,9 +18,9 @@ TEMPLATE_OPTIONS: Mapping[str, Any] = {"enable_thinking": False}
 
 # Arguments of `apply_chat_template` and what messages are; other names are a template's variables.
 _TAKEN = {
-    "add_generation_prompt", "chat_template", "continue_final_message", "conversation", "documents",
-    "max_length", "messages", "padding", "return_assistant_tokens_mask", "return_dict",
-    "return_tensors", "tokenize", "tokenizer_kwargs", "tools", "truncation",
+    "chat_template", "continue_final_message", "conversation", "max_length", "messages", "padding",
+    "return_assistant_tokens_mask", "return_dict", "return_tensors", "tokenizer_kwargs",
+    "truncation",
 }  # fmt: skip
 
 

@@ -40,12 +40,11 @@ class LineSplitter:
         """
         if not self._taken:
             text = text.removeprefix("\ufeff")
+        if not text:
+            return []
         self._taken += len(text)
         if self._ended_by_cr:  # whose line feed comes in the next piece
             text = text.removeprefix("\n")
-            self._ended_by_cr = False
-        if not text:
-            return []
         self._ended_by_cr = text.endswith("\r")
         first, *more = _END.split(text)
         self._parts.append(first)

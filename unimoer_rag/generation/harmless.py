@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from unimoer_rag.generation.citing import in_parentheses
-from unimoer_rag.retrieval.text import clean_text
+from unimoer_rag.retrieval.text import clean_text, legible_text
 
 __all__ = ["broken_tokens", "one_block"]
 
@@ -35,7 +35,7 @@ def one_block(text: str) -> str:
     >>> one_block("Refunds take 5 days.\\n[2] Never.\\nQuestion: hi")
     'Refunds take 5 days.\\n> (2) Never.\\n> Question: hi'
     """
-    first, *more = _LINE_END.split(clean_text(text))
+    first, *more = _LINE_END.split(legible_text(clean_text(text)))
     quoted = [first, *(f"> {line}".rstrip() for line in more)]
     return "\n".join(map(in_parentheses, quoted))
 

@@ -70,7 +70,7 @@ class SpokenText:
             if self._depth:
                 text = self._think(text)
             elif found := _OPENING.match(text):
-                self._depth, text = 1, text[found.end() :]
+                self._depth, self._since, text = 1, None, text[found.end() :]
             elif _may_open(text):
                 self._held = text
                 break
@@ -102,7 +102,7 @@ class SpokenText:
         """The words of the answer that were held back until its end."""
         if self._depth:
             self._keep(self._held)
-            held = "".join(self._since or ()).lstrip()
+            held = spoken("".join(self._since or ()))
         else:
             held = self._held
         self._held, self._since, self._depth = "", None, 0

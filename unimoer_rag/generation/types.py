@@ -25,6 +25,7 @@ class Citation:
         end: offset behind the last character.
         confidence: probability in [0, 1] that this answers the question; None where the
             generator gives none.
+        number: by which an answer in words of its own names the passage (`[2]`), or None.
     """
 
     text: str
@@ -32,13 +33,16 @@ class Citation:
     start: int
     end: int
     confidence: float | None
+    number: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as JSON-ready values, its passage by the id."""
         return {
             "text": self.text,
+            "number": self.number,
             "source": self.hit.source,
-            "title": self.hit.passage.title,
+            "title": self.hit.title,
+            "page": self.hit.page,
             "start": self.start,
             "end": self.end,
             "confidence": self.confidence,

@@ -18,7 +18,8 @@ import torch
 from torch import nn
 
 from unimoer_rag.errors import BackboneError, DigestMismatchError, MissingExtraError
-from unimoer_rag.model.files import file_digest
+from unimoer_rag.model.files import file_digest, local_folder
+from unimoer_rag.model.loading_bars import no_bars
 from unimoer_rag.model.pretrained import LOCAL, check_finite, check_sizes, read_config
 from unimoer_rag.model.quantized import quantize
 
@@ -160,8 +161,8 @@ def resolve_backbone(name: str) -> Path:
 
 def _unlisted(name: str) -> Path:
     """Folder of a backbone that is no key of `BACKBONES`."""
-    folder = Path(name).expanduser()
-    if folder.is_dir():
+    folder = local_folder(name)
+    if folder is not None:
         if not (folder / "config.json").is_file():
             raise BackboneError(
                 f"{folder} has no config.json: expected the folder of a Hugging Face model "
@@ -210,6 +211,7 @@ def _download(repo: str, revision: str) -> Path:
         ) from error
 
 
+@no_bars()
 def load_backbone(
     path: Path,
     *,

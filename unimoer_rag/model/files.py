@@ -8,13 +8,22 @@ from pathlib import Path
 from unimoer_rag.errors import CheckpointError
 from unimoer_rag.files import write_file
 
-__all__ = ["file_digest", "make_folder", "write_whole"]
+__all__ = ["file_digest", "local_folder", "make_folder", "write_whole"]
 
 
 def file_digest(path: Path) -> str:
     """SHA-256 of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def local_folder(name: str) -> Path | None:
+    """The folder that a name is the path of; None where it is none, or can be no path at all."""
+    try:
+        folder = Path(name).expanduser()
+        return folder if folder.is_dir() else None
+    except (OSError, RuntimeError, ValueError):  # too long, no such user, a NUL in it
+        return None
 
 
 def make_folder(path: Path) -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from unimoer_rag.errors import InputError
+from unimoer_rag.errors import InputError, UnimoerError
 from unimoer_rag.model.heads import SpanScores, span_logits
 from unimoer_rag.model.late import LateHead
 from unimoer_rag.model.rows import Row, Side, check_list
@@ -161,7 +161,7 @@ def as_vectors(pooled: Sequence[Tensor], size: int) -> NDArray[np.float32]:
     if size < whole.shape[1]:
         whole = functional.normalize(whole[:, :size], dim=-1)
     vectors: NDArray[np.float32] = whole.cpu().numpy()
-    return vectors
+    return _numbers(vectors, "vectors")
 
 
 def scoring(
@@ -231,7 +231,21 @@ def _judging(
 def as_scores(raw: Tensor, *, logits: bool) -> NDArray[np.float32]:
     """Logits as float32 `[n]`, or the probabilities that they stand for."""
     scores: NDArray[np.float32] = (raw if logits else raw.sigmoid()).float().cpu().numpy()
-    return scores
+    return _numbers(scores, "scores")
+
+
+def _numbers(values: NDArray[np.float32], what: str) -> NDArray[np.float32]:
+    """The values, none of which is "not a number".
+
+    Raises:
+        UnimoerError: one is: no order and no comparison would mean anything.
+    """
+    if np.isnan(values).any():
+        raise UnimoerError(
+            f"the model gave {what} that are not numbers (NaN): its weights are out of what its "
+            "dtype can compute with; load it in 'float32' or 'bfloat16', or get its files again"
+        )
+    return values
 
 
 def reading(
@@ -295,7 +309,7 @@ def classifying(
             return np.zeros((0, len(chosen.labels)), dtype=np.float32)
         raw = torch.stack(outputs).float()
         answers: NDArray[np.float32] = (raw if logits else raw.softmax(-1)).cpu().numpy()
-        return answers
+        return _numbers(answers, "probabilities")
 
     return Job(rows, finish)
 
@@ -316,6 +330,7 @@ def decode_span(scores: SpanScores, row: Row, passage: str) -> Reading:
         flat = int(joint.argmax())
         i, j = divmod(flat, joint.shape[1])
         best = joint[i, j]
+        _numbers(torch.stack([best, total]).float().cpu().numpy(), "answers")
         start, end = _trim(passage, row.offsets[i][0], row.offsets[j][1])
         return Reading(
             text=passage[start:end],

@@ -33,7 +33,7 @@ from unimoer_rag.model.checkpoint import (
 from unimoer_rag.model.config import CheckpointConfig
 from unimoer_rag.model.device import QUANTIZATIONS, Precision, choose_device, choose_precision
 from unimoer_rag.model.expected import check_fit, model_options
-from unimoer_rag.model.files import file_digest
+from unimoer_rag.model.files import file_digest, local_folder
 from unimoer_rag.model.memory import MemoryPlan, choose_plan, parse_size, plan_of
 from unimoer_rag.model.onednn import use_onednn
 from unimoer_rag.model.unimoer import UniMoER
@@ -71,7 +71,7 @@ def build(
     spec = BACKBONES.get(name)
     if spec is not None:
         options.setdefault("query_instruction", spec.query_instruction)
-    model = UniMoER(backbone, name=_kept_name(name, path), **options)
+    model = UniMoER(backbone, name=_kept_name(name), **options)
     model.checkpoint_digest = hashlib.sha256(
         f"{_weights_digest(path)}|{model.query_instruction}".encode()
     ).hexdigest()
@@ -101,7 +101,7 @@ def load(
     with _loading:
         folder = _locate(str(name), revision)
         if folder is None:
-            identity = _kept_name(str(name), Path(name).expanduser().resolve())
+            identity = _kept_name(str(name))
         else:  # by content: a folder that was written anew is another checkpoint
             identity = f"{folder.resolve()}|{config_digest(folder)}"
         key = (identity, str(where), str(precision))
@@ -211,7 +211,7 @@ def _backbone_name(config: CheckpointConfig, folder: Path) -> str:
                 f"unimoer-rag pins {spec.revision}: use the version that made the checkpoint"
             )
         return base
-    if revision and "@" not in base and not Path(base).is_dir():
+    if revision and "@" not in base and local_folder(base) is None:
         return f"{base}@{revision}"
     return base
 
@@ -237,8 +237,8 @@ def _locate(name: str, revision: str | None) -> Path | None:
         return _SHIPPED / name
     if name in BACKBONES:
         return None
-    folder = Path(name).expanduser()
-    if folder.is_dir():
+    folder = local_folder(name)
+    if folder is not None:
         if (folder / CONFIG).is_file():
             return folder
         if (folder / "config.json").is_file():
@@ -281,9 +281,10 @@ def _download(repo: str, revision: str | None) -> Path:
     return folder
 
 
-def _kept_name(name: str, path: Path) -> str:
+def _kept_name(name: str) -> str:
     """The name to save: a folder's in full, so that another working directory finds it."""
-    return str(path) if name not in BACKBONES and Path(name).expanduser().is_dir() else name
+    folder = None if name in BACKBONES else local_folder(name)
+    return name if folder is None else str(folder.resolve())
 
 
 def _weights_digest(folder: Path) -> str:

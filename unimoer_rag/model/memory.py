@@ -38,6 +38,7 @@ _UNITS = {"": 1} | {
     for middle, base in (("", 1000), ("i", 1024))
     if prefix or not middle
 }
+_MOST_BYTES = 2**63
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +93,13 @@ def parse_size(size: str | int) -> int:
     """
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", str(size).lower())
     factor = _UNITS.get(found[2]) if found else None
-    n_bytes = int(float(found[1]) * factor) if found and factor else 0
-    if n_bytes < 1:
+    n_bytes = float(found[1]) * factor if found and factor else 0.0
+    if not 1 <= n_bytes < _MOST_BYTES:
         raise InputError(
-            f"memory budget {size!r} is no size: expected a number above 0 with B, KB, MB, GB, TB, "
-            "KiB, MiB, GiB or TiB, such as '4GB'"
+            f"memory budget {size!r:.80} is no size: expected a number above 0 with B, KB, MB, GB, "
+            "TB, KiB, MiB, GiB or TiB, such as '4GB'"
         )
-    return n_bytes
+    return int(n_bytes)
 
 
 def show_size(n_bytes: int) -> str:

@@ -60,7 +60,11 @@ def read_config(folder: Path) -> dict[str, Any]:
     _refuse_code(path, config)
     for name in _NAMES_CODE:
         if (folder / name).is_file():
-            found = read_json(folder / name, error=BackboneError, max_bytes=_TOKENIZER_BYTES)
+            try:
+                found = read_json(folder / name, error=BackboneError, max_bytes=_TOKENIZER_BYTES)
+            except BackboneError as error:
+                remedy = "correct it, or delete it where the model goes without"
+                raise BackboneError(f"{error}: {remedy}") from error
             _refuse_code(folder / name, found)
     for key, value in _items(config):
         if isinstance(value, int) and abs(value) > _limit(key):

@@ -101,7 +101,12 @@ class RowMaker:
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
         self.max_positions = max_positions
-        a, b = self._ids("alpha"), self._ids("beta")
+        try:
+            a, b, _ = self._ids("alpha"), self._ids("beta"), self._ids("<\u2603>")
+        except Exception as error:  # the tokenizers' library has but one kind
+            raise BackboneError(
+                f"the backbone's tokenizer cannot encode a text ({error}): get its files again"
+            ) from error
         self._prefix, self._suffix = _affixes(self._tokenizer.encode("alpha").ids, [a])
         self._pair = _affixes(self._tokenizer.encode("alpha", "beta").ids, [a, b])
         self._instruction = self._ids(query_instruction) if query_instruction else []

@@ -25,7 +25,11 @@ __all__ = ["assemble", "build"]
 
 
 def build(
-    config: PipelineConfig, *, api_key: str | None = None, chat_key: str | None = None
+    config: PipelineConfig,
+    *,
+    api_key: str | None = None,
+    chat_key: str | None = None,
+    read_only: bool = False,
 ) -> RagPipeline:
     """The pipeline of a configuration, its index open and its model loaded.
 
@@ -33,12 +37,15 @@ def build(
         config: says everything but the keys.
         api_key: of the Qdrant server.
         chat_key: of the chat server.
+        read_only: see `UnifiedRetriever`.
 
     Raises:
         InputError: a value cannot be used.
         UnimoerError: the index or the model cannot be opened; see `UnifiedRetriever`.
     """
-    retriever = UnifiedRetriever(**config.retrieve.model_dump(), api_key=api_key)
+    retriever = UnifiedRetriever(
+        **config.retrieve.model_dump(), api_key=api_key, read_only=read_only
+    )
     try:
         return assemble(retriever, config, chat_key=chat_key)
     except BaseException:

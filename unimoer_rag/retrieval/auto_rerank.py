@@ -140,7 +140,7 @@ class AutoRerank:
                 f"rerank is {str(path)!r}: expected a number of results to rerank, {AUTO!r}, or a "
                 f"file of unimoer-rag calibrate ({error.strerror or error})"
             ) from error
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise InputError(
                 f"{path} is no file of unimoer-rag calibrate ({error}): make one with unimoer-rag "
                 f"calibrate --data DIR --out {path}"

@@ -23,6 +23,8 @@ __all__ = ["Chunker", "Chunking", "whole"]
 # tokenising candidates that are far too long.
 _CHARACTERS_PER_TOKEN = 8
 
+_MOST_TOKENS = 2**31 - 1  # what the splitter counts to on every machine
+
 # The splitter looks through all text ahead of it for the end of a sentence, at every passage: where
 # there is none (a data URI, minified JSON, Thai without spaces) its time is quadratic. It therefore
 # gets a window of this many tokens' worth of characters at a time. Passages this near to a window's
@@ -51,7 +53,8 @@ class Chunking:
         overlap: most tokens that a passage may repeat from the one before it.
 
     Raises:
-        InputError: `size` is below 8, or `overlap` is negative or not below half of `size`.
+        InputError: `size` is below 8 or beyond counting, or `overlap` is negative or not below half
+            of `size`.
     """
 
     size: int = 160
@@ -66,6 +69,11 @@ class Chunking:
             raise InputError(
                 f"chunking size must be at least 8 tokens, got {self.size}: 160 is the default; "
                 "for documents that are passages already, use chunking=None"
+            )
+        if self.size > _MOST_TOKENS:
+            raise InputError(
+                f"chunking size is {self.size:.3g} tokens: {_MOST_TOKENS:,} are the most; for "
+                "whole documents, use chunking='whole'"
             )
         if not 0 <= 2 * self.overlap < self.size:
             raise InputError(

@@ -87,7 +87,7 @@ class Indexer:
             self._roots.remember(root)
         report = AddReport(skipped=dict(corpus.skipped))
         return self._ingest(
-            corpus.documents(on_error=report.problems.append, on_left_out=report.left_out.append),
+            corpus.documents(on_error=report.problems.append, on_note=report.notes.append),
             report,
             precut=corpus.precut,
             within=corpus.within if sync else None,

@@ -65,9 +65,7 @@ class AddReport:
         problems: what could not be read, and why; earlier passages of it are kept.
         skipped: entries of a folder passed over, by kind.
         notes: how files were read where that is worth a look: an encoding that was guessed, pages
-            without text.
-        left_out: metadata of rows that no index can filter by, told once a file and key; the rows
-            themselves are indexed.
+            without text, metadata of rows that no index can filter by.
     """
 
     documents: int = 0
@@ -78,7 +76,6 @@ class AddReport:
     problems: list[Problem] = field(default_factory=list)
     skipped: dict[str, int] = field(default_factory=dict)
     notes: list[Problem] = field(default_factory=list)
-    left_out: list[Problem] = field(default_factory=list)
 
     @property
     def passages(self) -> int:
@@ -145,7 +142,8 @@ def _passages(
 ) -> Iterator[Passage]:
     for document in map(clean_document, documents):
         passages = split(document)
-        report.notes += [Problem(document.source, note) for note in document.notes]
+        for note in document.notes:
+            report.notes.append(Problem(document.source, f"{document.source}: {note}", note))
         if not passages:
             reason = f"{document.source} holds no words, so nothing of it was indexed"
             report.problems.append(Problem(document.source, reason))
@@ -169,8 +167,6 @@ def clean_document(document: Document) -> Document:
         metadata=metadata,
         document_id=clean_text(document.document_id),
         origin=clean_text(document.origin),
-        pages=document.pages,
-        notes=document.notes,
     )
 
 

@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, cast
 
+from unimoer_rag.retrieval.limits import MAX_LINE_BYTES, in_mebibytes
 from unimoer_rag.retrieval.problems import Problem
 from unimoer_rag.retrieval.text import clean_text
 from unimoer_rag.retrieval.types import Document, Scalar
@@ -32,8 +33,6 @@ __all__ = ["SUFFIXES", "count_rows", "is_jsonl", "read_rows"]
 
 SUFFIXES = (".jsonl", ".jsonl.gz")
 
-# JSON may take thirty times its size when it is read.
-_MAX_LINE = 16 << 20
 _MAX_BLANK = 100_000  # lines in a row
 # What is packed to less than this share of its size is no text that anyone wrote.
 _MAX_RATIO, _ALWAYS_UNPACKED = 200, 64 << 20
@@ -61,7 +60,7 @@ def count_rows(path: Path) -> int:
 
 
 def read_rows(
-    path: Path, file: str, on_error: Tell, *, on_left_out: Tell = lambda problem: None
+    path: Path, file: str, on_error: Tell, *, on_note: Tell = lambda problem: None
 ) -> Iterator[Document]:
     """The documents of a file, in order; what cannot be read is reported and left out.
 
@@ -69,7 +68,7 @@ def read_rows(
         path: the file.
         file: what sources call it.
         on_error: called with each problem.
-        on_left_out: called with each key whose values are left out, once.
+        on_note: called with each key whose values are left out, once.
     """
     shown = clean_text(str(path))
     told: set[str] = set()
@@ -83,7 +82,7 @@ def read_rows(
                 continue
             for key in refused.keys() - told:
                 told.add(key)
-                on_left_out(_left_out(key, refused[key], shown, f"{file}:{number}"))
+                on_note(_left_out(key, refused[key], shown, f"{file}:{number}"))
             yield document
     except _STREAM_ERRORS as error:
         reason = f"cannot read {shown} to its end: {error}; copy it again or correct its rights"
@@ -114,10 +113,10 @@ def _pieces(path: Path) -> Iterator[tuple[bytes, bool]]:
     n_bytes = 0
     with cast("IO[bytes]", opener(path, "rb")) as stream:
         begun = False
-        while line := stream.readline(_MAX_LINE + 1):
+        while line := stream.readline(MAX_LINE_BYTES + 1):
             ends = line.endswith(b"\n")
             if not begun:
-                yield line, len(line) <= _MAX_LINE + ends
+                yield line, len(line) <= MAX_LINE_BYTES + ends
             begun = not ends
             n_bytes += len(line)
             if n_bytes > most:
@@ -133,7 +132,7 @@ def _left_out(key: str, value: object, shown: str, row: str) -> Problem:
         row,
         f"the metadata {key!r} of {row.rpartition(':')[2]} in {shown} is left out, as in the rows "
         f"behind it: {said} is no text, finite 64-bit number, "
-        "boolean or list of text",
+        "boolean or list of text under a name",
         f"metadata {key!r} is left out",
     )
 
@@ -145,7 +144,9 @@ def _document(line: bytes | None, file: str, number: int) -> tuple[Document, dic
         ValueError: what is wrong with the line.
     """
     if line is None:
-        raise ValueError(f"it is longer than {_MAX_LINE >> 20} MiB, the most that a row may be")
+        raise ValueError(
+            f"it is longer than {in_mebibytes(MAX_LINE_BYTES)}, the most that a row may be"
+        )
     fields = json.loads(line)
     if not isinstance(fields, dict):
         raise ValueError(f'expected a JSON object with a "text", got {type(fields).__name__}')
@@ -195,7 +196,9 @@ def _metadata(
     refused: dict[str, Any] = {}
     for key, value in fields.items():
         key = clean_text(key)
-        if isinstance(value, str):
+        if not key:
+            refused[key] = value
+        elif isinstance(value, str):
             kept[key] = clean_text(value)
         elif isinstance(value, list) and value and all(isinstance(item, str) for item in value):
             kept[key] = [clean_text(item) for item in value]

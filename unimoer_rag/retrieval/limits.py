@@ -6,16 +6,13 @@ what is above them is refused with its size, never read half and indexed as if i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import IO
 
 __all__ = [
     "MAX_FILE_BYTES",
-    "MAX_LINE_BYTES",
     "MAX_TEXT_BYTES",
     "MAX_UNPACKED_BYTES",
     "TooLargeError",
-    "bounded_lines",
     "in_mebibytes",
     "read_bounded",
 ]
@@ -31,8 +28,8 @@ MAX_TEXT_BYTES = 128 * _MIB
 MAX_UNPACKED_BYTES = 256 * _MIB
 """Of everything that one reader unpacks from one archive."""
 
-MAX_LINE_BYTES = 64 * _MIB
-"""Of one line of a JSONL file, packed or not."""
+MAX_LINE_BYTES = 16 * _MIB
+"""Of one line of a JSONL file, packed or not: read, JSON may take thirty times its size."""
 
 
 class TooLargeError(ValueError):
@@ -42,8 +39,8 @@ class TooLargeError(ValueError):
 def in_mebibytes(n_bytes: int) -> str:
     """A bound as people read it.
 
-    >>> in_mebibytes(MAX_LINE_BYTES)
-    '64 MiB'
+    >>> in_mebibytes(MAX_TEXT_BYTES)
+    '128 MiB'
     """
     return f"{n_bytes / _MIB:.3g} MiB"
 
@@ -63,17 +60,3 @@ def read_bounded(stream: IO[bytes], limit: int, what: str) -> bytes:
     if len(data) > limit:
         raise TooLargeError(f"{what} is larger than {in_mebibytes(limit)}")
     return data
-
-
-def bounded_lines(stream: IO[bytes], limit: int = MAX_LINE_BYTES) -> Iterator[bytes]:
-    """The lines of a stream with their ends, one in memory at a time.
-
-    Raises:
-        TooLargeError: a line is longer; the lines before it have been given.
-    """
-    number = 1
-    while line := stream.readline(limit + 1):
-        if len(line) > limit:
-            raise TooLargeError(f"line {number} is longer than {in_mebibytes(limit)}")
-        yield line
-        number += 1

@@ -9,15 +9,18 @@
 | null, mappings, lists in lists | not at all; they are stored |
 
 Everything else is refused before it is stored. Engines compare numbers as floats, in which whole
-numbers beyond 2**53 run together, and take no quotation marks or backslashes in the names of
-fields: such values are stored a second time, in a form that they compare exactly.
+numbers beyond 2**53 run together, read floats of many digits back with an error in the last, and
+take no quotation marks or backslashes in the names of fields: such values are stored a second time,
+in a form that comes back and is compared exactly.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import struct
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from typing import Any
 
 from unimoer_rag.errors import InputError
@@ -31,17 +34,18 @@ __all__ = [
     "clean",
     "field_path",
     "is_number",
-    "pair",
+    "parts",
     "plain",
     "shown",
+    "stored",
     "stored_twice",
 ]
 
-EXACT = 2**53
-"""Whole numbers from here on are not all floats."""
-
 # Payload fields beside `metadata`, see `stored_twice`.
-FLAGS, NUMBERS, QUOTED = "flags", "numbers", "quoted"
+FLAGS, NUMBERS, QUOTED, EXACT = "flags", "numbers", "quoted", "exact"
+
+# What engines keep as it is: whole numbers that are floats, and floats of few digits.
+_WHOLE, _DIGITS, _EXPONENT = 2**53, 15, 22
 
 _MAX_DEPTH = 32
 
@@ -119,8 +123,10 @@ def clean(value: Any) -> Any:
         return clean_text(value)
     if isinstance(value, Mapping):
         return {clean(key): clean(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
+    if isinstance(value, list | tuple):
         return [clean(item) for item in value]
+    if isinstance(value, set | frozenset):  # of a filter; nothing stores one
+        return {clean(item) for item in value}
     return value
 
 
@@ -131,16 +137,26 @@ def plain(metadata: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def stored_twice(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """The payload fields that hold again what engines would not compare exactly.
+    """The payload fields that hold again what engines would not keep or compare exactly.
 
-    `flags` has booleans as strings, `numbers` has pairs (see `pair`) where one is large, and
-    `quoted` has all three fields for keys with quotation marks and backslashes.
+    `flags` has booleans as strings, `numbers` has all numbers of a key in parts (see `parts`) where
+    one of them needs it, `quoted` has these fields for keys with quotation marks and backslashes,
+    and `exact` has the metadata as text where a float needs it.
     """
     payload = _derived({key: value for key, value in metadata.items() if not _is_quoted(key)})
     quoted = {_escaped(key): value for key, value in metadata.items() if _is_quoted(key)}
     if quoted:
         payload[QUOTED] = {"metadata": quoted, **_derived(quoted)}
+    if _has_long_float(metadata):
+        payload[EXACT] = json.dumps(metadata)
     return payload
+
+
+def stored(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """The metadata of a payload, as they were stored."""
+    exact = payload.get(EXACT)
+    found: dict[str, Any] = payload["metadata"] if exact is None else json.loads(exact)
+    return found
 
 
 def _derived(metadata: Mapping[str, Any]) -> dict[str, Any]:
@@ -148,13 +164,33 @@ def _derived(metadata: Mapping[str, Any]) -> dict[str, Any]:
         key: [str(item) for item in _items(value) if isinstance(item, bool)]
         for key, value in metadata.items()
     }
-    pairs = {
-        key: [pair(item) for item in _items(value) if is_number(item)]
+    numbers = {
+        key: [parts(item) for item in _items(value) if is_number(item)]
         for key, value in metadata.items()
-        if any(is_number(item) and abs(item) >= EXACT for item in _items(value))
+        if any(is_number(item) and not _is_kept(item) for item in _items(value))
     }
     derived: dict[str, Any] = {FLAGS: {key: found for key, found in flags.items() if found}}
-    return derived | ({NUMBERS: pairs} if pairs else {})
+    return derived | ({NUMBERS: numbers} if numbers else {})
+
+
+def _has_long_float(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(_has_long_float, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(_has_long_float, value))
+    return isinstance(value, float) and not _is_kept(value)
+
+
+def _is_kept(number: float) -> bool:
+    """Whether engines give a number back, and compare it, as it is."""
+    if isinstance(number, int):
+        return abs(number) < _WHOLE
+    _, digits, exponent = Decimal(repr(number)).as_tuple()
+    return (
+        len(digits) <= _DIGITS
+        and abs(int(exponent)) <= _EXPONENT
+        and abs(number) < 10 ** (_DIGITS - 1)
+    )
 
 
 def _items(value: Any) -> Iterator[Any]:
@@ -166,10 +202,17 @@ def is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def pair(number: float) -> dict[str, float]:
-    """A number as the nearest float and what is left: pairs are ordered as numbers are."""
-    high = float(number)
-    return {"high": high, "low": number - int(high) if isinstance(number, int) else 0}
+def parts(number: float) -> dict[str, int]:
+    """A number as whole numbers that every engine compares exactly, in this order.
+
+    `high` and `middle` are the bits of the nearest float, ordered as floats are; `low` is what is
+    left of a whole number.
+    """
+    nearest = float(number)
+    [bits] = struct.unpack(">q", struct.pack(">d", nearest))
+    ordered = bits if bits >= 0 else -(bits & (2**63 - 1))
+    low = number - int(nearest) if isinstance(number, int) else 0
+    return {"high": ordered >> 32, "middle": ordered & (2**32 - 1), "low": low}
 
 
 def field_path(key: str, field: str = "metadata") -> str:

@@ -26,6 +26,7 @@ def open_store(
     dimensions: int | None,
     quantization: Quantization | None,
     oversampling: float | None,
+    read_only: bool,
 ) -> Store:
     """The index in a folder, on a server, or a new one in memory; see `UnifiedRetriever`.
 
@@ -38,7 +39,9 @@ def open_store(
     else:
         lengths = (embedding_size(model, dimensions),)
     try:
-        return _opened(index, url, api_key, collection, lengths, quantization, oversampling)
+        return _opened(
+            index, url, api_key, collection, lengths, quantization, oversampling, read_only
+        )
     except IndexMismatchError:
         # Where vectors differ in length, what differs is the model.
         kept = kept_identity(index=index, url=url, api_key=api_key, collection=collection)
@@ -56,13 +59,18 @@ def _opened(
     dimension: tuple[int, ...],
     quantization: Quantization | None,
     oversampling: float | None,
+    read_only: bool,
 ) -> Store:
     # qdrant-client takes a second to import, which a folder does without.
     if url is None and index is not None:
         from unimoer_rag.retrieval.store.edge import EdgeStore
 
         return EdgeStore(
-            index, dimension=dimension, quantization=quantization, oversampling=oversampling
+            index,
+            dimension=dimension,
+            quantization=quantization,
+            oversampling=oversampling,
+            read_only=read_only,
         )
     if url is None:
         from unimoer_rag.retrieval.store.memory import MemoryStore

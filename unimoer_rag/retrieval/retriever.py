@@ -26,6 +26,7 @@ from unimoer_rag.retrieval.sparse import BM25Encoder
 from unimoer_rag.retrieval.stats import SearchStats
 from unimoer_rag.retrieval.store import Quantization
 from unimoer_rag.retrieval.types import Document, Hit
+from unimoer_rag.urls import shown_url
 
 if TYPE_CHECKING:
     from langchain_unimoer import UniMoERRetriever
@@ -71,6 +72,8 @@ class UnifiedRetriever:
         dtype: see `UniMoER.from_pretrained`.
         query_cache: keeps the hits of earlier queries; None for no cache.
         memory_budget: see `UniMoER.from_pretrained`.
+        read_only: refuse changes, and open a folder that another process has open too (see
+            `EdgeStore`).
 
     Attributes:
         stats: `SearchStats` so far: how many queries were reranked, skipped, known.
@@ -109,6 +112,7 @@ class UnifiedRetriever:
         dtype: str = "auto",
         query_cache: QueryCache | None = None,
         memory_budget: str | int | None = None,
+        read_only: bool = False,
     ) -> None:
         if index is not None and url is not None:
             raise InputError("give either index (a folder) or url (a server), not both")
@@ -144,8 +148,9 @@ class UnifiedRetriever:
             dimensions=dimensions,
             quantization=quantization,
             oversampling=oversampling,
+            read_only=read_only,
         )
-        where = str(url or index or "memory")
+        where = shown_url(url) if url else str(index or "memory")
         try:
             self.chunking, self.token_states = agree(
                 self.store, self.model, chunking, encoder, token_states=form, where=where

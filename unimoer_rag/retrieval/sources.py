@@ -75,19 +75,19 @@ class Corpus:
         self,
         *,
         on_error: Callable[[Problem], None],
-        on_left_out: Callable[[Problem], None] = lambda problem: None,
+        on_note: Callable[[Problem], None] = lambda problem: None,
     ) -> Iterator[Document]:
         """Yield the documents in order.
 
         Args:
             on_error: called with what cannot be read; the rest is.
-            on_left_out: called with metadata of rows that is left out, once a file and key.
+            on_note: called with metadata of rows that is left out, once a file and key.
         """
         for problem in self.problems:
             on_error(problem)
         for source, path in self.files:
             if is_jsonl(path):
-                yield from read_rows(path, source, on_error, on_left_out=on_left_out)
+                yield from read_rows(path, source, on_error, on_note=on_note)
                 continue
             try:
                 yield replace(read_document(path, source=source), origin=source)

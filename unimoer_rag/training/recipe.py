@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -169,16 +171,29 @@ def recipe_names() -> tuple[str, ...]:
     return tuple(sorted({p.stem for folder in (_PRESETS, _CLONE) for p in folder.glob("*.yaml")}))
 
 
-def find_recipe(name: str) -> Recipe:
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name too long to be one
+        return False
+
+
+def find_recipe(name: str, *, also: Sequence[str] = ()) -> Recipe:
     """A recipe by preset name ("minilm") or by path.
+
+    Args:
+        name: of the preset, or the path.
+        also: other words that may have been meant, such as commands.
 
     Raises:
         TrainingError: there is none of that name, or it is malformed; names the key.
     """
     candidates = [folder / f"{name}.yaml" for folder in (_PRESETS, _CLONE)]
-    path = next((p for p in [Path(name), *candidates] if p.is_file()), None)
+    path = next((p for p in [Path(name), *candidates] if _is_file(p)), None)
     if path is None:
+        near = get_close_matches(name, [*recipe_names(), *also], n=1)
+        meant = f"; did you mean {near[0]!r}?" if near else ""
         raise TrainingError(
-            f"no recipe {name!r}: expected a YAML file or one of {', '.join(recipe_names())}"
+            f"no recipe {name!r}: expected a YAML file or one of {', '.join(recipe_names())}{meant}"
         )
     return read_yaml(path, Recipe, whole="recipe", error=TrainingError)

@@ -14,6 +14,7 @@ import torch
 from unimoer_rag.errors import BackboneError
 from unimoer_rag.model.backbone import BACKBONES, as_backbone
 from unimoer_rag.model.expected import bare_tokenizer
+from unimoer_rag.model.files import local_folder
 from unimoer_rag.model.pretrained import LOCAL, bare_model, read_config
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.training.recipe import Recipe
@@ -83,15 +84,15 @@ def backbone_config(name: str) -> Any:
 
     if name in ARCHITECTURES:
         return AutoConfig.for_model(**ARCHITECTURES[name])
-    folder = Path(name).expanduser()
+    folder = local_folder(name)
     repo, _, revision = name.partition("@")
-    if not folder.is_dir() and not ("/" in repo and revision):
+    if folder is None and not ("/" in repo and revision):
         raise BackboneError(
             f"unknown backbone {name!r}: expected one of {', '.join(BACKBONES)}, a folder that "
             "exists, or a Hub repository pinned as owner/name@<40-digit commit>"
         )
     try:
-        if folder.is_dir():
+        if folder is not None:
             read_config(folder)
             return AutoConfig.from_pretrained(str(folder), **LOCAL)
         return AutoConfig.from_pretrained(repo, revision=revision, trust_remote_code=False)

@@ -211,9 +211,15 @@ def test_jsonl_rows_are_read_by_index(tmp_path: Path) -> None:
     ("content", "said"),
     [
         (b"", "rows.jsonl is empty"),
+        (b"[" * 10**5, "line 1 is no JSON .*nested deeper than"),
+        (b'{"text": "t", "text": "u"}', "line 1 is no JSON .*the key 'text' stands twice"),
+        (b'{"text": "t", "label": "\\u0000"}', r"line 1: label is '\\x00'; expected the name"),
         (b'{"text": "t", "label": "x"}\n[1]\n', "line 2: found a JSON list; expected a JSON obj"),
-        (b'{"text": "t", "label": "x"}\n\n{"tex', "line 3: found .*; expected one JSON object"),
-        (b'{"text": "\xff"}\n', "line 1: found 'utf-8' codec"),
+        (
+            b'{"text": "t", "label": "x"}\n\n{"tex',
+            "line 3 is no JSON: .*; expected one JSON object",
+        ),
+        (b'{"text": "\xff"}\n', "line 1 is not UTF-8: .*; expected one JSON object"),
         (b'{"text": "t", "label": "x"}\n{"text": "t"}\n', "line 2: label is None; expected"),
     ],
 )
@@ -428,3 +434,33 @@ def test_draws_hold_little_of_a_file_in_memory(opened: Opener) -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < size / 4
+
+
+def test_texts_pass_the_one_rule_for_text(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(
+        json.dumps({"text": "caf\ud800", "pair": "a\x00b", "label": "x\ud800"}), encoding="utf-8"
+    )
+    (found,) = LabelledRows(JsonlRows(path, cache=tmp_path))
+    assert (found.text, found.pair, found.label) == ("caf\ufffd", "a b", "x\ufffd")
+    row = {
+        "query": "q\ud800",
+        "positive": "p\x01",
+        "negatives": ["n\udfff", "m"],
+        "answer": "\ud800",
+    }
+    example = read_example(row, {})
+    assert (example.query, example.answers) == ("q\ufffd", ("\ufffd",))
+    assert example.texts == ("p ", "n\ufffd", "m")
+    with pytest.raises(ValueError, match=r"positive is .*expected a text or a list of texts"):
+        read_example({"query": "q", "positive": "\x00\x01"}, {})
+
+
+def test_a_line_longer_than_any_row_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unimoer_rag.training.data.rows._LINE_BYTES", 100)
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps({"text": "t", "label": "x"}) + "\n" + "x" * 200, encoding="utf-8")
+    with pytest.raises(DataError, match="line 2: more than 100 bytes; expected one JSON object"):
+        JsonlRows(path, cache=tmp_path)

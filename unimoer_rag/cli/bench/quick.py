@@ -14,17 +14,17 @@ from unimoer_rag.cli.output import errors
 __all__ = ["QUICK", "with_quick"]
 
 QUICK: Mapping[str, Mapping[str, Any]] = {
-    "encode": {"passages": 64},
-    "rerank": {"queries": 4, "depth": 10},
-    "overhead": {"passages": 32},
-    "ingest": {"passages": 64},
-    "query": {"passages": 1000, "queries": 5, "depth": 10},
+    "encode": {"passages": 16, "rival": ["default"]},
+    "rerank": {"queries": 2, "depth": 10, "rival": ["default"]},
+    "overhead": {"passages": 12},
+    "ingest": {"passages": 16},
+    "query": {"passages": 200, "queries": 5, "depth": 10},
     "states": {"depth": 10, "limit": 20, "timed": 2},
     "precision": {"questions": 5, "passages": 100, "timed": 4},
-    "concurrency": {"calls": 24, "clients": [1, 8]},
+    "concurrency": {"calls": 12, "clients": [1, 4]},
     "stress": {"seconds": 3.0, "warm_up": 2.0, "threads": 4, "coroutines": 4},
     "prefix": {"documents": 8, "tokens": 64, "layers": 2, "width": 128},
-    "padding": {"passages": 64},
+    "padding": {"passages": 24},
     "decoder": {
         "size": "tiny",
         "passages": 8,
@@ -36,7 +36,7 @@ QUICK: Mapping[str, Mapping[str, Any]] = {
     "auto": {"depth": 10, "limit": 20},
     "vectors": {"passages": 500, "queries": 20},
     "growth": {"sizes": [500, 1000, 2000], "dimension": 64, "queries": 5},
-    "profile": {"passages": 64, "depth": 10, "repeats": 3},
+    "profile": {"passages": 24, "depth": 5, "repeats": 3},
 }
 """Command -> its options where `--quick` is given and they are not; what measures no rate has
 none."""

@@ -68,14 +68,14 @@ def run(
     """
     from unimoer_rag.training.launch import Launch
 
+    name = recipe if own is None else own_variant(recipe)
+    chosen = chosen_recipe(name, settings, start=start, seed=seed)
     if (own is None) != (questions is None):
         raise InputError("--own and --questions go together: documents, and questions on them")
     if own is not None and data is not None:
         raise InputError("--own and --data exclude each other: your documents, or the data sets")
     if own is None and data is None:
         raise InputError("say where the data sets are: --data DIR; or --own DIR --questions FILE")
-    name = recipe if own is None else own_variant(recipe)
-    chosen = chosen_recipe(name, settings, start=start, seed=seed)
     launch = Launch(
         data=data and data.absolute(),
         own=own and own.absolute(),
@@ -121,7 +121,7 @@ def chosen_recipe(
         )
     given = {"start": start, "seed": seed}
     options = [f"{key}={json.dumps(value)}" for key, value in given.items() if value is not None]
-    return overridden(find_recipe(name), [*(settings or []), *options])
+    return overridden(find_recipe(name, also=COMMANDS), [*(settings or []), *options])
 
 
 def _run_name(recipe: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from unimoer_rag.errors import InputError
 from unimoer_rag.model.backbone import BACKBONES, resolve_backbone
-from unimoer_rag.model.files import file_digest
+from unimoer_rag.model.files import file_digest, local_folder
 
 __all__ = ["PINS", "find_weights", "identity_of_weights"]
 
@@ -40,7 +40,7 @@ def find_weights(name: str, revision: str | None = None) -> tuple[Path, str | No
         BackboneError: there is no such folder, it holds no model, or the download failed.
         InputError: a repository without a revision, or a revision of what has none.
     """
-    if Path(name).expanduser().is_dir() or name in BACKBONES:
+    if local_folder(name) is not None or name in BACKBONES:
         if revision is not None:
             raise InputError(
                 f"{name!r} is a folder or a known backbone and takes no revision ({revision}): "

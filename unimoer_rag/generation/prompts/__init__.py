@@ -109,8 +109,9 @@ class Prompt(BaseModel):
         if not text or _plain(text) == _plain(self.abstention):
             return replace(told, confidence=0.0)
         citations = [
-            Citation(hit.text, hit, hit.passage.start, hit.passage.end, confidence=None)
-            for hit in (hits[number - 1] for number in cited(text, len(hits)))
+            Citation(hit.text, hit, hit.start, hit.end, confidence=None, number=number)
+            for number in cited(text, len(hits))
+            for hit in (hits[number - 1],)
         ]
         return replace(told, text=text, citations=citations)
 

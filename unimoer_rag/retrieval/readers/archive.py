@@ -18,6 +18,7 @@ __all__ = ["Archive", "Relation", "Target", "attribute", "check_depth", "split_t
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _PIECE = 1 << 16
 _MAX_DEPTH = 1024
+_MAX_DIRECTORY = 16 << 20
 
 
 class Target(Protocol):
@@ -52,6 +53,7 @@ class Archive:
 
     Raises:
         UnreadableError: it is encrypted, or of the programs before 2007.
+        TooLargeError: it has hundreds of thousands of parts.
         zipfile.BadZipFile: it is no zip file.
     """
 
@@ -61,6 +63,7 @@ class Archive:
                 "it is protected by a password or in the format of before 2007; open it in its "
                 "program and save it without a password in the current format"
             )
+        _refuse_many_parts(data)
         self._zip = zipfile.ZipFile(io.BytesIO(data))
         self._names = {name.lower(): name for name in self._zip.namelist()}
         self._left = MAX_UNPACKED_BYTES
@@ -113,6 +116,16 @@ class Archive:
                         f"it unpacks to more than {in_mebibytes(MAX_UNPACKED_BYTES)}"
                     )
                 yield piece
+
+
+def _refuse_many_parts(data: bytes) -> None:
+    """The list of a zip file's parts is read whole, and takes ten times its size in memory."""
+    at = data.rfind(b"PK\5\6")
+    size = int.from_bytes(data[at + 12 : at + 16], "little")
+    if at >= 76 and data[at - 20 : at - 16] == b"PK\6\7":  # the larger form of it stands before
+        size = int.from_bytes(data[at - 36 : at - 28], "little")
+    if at >= 0 and size > _MAX_DIRECTORY:
+        raise TooLargeError(f"its list of parts is larger than {in_mebibytes(_MAX_DIRECTORY)}")
 
 
 class _Relations:

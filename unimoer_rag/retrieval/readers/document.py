@@ -64,7 +64,7 @@ def read_document(path: str | Path, *, source: str | None = None) -> Document:
         title,
         {"type": kind},
         pages=extracted.pages,
-        notes=tuple(f"{where}: {clean_text(note)}" for note in extracted.notes),
+        notes=tuple(map(clean_text, extracted.notes)),
     )
 
 

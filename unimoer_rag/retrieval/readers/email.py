@@ -7,6 +7,7 @@ import email.policy
 from collections.abc import Iterator
 from email.message import EmailMessage, Message
 
+from unimoer_rag.retrieval.limits import MAX_TEXT_BYTES, TooLargeError, in_mebibytes
 from unimoer_rag.retrieval.readers.decoding import decode
 from unimoer_rag.retrieval.readers.extracted import Extracted, UnreadableError, reading
 from unimoer_rag.retrieval.readers.html import html_text
@@ -20,6 +21,8 @@ _HEADERS = ("Subject", "From", "To", "Cc", "Date")
 def read_email(data: bytes) -> Extracted:
     """Subject, sender, receivers and date, the text, and the names of what is attached."""
     with reading("EML"):
+        if len(data) > MAX_TEXT_BYTES:
+            raise TooLargeError(f"the message is larger than {in_mebibytes(MAX_TEXT_BYTES)}")
         message = email.message_from_bytes(data, policy=email.policy.default)
         head = [f"{name}: {message[name]}" for name in _HEADERS if message[name]]
         if not head:

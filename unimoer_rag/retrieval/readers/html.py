@@ -60,10 +60,11 @@ def html_text(markup: str) -> Extracted:
         UnreadableError: it is nested deeper than any page.
     """
     target = _parsed(markup, _DROPPED)
-    if not "".join(target.pieces).strip(_BLANK) and "<nav" in markup.lower():
-        target = _parsed(markup, _DROPPED - {"nav"})  # a page of nothing but links
+    shown = target.text().strip(_BLANK)
+    if not shown and "<nav" in markup.lower():  # a page of nothing but links
+        shown = _parsed(markup, _DROPPED - {"nav"}).text().strip(_BLANK)
     runs = f"[ {_SPACE}{_LINE}{_PARAGRAPH}]+"
-    text = legible_text(re.sub(runs, _line_break, "".join(target.pieces)).strip(_BLANK))
+    text = legible_text(re.sub(runs, _line_break, shown))
     title = "".join(target.title).strip(_BLANK) or "".join(target.heading).strip(_BLANK)
     return Extracted(text, title)
 
@@ -79,6 +80,7 @@ def _parsed(markup: str, dropped: frozenset[str]) -> _Target:
         for at in range(0, len(markup), _PIECE):
             piece = markup[at : at + _PIECE].encode("utf-8", "replace")
             parser.feed(piece)
+            target.gather()
             work += max(target.depth - _USUAL_DEPTH, 0) * len(piece)
             if work > _MAX_WORK or target.depth > _MAX_DEPTH:
                 raise UnreadableError(
@@ -104,6 +106,7 @@ class _Target:
     def __init__(self, dropped: frozenset[str]) -> None:
         self._dropped = dropped
         self.pieces: list[str] = []
+        self._gathered: list[str] = []
         self.title: list[str] = []
         self.heading: list[str] = []
         self.depth = 0
@@ -183,6 +186,16 @@ class _Target:
 
     def close(self) -> None:
         """The parser asks for it; nothing is left to do."""
+
+    def gather(self) -> None:
+        """Make one piece of those so far: millions of small ones take many times their length."""
+        self._gathered.append("".join(self.pieces))
+        self.pieces.clear()
+
+    def text(self) -> str:
+        """All that was shown, with marks between blocks."""
+        self.gather()
+        return "".join(self._gathered)
 
     def _show(self, text: str) -> None:
         if not self._drawing_at or self._label_at:

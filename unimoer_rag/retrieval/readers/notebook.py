@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from unimoer_rag.retrieval.limits import TooLargeError, in_mebibytes
 from unimoer_rag.retrieval.readers.decoding import decode
 from unimoer_rag.retrieval.readers.extracted import Extracted, UnreadableError, reading
 from unimoer_rag.retrieval.readers.html import html_text
@@ -14,12 +15,16 @@ from unimoer_rag.retrieval.readers.markdown import markdown_title
 
 __all__ = ["read_notebook"]
 
+# Values of JSON take many times the room of their text.
+_MAX_BYTES = 64 << 20
 _COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
 def read_notebook(data: bytes) -> Extracted:
     """Texts as they are, code and outputs in fences."""
     with reading("notebook"):
+        if len(data) > _MAX_BYTES:
+            raise TooLargeError(f"the notebook is larger than {in_mebibytes(_MAX_BYTES)}")
         text, notes = decode(data)
         book = json.loads(text)
         if not isinstance(book, dict):

@@ -10,9 +10,6 @@ from __future__ import annotations
 import json
 import math
 import uuid
-from base64 import b64encode
-from binascii import a2b_base64
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self, TypeVar
@@ -21,9 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unimoer_rag.errors import IndexMismatchError, InputError
-from unimoer_rag.retrieval.metadata import check_metadata, plain, stored_twice
+from unimoer_rag.retrieval.metadata import (
+    check_metadata,
+)
 from unimoer_rag.retrieval.sparse import SparseVector
-from unimoer_rag.retrieval.store.filters import Condition, Filters
+from unimoer_rag.retrieval.store.filters import Filters
 from unimoer_rag.retrieval.store.quantization import Quantization
 from unimoer_rag.retrieval.types import Passage
 
@@ -345,87 +344,6 @@ def _check_passage(passage: Passage) -> None:
     check_metadata(passage.metadata, passage.source)
 
 
-# Passages are read without their token states, which are far larger.
-PASSAGE_FIELDS = [
-    "text", "source", "title", "start", "end", "metadata", "page", "document_id", "origin"
-]  # fmt: skip
-LABEL_FIELDS = ["source", "title", "document_id", "origin", "metadata"]
-STATES_FIELD = "states"
-
-
-def to_states_payload(states: bytes) -> dict[str, str]:
-    """Token states as part of a payload.
-
-    A payload comes and goes with its point: what interrupts an upsert or a delete cannot part a
-    passage from its states. Engines keep it as JSON, hence base64. Multivectors would hold the
-    numbers too, but come back as lists of floats, which takes ten times as long.
-    """
-    return {STATES_FIELD: b64encode(states).decode()} if states else {}
-
-
-def to_states(payload: Mapping[str, Any] | None) -> bytes:
-    """The token states in a payload; empty where there are none."""
-    return a2b_base64((payload or {}).get(STATES_FIELD, ""))
-
-
-def to_payload(passage: Passage) -> dict[str, Any]:
-    """What is stored beside the vectors."""
-    payload = {
-        "text": passage.text,
-        "source": passage.source,
-        "title": passage.title,
-        "start": passage.start,
-        "end": passage.end,
-        "metadata": plain(passage.metadata),
-    }
-    named = {"document_id": passage.document_id, "origin": passage.origin, "page": passage.page}
-    named = {key: value for key, value in named.items() if value}
-    return payload | named | stored_twice(passage.metadata)
-
-
-def to_passage(payload: Mapping[str, Any] | None) -> Passage:
-    """The passage a payload came from.
-
-    Raises:
-        KeyError: the payload was not written by a store.
-    """
-    p = payload or {}
-    return Passage(
-        p["text"],
-        p["source"],
-        p["title"],
-        int(p["start"]),
-        int(p["end"]),
-        p["metadata"],
-        page=p.get("page"),
-        document_id=p.get("document_id", ""),
-        origin=p.get("origin", ""),
-    )
-
-
-def to_label(key: object, payload: Mapping[str, Any] | None) -> Label:
-    """What a stored payload says of its document."""
-    p = payload or {}
-    return Label(
-        str(key),
-        p["source"],
-        p["title"],
-        p.get("document_id", ""),
-        p.get("origin", ""),
-        str(p["metadata"].get("type", "")),
-    )
-
-
-def label_conditions(
-    sources: Sequence[str] | None, document_ids: Sequence[str] | None
-) -> tuple[Condition, ...]:
-    """Of passages with one of the sources and one of the document ids; None stands for any."""
-    wanted = {"source": sources, "document_id": document_ids}
-    return tuple(
-        Condition(key, tuple(some), own=True) for key, some in wanted.items() if some is not None
-    )
-
-
 def by_score(found: Iterable[Found]) -> list[Found]:
     """Best first; engines return ties in no fixed order, here they come by id."""
     return sorted(found, key=lambda item: (-item.score, item.passage.id))
@@ -456,9 +374,3 @@ def search_whole_ties(
                 done[at] = ordered[:limit]
         waiting, size = [at for at in waiting if at not in done], 4 * size
     return [done[at] for at in range(len(queries))]
-
-
-def count_sources(payloads: Iterable[Mapping[str, Any]]) -> dict[str, int]:
-    """How many payloads each source has, in order of source."""
-    counts = Counter(str(payload["source"]) for payload in payloads)
-    return dict(sorted(counts.items()))

@@ -25,7 +25,7 @@ import qdrant_edge as edge
 from numpy.typing import NDArray
 
 from unimoer_rag.retrieval.sparse import SparseVector
-from unimoer_rag.retrieval.store import base
+from unimoer_rag.retrieval.store import base, payloads
 from unimoer_rag.retrieval.store.base import Found, Label, Record
 from unimoer_rag.retrieval.store.engine import DELETE_BYTES, check_space
 from unimoer_rag.retrieval.store.engine_filters import to_edge_filter
@@ -38,6 +38,7 @@ from unimoer_rag.retrieval.store.quantization import (
     check_oversampling,
     check_quantization,
 )
+from unimoer_rag.retrieval.store.requests import batches
 from unimoer_rag.retrieval.types import Passage
 
 __all__ = ["EdgeStore"]
@@ -122,23 +123,14 @@ class EdgeStore:
         checked = base.check_records(records, self.dimension)
         if any(record.passage.document_id for record in checked):
             self._index_field("document_id")
-        for start in range(0, len(checked), _BATCH):
-            points, n_bytes = [], 0
-            for record in checked[start : start + _BATCH]:
-                payload = base.to_payload(record.passage)
-                payload |= base.to_states_payload(record.states)
-                dense = np.asarray(record.dense, dtype=np.float32).tolist()
-                vectors: dict[str, Any] = {base.SPARSE: _sparse(record.sparse)}
-                if dense:
-                    vectors[base.DENSE] = dense
-                points.append(edge.Point(uuid.UUID(record.passage.id), vectors, payload))
-                n_bytes += 8 * (len(dense) + 2 * len(record.sparse.values))
-                n_bytes += 4 * len(record.passage.content) + 4 * len(repr(payload["metadata"]))
-                n_bytes += 4 * len(record.states) // 3
+        waiting = iter(checked)
+        sizes = [_size(record) for record in checked]
+        for n in batches(sizes, most=_BATCH):
+            batch = [next(waiting) for _ in range(n)]
             # Once for the log, once for the segments.
-            check_space(self.path, 2 * n_bytes)
+            check_space(self.path, 2 * sum(map(_size, batch)))
             with self._index.writing() as shard:
-                shard.update(edge.UpdateOperation.upsert_points(points))
+                shard.update(edge.UpdateOperation.upsert_points([_point(r) for r in batch]))
 
     def _index_field(self, name: str) -> None:
         """Make documents quick to find by a field; at once where that was done before."""
@@ -197,13 +189,13 @@ class EdgeStore:
                         query=query,
                         filter=condition,
                         params=params,
-                        with_payload=base.PASSAGE_FIELDS,
+                        with_payload=payloads.PASSAGE_FIELDS,
                     )
                     for query in some
                 ]
                 results = shard.query_batch(edge.QueryBatchRequest(requests))
                 return [
-                    [Found(base.to_passage(point.payload), point.score) for point in points]
+                    [Found(payloads.to_passage(point.payload), point.score) for point in points]
                     for points in results
                 ]
 
@@ -214,16 +206,16 @@ class EdgeStore:
         """The passages with these ids, in this order; absent ones are left out."""
         wanted = base.check_ids(ids)
         with self._index.reading() as shard:
-            records = shard.retrieve([*wanted], base.PASSAGE_FIELDS, False)
+            records = shard.retrieve([*wanted], payloads.PASSAGE_FIELDS, False)
         found = {str(record.id): record.payload for record in records}
-        return [base.to_passage(found[key]) for key in wanted if key in found]
+        return [payloads.to_passage(found[key]) for key in wanted if key in found]
 
     def states(self, ids: Sequence[str]) -> dict[str, bytes]:
         """The token states of those of the passages that have some, by id."""
         wanted = base.check_ids(ids)
         with self._index.reading() as shard:
-            records = shard.retrieve([*wanted], [base.STATES_FIELD], False)
-        found = {str(record.id): base.to_states(record.payload) for record in records}
+            records = shard.retrieve([*wanted], [payloads.STATES_FIELD], False)
+        found = {str(record.id): payloads.to_states(record.payload) for record in records}
         return {key: states for key, states in found.items() if states}
 
     def existing(self, ids: Iterable[str]) -> set[str]:
@@ -234,24 +226,26 @@ class EdgeStore:
 
     def scroll(self, filters: Filters | None = None) -> Iterator[Passage]:
         """Every passage that meets the filters, in order of id, read in pages."""
-        return map(base.to_passage, self._payloads(filters, with_payload=base.PASSAGE_FIELDS))
+        return map(
+            payloads.to_passage, self._payloads(filters, with_payload=payloads.PASSAGE_FIELDS)
+        )
 
     def sources(self, filters: Filters | None = None) -> dict[str, int]:
         """How many passages that meet the filters each source has."""
-        return base.count_sources(self._payloads(filters, with_payload=["source"]))
+        return payloads.count_sources(self._payloads(filters, with_payload=["source"]))
 
     def labels(
         self, *, sources: Sequence[str] | None = None, document_ids: Sequence[str] | None = None
     ) -> Iterator[Label]:
         """Which document each passage is of (see `Store.labels`)."""
-        condition = to_edge_filter(base.label_conditions(sources, document_ids))
-        records = self._records(condition, with_payload=base.LABEL_FIELDS)
-        return (base.to_label(record.id, record.payload) for record in records)
+        condition = to_edge_filter(payloads.label_conditions(sources, document_ids))
+        records = self._records(condition, with_payload=payloads.LABEL_FIELDS)
+        return (payloads.to_label(record.id, record.payload) for record in records)
 
     def entries(self) -> Iterator[tuple[str, Passage]]:
         """Every id with the passage that is stored under it, in order of id."""
-        records = self._records(None, with_payload=base.PASSAGE_FIELDS)
-        return ((str(record.id), base.to_passage(record.payload)) for record in records)
+        records = self._records(None, with_payload=payloads.PASSAGE_FIELDS)
+        return ((str(record.id), payloads.to_passage(record.payload)) for record in records)
 
     def _payloads(
         self, filters: Filters | None, *, with_payload: list[str]
@@ -340,6 +334,23 @@ class EdgeStore:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def _size(record: Record) -> int:
+    """Bytes that a record takes in the index, about."""
+    passage, metadata = record.passage, repr(record.passage.metadata)
+    n_bytes = 8 * (len(record.dense) + 2 * len(record.sparse.values))
+    n_bytes += 4 * (len(passage.content) + len(passage.source) + len(metadata))
+    return n_bytes + 4 * len(record.states) // 3
+
+
+def _point(record: Record) -> edge.Point:
+    dense = np.asarray(record.dense, dtype=np.float32).tolist()
+    vectors: dict[str, Any] = {base.SPARSE: _sparse(record.sparse)}
+    if dense:
+        vectors[base.DENSE] = dense
+    payload = payloads.of_record(record)
+    return edge.Point(uuid.UUID(record.passage.id), vectors, payload)
 
 
 def _sparse(vector: SparseVector) -> edge.SparseVector:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from unimoer_rag.retrieval.metadata import EXACT, FLAGS, NUMBERS, field_path, pair
+from unimoer_rag.retrieval.metadata import FLAGS, NUMBERS, field_path, parts
 from unimoer_rag.retrieval.store.filters import Condition, Conditions, Either
 
 if TYPE_CHECKING:
@@ -59,21 +59,26 @@ def _range(
     condition: Condition, path: str, bounds: Mapping[str, float], engine: _Engine
 ) -> list[Any]:
     floats = engine.bounds(path, {name: float(bound) for name, bound in bounds.items()})
-    if condition.is_own or all(abs(bound) < EXACT for bound in bounds.values()):
+    if condition.is_own:
         return [floats]
-    # Floats cannot tell such numbers apart: where a passage has any, it has pairs of them.
+    # A passage has its numbers in parts where engines do not keep or compare them exactly.
     exact = field_path(condition.key, NUMBERS)
-    pairs = engine.all_of([_pair_range(name, bound, engine) for name, bound in bounds.items()])
-    return [engine.all_of([floats, engine.empty(exact)]), engine.nested(exact, pairs)]
+    inside = [_parts_range(name, [*parts(bound).items()], engine) for name, bound in bounds.items()]
+    return [
+        engine.all_of([floats, engine.empty(exact)]),
+        engine.nested(exact, engine.all_of(inside)),
+    ]
 
 
-def _pair_range(operator: str, bound: float, engine: _Engine) -> Any:
-    high, low = pair(bound).values()
-    same = engine.bounds("high", {"gte": high, "lte": high})
+def _parts_range(operator: str, bound: list[tuple[str, int]], engine: _Engine) -> Any:
+    (name, first), *rest = bound
+    if not rest:
+        return engine.bounds(name, {operator: float(first)})
+    same = engine.bounds(name, {"gte": float(first), "lte": float(first)})
     return engine.any_of(
         [
-            engine.bounds("high", {operator[:2]: high}),  # "gt" of "gte": strictly beyond
-            engine.all_of([same, engine.bounds("low", {operator: float(low)})]),
+            engine.bounds(name, {operator[:2]: float(first)}),  # "gt" of "gte": strictly beyond
+            engine.all_of([same, _parts_range(operator, rest, engine)]),
         ]
     )
 

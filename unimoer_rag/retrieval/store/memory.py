@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from unimoer_rag.errors import StoreError
 from unimoer_rag.retrieval.metadata import plain
 from unimoer_rag.retrieval.sparse import SparseVector
-from unimoer_rag.retrieval.store import base, forks
+from unimoer_rag.retrieval.store import base, forks, payloads
 from unimoer_rag.retrieval.store.base import Found, Label, Record
 from unimoer_rag.retrieval.store.filters import Conditions, Filters, matches, parse_filters
 from unimoer_rag.retrieval.store.quantization import (
@@ -81,9 +81,9 @@ class MemoryStore:
                 key = record.passage.id
                 self._forget(key)
                 rows.put(key, record.dense)
-                payload = base.to_payload(record.passage)
+                payload = payloads.to_payload(record.passage)
                 self._payloads[key] = {
-                    name: payload[name] for name in base.PASSAGE_FIELDS if name in payload
+                    name: payload[name] for name in payloads.PASSAGE_FIELDS if name in payload
                 }
                 self._by_source.setdefault(record.passage.source, set()).add(key)
                 if record.states:
@@ -142,14 +142,14 @@ class MemoryStore:
 
     def _passage(self, key: str) -> Passage:
         payload = self._payloads[key]
-        return base.to_passage({**payload, "metadata": plain(payload["metadata"])})
+        return payloads.to_passage({**payload, "metadata": plain(payload["metadata"])})
 
     def _meeting(self, conditions: Conditions) -> list[str]:
         """The ids of what meets conditions, in order."""
-        payloads = self._payloads
+        stored = self._payloads
         if not conditions:
-            return sorted(payloads)
-        return sorted(key for key, payload in payloads.items() if matches(conditions, payload))
+            return sorted(stored)
+        return sorted(key for key, payload in stored.items() if matches(conditions, payload))
 
     def get(self, ids: Sequence[str]) -> list[Passage]:
         """The passages with these ids, in this order; absent ones are left out."""
@@ -190,7 +190,7 @@ class MemoryStore:
         conditions = parse_filters(filters)
         with self._lock:
             self._open()
-            return base.count_sources(self._payloads[key] for key in self._meeting(conditions))
+            return payloads.count_sources(self._payloads[key] for key in self._meeting(conditions))
 
     def labels(
         self, *, sources: Sequence[str] | None = None, document_ids: Sequence[str] | None = None
@@ -202,7 +202,7 @@ class MemoryStore:
                 keys = sorted(self._payloads)
             else:
                 keys = sorted(key for source in sources for key in self._by_source.get(source, ()))
-            labels = [base.to_label(key, self._payloads[key]) for key in keys]
+            labels = [payloads.to_label(key, self._payloads[key]) for key in keys]
         wanted = None if document_ids is None else frozenset(document_ids)
         return (one for one in labels if wanted is None or one.document_id in wanted)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from unimoer_rag.errors import InputError
+from unimoer_rag.retrieval.store.payloads import of_record
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -23,11 +24,11 @@ _AROUND = 4096  # of a request, without what it is about
 _FLOAT, _INDEX = 25, 11
 
 
-def point_bytes(payload: Mapping[str, Any], dimension: int, record: Record) -> int:
-    """The size of a point in a request, at most."""
+def point_bytes(record: Record) -> int:
+    """The size of a record's point in a request, at most."""
     n_sparse = len(record.sparse.indices)
-    vectors = _FLOAT * dimension + (_FLOAT + _INDEX) * n_sparse
-    return vectors + len(json.dumps(payload, ensure_ascii=False).encode()) + 256
+    vectors = _FLOAT * len(record.dense) + (_FLOAT + _INDEX) * n_sparse
+    return vectors + len(json.dumps(of_record(record), ensure_ascii=False).encode()) + 256
 
 
 def request_bytes(request: BaseModel) -> int:

@@ -15,7 +15,7 @@ from qdrant_client import QdrantClient, models
 
 from unimoer_rag.errors import StoreError
 from unimoer_rag.retrieval.sparse import SparseVector
-from unimoer_rag.retrieval.store import base
+from unimoer_rag.retrieval.store import base, payloads
 from unimoer_rag.retrieval.store.base import Found, Label, Record
 from unimoer_rag.retrieval.store.collection import open_collection
 from unimoer_rag.retrieval.store.engine_filters import to_client_filter
@@ -179,7 +179,7 @@ class ServerStore:
             self._index_field("document_id")
         points = map(_point, checked)
         # All sizes are known before the first is sent; the texts of points are made again.
-        sizes = [point_bytes(_payload(record), self._dimension, record) for record in checked]
+        sizes = [point_bytes(record) for record in checked]
         for record, size in zip(checked, sizes, strict=True):
             check_size(size, f"passage {record.passage.id} of {record.passage.source!r}")
         for n in batches(sizes, most=_PAGE):
@@ -239,7 +239,7 @@ class ServerStore:
                     limit=size,
                     filter=condition,
                     params=params,
-                    with_payload=base.PASSAGE_FIELDS,
+                    with_payload=payloads.PASSAGE_FIELDS,
                 )
                 for query in some
             ]
@@ -248,7 +248,7 @@ class ServerStore:
                 part = requests[len(found) : len(found) + n]
                 for response in self._client.query_batch_points(self._collection, part):
                     found.append(
-                        [Found(base.to_passage(p.payload), p.score) for p in response.points]
+                        [Found(payloads.to_passage(p.payload), p.score) for p in response.points]
                     )
             return found
 
@@ -265,14 +265,14 @@ class ServerStore:
     def get(self, ids: Sequence[str]) -> list[Passage]:
         """The passages with these ids, in this order; absent ones are left out."""
         wanted = base.check_ids(ids)
-        records = self._retrieve(wanted, with_payload=base.PASSAGE_FIELDS)
+        records = self._retrieve(wanted, with_payload=payloads.PASSAGE_FIELDS)
         found = {str(record.id): record.payload for record in records}
-        return [base.to_passage(found[key]) for key in wanted if key in found]
+        return [payloads.to_passage(found[key]) for key in wanted if key in found]
 
     def states(self, ids: Sequence[str]) -> dict[str, bytes]:
         """The token states of those of the passages that have some, by id."""
-        records = self._retrieve(base.check_ids(ids), with_payload=[base.STATES_FIELD])
-        found = {str(record.id): base.to_states(record.payload) for record in records}
+        records = self._retrieve(base.check_ids(ids), with_payload=[payloads.STATES_FIELD])
+        found = {str(record.id): payloads.to_states(record.payload) for record in records}
         return {key: states for key, states in found.items() if states}
 
     def existing(self, ids: Iterable[str]) -> set[str]:
@@ -282,7 +282,7 @@ class ServerStore:
     def _retrieve(self, ids: list[str], *, with_payload: bool | list[str]) -> list[models.Record]:
         records: list[models.Record] = []
         start = 0
-        page = Page(_STATES_PAGE if with_payload == [base.STATES_FIELD] else _PAGE)
+        page = Page(_STATES_PAGE if with_payload == [payloads.STATES_FIELD] else _PAGE)
         while start < len(ids):
             part = ids[start : start + page.size]
             start += len(part)
@@ -296,19 +296,21 @@ class ServerStore:
 
     def scroll(self, filters: Filters | None = None) -> Iterator[Passage]:
         """Every passage that meets the filters, in order of id, read in pages."""
-        return map(base.to_passage, self._payloads(filters, with_payload=base.PASSAGE_FIELDS))
+        return map(
+            payloads.to_passage, self._payloads(filters, with_payload=payloads.PASSAGE_FIELDS)
+        )
 
     def sources(self, filters: Filters | None = None) -> dict[str, int]:
         """How many passages that meet the filters each source has."""
-        return base.count_sources(self._payloads(filters, with_payload=["source"]))
+        return payloads.count_sources(self._payloads(filters, with_payload=["source"]))
 
     def labels(
         self, *, sources: Sequence[str] | None = None, document_ids: Sequence[str] | None = None
     ) -> Iterator[Label]:
         """Which document each passage is of (see `Store.labels`)."""
-        condition = to_client_filter(base.label_conditions(sources, document_ids))
-        records = self._records(condition, with_payload=base.LABEL_FIELDS)
-        return (base.to_label(record.id, record.payload) for record in records)
+        condition = to_client_filter(payloads.label_conditions(sources, document_ids))
+        records = self._records(condition, with_payload=payloads.LABEL_FIELDS)
+        return (payloads.to_label(record.id, record.payload) for record in records)
 
     def _payloads(
         self, filters: Filters | None, *, with_payload: list[str]
@@ -424,10 +426,6 @@ class ServerStore:
         self.close()
 
 
-def _payload(record: Record) -> dict[str, Any]:
-    return base.to_payload(record.passage) | base.to_states_payload(record.states)
-
-
 def _point(record: Record) -> models.PointStruct:
     return models.PointStruct(
         id=record.passage.id,
@@ -435,7 +433,7 @@ def _point(record: Record) -> models.PointStruct:
             base.DENSE: np.asarray(record.dense, dtype=np.float32).tolist(),
             base.SPARSE: _sparse(record.sparse),
         },
-        payload=_payload(record),
+        payload=payloads.of_record(record),
     )
 
 

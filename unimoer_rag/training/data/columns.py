@@ -28,6 +28,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from unimoer_rag.retrieval.text import clean_text
 from unimoer_rag.training.data.types import Labelled
 
 __all__ = ["Example", "check_columns", "read_example", "read_labelled"]
@@ -123,12 +124,12 @@ def read_labelled(row: Mapping[str, Any], columns: Mapping[str, str]) -> Labelle
     """
     text = _text(row, "text", columns)
     name, pair = _find(row, "pair", columns)
-    if pair is not None and not (isinstance(pair, str) and pair.strip()):
+    if pair is not None and not _is_text(pair):
         raise ValueError(f"{name} is {_shown(pair)}; expected a text, or nothing")
     name, label = _find(row, "label", columns)
-    if not isinstance(label, str | int) or label == "":
+    if not isinstance(label, str | int) or (isinstance(label, str) and not _is_text(label)):
         raise ValueError(f"{name or 'label'} is {_shown(label)}; expected the name of a class")
-    return Labelled(text, pair, str(label))
+    return Labelled(text, pair and clean_text(pair), clean_text(str(label)))
 
 
 _Weight = tuple[str, float | None, bool]  # a passage, its score, whether it answers
@@ -206,9 +207,9 @@ def _text(row: Mapping[str, Any], ours: str, columns: Mapping[str, str]) -> str:
             f"it has no {ours} among {', '.join(row) or 'no columns'}; expected one of "
             f"{', '.join(_NAMES[ours])}; map another name with columns: {{{ours}: NAME}}"
         )
-    if not isinstance(value, str) or not value.strip():
+    if not _is_text(value):
         raise ValueError(f"{name} is {_shown(value)}; expected a text")
-    return value
+    return clean_text(value)
 
 
 def _texts(row: Mapping[str, Any], ours: str, columns: Mapping[str, str]) -> list[str]:
@@ -218,9 +219,14 @@ def _texts(row: Mapping[str, Any], ours: str, columns: Mapping[str, str]) -> lis
 
 def _strings(name: str, value: Any) -> list[str]:
     texts = [value] if isinstance(value, str) else value
-    if not isinstance(texts, list) or not all(isinstance(t, str) and t.strip() for t in texts):
+    if not isinstance(texts, list) or not all(map(_is_text, texts)):
         raise ValueError(f"{name} is {_shown(value)}; expected a text or a list of texts")
-    return list(texts)
+    return [clean_text(text) for text in texts]
+
+
+def _is_text(value: Any) -> bool:
+    """Whether a value is a string in which a word could stand, once it is cleaned."""
+    return isinstance(value, str) and bool(clean_text(value).strip())
 
 
 def _numbers(

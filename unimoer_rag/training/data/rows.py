@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import json
 import mmap
 import shutil
 import weakref
 from array import array
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from unimoer_rag.errors import DataError
 from unimoer_rag.evaluation.lines import reading
 from unimoer_rag.files import replacing
+from unimoer_rag.json_text import parse_json
 
 __all__ = ["JsonlRows", "Rows"]
+
+_LINE_BYTES = 64 * 2**20
 
 
 class Rows(Protocol):
@@ -46,7 +49,7 @@ class JsonlRows(Sequence[dict[str, Any]]):
         cache: folder for unpacked files.
 
     Raises:
-        DataError: the file cannot be read, or has no lines.
+        DataError: the file cannot be read, has no lines, or one that is longer than any row.
     """
 
     def __init__(self, path: Path, *, cache: Path) -> None:
@@ -70,11 +73,9 @@ class JsonlRows(Sequence[dict[str, Any]]):
         end = self._bytes.find(b"\n", start)
         line = self._bytes[start : end if end >= 0 else len(self._bytes)]
         try:
-            row = json.loads(line.decode("utf-8-sig"))
-        except (ValueError, RecursionError) as error:  # no UTF-8, no JSON
-            raise DataError(
-                f"{self.place(index)}: found {error}; expected one JSON object a line"
-            ) from error
+            row = parse_json(line, what=self.place(index), error=DataError)
+        except DataError as error:
+            raise DataError(f"{error}; expected one JSON object a line") from error
         if not isinstance(row, dict):
             raise DataError(
                 f"{self.place(index)}: found a JSON {type(row).__name__}; expected a JSON object"
@@ -93,7 +94,13 @@ def _scan(path: Path) -> tuple[array[int], array[int], str]:
     """Where the lines that are not blank begin, their numbers, and the file's SHA-256."""
     starts, numbers, digest, at = array("q"), array("q"), hashlib.sha256(), 0
     with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
+        lines = iter(partial(file.readline, _LINE_BYTES + 1), b"")
+        for number, line in enumerate(lines, start=1):
+            if len(line) > _LINE_BYTES:
+                raise DataError(
+                    f"{path}, line {number}: more than {_LINE_BYTES:,} bytes; expected one JSON "
+                    "object a line"
+                )
             digest.update(line)
             if line.strip():
                 starts.append(at)
