@@ -35,6 +35,7 @@ QUICK: Mapping[str, Mapping[str, Any]] = {
     },
     "auto": {"depth": 10, "limit": 20},
     "vectors": {"passages": 500, "queries": 20},
+    "kill": {"kills": 3, "flips": 1},
     "growth": {"sizes": [500, 1000, 2000], "dimension": 64, "queries": 5},
     "profile": {"passages": 24, "depth": 5, "repeats": 3},
 }
