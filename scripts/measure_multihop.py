@@ -97,7 +97,7 @@ def measure_hops(retriever: UnifiedRetriever, dataset: BeirDataset, hops: int) -
         found = recall(answer.hits, relevant(dataset, question.id))
         values["recall"].append(found)
         values["all"].append(float(found == 1))
-        values["f1"].append(100 * f1(answer.text or "", question.answers or ()))
+        values["f1"].append(100 * f1(answer.text or "", question.answers or (), rules="squad"))
     return values
 
 
@@ -109,7 +109,7 @@ def judged_f1(retriever: UnifiedRetriever, dataset: BeirDataset) -> float:
         documents = [dataset.corpus[doc_id] for doc_id in relevant(dataset, question.id)]
         hits = [Hit(Passage(document.text, document.source)) for document in documents]
         best = reader.generate(question.text, hits).text
-        values.append(100 * f1(best or "", question.answers or ()))
+        values.append(100 * f1(best or "", question.answers or (), rules="squad"))
     return round(mean(values), 2)
 
 

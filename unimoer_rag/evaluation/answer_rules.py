@@ -28,10 +28,13 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Literal
 
-__all__ = ["WHOLE", "AnswerRules", "comparable", "has_answer", "normalize_answer"]
+__all__ = ["DEFAULT_RULES", "WHOLE", "AnswerRules", "comparable", "has_answer", "normalize_answer"]
 
 AnswerRules = Literal["squad", "nq-open", "hotpotqa", "triviaqa"]
 """Whose official script compares answers."""
+
+DEFAULT_RULES: AnswerRules = "triviaqa"
+"""Of answers compared by themselves: "self-portrait" is "self portrait". A data set has its own."""
 
 WHOLE = {"hotpotqa": frozenset({"yes", "no", "noanswer"})}
 """Rules -> answers that are right or wrong as a whole."""
@@ -42,7 +45,7 @@ _SPACED = str.maketrans(dict.fromkeys(string.punctuation + "\u2018\u2019\u00b4`"
 _ARTICLE = re.compile(r"\b(?:an?|the)\b")
 
 
-def normalize_answer(text: str, *, rules: AnswerRules = "squad") -> str:
+def normalize_answer(text: str, *, rules: AnswerRules = DEFAULT_RULES) -> str:
     """Lower case, without punctuation and articles, words parted by single spaces.
 
     Args:
@@ -50,8 +53,8 @@ def normalize_answer(text: str, *, rules: AnswerRules = "squad") -> str:
         rules: whose normalisation.
 
     Example:
-        >>> normalize_answer("Self-portrait"), normalize_answer("Self-portrait", rules="triviaqa")
-        ('selfportrait', 'self portrait')
+        >>> normalize_answer("Self-portrait"), normalize_answer("Self-portrait", rules="squad")
+        ('self portrait', 'selfportrait')
     """
     if rules == "nq-open":
         text = unicodedata.normalize("NFD", text)
@@ -59,7 +62,7 @@ def normalize_answer(text: str, *, rules: AnswerRules = "squad") -> str:
     return " ".join(_ARTICLE.sub(" ", unpunctuated).split())
 
 
-def has_answer(golds: Sequence[str], *, rules: AnswerRules = "squad") -> bool:
+def has_answer(golds: Sequence[str], *, rules: AnswerRules = DEFAULT_RULES) -> bool:
     """Whether there is an answer to find.
 
     Args:

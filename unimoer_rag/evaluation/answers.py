@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 
 from unimoer_rag.errors import InputError
 from unimoer_rag.evaluation.answer_rules import (
+    DEFAULT_RULES,
     WHOLE,
     AnswerRules,
     comparable,
@@ -61,7 +62,7 @@ def score_answers(
     predictions: Mapping[str, str],
     golds: Mapping[str, Sequence[str]],
     *,
-    rules: AnswerRules = "squad",
+    rules: AnswerRules = DEFAULT_RULES,
 ) -> AnswerScores:
     """Score predicted answers against accepted ones.
 
@@ -99,7 +100,7 @@ def per_answer(
     predictions: Mapping[str, str],
     golds: Mapping[str, Sequence[str]],
     *,
-    rules: AnswerRules = "squad",
+    rules: AnswerRules = DEFAULT_RULES,
 ) -> dict[str, dict[str, float]]:
     """Score every answer: question id -> `em`, `f1` and `abstention`, each 0 to 100.
 
@@ -124,7 +125,7 @@ def per_answer(
 
 
 def empty_golds(
-    golds: Mapping[str, Sequence[str]], *, rules: AnswerRules = "squad"
+    golds: Mapping[str, Sequence[str]], *, rules: AnswerRules = DEFAULT_RULES
 ) -> dict[str, list[str]]:
     """Accepted answers that normalise to nothing, so that no words can be compared.
 
@@ -138,7 +139,9 @@ def empty_golds(
     return {qid: empty for qid, empty in found.items() if empty}
 
 
-def exact_match(prediction: str, golds: Sequence[str], *, rules: AnswerRules = "squad") -> float:
+def exact_match(
+    prediction: str, golds: Sequence[str], *, rules: AnswerRules = DEFAULT_RULES
+) -> float:
     """1.0 if the prediction equals an accepted answer once both are normalised, else 0.0.
 
     Arguments as for `f1`.
@@ -147,7 +150,7 @@ def exact_match(prediction: str, golds: Sequence[str], *, rules: AnswerRules = "
     return float(predicted in wanted)
 
 
-def f1(prediction: str, golds: Sequence[str], *, rules: AnswerRules = "squad") -> float:
+def f1(prediction: str, golds: Sequence[str], *, rules: AnswerRules = DEFAULT_RULES) -> float:
     """Harmonic mean of token precision and recall, against the accepted answer it fits best.
 
     Args:

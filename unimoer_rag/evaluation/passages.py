@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
-from unimoer_rag.evaluation.answer_rules import AnswerRules, normalize_answer
+from unimoer_rag.evaluation.answer_rules import DEFAULT_RULES, AnswerRules, normalize_answer
 from unimoer_rag.evaluation.datasets import BeirDataset, Question
 from unimoer_rag.evaluation.ranking import ranked
 
@@ -20,7 +20,7 @@ CUTOFFS = (1, 5, 20, 100)
 """How many of the first passages are looked at."""
 
 
-def holds_answer(text: str, answer: str, *, rules: AnswerRules = "squad") -> bool:
+def holds_answer(text: str, answer: str, *, rules: AnswerRules = DEFAULT_RULES) -> bool:
     """Whether the words of an answer follow each other in a text, both normalised.
 
     Example:

@@ -51,7 +51,7 @@ def calibrate_reader(model: UniMoER, dataset: BeirDataset) -> float:
     if all(q.answers for q in questions):
         raise DataError(f"{dataset.name}: no unanswerable question to calibrate abstention on")
     read = list(read_contexts(Engine.of(model), dataset, questions))
-    gains = [f1(best.text, q.answers) if q.answers else -1.0 for q, best in read]
+    gains = [f1(best.text, q.answers, rules="squad") if q.answers else -1.0 for q, best in read]
     threshold, _ = best_threshold([best.doubt for _, best in read], gains)
     model.tasks["read"] = replace(model.task("read"), abstain=threshold)
     return threshold

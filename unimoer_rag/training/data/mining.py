@@ -200,7 +200,11 @@ def _with(group: Group, found: Found, at: int, pool: _Pool, config: Mining) -> G
         config=config,
     )
     if config.exclude_answers:
-        mined = [p for p in mined if not any(holds_answer(pool[p], a) for a in group.answers)]
+        mined = [
+            p
+            for p in mined
+            if not any(holds_answer(pool[p], a, rules="squad") for a in group.answers)
+        ]
     return replace(group, negatives=tuple(dict.fromkeys([*group.negatives, *mined])))
 
 

@@ -112,8 +112,8 @@ def measure_spans(model: UniMoER, task: str, dataset: BeirDataset) -> dict[str, 
         passage = dataset.corpus[question.context or ""].text
         reading = model.read(question.text, [passage], task=task)[0]
         answers = question.answers or ()
-        exact.append(exact_match(reading.text, answers))
-        overlap.append(f1(reading.text, answers))
+        exact.append(exact_match(reading.text, answers, rules="squad"))
+        overlap.append(f1(reading.text, answers, rules="squad"))
     return {"exact_match": 100 * float(np.mean(exact)), "f1": 100 * float(np.mean(overlap))}
 
 
