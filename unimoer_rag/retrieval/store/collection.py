@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from qdrant_client import QdrantClient, models
 
-from unimoer_rag.errors import IndexMismatchError, InputError
+from unimoer_rag.errors import IndexMismatchError, InputError, StoreError
 from unimoer_rag.retrieval.store import base
 from unimoer_rag.retrieval.store.quantization import Quantization, agree_quantization
 
-__all__ = ["open_collection"]
+__all__ = ["open_collection", "record_identity", "recorded_identity"]
+
+_IDENTITY_KEY = "unimoer"  # in the collection's metadata
 
 
 def open_collection(
@@ -129,3 +132,27 @@ def _quantization_of(config: Any, place: str) -> Quantization | None:
         f"{place} has a {type(config).__name__}, and int8, binary or none is expected; choose "
         "another name, or delete the collection and let it be made anew"
     )
+
+
+def recorded_identity(client: QdrantClient, name: str) -> Mapping[str, Any] | None:
+    """What the collection's metadata say that it was built with; None where they say nothing."""
+    metadata = client.get_collection(name).config.metadata or {}
+    recorded = metadata.get(_IDENTITY_KEY)
+    return None if recorded is None else dict(json.loads(recorded))
+
+
+def record_identity(
+    client: QdrantClient, name: str, identity: Mapping[str, Any], *, where: str
+) -> None:
+    """Record what an index is built with, in the collection's metadata.
+
+    Raises:
+        StoreError: the server is older than 1.16 and keeps no metadata.
+    """
+    # One string: a server merges metadata, and keys left out would live on.
+    client.update_collection(name, metadata={_IDENTITY_KEY: json.dumps(identity)})
+    if recorded_identity(client, name) != identity:
+        raise StoreError(
+            f"the Qdrant server at {where} did not keep the collection's metadata; "
+            "it needs version 1.16 or later: update the server"
+        )

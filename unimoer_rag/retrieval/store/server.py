@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,12 +16,22 @@ from unimoer_rag.errors import StoreError
 from unimoer_rag.retrieval.sparse import SparseVector
 from unimoer_rag.retrieval.store import base, payloads
 from unimoer_rag.retrieval.store.base import Found, Label, Record
-from unimoer_rag.retrieval.store.collection import open_collection
+from unimoer_rag.retrieval.store.collection import (
+    open_collection,
+    record_identity,
+    recorded_identity,
+)
 from unimoer_rag.retrieval.store.engine_filters import to_client_filter
 from unimoer_rag.retrieval.store.filters import Filters, parse_filters
 from unimoer_rag.retrieval.store.memory import MemoryStore
+from unimoer_rag.retrieval.store.points import (
+    rescoring,
+    to_point,
+    to_requests,
+    to_selectors,
+    to_sparse,
+)
 from unimoer_rag.retrieval.store.quantization import (
-    OVERSAMPLING,
     Quantization,
     check_oversampling,
     check_quantization,
@@ -41,10 +50,8 @@ from unimoer_rag.urls import shown_url
 __all__ = ["ServerStore"]
 
 _COLLECTION = "unimoer"
-_IDENTITY_KEY = "unimoer"  # in the collection's metadata
 _PAGE = 256
 _STATES_PAGE = 32  # token states are hundreds of kB
-_IDS = 10_000  # of one delete, 400 kB
 
 
 class ServerStore:
@@ -177,7 +184,7 @@ class ServerStore:
         checked = base.check_records(records, self._dimension)
         if any(record.passage.document_id for record in checked):
             self._index_field("document_id")
-        points = map(_point, checked)
+        points = map(to_point, checked)
         # All sizes are known before the first is sent; the texts of points are made again.
         sizes = [point_bytes(record) for record in checked]
         for record, size in zip(checked, sizes, strict=True):
@@ -206,16 +213,13 @@ class ServerStore:
     def _rescoring(self) -> models.SearchParams | None:
         if self._quantization is None or self._in_memory:  # which would warn of no effect
             return None
-        oversampling = self._oversampling or OVERSAMPLING[self._quantization]
-        return models.SearchParams(
-            quantization=models.QuantizationSearchParams(rescore=True, oversampling=oversampling)
-        )
+        return rescoring(self._quantization, self._oversampling)
 
     def search_sparse(
         self, queries: Sequence[SparseVector], *, limit: int, filters: Filters | None = None
     ) -> list[list[Found]]:
         """Find the passages with the highest BM25 scores (see `Store.search_sparse`)."""
-        vectors = [_sparse(query) for query in base.check_queries(queries)]
+        vectors = [to_sparse(query) for query in base.check_queries(queries)]
         return self._search(vectors, base.SPARSE, limit, filters)
 
     def _search(
@@ -232,17 +236,7 @@ class ServerStore:
             return []
 
         def ask(some: list[Any], size: int) -> list[list[Found]]:
-            requests = [
-                models.QueryRequest(
-                    query=query,
-                    using=using,
-                    limit=size,
-                    filter=condition,
-                    params=params,
-                    with_payload=payloads.PASSAGE_FIELDS,
-                )
-                for query in some
-            ]
+            requests = to_requests(some, using, limit=size, condition=condition, params=params)
             found: list[list[Found]] = []
             for n in batches([request_bytes(request) for request in requests], most=_PAGE):
                 part = requests[len(found) : len(found) + n]
@@ -296,30 +290,25 @@ class ServerStore:
 
     def scroll(self, filters: Filters | None = None) -> Iterator[Passage]:
         """Every passage that meets the filters, in order of id, read in pages."""
-        return map(
-            payloads.to_passage, self._payloads(filters, with_payload=payloads.PASSAGE_FIELDS)
-        )
+        return map(payloads.to_passage, self._payloads(filters, payloads.PASSAGE_FIELDS))
 
     def sources(self, filters: Filters | None = None) -> dict[str, int]:
         """How many passages that meet the filters each source has."""
-        return payloads.count_sources(self._payloads(filters, with_payload=["source"]))
+        return payloads.count_sources(self._payloads(filters, ["source"]))
 
     def labels(
         self, *, sources: Sequence[str] | None = None, document_ids: Sequence[str] | None = None
     ) -> Iterator[Label]:
         """Which document each passage is of (see `Store.labels`)."""
         condition = to_client_filter(payloads.label_conditions(sources, document_ids))
-        records = self._records(condition, with_payload=payloads.LABEL_FIELDS)
+        records = self._records(condition, payloads.LABEL_FIELDS)
         return (payloads.to_label(record.id, record.payload) for record in records)
 
-    def _payloads(
-        self, filters: Filters | None, *, with_payload: list[str]
-    ) -> Iterator[Mapping[str, Any]]:
-        records = self._records(self._filter(filters), with_payload=with_payload)
-        return (record.payload or {} for record in records)
+    def _payloads(self, filters: Filters | None, fields: list[str]) -> Iterator[Mapping[str, Any]]:
+        return (record.payload or {} for record in self._records(self._filter(filters), fields))
 
     def _records(
-        self, condition: models.Filter | None, *, with_payload: list[str]
+        self, condition: models.Filter | None, fields: list[str]
     ) -> Iterator[models.Record]:
         def pages() -> Iterator[models.Record]:
             offset: Any = None
@@ -331,7 +320,7 @@ class ServerStore:
                         condition,
                         page.size,
                         offset=offset,
-                        with_payload=with_payload,
+                        with_payload=fields,
                     )
                 page.saw(record.payload for record in records)
                 yield from records
@@ -353,10 +342,7 @@ class ServerStore:
             else:
                 present = sorted(self.existing(ids or ()))
                 n_deleted = len(present)
-                selectors = [
-                    models.PointIdsList(points=[*present[start : start + _IDS]])
-                    for start in range(0, n_deleted, _IDS)
-                ]
+                selectors = to_selectors(present)
             for selector in selectors:
                 self._client.delete(self._collection, selector, wait=True)
         return n_deleted
@@ -373,9 +359,7 @@ class ServerStore:
     def identity(self) -> Mapping[str, Any] | None:
         """What the index was built with, or None if it was never recorded."""
         with self._calls():
-            metadata = self._client.get_collection(self._collection).config.metadata or {}
-        recorded = metadata.get(_IDENTITY_KEY)
-        return None if recorded is None else dict(json.loads(recorded))
+            return recorded_identity(self._client, self._collection)
 
     def set_identity(self, identity: Mapping[str, Any]) -> None:
         """Record what the index is built with, in the collection's metadata.
@@ -385,15 +369,7 @@ class ServerStore:
         """
         checked = base.check_identity(identity)
         with self._calls():
-            # One string: a server merges metadata, and keys left out would live on.
-            self._client.update_collection(
-                self._collection, metadata={_IDENTITY_KEY: json.dumps(checked)}
-            )
-        if self.identity() != checked:
-            raise StoreError(
-                f"the Qdrant server at {self._where} did not keep the collection's metadata; "
-                "it needs version 1.16 or later: update the server"
-            )
+            record_identity(self._client, self._collection, checked, where=self._where)
 
     def flush(self) -> None:
         """Nothing to do: a server logs a change to disk before it answers."""
@@ -424,18 +400,3 @@ class ServerStore:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
-
-
-def _point(record: Record) -> models.PointStruct:
-    return models.PointStruct(
-        id=record.passage.id,
-        vector={
-            base.DENSE: np.asarray(record.dense, dtype=np.float32).tolist(),
-            base.SPARSE: _sparse(record.sparse),
-        },
-        payload=payloads.of_record(record),
-    )
-
-
-def _sparse(vector: SparseVector) -> models.SparseVector:
-    return models.SparseVector(indices=list(vector.indices), values=list(vector.values))
