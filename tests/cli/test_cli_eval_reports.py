@@ -39,7 +39,7 @@ def test_writes_a_page_with_the_worst_questions(
 
 
 def test_texts_stay_out_of_a_result_unless_asked_for(run: Command, dataset: Path) -> None:
-    words = (*BASE, "--data", dataset, "--parts", "retrieval", "--json", "-")
+    words = (*BASE, "--data", dataset, "--parts", "retrieval,answers", "--json", "-")
     details = json.loads(run(*words).stdout)["details"]
     assert (details["worst"], len(details["ranks"])) == ([], 4)
     assert len(json.loads(run(*words, "--worst", 2).stdout)["details"]["worst"]) == 2

@@ -80,6 +80,7 @@ def test_code_is_found_wherever_the_configuration_names_it(folder: Path) -> None
     change(folder, "config.json", text_config={"parts": [{"auto_map": {"AutoModel": "evil.M"}}]})
     with pytest.raises(BackboneError, match="asks for code of its own"):
         read_config(folder)
+    assert read_config(folder, reimplemented=True)["model_type"] == "bert"  # passed over, not run
     change(folder, "config.json", text_config={}, auto_map={})  # empty, it asks for nothing
     assert read_config(folder)["model_type"] == "bert"
 

@@ -157,7 +157,11 @@ def test_a_file_need_not_name_the_reader(tmp_path: Path) -> None:
     ("kind", "made", "elsewhere"),
     [
         # `elsewhere`: arguments that no file may hold, or that another section does.
-        (RetrieveConfig, UnifiedRetriever, {"api_key", "chunking", "k", "query_cache"}),
+        (
+            RetrieveConfig,
+            UnifiedRetriever,
+            {"api_key", "chunking", "k", "query_cache", "read_only"},
+        ),
         (SelectConfig, RagPipeline, {"retriever", "generator", "hops", "threshold"}),
         (ServerConfig, ChatServer, {"api_key"}),
         (ResidentConfig, ResidentLLM, {"engine"}),

@@ -219,6 +219,7 @@ def load_backbone(
     device: torch.device,
     attention: str | None = "sdpa",
     quantization: str | None = None,
+    reimplemented: bool = False,
 ) -> Backbone:
     """Load weights and tokenizer from a local folder, frozen and in eval mode.
 
@@ -231,6 +232,7 @@ def load_backbone(
             faster still: encoders on CPUs in bfloat16 (see `attention`). None for the one that
             transformers prefers for the architecture.
         quantization: of the weights, one of `QUANTIZATIONS`; done before they go to the device.
+        reimplemented: see `read_config`.
 
     Raises:
         BackboneError: the files cannot be loaded, name code of their own, or hold a weight that is
@@ -238,7 +240,7 @@ def load_backbone(
     """
     from transformers import AutoConfig, AutoModel, AutoTokenizer
 
-    read_config(path)
+    read_config(path, reimplemented=reimplemented)
     try:
         config = AutoConfig.from_pretrained(str(path), **LOCAL)
         check_sizes(path, config)

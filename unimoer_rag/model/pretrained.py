@@ -44,8 +44,13 @@ _MOST = 2**31
 _LITTLE = 10**6
 
 
-def read_config(folder: Path) -> dict[str, Any]:
+def read_config(folder: Path, *, reimplemented: bool = False) -> dict[str, Any]:
     """The `config.json` of a model's folder, where nothing in the folder asks for code of its own.
+
+    Args:
+        folder: the model's.
+        reimplemented: what the folder's code does is done here, on an architecture that
+            transformers has: the code is passed over, and still not run.
 
     Raises:
         BackboneError: it is missing, no JSON object, of absurd numbers, or a file of the folder
@@ -57,7 +62,8 @@ def read_config(folder: Path) -> dict[str, Any]:
     config = read_json(path, error=BackboneError, max_bytes=_CONFIG_BYTES)
     if not isinstance(config, dict):
         raise BackboneError(f"{path} is no JSON object: expected a model's configuration")
-    _refuse_code(path, config)
+    if not reimplemented:
+        _refuse_code(path, config)
     for name in _NAMES_CODE:
         if (folder / name).is_file():
             try:
@@ -65,7 +71,8 @@ def read_config(folder: Path) -> dict[str, Any]:
             except BackboneError as error:
                 remedy = "correct it, or delete it where the model goes without"
                 raise BackboneError(f"{error}: {remedy}") from error
-            _refuse_code(folder / name, found)
+            if not reimplemented:
+                _refuse_code(folder / name, found)
     for key, value in _items(config):
         if isinstance(value, int) and abs(value) > _limit(key):
             raise BackboneError(

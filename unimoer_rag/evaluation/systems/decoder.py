@@ -37,6 +37,7 @@ class Body:
         revision: see `find_weights`.
         device: see `UniMoER.from_pretrained`.
         dtype: see `UniMoER.from_pretrained`.
+        reimplemented: see `read_config`: the system does what the folder's own code would.
 
     Attributes:
         name: what it was loaded by.
@@ -50,12 +51,20 @@ class Body:
         InputError: a repository of the Hub without a revision, or an unusable argument.
     """
 
-    def __init__(self, name: str | Path, *, revision: str | None, device: str, dtype: str) -> None:
+    def __init__(
+        self,
+        name: str | Path,
+        *,
+        revision: str | None,
+        device: str,
+        dtype: str,
+        reimplemented: bool = False,
+    ) -> None:
         where = choose_device(device)
         kind = choose_dtype(dtype, where)
         self.name = str(name)
         self.path, self.revision = find_weights(self.name, revision)
-        backbone = load_backbone(self.path, dtype=kind, device=where)
+        backbone = load_backbone(self.path, dtype=kind, device=where, reimplemented=reimplemented)
         if backbone.family != "decoder":
             raise BackboneError(f"{self.path} is an encoder: expected a decoder, such as a Qwen3")
         self.model, self.tokenizer, self.width = backbone.model, backbone.tokenizer, backbone.width

@@ -61,7 +61,9 @@ class GritLM:
         instruction: str = _QUESTIONS,
         max_tokens: int = 2048,
     ) -> None:
-        self.body = Body(name_or_path, revision=revision, device=device, dtype=dtype)
+        self.body = Body(
+            name_or_path, revision=revision, device=device, dtype=dtype, reimplemented=True
+        )
         self.instruction, self.max_tokens = instruction, max_tokens
         self._model = with_output_layer(self.body.model, self.body.path, causal=True)
         yes, no = (self._first_of(word) for word in ("Yes", "No"))

@@ -69,7 +69,9 @@ class ListwiseReranker:
     ) -> None:
         if block < 1:
             raise InputError(f"block is {block}: expected documents a pass, 1 or more")
-        self.body = Body(name_or_path, revision=revision, device=device, dtype=dtype)
+        self.body = Body(
+            name_or_path, revision=revision, device=device, dtype=dtype, reimplemented=True
+        )
         self.block = block
         self._ends = torch.tensor([self.body.special(_DOCUMENT_END), self.body.special(_QUERY_END)])
         self._projector = _projector(self.body)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn, Self
 
@@ -73,11 +72,6 @@ class ServerStore:
         self._in_memory, self._oversampling = in_memory, oversampling
         self._closed = False
         self._indexed: set[str] = set()  # fields that searches by document need
-        # The in-memory engine is plain Python and NumPy; the clients of a server keep their own
-        # locks and may overlap.
-        self._guard: contextlib.AbstractContextManager[Any] = (
-            threading.RLock() if in_memory else contextlib.nullcontext()
-        )
         with self._calls():
             self._dimension, self._quantization = open_collection(
                 client, collection, dimension, quantization, where=self._where, in_memory=in_memory
@@ -166,7 +160,7 @@ class ServerStore:
             )
         if self._closed:
             raise StoreError(f"the store at {self._where} is closed; open it again")
-        with self._guard, client_errors(self._where):
+        with client_errors(self._where):
             yield
 
     @property
@@ -384,10 +378,9 @@ class ServerStore:
         """Close the connections, or forget the index in memory; closing twice is harmless."""
         if os.getpid() != self._owner:
             return  # the connections are the parent's
-        with self._guard:
-            if not self._closed:
-                self._closed = True
-                self._client.close()
+        if not self._closed:
+            self._closed = True
+            self._client.close()
 
     def __reduce__(self) -> NoReturn:
         raise StoreError(
