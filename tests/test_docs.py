@@ -64,6 +64,7 @@ WITH_PYTHON = [page for page in PAGES if blocks(page, "python")]
 WITH_SHELL = [page for page in PAGES if any("unimoer-rag " in b for b in blocks(page, "sh"))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", WITH_PYTHON, ids=names(WITH_PYTHON))
 def test_python_snippets_run(page: Path, folder: Path) -> None:
     scope: dict[str, object] = {}
@@ -73,6 +74,7 @@ def test_python_snippets_run(page: Path, folder: Path) -> None:
         exec(compiled, scope)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", WITH_SHELL, ids=names(WITH_SHELL))
 def test_shell_snippets_run(page: Path, folder: Path) -> None:
     for line in "\n".join(blocks(page, "sh")).splitlines():

@@ -59,6 +59,7 @@ def module_of(adapter: Any) -> UniMoER:
     return found
 
 
+@pytest.mark.slow
 def test_objects_of_both_frameworks_hold_one_module(
     retriever: UnifiedRetriever, adapters: dict[str, Any]
 ) -> None:
@@ -67,6 +68,7 @@ def test_objects_of_both_frameworks_hold_one_module(
     assert UniMoER.from_pretrained(NAME, **EXACT) is retriever.model
 
 
+@pytest.mark.slow
 def test_one_more_adapter_takes_no_more_weights(retriever: UnifiedRetriever) -> None:
     gc.collect()
     before = model_bytes()
@@ -75,6 +77,7 @@ def test_one_more_adapter_takes_no_more_weights(retriever: UnifiedRetriever) -> 
     assert len(more) == 2
 
 
+@pytest.mark.slow
 def test_the_last_adapter_that_lets_go_frees_the_model() -> None:
     """In a process of its own, where nothing else holds it."""
     code = f"""
@@ -137,6 +140,7 @@ def _relevance(documents: Any) -> list[float]:
     return [document.metadata["relevance_score"] for document in documents]
 
 
+@pytest.mark.slow
 async def test_both_frameworks_at_once_give_what_each_gives_alone(
     adapters: dict[str, Any],
 ) -> None:

@@ -88,6 +88,7 @@ def test_every_error_is_exported_documented_and_a_unimoer_error() -> None:
         assert name in errors.__doc__, f"{name} is missing in the tree of errors.py"
 
 
+@pytest.mark.slow
 def test_every_part_imports_by_itself() -> None:
     """No cycle hides behind the order in which the tests import."""
     code = (

@@ -11,6 +11,7 @@ from unimoer_rag.benchmarks.concurrency import measure_concurrency
 from unimoer_rag.errors import InputError
 
 
+@pytest.mark.slow
 def test_clients_are_compared_to_one_batch_and_to_the_first(minilm_path: Path) -> None:
     found = measure_concurrency(clients=(1, 3), calls=6)
     assert found["bench"] == "concurrency"

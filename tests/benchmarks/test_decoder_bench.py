@@ -22,6 +22,7 @@ WORDS = (
 EMBEDDER, LOOP = (f"{who}, sdpa, batches of 4" for who in ("sentence-transformers", "transformers"))
 
 
+@pytest.mark.slow
 def test_both_sides_answer_alike(tmp_path: Path) -> None:
     pytest.importorskip("sentence_transformers")
     done = CliRunner().invoke(app, [*WORDS, "--json", str(tmp_path / "o.json")])

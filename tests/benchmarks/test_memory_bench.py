@@ -16,6 +16,7 @@ from unimoer_rag.cli.main import app
 from unimoer_rag.errors import UnimoerError
 
 
+@pytest.mark.slow
 def test_one_model_does_what_two_and_three_do(minilm_path: Path) -> None:
     done = CliRunner().invoke(app, ["bench", "memory", "--json", "-"])
     assert done.exit_code == 0, done.output
@@ -34,12 +35,14 @@ def test_one_model_does_what_two_and_three_do(minilm_path: Path) -> None:
         assert side["peak_added"] == side["peak"] - side["resident_libraries_only"]
 
 
+@pytest.mark.slow
 def test_a_side_that_fails_says_why(minilm_path: Path, tmp_path: Path) -> None:
     settings = {"embedder": str(tmp_path / "no_such_model"), "dtype": "auto"}
     with pytest.raises(UnimoerError, match=r"measuring 'pair' failed: (.|\n)*no_such_model"):
         memory.run_side("pair", settings)
 
 
+@pytest.mark.slow
 def test_every_weight_counts_once_and_forgotten_copies_count(minilm_path: Path) -> None:
     import torch
     from transformers import BertConfig, BertModel

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from unimoer_rag.cli.main import app
 from unimoer_rag.model.unimoer import UniMoER
 
 
+@pytest.mark.slow
 def test_both_ways_embed_the_same(minilm_path: Path, tmp_path: Path) -> None:
     words = ["bench", "padding", "--passages", "40", "--device", "cpu"]
     done = CliRunner().invoke(app, [*words, "--json", str(tmp_path / "o.json")])

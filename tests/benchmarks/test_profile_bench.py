@@ -13,6 +13,7 @@ from unimoer_rag.errors import InputError
 from unimoer_rag.model.unimoer import UniMoER
 
 
+@pytest.mark.slow
 def test_every_stage_is_timed(minilm_path: Path) -> None:
     threads = torch.get_num_threads()
     found = measure_profile(passages=20, depth=5, words=200, repeats=3)

@@ -36,6 +36,7 @@ def ratio(found: dict[str, Any], above: str, below: str) -> float:
     return median(a / b for a, b in zip(seconds[above], seconds[below], strict=True))
 
 
+@pytest.mark.slow
 def test_encoding_is_measured_at_equal_accuracy(minilm_path: Path, tmp_path: Path) -> None:
     found = run(tmp_path / "o.json", "encode", "--passages", "16", "--rival", "bfloat16")
     assert list(found["others"]) == ["default", "bfloat16"]
@@ -47,6 +48,7 @@ def test_encoding_is_measured_at_equal_accuracy(minilm_path: Path, tmp_path: Pat
     assert found["best"] in found["others"]
 
 
+@pytest.mark.slow
 def test_reranking_counts_new_and_known_passages(minilm_path: Path, tmp_path: Path) -> None:
     words = ("rerank", "--queries", "2", "--depth", "10", "--rival", "default")
     found = run(tmp_path / "o.json", *words)
@@ -56,6 +58,7 @@ def test_reranking_counts_new_and_known_passages(minilm_path: Path, tmp_path: Pa
     assert found["ratio"] == pytest.approx(ratio(found, "default", "ours"), rel=0.05)
 
 
+@pytest.mark.slow
 def test_overhead_is_that_of_the_task_which_costs_most(minilm_path: Path, tmp_path: Path) -> None:
     found = run(tmp_path / "o.json", "overhead", "--passages", "12")
     assert set(found["by_task"]) == {"embed", "rerank", "read"}
@@ -87,6 +90,7 @@ def need_frameworks() -> None:
         pytest.skip(str(error))
 
 
+@pytest.mark.slow
 def test_a_table_is_printed_where_no_json_is_asked_for(minilm_path: Path) -> None:
     words = ["bench", "encode", "--passages", "4", "--rival", "default"]
     done = CliRunner().invoke(app, words)

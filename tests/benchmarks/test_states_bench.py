@@ -59,6 +59,7 @@ def found_by(*words: object, out: Path) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_every_format_is_measured_against_encoding(
     minilm_path: Path, data: Path, tmp_path: Path
 ) -> None:
@@ -89,6 +90,7 @@ def test_every_format_is_measured_against_encoding(
     assert found["ratio"] == pytest.approx(median(a / b for a, b in pairs), rel=0.3)
 
 
+@pytest.mark.slow
 def test_a_run_can_be_the_first_stage(minilm_path: Path, data: Path, tmp_path: Path) -> None:
     run = write_run(tmp_path / "toy.run", "paris", "library", "refunds")
     words = ("--data", data, "--run", run, "--depth", 3, "--timed", 1)

@@ -30,6 +30,7 @@ def retriever(minilm_path: Path) -> Iterator[UnifiedRetriever]:
         yield retriever
 
 
+@pytest.mark.slow
 def test_many_clients_get_what_one_gets(retriever: UnifiedRetriever) -> None:
     found = measure_stress(retriever, seconds=1, n_threads=12, n_coroutines=20)
     assert found["wrong"] == 0
@@ -40,6 +41,7 @@ def test_many_clients_get_what_one_gets(retriever: UnifiedRetriever) -> None:
     assert latency["p50"] <= latency["p99"]
 
 
+@pytest.mark.slow
 def test_coroutines_that_give_up_block_nobody(
     retriever: UnifiedRetriever, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -50,6 +52,7 @@ def test_coroutines_that_give_up_block_nobody(
     assert retriever.engine.embed(["the engine still answers"]).shape == (1, 384)
 
 
+@pytest.mark.slow
 def test_a_wrong_answer_is_counted(
     retriever: UnifiedRetriever, monkeypatch: pytest.MonkeyPatch
 ) -> None:

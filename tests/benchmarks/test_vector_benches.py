@@ -69,6 +69,7 @@ def test_too_few_passages(minilm_path: Path, data: Path) -> None:
     assert "expected at least 100" in run("vectors", "--data", data, "--passages", 99, code=1)
 
 
+@pytest.mark.slow
 def test_growth(tmp_path: Path) -> None:
     out = tmp_path / "o.json"
     words = ("--dimension", 8, "--queries", 5, "--folder", tmp_path, "--quantization", "binary")

@@ -104,6 +104,7 @@ def test_the_default_checkpoint_answers(run: Command, docs: Path) -> None:
     assert nothing.stdout.startswith("no answer found")
 
 
+@pytest.mark.slow
 def test_a_chat_model_words_the_answer(run: Command) -> None:
     words = ("ask", "How long do refunds take?", "--docs", HANDBOOK)
     with chat_server() as url:
@@ -123,6 +124,7 @@ def test_a_chat_model_words_the_answer(run: Command) -> None:
 # -- pipelines ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["hybrid", "multihop"])
 def test_a_preset_answers(run: Command, name: str) -> None:
     words = ("ask", "How long do refunds take?", "--docs", HANDBOOK, "--pipeline", name)
@@ -185,6 +187,7 @@ def test_what_does_not_go_together_is_refused(run: Command, docs: Path, tmp_path
         assert result.stdout == ""
 
 
+@pytest.mark.slow
 def test_a_stream_is_printed_as_it_comes(run: Command, docs: Path) -> None:
     words = ("ask", "how long do refunds take?", "--docs", docs, *MINILM, "--stream")
     with faulty_server() as server:

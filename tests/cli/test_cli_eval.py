@@ -32,6 +32,7 @@ def test_writes_json_and_prints_a_table(run: Command, dataset: Path, tmp_path: P
     assert {"em", "f1"} <= set(measured["answers"])
 
 
+@pytest.mark.slow
 def test_answers_by_a_pipeline_of_a_file(run: Command, dataset: Path, tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("hops: 2\nretrieve: {mode: hybrid, rerank: 3}\nselect: {n_read: 2}\n")

@@ -151,6 +151,7 @@ def test_they_take_the_place_of_a_data_set(
     assert message in " ".join(result.stderr.split())
 
 
+@pytest.mark.slow
 def test_a_large_corpus_is_told_and_asked_about_on_a_terminal(
     run: Command, dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

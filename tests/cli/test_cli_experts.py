@@ -92,6 +92,7 @@ def grown(run: Command, checkpoint: Path, labelled: Path, tmp_path_factory) -> t
     return output, json.loads(result.stdout)
 
 
+@pytest.mark.slow
 def test_adding_leaves_the_old_tasks_bit_identical(checkpoint: Path, grown) -> None:
     folder, said = grown
     assert_same(folder, outputs(checkpoint))

@@ -85,6 +85,7 @@ def test_an_interrupted_command_says_so(
     assert result.stderr == "interrupted\n"
 
 
+@pytest.mark.slow
 def test_processes_end_as_they_should(docs: Path, tmp_path: Path) -> None:
     minilm = ("--checkpoint", "minilm")
     process = start("index", docs, "missing", "--index", "kept", *minilm, folder=tmp_path)
@@ -100,6 +101,7 @@ def test_processes_end_as_they_should(docs: Path, tmp_path: Path) -> None:
     assert stderr == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [("--help",), ("search", "--help"), ("train", "ls", "--json")])
 def test_a_reader_that_leaves_ends_the_run_quietly(words: tuple[str, ...], tmp_path: Path) -> None:
     process = start(*words, folder=tmp_path)
@@ -111,6 +113,7 @@ def test_a_reader_that_leaves_ends_the_run_quietly(words: tuple[str, ...], tmp_p
     assert process.wait(timeout=120) == 141
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full here")
 @pytest.mark.parametrize("words", [("--help",), ("train", "ls", "--json")])
 def test_output_that_cannot_be_written_is_one_line(words: tuple[str, ...], tmp_path: Path) -> None:

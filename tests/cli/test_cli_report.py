@@ -48,6 +48,7 @@ def _changed(path: Path, target: Path, **changes: Any) -> Path:
     return target
 
 
+@pytest.mark.slow
 def test_prints_differences(typed: Command, results: list[Path]) -> None:
     done = typed("compare", *results)
     assert done.exit_code == 0, done.stderr

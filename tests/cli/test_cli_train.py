@@ -72,6 +72,7 @@ def test_trains_validates_and_leaves_a_checkpoint(
     assert json.loads(described.stdout)["experts"]["shared"]["rank"] == 2
 
 
+@pytest.mark.slow
 def test_of_several_processes_the_first_speaks(dataset: Path, tiny: Path, tmp_path: Path) -> None:
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m")
     train = ("train", recipe(tmp_path, tiny), "--data", dataset.parent, "--no-validate", "--json")
@@ -89,6 +90,7 @@ def test_of_several_processes_the_first_speaks(dataset: Path, tiny: Path, tmp_pa
     assert ended.stderr.count("step 2: ") == 1
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_is_saved_and_resumed(dataset: Path, tiny: Path, tmp_path: Path) -> None:
     steps = ("--set", "optimizer.steps=30")
     words = (

@@ -32,6 +32,7 @@ def _result(folder: Path) -> dict[str, object]:
     return kept
 
 
+@pytest.mark.slow
 def test_the_result_is_the_sum_of_its_questions(typed: tuple[Path, list[str]]) -> None:
     kept = _result(typed[0])
     assert kept["seeds"] == [0, 1]

@@ -48,6 +48,7 @@ def close(a: Any, b: Any) -> None:
         np.testing.assert_allclose(a, b, atol=2e-4)
 
 
+@pytest.mark.slow
 def test_results_are_the_models_in_input_order(engine: Engine, minilm: UniMoER) -> None:
     close(engine.embed(TEXTS), minilm.embed(TEXTS))
     close(engine.embed(TEXTS, "query"), minilm.embed(TEXTS, "query"))
@@ -96,6 +97,7 @@ def _requests() -> list[tuple[str, tuple[Any, ...]]]:
     return requests
 
 
+@pytest.mark.slow
 def test_threads_and_coroutines_get_what_a_single_caller_gets(
     engine: Engine, minilm: UniMoER
 ) -> None:
@@ -148,6 +150,7 @@ def test_batches_fill_a_budget_with_rows_of_one_length(minilm: UniMoER) -> None:
         assert engine.stats.padded < 1.25 * engine.stats.tokens
 
 
+@pytest.mark.slow
 def test_batches_shrink_to_what_memory_holds(
     minilm: UniMoER, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -192,6 +195,7 @@ def test_the_event_loop_runs_on(engine: Engine) -> None:
     assert ticks > 5, f"{ticks} ticks in {elapsed:.2f} s"
 
 
+@pytest.mark.slow
 def test_a_question_overtakes_a_large_job(minilm: UniMoER) -> None:
     with Engine(minilm, token_budget=64) as engine:
         large = engine.submit(embedding(minilm, sentences(200, seed=3), "document"))

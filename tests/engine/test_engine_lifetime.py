@@ -182,6 +182,7 @@ engine = Engine.of(model)
 """
 
 
+@pytest.mark.slow
 def test_the_interpreter_exits_with_work_in_the_queue(script: Script) -> None:
     done = script(
         _START
@@ -197,6 +198,7 @@ print("leaving", flush=True)
     assert not any(word in done.stderr for word in ("Error", "Fatal", "terminate", "Traceback"))
 
 
+@pytest.mark.slow
 def test_a_fork_refuses_what_it_cannot_run(script: Script) -> None:
     done = script(
         _START

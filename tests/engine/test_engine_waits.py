@@ -213,6 +213,7 @@ engine = Engine.of(model)
 """
 
 
+@pytest.mark.slow
 def test_nothing_waits_in_a_fork(script: Script) -> None:
     done = script(
         _START
@@ -239,6 +240,7 @@ print("child", os.waitstatus_to_exitcode(status))
     assert (done.returncode, done.stdout) == (0, "child 3\n"), done.stderr
 
 
+@pytest.mark.slow
 def test_the_interpreter_exits_under_a_callback_that_never_ends(script: Script) -> None:
     done = script(
         _START

@@ -113,6 +113,7 @@ def watched(minilm: UniMoER) -> Iterator[Any]:
     minilm.__class__ = kind
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_answers_do_not_depend_on_the_number_of_lanes(
     n: int, watched: Any, monkeypatch: pytest.MonkeyPatch

@@ -48,6 +48,7 @@ def test_a_copy_keeps_the_weights_whatever_becomes_of_the_files(
         pickle.loads(pickle.dumps(shared))
 
 
+@pytest.mark.slow
 def test_another_process_loads_it_by_name(shared: SharedModel) -> None:
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         found = pool.apply(_embed, (shared,))

@@ -219,6 +219,7 @@ print(corpus.path.stat().st_size / 2**20, peak() - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is read where Linux tells it")
 def test_200_000_passages_are_stored_and_read_in_little_memory(tmp_path: Path) -> None:
     (tmp_path / "large.jsonl").write_text("stands for the passages made by the script")

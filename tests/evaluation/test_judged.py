@@ -178,6 +178,7 @@ def test_without_the_extra_the_error_says_what_to_install(monkeypatch: pytest.Mo
         check_judge(None)
 
 
+@pytest.mark.slow
 def test_ragas_is_imported_only_to_judge(tmp_path: Path) -> None:
     code = (
         "import sys\n"

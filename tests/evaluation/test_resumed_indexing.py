@@ -43,6 +43,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "checkpoint"
 
 
+@pytest.mark.slow
 def test_what_a_killed_indexing_encoded_is_not_encoded_again(
     checkpoint: Path, tmp_path: Path
 ) -> None:

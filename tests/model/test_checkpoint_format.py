@@ -260,6 +260,7 @@ for target in sys.argv[2:]:
 """
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_nothing_half_written(backbone_path, saved, tmp_path) -> None:
     new = tmp_path / "new"
     before = {path.name: path.read_bytes() for path in saved.iterdir()}

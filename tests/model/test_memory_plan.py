@@ -70,6 +70,7 @@ def test_weights_are_those_of_the_loaded_model(dtype: str) -> None:
     assert own <= plan.experts * 2 / (2 + model.dtype.itemsize) <= 1.02 * own
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(budgets=st.tuples(*[st.integers(500 * 10**6, 2 * 10**9)] * 2))
 def test_a_larger_budget_never_gives_less(minilm_path: Path, budgets: tuple[int, int]) -> None:

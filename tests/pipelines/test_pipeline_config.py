@@ -52,6 +52,7 @@ def test_a_preset_is_valid_and_says_how_it_is_used(name: str) -> None:
     assert isinstance(config.generate, ServerConfig if name == "server" else ReaderConfig)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in PRESETS if name != "server"])
 def test_a_preset_answers(name: str, minilm_path: Path, tmp_path: Path) -> None:
     pipeline = RagPipeline.from_yaml(name, index=tmp_path / "handbook.index")

@@ -643,6 +643,7 @@ class StoreContract:
         assert errors == []
         assert store.count() == len(RECORDS) + 4 * 8
 
+    @pytest.mark.slow
     def test_ten_thousand_passages(self, empty: Store) -> None:
         rng = np.random.default_rng(0)
         vectors = rng.normal(size=(10_000, DIMENSION)).astype(np.float32)

@@ -314,6 +314,7 @@ print("done", flush=True)
 """
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes(minilm: UniMoER, tmp_path: Path) -> None:
     source = random.Random(1)
     nouns = ["parcel", "kayak", "tent", "boot", "refund", "library", "warranty"]

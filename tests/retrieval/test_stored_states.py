@@ -238,6 +238,7 @@ _ENDLESS = """
 """
 
 
+@pytest.mark.slow
 def test_a_killed_add_leaves_every_passage_with_its_states(
     minilm_path: Path, tmp_path: Path
 ) -> None:

@@ -63,6 +63,7 @@ def test_shipped_recipes_cost_what_they_say(path: Path) -> None:
     assert f"not measured): {memory}; {', '.join(times)} Run:" in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
 def test_shipped_recipes_take_a_real_step(
     path: Path, toy: BeirDataset, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory

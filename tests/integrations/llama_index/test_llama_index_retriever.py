@@ -47,6 +47,7 @@ def ids(found: list[Any]) -> list[str]:
 # What it gives
 
 
+@pytest.mark.slow
 async def test_nodes_are_the_hits(handbook: UnifiedRetriever) -> None:
     hits = handbook.search(QUESTION)
     retriever = UniMoERIndexRetriever(handbook)

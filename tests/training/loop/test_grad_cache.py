@@ -105,6 +105,7 @@ def same(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> None:
         torch.testing.assert_close(gradient, theirs[name], rtol=1e-4, atol=1e-6, msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("conflicts", ["sum", "pcgrad"])
 def test_cached_gradients_are_the_same_from_less_memory(
     conflicts: str, tiny_bert: Path, toy: BeirDataset, tmp_path: Path
@@ -119,6 +120,7 @@ def test_cached_gradients_are_the_same_from_less_memory(
     assert least < whole / 4  # about a dozen batches
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["bert", "qwen3"])
 @pytest.mark.parametrize("router", ["per-layer", "token", "x-lora", "mole"])
 def test_recomputed_layers_give_the_same_gradients_from_less_memory(

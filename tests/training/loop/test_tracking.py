@@ -60,6 +60,7 @@ def test_tensorboard_gets_every_number_of_every_step(
     assert [event.step for event in events.Scalars("losses/rerank/lce")] == [1, 3]
 
 
+@pytest.mark.slow
 def test_wandb_keeps_a_run_offline_and_goes_on_under_its_id(
     tiny_bert: Path, toy: BeirDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -96,6 +96,7 @@ def test_only_what_was_used_is_updated(whole: Path) -> None:
     assert counts == {"shared": 6, "read": 6, "rerank": 3, "embed": 2}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_a_stopped_run_goes_on_as_if_it_had_not_been(
     number: signal.Signals, whole: Path, recipe: Recipe, toy_data: Path, tmp_path: Path

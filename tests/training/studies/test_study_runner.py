@@ -49,6 +49,7 @@ def test_unequal_variants_are_refused_before_anything_is_trained(
     assert sizes["large"] == pytest.approx(sizes["small"] * 7 / 6)
 
 
+@pytest.mark.slow
 def test_an_interrupted_study_goes_on_to_the_same_result(files: Files, tmp_path: Path) -> None:
     study = _study(joint={}, one={"changes": {"objectives": {"embed": None}}})
     whole = _run(study, files, tmp_path / "whole")
@@ -93,6 +94,7 @@ def test_experts_of_data_sets_are_chosen_by_likeness(files: Files, tmp_path: Pat
     assert bool((pilots.norm(dim=-1) > 0.1).all())
 
 
+@pytest.mark.slow
 def test_experts_added_afterwards_change_nothing(files: Files, tmp_path: Path) -> None:
     study = _study(joint={}).model_copy(update={"analyses": {"extension": ("joint",)}})
     numbers = _run(study, files, tmp_path).variants["joint"].numbers
@@ -105,6 +107,7 @@ def test_experts_added_afterwards_change_nothing(files: Files, tmp_path: Path) -
     assert "read: f1 (%)" in numbers
 
 
+@pytest.mark.slow
 def test_a_study_keeps_no_models(files: Files, tmp_path: Path) -> None:
     def held() -> int:
         gc.collect()
