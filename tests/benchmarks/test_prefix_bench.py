@@ -13,6 +13,7 @@ from unimoer_rag.cli.main import app
 WORDS = ["bench", "prefix", "--documents", "6", "--tokens", "40", "--layers", "2", "--width", "128"]
 
 
+@pytest.mark.slow
 def test_shared_beginnings_save_the_operations_that_they_should(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, [*WORDS, "--json", str(tmp_path / "o.json")])
     assert done.exit_code == 0, done.output

@@ -11,6 +11,7 @@ from unimoer_rag.benchmarks.timing import alternate, median_ratio
 from unimoer_rag.errors import InputError
 
 
+@pytest.mark.slow
 def test_every_side_runs_in_every_round_and_the_order_turns_around() -> None:
     ran: list[str] = []
     said: list[tuple[str, int]] = []
@@ -21,6 +22,7 @@ def test_every_side_runs_in_every_round_and_the_order_turns_around() -> None:
     assert {name: len(taken) for name, taken in seconds.items()} == dict.fromkeys("abc", 5)
 
 
+@pytest.mark.slow
 def test_each_side_is_measured_by_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
 

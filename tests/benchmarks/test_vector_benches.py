@@ -38,6 +38,7 @@ def run(*words: object, code: int = 0) -> str:
     return " ".join(done.output.split())
 
 
+@pytest.mark.slow
 def test_vectors(minilm_path: Path, data: Path, tmp_path: Path) -> None:
     pytest.importorskip("ir_measures")
     out = tmp_path / "o.json"

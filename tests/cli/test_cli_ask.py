@@ -26,6 +26,7 @@ def test_no_answer_names_the_nearest_passages(run: Command, indexed: Path) -> No
     assert {hit["source"] for hit in found["hits"]} > {"docs/refunds.md"}
 
 
+@pytest.mark.slow
 def test_quotes_its_sources(run: Command, docs: Path, eager_reader: Path) -> None:
     words = ("ask", "what is the deposit?", "--docs", docs, "--checkpoint", eager_reader)
     result = run(*words, "--threshold", 0)
@@ -35,6 +36,7 @@ def test_quotes_its_sources(run: Command, docs: Path, eager_reader: Path) -> Non
     assert "total" in result.stdout
 
 
+@pytest.mark.slow
 def test_shows_the_words_around_an_answer(run: Command, tmp_path: Path, eager_reader: Path) -> None:
     long = " ".join(f"Rule {n} is written here." for n in range(30))
     (tmp_path / "long.txt").write_text(long, encoding="utf-8")

@@ -21,6 +21,7 @@ def thresholds(run: Command, dataset: Path, tmp_path_factory: pytest.TempPathFac
     return file
 
 
+@pytest.mark.slow
 def test_the_file_says_what_was_chosen_and_how_it_did(thresholds: Path) -> None:
     values = json.loads(thresholds.read_text())
     auto = values["auto_rerank"]
@@ -63,6 +64,7 @@ def test_search_and_ask_take_the_file(run: Command, indexed: Path, thresholds: P
     assert all(hit["rerank"] is not None for hit in answer["hits"])
 
 
+@pytest.mark.slow
 def test_eval_tells_what_was_skipped(run: Command, dataset: Path, thresholds: Path) -> None:
     words = ("eval", "--data", dataset, "--split", "dev", *MINILM, "--json", "-")
     results = [

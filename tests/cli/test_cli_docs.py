@@ -20,6 +20,7 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_lists_compares_syncs_and_removes(run: Command, folder: Path, tmp_path: Path) -> None:
     index = ("--index", tmp_path / "index")
     assert run("index", folder, *index, *MINILM).exit_code == 0

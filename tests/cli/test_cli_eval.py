@@ -18,6 +18,7 @@ KEYS = (
 )
 
 
+@pytest.mark.slow
 def test_writes_json_and_prints_a_table(run: Command, dataset: Path, tmp_path: Path) -> None:
     target = tmp_path / "new" / "out.json"
     result = run("eval", *MINILM, "--data", dataset, "--split", "dev", "--json", target)

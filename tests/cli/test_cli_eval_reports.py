@@ -19,6 +19,7 @@ def _home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
 
 
+@pytest.mark.slow
 def test_writes_a_page_with_the_worst_questions(
     run: Command, dataset: Path, tmp_path: Path
 ) -> None:
@@ -51,6 +52,7 @@ def test_texts_stay_out_of_a_result_unless_asked_for(run: Command, dataset: Path
     assert "n_worst is -1" in refused.stderr
 
 
+@pytest.mark.slow
 def test_judges_with_ragas(run: Command, dataset: Path, tmp_path: Path) -> None:
     pytest.importorskip("ragas")
     target = tmp_path / "out.json"
@@ -86,6 +88,7 @@ def test_what_keeps_ragas_from_judging_is_told_before_measuring(
     assert "ragas judges answers" in unanswered.stderr
 
 
+@pytest.mark.slow
 def test_a_page_without_jinja_is_refused_before_measuring(
     run: Command, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

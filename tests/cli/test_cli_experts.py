@@ -112,6 +112,7 @@ def test_the_new_task_beats_the_majority_on_held_out_texts(grown, labelled: Path
     assert found.argmax(1).tolist() == [0, 1]
 
 
+@pytest.mark.slow
 def test_the_report_in_words(run: Command, checkpoint: Path, labelled: Path, tmp_path) -> None:
     result = add(run, checkpoint, labelled, tmp_path / "new", "--steps", 2, "--size", 2)
     assert result.exit_code == 0, result.output
@@ -127,6 +128,7 @@ def test_the_report_in_words(run: Command, checkpoint: Path, labelled: Path, tmp
     assert "another recipe" in other.stderr
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on(
     run: Command, checkpoint: Path, labelled: Path, tmp_path: Path, monkeypatch
 ) -> None:
@@ -226,6 +228,7 @@ def test_merging_others_leaves_the_rest_bit_identical(run: Command, grown, tmp_p
     assert 0.1 < float(svd.stdout.split("weights: ")[1]) < 1
 
 
+@pytest.mark.slow
 def test_what_cannot_be_done(run: Command, checkpoint, labelled, grown, tmp_path) -> None:
     one = tmp_path / "one.jsonl"
     write_lines(one, [{"text": f"text {n}", "label": "same"} for n in range(4)])

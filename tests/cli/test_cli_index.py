@@ -111,6 +111,7 @@ def test_needs_a_place(run: Command, docs: Path) -> None:
     assert "--index DIR" in result.stderr
 
 
+@pytest.mark.slow
 def test_another_model_is_refused(
     run: Command, docs: Path, indexed: Path, eager_reader: Path
 ) -> None:
@@ -171,6 +172,7 @@ def test_an_index_in_use_is_refused(run: Command, docs: Path, tmp_path: Path) ->
     assert "another process" in result.stderr.lower()
 
 
+@pytest.mark.slow
 def test_a_server_that_is_down(run: Command, docs: Path) -> None:
     result = run("index", docs, "--url", "http://127.0.0.1:9", *MINILM)
     assert result.exit_code == 1

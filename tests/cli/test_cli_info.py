@@ -47,6 +47,7 @@ def test_the_default_checkpoint(run: Command) -> None:
     assert found["checkpoint"] == "unimoer-minilm"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bfloat16", [True, False], ids=["bfloat16", "no-bfloat16"])
 def test_a_memory_budget_shows_what_each_setting_takes(
     run: Command, bfloat16: bool, monkeypatch: pytest.MonkeyPatch

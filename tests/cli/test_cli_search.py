@@ -105,6 +105,7 @@ def test_a_damaged_checkpoint(run: Command, indexed: Path, tmp_path: Path) -> No
     assert "adapter_config.json" in result.stderr
 
 
+@pytest.mark.slow
 def test_an_index_is_searched_in_another_precision(run: Command, indexed: Path) -> None:
     words = ("search", "when are refunds paid?", "--index", indexed, "--checkpoint", "minilm")
     whole = json.loads(run(*words, "--json").stdout)

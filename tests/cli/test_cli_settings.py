@@ -154,6 +154,7 @@ def test_what_is_shown_holds_no_secret(
     }
 
 
+@pytest.mark.slow
 def test_commands_take_them(
     run: Command, indexed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

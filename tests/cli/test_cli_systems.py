@@ -29,6 +29,7 @@ def test_bm25_finds_by_words_and_a_reader_answers(run: Command, dataset: Path) -
     assert json.loads(result.stdout)["memory_mb"]["model"] == 0
 
 
+@pytest.mark.slow
 def test_a_backbone_rescores_a_run_by_cosine(run: Command, dataset: Path, tmp_path: Path) -> None:
     lines = [f"q{n} Q0 d{d} {d + 1} {1 / (d + 1)} bm25" for n in range(10) for d in range(5)]
     (tmp_path / "run.trec").write_text("\n".join(lines), encoding="utf-8")

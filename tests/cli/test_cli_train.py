@@ -49,6 +49,7 @@ def recipe(folder: Path, backbone: Path, *, name: str = "micro", **changes: Any)
     return path
 
 
+@pytest.mark.slow
 def test_trains_validates_and_leaves_a_checkpoint(
     run: Command, dataset: Path, tiny: Path, tmp_path: Path
 ) -> None:
@@ -145,6 +146,7 @@ def test_runs_and_recipes_are_listed(
     assert "no runs under" in run("train", "ls", tmp_path / "nowhere").stdout
 
 
+@pytest.mark.slow
 def test_a_recipe_is_shown_with_defaults_and_cost(run: Command, tiny: Path, tmp_path: Path) -> None:
     path = recipe(tmp_path, tiny)
     found = json.loads(run("train", "show", path, "--json", "--set", "seed=9").stdout)
@@ -225,6 +227,7 @@ def test_what_an_objective_would_refuse_of_its_data_is_told(
     assert "objectives.bare: no query of pairs" in begun.stderr.replace("\n", "")
 
 
+@pytest.mark.slow
 def test_runs_are_called_as_their_recipes(
     run: Command,
     dataset: Path,
@@ -245,6 +248,7 @@ def test_runs_are_called_as_their_recipes(
     assert run("train", "resume", "runs/mine-0.6b").exit_code == 0
 
 
+@pytest.mark.slow
 def test_own_documents_in_one_command(run: Command, docs: Path, tiny: Path, tmp_path: Path) -> None:
     asked = [
         ("How soon are refunds paid?", "within 14 days", "refunds.md"),
@@ -294,6 +298,7 @@ def test_own_documents_in_one_command(run: Command, docs: Path, tiny: Path, tmp_
     assert "documents or questions have changed" in changed.stderr.replace("\n", " ")
 
 
+@pytest.mark.slow
 def test_what_cannot_be_trained(run: Command, dataset: Path, tiny: Path, tmp_path: Path) -> None:
     path = recipe(tmp_path, tiny)
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")

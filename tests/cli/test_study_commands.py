@@ -85,6 +85,7 @@ def test_run_again_it_trains_nothing(typed: tuple[Path, list[str]], run: Command
     assert json.loads(again.stdout) == kept
 
 
+@pytest.mark.slow
 def test_a_smaller_trial(typed: tuple[Path, list[str]], run: Command, tmp_path: Path) -> None:
     words = [*typed[1][:6], "--output", str(tmp_path), "--runs", str(typed[0] / "runs")]
     done = run(*words, "--seeds", "1", "--steps", "2", "--questions", "3", "--json")

@@ -146,6 +146,7 @@ def engine_threads() -> set[threading.Thread]:
     return {t for t in threading.enumerate() if t.name in ("unimoer-engine", "unimoer-lane-0")}
 
 
+@pytest.mark.slow
 def test_a_dropped_model_is_freed_with_its_engine_and_thread(minilm_path: Path) -> None:
     before = engine_threads()
     model = UniMoER.from_backbone("minilm", device="cpu", dtype="float32")
@@ -162,6 +163,7 @@ def test_a_dropped_model_is_freed_with_its_engine_and_thread(minilm_path: Path) 
     assert not engine_threads() - before
 
 
+@pytest.mark.slow
 def test_work_in_the_queue_keeps_its_engine(minilm: UniMoER) -> None:
     engine = Engine(minilm)
     with busy(engine):

@@ -141,6 +141,7 @@ def test_an_engine_closed_by_a_call_ends(minilm: UniMoER) -> None:
         engine.embed(["text"])
 
 
+@pytest.mark.slow
 def test_engines_let_go_of_in_their_own_threads_end(minilm: UniMoER) -> None:
     workers = []
     for trial in range(20):

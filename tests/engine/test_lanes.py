@@ -141,6 +141,7 @@ def _job(model: UniMoER, texts: Sequence[str]) -> Any:
     return embedding(model, texts, "document")
 
 
+@pytest.mark.slow
 def test_a_large_job_of_mixed_lengths_needs_little_padding(minilm: UniMoER) -> None:
     texts = ["word " * (1 + (37 * at) % 90) for at in range(300)]
     with Engine(minilm, token_budget=256) as engine:
@@ -148,6 +149,7 @@ def test_a_large_job_of_mixed_lengths_needs_little_padding(minilm: UniMoER) -> N
         assert engine.stats.padded < 1.06 * engine.stats.tokens
 
 
+@pytest.mark.slow
 def test_no_lane_is_left_without_work_at_the_end(
     minilm: UniMoER, monkeypatch: pytest.MonkeyPatch
 ) -> None:

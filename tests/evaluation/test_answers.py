@@ -122,6 +122,7 @@ answers = st.lists(
 ).map("  ".join)
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(answers, answers)
 def test_scores_agree_with_an_independent_computation(prediction: str, gold: str) -> None:

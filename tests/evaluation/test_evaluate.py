@@ -230,6 +230,7 @@ def test_a_run_is_rescored_whole(model: UniMoER, finding: BeirDataset, run_file:
     assert _ranking(result["rerank"]) == pytest.approx(_measures(finding, full), abs=1e-4)
 
 
+@pytest.mark.slow
 def test_a_run_of_another_data_set_is_refused(
     model: UniMoER, finding: BeirDataset, run_file: Path
 ) -> None:
@@ -329,6 +330,7 @@ def test_unjudged_questions_are_measured_by_where_their_answers_stand(
         assert unjudged[part] == {name: judged[part][name] for name in found}
 
 
+@pytest.mark.slow
 def test_at_depth_0_nothing_is_reranked(model: UniMoER, finding: BeirDataset) -> None:
     result = evaluate(model, finding, options=EvalOptions(depth=0, n_timed=1))
     assert (result["rerank"], result["rerank_depth"]) == ({}, 0)

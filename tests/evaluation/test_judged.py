@@ -117,6 +117,7 @@ def test_without_embeddings_nothing_is_compared_by_meaning() -> None:
     assert set(judge_answers(SAMPLES).metrics) == OFFLINE
 
 
+@pytest.mark.slow
 def test_a_judge_is_asked_by_url(server: Judging) -> None:
     done: list[tuple[str, int, int]] = []
     judged = judge_answers(

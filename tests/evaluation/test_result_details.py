@@ -49,6 +49,7 @@ def result(model: UniMoER, dataset: BeirDataset) -> dict[str, Any]:
     return evaluate(model, dataset, options=EvalOptions(depth=5, n_timed=3, seed=4))
 
 
+@pytest.mark.slow
 def test_every_mean_is_that_of_its_questions(result: dict[str, Any], dataset: BeirDataset) -> None:
     for part in PARTS:
         rows = result["per_question"][part]

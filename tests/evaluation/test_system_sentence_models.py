@@ -99,6 +99,7 @@ def test_scores_are_the_librarys_and_the_sigmoid_of_the_logit(reranker_path) -> 
     assert scores == pytest.approx(1 / (1 + np.exp(-library.predict(pairs))), abs=1e-5)
 
 
+@pytest.mark.slow
 def test_nothing_gives_nothing(embedder_path, reranker_path) -> None:
     embedder = SentenceEmbedder(embedder_path, **WHERE)
     assert embedder.embed([], "query").shape == (0, embedder.dimension)

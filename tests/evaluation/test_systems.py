@@ -222,6 +222,7 @@ def test_a_first_stage_that_is_not_there_is_refused(first_stage, said, data, tmp
 # -- the measurement ------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_system_is_measured_as_ours_is(model, other, data) -> None:
     options = EvalOptions(depth=6, n_timed=2)
     parts = TwoStage(

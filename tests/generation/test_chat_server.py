@@ -328,6 +328,7 @@ def test_one_client_serves_several_event_loops(server: Faulty) -> None:
         assert asyncio.run(client.agenerate(QUESTION, HITS)).text == "fine"
 
 
+@pytest.mark.slow
 def test_connections_of_event_loops_that_ended_are_let_go(server: Faulty) -> None:
     def kept_open(handler) -> None:
         handler.protocol_version, handler.close_connection = "HTTP/1.1", False

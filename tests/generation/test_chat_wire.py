@@ -225,6 +225,7 @@ json_values = st.recursive(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @given(json_values)
 def test_any_json_is_words_or_an_error_of_ours(value: Any) -> None:
     for read_it in (lambda t: list(Reply().take(f"data: {t}", URL)), lambda t: Reply.of(t, URL)):

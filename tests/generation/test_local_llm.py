@@ -149,6 +149,7 @@ def test_an_option_that_no_template_takes(llm_folder: Path) -> None:
         llm.begin(MESSAGES)
 
 
+@pytest.mark.slow
 def test_without_a_template_the_reply_is_its_first_line(tmp_path: Path) -> None:
     folder = save_llm(tmp_path, template=None, max_position_embeddings=4096)
     llm = load(folder, max_tokens=60, temperature=2.0)
@@ -169,6 +170,7 @@ def test_without_a_template_the_reply_is_its_first_line(tmp_path: Path) -> None:
 # -- every door -----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_every_door_gives_the_same_answer(llm_folder: Path) -> None:
     tokenizer, expected = reference(llm_folder, MESSAGES, 200)
     writer = Writer(load(llm_folder, max_tokens=200))
@@ -185,6 +187,7 @@ async def test_every_door_gives_the_same_answer(llm_folder: Path) -> None:
         assert last == whole
 
 
+@pytest.mark.slow
 def test_one_thread_has_the_device_whoever_asks(llm_folder: Path) -> None:
     llm = load(llm_folder, max_tokens=40)
     questions = [[{"role": "user", "content": f"{QUESTION} {n}"}] for n in range(8)]

@@ -165,6 +165,7 @@ def test_a_closed_engine_writes_nothing(model: UniMoER) -> None:
         list(stream)
 
 
+@pytest.mark.slow
 def test_a_model_that_nobody_uses_is_freed(untied_folder: Path) -> None:
     model = make_model(untied_folder)
     engine = Engine.of(model)

@@ -91,6 +91,7 @@ def test_encoders_pool_the_mean_of_real_tokens(bert: UniMoER) -> None:
         )
 
 
+@pytest.mark.slow
 def test_eight_threads_with_different_tasks_get_the_sequential_results(model: UniMoER) -> None:
     def embed(texts: list[str]) -> np.ndarray:
         return model.embed(texts)

@@ -104,6 +104,7 @@ def test_each_step_is_taken_in_turn(minilm_path: Path) -> None:
     assert (roomy.dtype, roomy.token_budget, roomy.cache) == ("float32", 1024, CACHE_BYTES)
 
 
+@pytest.mark.slow
 def test_a_model_within_its_budget(backbone_path, tmp_path: Path) -> None:
     folder = make_model(backbone_path("bert")).save_pretrained(tmp_path / "checkpoint")
     model = UniMoER.from_pretrained(folder, device="cpu", memory_budget="600MB")

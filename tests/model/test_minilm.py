@@ -22,6 +22,7 @@ TEXTS = [
 ]
 
 
+@pytest.mark.slow
 def test_embeddings_equal_sentence_transformers(minilm: UniMoER, minilm_path: Path) -> None:
     library = pytest.importorskip("sentence_transformers", reason="needs sentence-transformers")
     reference = library.SentenceTransformer(str(minilm_path), device="cpu")

@@ -45,6 +45,7 @@ def test_the_live_instance_is_shared(saved: Path, monkeypatch) -> None:
         assert {id(found) for found in pool.map(load, [saved] * 16)} == {id(model)}
 
 
+@pytest.mark.slow
 def test_it_is_released_when_nobody_holds_it(saved: Path) -> None:
     model = load(saved)
     embedding = model.embed(TEXTS)

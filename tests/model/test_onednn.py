@@ -103,6 +103,7 @@ def test_what_gains_nothing_stays_as_it_is(linear: nn.Linear) -> None:
     assert to_onednn(linear) is linear
 
 
+@pytest.mark.slow
 @needs_bfloat16
 def test_a_loaded_checkpoint_is_packed_and_one_to_be_changed_is_not(
     packed_model: UniMoER,

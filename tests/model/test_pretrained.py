@@ -128,6 +128,7 @@ def _told(call: ast.Call) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_every_call_that_loads_is_told_to_run_no_code() -> None:
     roots = [_PACKAGE, *(_PACKAGE.parent / name for name in ("scripts", "integrations"))]
     found = 0
@@ -190,6 +191,7 @@ def test_an_output_layer_that_is_no_number_is_refused(tmp_path: Path) -> None:
 # -- sizes ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "values",
     [

@@ -164,6 +164,7 @@ def test_a_quantized_decoder_writes_no_text(backbone_path) -> None:
         resident_language_model(model)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("quantization", "least", "share"),
     # `bench precision` measures more of it; a share is of the bytes of float32.

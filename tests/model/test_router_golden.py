@@ -183,6 +183,7 @@ def watched(model: UniMoER) -> Iterator[list[torch.Tensor]]:
         handle.remove()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("router", "gate"), COMBINATIONS)
 @pytest.mark.parametrize("kind", ["bert", "qwen3"])
 def test_the_weights_are_those_of_the_second_computation(

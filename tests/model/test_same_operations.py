@@ -62,6 +62,7 @@ def rows_of(model: UniMoER) -> dict[str, list[Row]]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("router", "gate"), COMBINATIONS)
 @pytest.mark.parametrize("kind", ["bert", "qwen3"])
 def test_what_learns_decides_over_no_operation(backbone_path, kind, router, gate) -> None:

@@ -61,6 +61,7 @@ def model(request, backbone_path) -> UniMoER:
     return new(backbone_path("bert"), request.param)
 
 
+@pytest.mark.slow
 def test_removing_leaves_the_others_bit_identical(model: UniMoER, tmp_path) -> None:
     before = everything(model)
     for task in ("legal", "other"):

@@ -101,6 +101,7 @@ def test_a_search_that_finds_nothing(filled: UnifiedRetriever) -> None:
 # -- certainty --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 @given(scores=st.lists(st.floats(0, 1, width=32), min_size=1, max_size=60))
 def test_certainty_is_a_number_that_more_doubt_lowers(mode: Mode, scores: list[float]) -> None:

@@ -189,6 +189,7 @@ class Recorder:
         return list(self.splitter.chunk_indices(text))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "unit", ["x", ".", "日本", "a,", "{'k':1}", "👩\u200d", "a" + " " * 30, "a\n", " ", "\u1100"]
 )

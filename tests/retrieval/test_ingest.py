@@ -219,6 +219,7 @@ def test_offsets_and_ids(in_memory: UnifiedRetriever) -> None:
     assert "\ufffd End, café." in hit.text
 
 
+@pytest.mark.slow
 def test_a_text_of_100000_words(minilm: UniMoER) -> None:
     words = " ".join(f"word{n % 977}" for n in range(100_000))
     with UnifiedRetriever(minilm, chunking="whole") as whole:

@@ -118,6 +118,7 @@ def test_bad_metadata_is_told_before_anything_is_embedded(
         assert runs == []
 
 
+@pytest.mark.slow
 def test_the_first_hits_of_many_are_those_of_few(minilm: UniMoER, tmp_path: Path) -> None:
     texts = [f"Refund number {n % 7} of the shop is paid." for n in range(40)]
     documents = [Document(text, f"d{n}") for n, text in enumerate(texts)]

@@ -76,6 +76,7 @@ def recall(folder: Path, oversampling: float | None = None) -> float:
     )
 
 
+@pytest.mark.slow
 def test_rescoring_finds_what_comparing_all_finds(
     folders: dict[Quantization | None, Path],
 ) -> None:

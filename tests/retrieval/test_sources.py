@@ -165,6 +165,7 @@ def test_malformed_lines_are_reported_by_number(tmp_path: Path) -> None:
     assert "it is empty" in problems[4].reason
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keep", [0.5, 0.99])
 def test_truncated_gzip_yields_what_is_there(tmp_path: Path, keep: float) -> None:
     path = write_lines(tmp_path / "d.jsonl.gz", *({"text": f"{i * i}"} for i in range(20_000)))

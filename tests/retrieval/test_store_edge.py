@@ -63,6 +63,7 @@ def test_a_reopened_index_is_the_same(tmp_path: Path) -> None:
         assert store.search_sparse([ENCODER.query("refunds")], limit=9) == sparse
 
 
+@pytest.mark.slow
 def test_hnsw_finds_what_comparing_all_finds(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     vectors = rng.normal(size=(3000, 32)).astype(np.float32)
@@ -91,6 +92,7 @@ def test_hnsw_finds_what_comparing_all_finds(tmp_path: Path) -> None:
         assert hits >= 0.97 * 200
 
 
+@pytest.mark.slow
 def test_the_count_follows_every_change(tmp_path: Path) -> None:
     """It is the engine's own tally: passages that moved between segments must count once."""
     rng = np.random.default_rng(0)

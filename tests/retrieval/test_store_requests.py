@@ -124,6 +124,7 @@ def connect(url: str, **options: Any) -> ServerStore:
     return ServerStore.connect(url, api_key=KEY, dimension=DIMENSION, prefer_grpc=False, **options)
 
 
+@pytest.mark.slow
 def test_long_texts_metadata_and_states_are_spread_over_requests(
     sizes: tuple[str, list[tuple[str, int]]],
 ) -> None:

@@ -154,6 +154,7 @@ class TestServer(StoreContract):
             yield store
 
 
+@pytest.mark.slow
 def test_two_connections_see_one_collection(url: str) -> None:
     def connect(**options: Any) -> ServerStore:
         return ServerStore.connect(url, api_key=KEY, prefer_grpc=False, **options)

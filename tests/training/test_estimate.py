@@ -110,6 +110,7 @@ PUBLISHED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(BACKBONES))
 def test_backbones_known_by_name_have_their_published_size(name: str) -> None:
     model = skeleton(recipe_of(name))

@@ -50,6 +50,7 @@ def test_shipped_recipes_load_and_say_what_they_are(path: Path) -> None:
     assert all(task.max_tokens <= max(known.max_tokens, 512) for task in recipe.tasks)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
 def test_shipped_recipes_cost_what_they_say(path: Path) -> None:
     said = head(path)

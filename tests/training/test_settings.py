@@ -15,6 +15,7 @@ from unimoer_rag.model.tasks import RERANK
 from unimoer_rag.training.settings import Candidate, choose, sweep, with_setting
 
 
+@pytest.mark.slow
 def test_each_strength_is_measured_and_the_model_left_alone(
     tiny_bert: Path, toy: BeirDataset
 ) -> None:
@@ -83,6 +84,7 @@ def test_coverage_is_a_range_and_zero_trusts_all() -> None:
     assert with_setting(replace(RERANK, coverage=(0.2, 0.5)), "coverage", 0.0) == RERANK
 
 
+@pytest.mark.slow
 def test_feedback_is_measured_as_it_ranks(tiny_bert: Path, toy: BeirDataset) -> None:
     model = make_model(tiny_bert)
     task = model.task("rerank")

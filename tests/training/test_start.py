@@ -89,6 +89,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_mined(
     assert not list(tmp_path.glob("*/mined/*"))
 
 
+@pytest.mark.slow
 def test_both_ends_of_a_run_can_be_averaged(tiny_bert: Path, learnt: Path, tmp_path: Path) -> None:
     recipe = toy_recipe(tiny_bert)
     fresh = make_model(recipe).save_pretrained(tmp_path / "fresh")

@@ -21,6 +21,7 @@ sys.meta_path.insert(0, Block())
 """
 
 
+@pytest.mark.slow
 def test_importing_loads_no_model_code(script: Script) -> None:
     loaded = script(
         "import sys, langchain_unimoer\n"

@@ -216,6 +216,7 @@ def test_a_dictionary_of_another_checkpoint_is_refused(embedding: UniMoEREmbeddi
 # What it refuses
 
 
+@pytest.mark.slow
 def test_what_cannot_be_used_is_refused_when_it_is_made(minilm_path: Path) -> None:
     with pytest.raises(CheckpointError, match="no checkpoint 'unimoer-maxilm'"):
         UniMoEREmbedding("unimoer-maxilm")

@@ -39,6 +39,7 @@ async def test_a_vector_store_index(embedding: UniMoEREmbedding, nodes: list[Tex
     assert afound[0].score == pytest.approx(found[0].score, abs=1e-5)
 
 
+@pytest.mark.slow
 async def test_chunks_that_are_cut_are_told_of_once(minilm_path: Path) -> None:
     """The framework's own splitters make chunks of 1,024 tokens, of which the model reads 256."""
     documents = [Document(text=f"Boat {n} is blue and carries {n} people. " * 200) for n in (2, 3)]
@@ -67,6 +68,7 @@ def test_a_blank_node_does_not_stop_an_index(embedding: UniMoEREmbedding) -> Non
     assert [node.text for node in found] == ["Refunds are paid within 14 days.", " "]
 
 
+@pytest.mark.slow
 async def test_a_pipeline(embedding: UniMoEREmbedding, nodes: list[TextNode]) -> None:
     texts = [node.get_content("embed") for node in nodes]
     expected = embedding.get_text_embedding_batch(texts)

@@ -71,6 +71,7 @@ def test_scores_are_the_rerankers(rerank: UniMoERRerank) -> None:
     assert best[0].score > 0.5 > best[1].score >= best[2].score  # type: ignore[operator]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("question", "file"),
     [

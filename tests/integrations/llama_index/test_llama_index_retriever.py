@@ -84,6 +84,7 @@ async def test_settings_are_those_of_a_search(
     assert ids(handbook.as_llama_index(**settings).retrieve(QUESTION)) == ids(hits)
 
 
+@pytest.mark.slow
 async def test_many_at_once(handbook: UnifiedRetriever) -> None:
     retriever = UniMoERIndexRetriever(handbook)
     questions = [QUESTION, "How do I wash a down jacket?", "When does the store close?"] * 3

@@ -417,6 +417,7 @@ def test_source_configs_that_are_refused(config: Mapping[str, Any], said: str) -
         SOURCE.validate_python(config)
 
 
+@pytest.mark.slow
 def test_draws_hold_little_of_a_file_in_memory(opened: Opener) -> None:
     rng = random.Random(0)
     passages = ["".join(rng.choices("abcdefgh ", k=1500)) for _ in range(300)]

@@ -51,6 +51,7 @@ def values(model: UniMoER) -> dict[str, torch.Tensor]:
     return {name: p.detach().clone() for name, p in parameters_by_name(model).items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("router", ROUTERS)
 def test_only_the_new_expert_and_head_learn(tiny_bert, labelled, tmp_path, router) -> None:
     checkpoint = save(tiny_bert, tmp_path / "old", router=router)

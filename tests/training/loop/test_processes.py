@@ -105,6 +105,7 @@ def test_two_processes_train_bit_for_bit_what_one_accumulates(
     assert seen(both, 1) == ["Parameter from 0", "finished"]  # the first one logs and validates
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sharded", [False, True], ids=["replicated", "sharded"])
 def test_every_option_works_in_two_processes(
     sharded: bool, tiny_bert: Path, toy_data: Path, tmp_path: Path

@@ -15,6 +15,7 @@ from unimoer_rag.training.run import train
 TASKS = ("embed", "rerank", "read")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 def test_unshared_experts_equal_those_of_a_specialist(
     task: str, tiny_bert: Path, toy_data: Path, tmp_path: Path

@@ -416,6 +416,7 @@ def test_a_folder_that_cannot_be_written_is_a_training_error(
 # -- learning -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss_and_leaves_the_backbone(
     tiny_bert: Path, toy: BeirDataset, tmp_path: Path
 ) -> None:

@@ -36,6 +36,7 @@ def _run(study: Study, files: Files, runs: Path, **options: Any) -> StudyResult:
     return run_study(study, files[1], data=files[0], runs=runs, **options)
 
 
+@pytest.mark.slow
 def test_unequal_variants_are_refused_before_anything_is_trained(
     files: Files, tmp_path: Path
 ) -> None:

@@ -49,6 +49,7 @@ def test_seeds_that_are_all_alike_are_the_test_over_questions() -> None:
     assert found.p == pytest.approx(scipy_stats.ttest_1samp(gaps, 0.0).pvalue)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("of_seeds", "of_questions", "rest"),
     [(0.0, 0.3, 0.3), (0.1, 0.1, 0.1), (0.05, 0.3, 0.1), (0.0, 0.0, 0.3)],
