@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -197,3 +198,17 @@ def test_beir_folder_is_precut_and_keeps_its_ids(tmp_path: Path, name: str) -> N
         corpus = scan(path)
         assert corpus.precut
         assert collect(corpus) == (expected, [])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are any bytes on Linux alone")
+def test_names_that_are_no_text_stay_different(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"d\xe9ocs")
+    folder.mkdir()
+    for name in (b"bad\xfe.txt", b"bad\xff.txt", b"bell\x01.txt", b"bell\x02.txt"):
+        (folder / os.fsdecode(name)).write_text("A.")
+    (folder / "café.txt").write_text("A.")
+    documents, problems = collect(scan(folder))
+    assert not problems
+    names = [r"bad\xfe.txt", r"bad\xff.txt", r"bell\u0001.txt", r"bell\u0002.txt", "café.txt"]
+    assert [document.source for document in documents] == [rf"d\xe9ocs/{name}" for name in names]
+    assert scan(folder / os.fsdecode(b"bad\xff.txt")).within == r"d\xe9ocs/bad\xff.txt"

@@ -14,7 +14,7 @@ from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 from unimoer_rag.retrieval.store import Store
-from unimoer_rag.retrieval.text import clean_text
+from unimoer_rag.retrieval.text import clean_name
 
 __all__ = ["Root", "Roots"]
 
@@ -66,7 +66,7 @@ class Roots:
         if around:
             nearest = max(around, key=lambda root: len(root.folder.parts))
             below = folder.relative_to(nearest.folder).as_posix()
-            return Root(clean_text(f"{nearest.name}/{below}"), folder, walked, follows=True)
+            return Root(clean_name(f"{nearest.name}/{below}"), folder, walked, follows=True)
         there = [root for root in known if root.folder.is_dir()]
         names = _names(folder)
         free = (name for name in names if not any(_clash(name, folder, root) for root in there))
@@ -100,7 +100,7 @@ class Roots:
 
 def _names(folder: Path) -> list[str]:
     """The folder's own name, then with its parents', one more each time."""
-    parts = [clean_text(part) for part in folder.parts if part != folder.anchor]
+    parts = [clean_name(part) for part in folder.parts if part != folder.anchor]
     return ["/".join(parts[at:]) for at in reversed(range(len(parts)))] or [""]
 
 

@@ -22,7 +22,7 @@ from unimoer_rag.retrieval.problems import Problem
 from unimoer_rag.retrieval.readers import READERS, read_document
 from unimoer_rag.retrieval.selecting import DEFAULT, Selection
 from unimoer_rag.retrieval.store.manifest import is_index
-from unimoer_rag.retrieval.text import clean_text
+from unimoer_rag.retrieval.text import clean_name, clean_text
 from unimoer_rag.retrieval.types import Document
 from unimoer_rag.retrieval.walking import Walk, leads_out
 
@@ -131,7 +131,7 @@ def scan(path: str | Path, *, name: str | None = None, selection: Selection = DE
         beir = next((one for one in corpora if selection.follow_links or not _out(one)), None)
         if beir is None:
             return _scan_folder(path, name, selection)
-        return replace(scan(beir, name=name), within=clean_text(name))
+        return replace(scan(beir, name=name), within=clean_name(name))
     if not os.path.lexists(path):
         raise ReadError(f"cannot read {shown}: there is no such file or folder; check the path")
     if not _is_readable_kind(path):
@@ -159,11 +159,11 @@ def _scan_folder(root: Path, name: str, selection: Selection) -> Corpus:
         for where, why in walk.unlistable
     )
     skipped = dict(sorted(walk.skipped.items()))
-    return Corpus(tuple(files), False, skipped, problems, within=clean_text(name))
+    return Corpus(tuple(files), False, skipped, problems, within=clean_name(name))
 
 
 def _source(path: Path, root: Path, name: str) -> str:
-    return clean_text((Path(name) / path.relative_to(root)).as_posix())
+    return clean_name((Path(name) / path.relative_to(root)).as_posix())
 
 
 def _is_readable_kind(path: Path) -> bool:

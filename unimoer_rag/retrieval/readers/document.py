@@ -8,7 +8,7 @@ from unimoer_rag.errors import MissingExtraError, ReadError
 from unimoer_rag.retrieval.limits import MAX_FILE_BYTES, MAX_TEXT_BYTES, TooLargeError, read_bounded
 from unimoer_rag.retrieval.readers.extracted import UnreadableError, reading
 from unimoer_rag.retrieval.readers.formats import READERS, TYPES
-from unimoer_rag.retrieval.text import clean_text
+from unimoer_rag.retrieval.text import clean_name, clean_text
 from unimoer_rag.retrieval.types import Document
 
 __all__ = ["read_document"]
@@ -57,7 +57,7 @@ def read_document(path: str | Path, *, source: str | None = None) -> Document:
     except MissingExtraError as error:
         raise ReadError(f"cannot read {shown}: {error}") from error
     title = " ".join(clean_text(extracted.title).split())[:_MAX_TITLE].rstrip()
-    where = clean_text(path.as_posix() if source is None else source)
+    where = clean_name(path.as_posix()) if source is None else clean_text(source)
     return Document(
         text,
         where,
