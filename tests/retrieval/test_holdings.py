@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.retrieval.chunking import Chunking
 from unimoer_rag.retrieval.holdings import Holding, compare, holdings, remove
 from unimoer_rag.retrieval.retriever import UnifiedRetriever
+from unimoer_rag.retrieval.roots import Roots
 from unimoer_rag.retrieval.sources import scan
 from unimoer_rag.retrieval.types import Document
 
@@ -114,3 +116,38 @@ def test_add_path_chooses(minilm: UniMoER, docs: Path) -> None:
         assert (report.documents, report.skipped) == (1, {"excluded": 2})
         with pytest.raises(InputError, match="list of globs"):
             retriever.add_path(docs, include="*.md")
+
+
+def test_a_folder_known_before_the_one_around_it(minilm: UniMoER, tmp_path: Path) -> None:
+    inner, outer = tmp_path / "z" / "b", tmp_path / "z"
+    (inner / "deep").mkdir(parents=True)
+    (inner / "gala.txt").write_text("A gala.")
+    (inner / "deep" / "pear.txt").write_text("A pear.")
+    (outer / "fig.txt").write_text("A fig.")
+    with UnifiedRetriever(minilm, index=tmp_path / "index") as retriever:
+        retriever.add_path(inner)
+        report = retriever.add_path(outer)
+        assert (report.added, report.unchanged) == (1, 2)
+        names = ["b/deep/pear.txt", "b/gala.txt", "z/fig.txt"]
+        assert [one.name for one in holdings(retriever.store)] == names
+        roots = Roots(retriever.store, tmp_path / "index")
+        (inner / "gala.txt").unlink()
+        status = compare(retriever.store, scan(outer, name=roots.naming(outer)))
+        assert (status.gone, status.unchanged) == (("b/gala.txt",), (names[0], names[2]))
+        assert retriever.add_path(outer, sync=True).removed == 1
+        shutil.rmtree(inner)
+        assert retriever.add_path(outer, sync=True).removed == 1
+        assert [one.name for one in holdings(retriever.store)] == ["z/fig.txt"]
+
+
+def test_a_file_given_before_the_folder_around_it(minilm: UniMoER, tmp_path: Path) -> None:
+    inner, outer = tmp_path / "z" / "b", tmp_path / "z"
+    (inner / "deep").mkdir(parents=True)
+    (inner / "gala.txt").write_text("A gala.")
+    (inner / "deep" / "pear.txt").write_text("A pear.")
+    with UnifiedRetriever(minilm, index=tmp_path / "index") as retriever:
+        retriever.add_path(inner / "gala.txt")
+        for path, added in ((outer, 1), (inner, 0), (inner / "deep", 0), (outer, 0)):
+            assert retriever.add_path(path, sync=True).added == added
+        names = [one.name for one in holdings(retriever.store)]
+        assert names == ["b/gala.txt", "z/b/deep/pear.txt"]

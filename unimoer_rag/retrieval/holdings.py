@@ -122,7 +122,7 @@ def compare(store: Store, corpus: Corpus) -> Status:
     held: dict[str, set[_Span]] = defaultdict(set)
     for passage in store.scroll():
         file = Label.of(passage).file
-        if lies_within(file, corpus.within):
+        if lies_within(file, *corpus.within):
             digest = _digest(passage.text, passage.title, passage.metadata)
             key = (passage.source, passage.document_id)
             held[file].add(_Span(*key, passage.start, passage.end, digest))

@@ -7,7 +7,7 @@ works on some passages, the next are read, cut and tokenised, and those before t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from dataclasses import replace as changed
 from typing import NamedTuple
@@ -92,7 +92,7 @@ def ingest(
     encoder: BM25Encoder,
     report: AddReport,
     replace: bool = True,
-    within: str | None = None,
+    within: Collection[str] = (),
     on_progress: Progress = lambda report: None,
 ) -> AddReport:
     """Cut, embed and store documents; drop what changed documents no longer say.
@@ -108,8 +108,8 @@ def ingest(
         report: updated as it goes, so that an interrupted run has told what it did.
         replace: drop what the documents said before. In an index that holds something, it takes
             some hundred bytes of memory for every passage given; without it memory does not grow.
-        within: drop, too, what the index holds of this folder or file, as sources name it, and the
-            documents do not give; but not of files that could not be read.
+        within: drop, too, what the index holds of these folders or files, as sources name them,
+            and the documents do not give; but not of files that could not be read.
         on_progress: called with the report after every batch.
 
     Raises:
