@@ -26,7 +26,7 @@ from unimoer_rag.errors import InputError
 from unimoer_rag.retrieval.store import Label, Store
 from unimoer_rag.retrieval.types import Passage
 
-__all__ = ["Replaced", "check_not_all", "lies_within"]
+__all__ = ["Replaced", "check_not_all", "lies_within", "of_files"]
 
 _BATCH = 256  # sources, ids or passages in one request
 
@@ -102,13 +102,15 @@ class Replaced:
             if passage == before[passage.id] and not passage.origin:
                 yield passage.id
 
-    def remove(self, kept: Iterable[str] = ()) -> int:
+    def remove(self, kept: Iterable[str] = (), emptied: Iterable[str] = ()) -> int:
         """Remove what was left behind, and tell how many passages that were.
 
         Args:
             kept: files and folders, as sources name them, whose passages stay because they could
                 not be read; with ":" and a number, lines of a file.
+            emptied: files that were read and say nothing any more.
         """
+        self._stale.update(label.id for label in of_files(self._store, emptied))
         stale = {id for id in self._stale if UUID(id).int not in self._given}
         if self._within:
             stale.update(self._gone(self._within, frozenset(kept)))
@@ -121,6 +123,12 @@ class Replaced:
                 continue
             if not any(lies_within(label.file, file) for file in files if file):
                 yield label.id
+
+
+def of_files(store: Store, files: Iterable[str]) -> Iterator[Label]:
+    """What an index holds of files, less the rows of JSONL files."""
+    for some in _batches(sorted(set(files))):
+        yield from (label for label in store.labels(sources=some) if label.file == label.source)
 
 
 def check_not_all(store: Store, within: Sequence[str], path: str | Path) -> None:

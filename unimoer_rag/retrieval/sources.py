@@ -20,7 +20,7 @@ from unimoer_rag.errors import ReadError
 from unimoer_rag.retrieval.jsonl import SUFFIXES, count_rows, is_jsonl, read_rows
 from unimoer_rag.retrieval.naming import Naming
 from unimoer_rag.retrieval.problems import Problem
-from unimoer_rag.retrieval.readers import READERS, read_document
+from unimoer_rag.retrieval.readers import READERS, EmptyFileError, read_document
 from unimoer_rag.retrieval.selecting import DEFAULT, Selection
 from unimoer_rag.retrieval.store.manifest import is_index
 from unimoer_rag.retrieval.text import clean_name, clean_text
@@ -95,7 +95,7 @@ class Corpus:
                 yield replace(read_document(path, source=source), origin=source)
             except ReadError as error:
                 kind = str(error).removeprefix(f"cannot read {clean_text(str(path))}: ")
-                on_error(Problem(source, str(error), kind))
+                on_error(Problem(source, str(error), kind, isinstance(error, EmptyFileError)))
 
 
 def iter_documents(path: str | Path, *, on_error: Callable[[Problem], None]) -> Iterator[Document]:
