@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["HARMFUL", "harmless"]
+__all__ = ["HARMFUL", "harmless", "one_line"]
 
 # Controls but tab and newline, C1, and what reorders the line: embeddings, overrides, isolates.
 HARMFUL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -18,6 +18,15 @@ def harmless(text: str) -> str:
     'a␛[2J \\n'
     """
     return HARMFUL.sub(lambda found: _shown(found[0]), text)
+
+
+def one_line(text: str) -> str:
+    """`harmless` for a name among others, one a line: line ends and tabs are symbols too.
+
+    >>> one_line("a\\nb")
+    'a\u240ab'
+    """
+    return harmless(text).replace("\n", "\u240a").replace("\t", "\u2409")
 
 
 def _shown(character: str) -> str:

@@ -102,3 +102,12 @@ def test_mistakes(
     assert result.exit_code == 1
     assert said in result.stderr
     assert not (tmp_path / "missing").exists()
+
+
+def test_a_name_with_a_line_end_is_one_line(run: Command, tmp_path: Path) -> None:
+    folder, index = tmp_path / "docs", ("--index", tmp_path / "index")
+    folder.mkdir()
+    (folder / "new\nline.txt").write_text("Refunds take 14 days.")
+    assert run("index", folder, *index, *MINILM).exit_code == 0
+    [line] = run("docs", "ls", *index).stdout.splitlines()
+    assert line.startswith("docs/new\u240aline.txt")

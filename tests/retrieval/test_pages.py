@@ -88,3 +88,8 @@ def test_a_place_tells_the_page_where_there_are_any() -> None:
     hit = Hit(replace(passage, page=3), rerank=0.5)
     assert hit.place == "handbook/a.pdf:10-18, page 3"
     assert str(hit) == "0.500 handbook/a.pdf:10-18, page 3 Refunds."
+
+
+def test_a_hit_has_the_metadata_of_its_passage() -> None:
+    hit = Hit(Passage("Refunds.", "a", metadata={"year": 2024}, document_id="7"))
+    assert (hit.metadata, hit.document_id) == ({"year": 2024}, "7")

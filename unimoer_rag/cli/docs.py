@@ -28,6 +28,7 @@ from unimoer_rag.cli.output import (
     quiet,
 )
 from unimoer_rag.errors import InputError
+from unimoer_rag.harmless import one_line
 
 if TYPE_CHECKING:
     from unimoer_rag.retrieval.holdings import Holding
@@ -140,7 +141,7 @@ def status_command(
     else:
         for kind in kinds[:3]:
             for name in joined[kind]:
-                print_text(f"{kind:8} {name}")
+                print_text(f"{kind:8} {one_line(name)}")
         counts = ", ".join(f"{len(joined[kind])} {kind}" for kind in kinds)
         print_text(f"{counts}")
         say_problems(whole.problems)
@@ -153,6 +154,6 @@ def _say(found: Iterable[Holding]) -> None:
     for one in found:
         n += 1
         documents = "" if one.documents == 1 else f", {one.documents} documents"
-        print_text(f"{one.name}  ({one.passages} passages{documents})")
+        print_text(f"{one_line(one.name)}  ({one.passages} passages{documents})")
     if not n:
         print_text("nothing")

@@ -155,6 +155,16 @@ class Hit:
         return self.passage.end
 
     @property
+    def metadata(self) -> Mapping[str, Scalar | list[str]]:
+        """The document's metadata."""
+        return self.passage.metadata
+
+    @property
+    def document_id(self) -> str:
+        """The document's id within its source, or ""."""
+        return self.passage.document_id
+
+    @property
     def place(self) -> str:
         """Where it stands, for people: `handbook/a.pdf:0-120, page 3`."""
         page = "" if self.page is None else f", page {self.page}"
