@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import docx
 import pytest
 
 from unimoer_rag.errors import InputError
@@ -12,6 +14,7 @@ from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.retrieval.chunking import Chunking
 from unimoer_rag.retrieval.holdings import Holding, compare, holdings, remove
 from unimoer_rag.retrieval.retriever import UnifiedRetriever
+from unimoer_rag.retrieval.roots import Roots
 from unimoer_rag.retrieval.sources import scan
 from unimoer_rag.retrieval.types import Document
 
@@ -114,3 +117,93 @@ def test_add_path_chooses(minilm: UniMoER, docs: Path) -> None:
         assert (report.documents, report.skipped) == (1, {"excluded": 2})
         with pytest.raises(InputError, match="list of globs"):
             retriever.add_path(docs, include="*.md")
+
+
+def test_a_folder_known_before_the_one_around_it(minilm: UniMoER, tmp_path: Path) -> None:
+    inner, outer = tmp_path / "z" / "b", tmp_path / "z"
+    (inner / "deep").mkdir(parents=True)
+    (inner / "gala.txt").write_text("A gala.")
+    (inner / "deep" / "pear.txt").write_text("A pear.")
+    (outer / "fig.txt").write_text("A fig.")
+    with UnifiedRetriever(minilm, index=tmp_path / "index") as retriever:
+        retriever.add_path(inner)
+        report = retriever.add_path(outer)
+        assert (report.added, report.unchanged) == (1, 2)
+        names = ["b/deep/pear.txt", "b/gala.txt", "z/fig.txt"]
+        assert [one.name for one in holdings(retriever.store)] == names
+        roots = Roots(retriever.store, tmp_path / "index")
+        (inner / "gala.txt").unlink()
+        status = compare(retriever.store, scan(outer, name=roots.naming(outer)))
+        assert (status.gone, status.unchanged) == (("b/gala.txt",), (names[0], names[2]))
+        assert retriever.add_path(outer, sync=True).removed == 1
+        shutil.rmtree(inner)
+        assert retriever.add_path(outer, sync=True).removed == 1
+        assert [one.name for one in holdings(retriever.store)] == ["z/fig.txt"]
+
+
+def test_a_file_given_before_the_folder_around_it(minilm: UniMoER, tmp_path: Path) -> None:
+    inner, outer = tmp_path / "z" / "b", tmp_path / "z"
+    (inner / "deep").mkdir(parents=True)
+    (inner / "gala.txt").write_text("A gala.")
+    (inner / "deep" / "pear.txt").write_text("A pear.")
+    with UnifiedRetriever(minilm, index=tmp_path / "index") as retriever:
+        retriever.add_path(inner / "gala.txt")
+        for path, added in ((outer, 1), (inner, 0), (inner / "deep", 0), (outer, 0)):
+            assert retriever.add_path(path, sync=True).added == added
+        names = [one.name for one in holdings(retriever.store)]
+        assert names == ["b/gala.txt", "z/b/deep/pear.txt"]
+
+
+@pytest.mark.parametrize("sync", [True, False])
+@pytest.mark.parametrize("name", ["a.txt", "a.md", "a.html", "a.docx"])
+def test_an_emptied_file_says_nothing(
+    minilm: UniMoER, tmp_path: Path, name: str, sync: bool
+) -> None:
+    (tmp_path / "docs").mkdir()
+    file, other = tmp_path / "docs" / name, tmp_path / "docs" / "b.txt"
+    if name == "a.docx":
+        document = docx.Document()
+        document.add_paragraph("Old words.")
+        document.save(str(file))
+    else:
+        file.write_text("Old words.")
+    other.write_text("Other words.")
+    with UnifiedRetriever(minilm) as retriever:
+        retriever.add_path(file.parent)
+        file.write_text(" \n")
+        status = compare(retriever.store, scan(file.parent))
+        assert (status.changed, status.gone) == ((f"docs/{name}",), ())
+        report = retriever.add_path(file.parent, sync=sync)
+        assert (report.removed, [problem.empty for problem in report.problems]) == (1, [True])
+        assert "earlier text" not in str(report.problems[0])
+        assert [one.name for one in holdings(retriever.store)] == ["docs/b.txt"]
+        other.write_text("")
+        assert retriever.add_path(other, sync=sync).removed == 1  # by itself, and the last
+
+
+def test_an_emptied_jsonl_file_and_row(minilm: UniMoER, docs: Path) -> None:
+    with UnifiedRetriever(minilm) as retriever:
+        retriever.add_path(docs)
+        rows = docs / "rows.jsonl"
+        wiki = '{"source": "wiki", "id": 1, "text": "One row."}'
+        rows.write_text(wiki + '\n{"_id": "r2", "text": ""}\n')
+        assert compare(retriever.store, scan(docs)).changed == ("docs/rows.jsonl",)
+        assert retriever.add_path(docs, sync=True).removed == 1
+        rows.write_text("")
+        status = compare(retriever.store, scan(docs))
+        assert (status.changed, status.gone) == (("docs/rows.jsonl",), ())
+        assert retriever.add_path(docs, sync=True).removed == 1
+
+
+def test_the_earlier_text_of_a_damaged_file_is_told_of(
+    retriever: UnifiedRetriever, docs: Path
+) -> None:
+    (docs / "old" / "b.txt").write_bytes(b"\x89PNG\0\xff\xfe\xfa")
+    (docs / "torn.pdf").write_bytes(b"%PDF torn")
+    for _ in range(2):
+        told = compare(retriever.store, scan(docs)).problems
+        reports = [retriever.add_path(docs, sync=sync).problems for sync in (False, True)]
+        for problems in (told, *reports):
+            stays = {one.path: "still answers" in one.reason for one in problems}
+            assert stays == {"docs/old/b.txt": True, "docs/torn.pdf": False}
+    assert retriever.search("An old file.")[0].source == "docs/old/b.txt"

@@ -259,7 +259,7 @@ def test_permission_denied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_names_that_are_not_unicode_can_be_printed(tmp_path: Path) -> None:
     path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.txt"))
     path.write_text("text")
-    assert read_document(path).source.endswith("caf\ufffd.txt")
+    assert read_document(path).source.endswith(r"caf\xe9.txt")
     path.write_bytes(b"\0")
     with pytest.raises(ReadError) as caught:
         read_document(path)

@@ -44,7 +44,7 @@ def add_path(store: Store, path: Path, *, sync: bool = False) -> AddReport:
         store=store,
         encoder=BM25Encoder(),
         report=report,
-        within=corpus.within if sync else None,
+        within=corpus.within if sync else (),
     )
 
 
@@ -205,12 +205,12 @@ def test_a_sync_removes_what_is_gone_and_nothing_else(store: Store, tmp_path: Pa
 def test_a_path_without_documents_is_no_reason_to_remove_all(store: Store, tmp_path: Path) -> None:
     docs = tmp_path / "docs"
     docs.mkdir()
-    check_not_all(store, "docs", docs)
+    check_not_all(store, ["docs"], docs)
     (docs / "a.md").write_text("A.")
     add_path(store, docs)
     with pytest.raises(InputError, match="docs rm docs"):
-        check_not_all(store, "docs", docs)
-    check_not_all(store, "docs2", docs)
+        check_not_all(store, ["docs"], docs)
+    check_not_all(store, ["docs2"], docs)
 
 
 def test_what_lies_within_what() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -94,3 +96,11 @@ def test_what_is_kept_of_roots_may_be_anything(store: Store, tmp_path: Path) -> 
     for kept in (3, [], {"docs": 1}, {"docs": {"folder": 5}}, {"docs": {}}):
         store.set_identity({"roots": kept})
         assert name(Roots(store, None), docs) == "docs"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are any bytes on Linux alone")
+def test_folders_whose_names_are_no_text(roots: Roots, store: Store, tmp_path: Path) -> None:
+    folders = [folder(tmp_path, os.fsdecode(name)) for name in (b"bad\xfe", b"bad\xff")]
+    for _ in range(2):
+        assert [name(roots, one) for one in folders] == [r"bad\xfe", r"bad\xff"]
+    store.flush()

@@ -5,11 +5,13 @@ from __future__ import annotations
 import gzip
 import json
 import os
-from pathlib import Path
+import sys
+from pathlib import Path, PurePath
 
 import pytest
 
 from unimoer_rag.errors import ReadError
+from unimoer_rag.retrieval.naming import Naming
 from unimoer_rag.retrieval.sources import Corpus, Problem, iter_documents, scan
 from unimoer_rag.retrieval.types import Document
 
@@ -198,3 +200,40 @@ def test_beir_folder_is_precut_and_keeps_its_ids(tmp_path: Path, name: str) -> N
         corpus = scan(path)
         assert corpus.precut
         assert collect(corpus) == (expected, [])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are any bytes on Linux alone")
+def test_names_that_are_no_text_stay_different(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"d\xe9ocs")
+    folder.mkdir()
+    for name in (b"bad\xfe.txt", b"bad\xff.txt", b"bell\x01.txt", b"bell\x02.txt"):
+        (folder / os.fsdecode(name)).write_text("A.")
+    (folder / "café.txt").write_text("A.")
+    documents, problems = collect(scan(folder))
+    assert not problems
+    names = [r"bad\xfe.txt", r"bad\xff.txt", r"bell\u0001.txt", r"bell\u0002.txt", "café.txt"]
+    assert [document.source for document in documents] == [rf"d\xe9ocs/{name}" for name in names]
+    assert scan(folder / os.fsdecode(b"bad\xff.txt")).within == (r"d\xe9ocs/bad\xff.txt",)
+
+
+def test_a_folder_in_it_may_have_a_name_of_its_own(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    naming = Naming("handbook", {PurePath("eu"): "eu"}, {PurePath("eu/it"): "it"})
+    corpus = scan(folder, name=naming)
+    assert [source for source, _ in corpus.files] == [
+        "eu/refunds.html", "handbook/a.md", "handbook/b.txt"
+    ]  # fmt: skip
+    assert corpus.within == ("handbook", "eu", "it")
+    assert naming.of_file(PurePath("eu/it/a.md")) == "it/a.md"
+    assert naming.of_file(PurePath("eu/it/b/a.md")) == "eu/it/b/a.md"
+    scandir = os.scandir
+
+    def refuse(path: Path) -> object:
+        if path.name == "eu":
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    problems = collect(scan(folder, name=naming))[1]
+    assert [problem.path for problem in problems] == ["eu", "it"]  # so that both are kept

@@ -131,7 +131,7 @@ def status_command(
     selection = Selection(include or (), exclude or (), not no_ignore, follow_links)
     with _open(index, url, api_key, collection) as store:
         roots = Roots(store, index)
-        corpora = [scan(path, name=roots.of(path).name, selection=selection) for path in paths]
+        corpora = [scan(path, name=roots.naming(path), selection=selection) for path in paths]
         parts = [compare(store, corpus) for corpus in corpora]
     kinds = ("new", "changed", "gone", "unchanged")
     joined = {kind: tuple(n for part in parts for n in getattr(part, kind)) for kind in kinds}

@@ -94,7 +94,8 @@ class Status:
 
     Attributes:
         new: not in the index.
-        changed: the index holds another version; of a JSONL file, other rows.
+        changed: the index holds another version; of a JSONL file, other rows; of a file that is
+            empty now, any.
         unchanged: as the index holds it.
         gone: only in the index: no longer at the path, or left out.
         problems: what could not be read.
@@ -122,7 +123,7 @@ def compare(store: Store, corpus: Corpus) -> Status:
     held: dict[str, set[_Span]] = defaultdict(set)
     for passage in store.scroll():
         file = Label.of(passage).file
-        if lies_within(file, corpus.within):
+        if lies_within(file, *corpus.within):
             digest = _digest(passage.text, passage.title, passage.metadata)
             key = (passage.source, passage.document_id)
             held[file].add(_Span(*key, passage.start, passage.end, digest))
@@ -139,17 +140,24 @@ def compare(store: Store, corpus: Corpus) -> Status:
         if not _is_whole(document.text, same):
             differing.add(file)
         left.get(file, set()).difference_update(same)
-    failed = {problem.path for problem in problems}
+    failed = {problem.path for problem in problems if not problem.empty}
     failed |= {path.rpartition(":")[0] for path in failed} - {""}
     differing |= {file for file in given if left.get(file) and file not in failed}
-    gone = (f for f in held.keys() - given if not any(lies_within(f, name) for name in failed))
+    emptied = held.keys() & {source for source, _ in corpus.files} - given - failed
+    left_over = held.keys() - given - emptied
+    gone = (f for f in left_over if not any(lies_within(f, name) for name in failed))
     return Status(
         new=tuple(sorted(given - held.keys())),
-        changed=tuple(sorted(differing & held.keys())),
+        changed=tuple(sorted(differing & held.keys() | emptied)),
         unchanged=tuple(sorted((given & held.keys()) - differing)),
         gone=tuple(sorted(gone)),
-        problems=tuple(problems),
+        problems=tuple(_with_earlier_text(problem, held) for problem in problems),
     )
+
+
+def _with_earlier_text(problem: Problem, held: Iterable[str]) -> Problem:
+    kept = not problem.empty and any(lies_within(file, problem.path) for file in held)
+    return problem.with_earlier_text() if kept else problem
 
 
 def _by_document(spans: Iterable[_Span]) -> dict[tuple[str, str], list[_Span]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
 from unimoer_rag.engine import Engine
@@ -80,7 +80,7 @@ class Indexer:
     ) -> AddReport:
         """See `UnifiedRetriever.add_path`."""
         root = self._roots.of(path)
-        corpus = scan(path, name=root.name, selection=selection)
+        corpus = scan(path, name=self._roots.naming(path), selection=selection)
         if sync and not corpus.files:
             check_not_all(self._store, corpus.within, path)
         if corpus.files:
@@ -90,7 +90,7 @@ class Indexer:
             corpus.documents(on_error=report.problems.append, on_note=report.notes.append),
             report,
             precut=corpus.precut,
-            within=corpus.within if sync else None,
+            within=corpus.within if sync else (),
             on_progress=on_progress,
         )
 
@@ -109,7 +109,7 @@ class Indexer:
         on_progress: Progress,
         precut: bool = False,
         replace: bool = True,
-        within: str | None = None,
+        within: Collection[str] = (),
     ) -> AddReport:
         with self._cache.writing():
             return ingest(

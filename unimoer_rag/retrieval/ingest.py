@@ -7,7 +7,7 @@ works on some passages, the next are read, cut and tokenised, and those before t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from dataclasses import replace as changed
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from unimoer_rag.retrieval.metadata import check_metadata, clean
 from unimoer_rag.retrieval.problems import Problem
-from unimoer_rag.retrieval.replacing import Replaced
+from unimoer_rag.retrieval.replacing import Replaced, of_files
 from unimoer_rag.retrieval.sparse import BM25Encoder
 from unimoer_rag.retrieval.store import Record, Store
 from unimoer_rag.retrieval.text import clean_text
@@ -62,7 +62,8 @@ class AddReport:
         unchanged: passages that were stored already.
         removed: passages of changed documents that no longer exist.
         truncated: passages too long for the model, embedded by their beginning.
-        problems: what could not be read, and why; earlier passages of it are kept.
+        problems: what could not be read, and why; earlier passages of it are kept, unless
+            it is empty.
         skipped: entries of a folder passed over, by kind.
         notes: how files were read where that is worth a look: an encoding that was guessed, pages
             without text, metadata of rows that no index can filter by.
@@ -92,7 +93,7 @@ def ingest(
     encoder: BM25Encoder,
     report: AddReport,
     replace: bool = True,
-    within: str | None = None,
+    within: Collection[str] = (),
     on_progress: Progress = lambda report: None,
 ) -> AddReport:
     """Cut, embed and store documents; drop what changed documents no longer say.
@@ -108,8 +109,9 @@ def ingest(
         report: updated as it goes, so that an interrupted run has told what it did.
         replace: drop what the documents said before. In an index that holds something, it takes
             some hundred bytes of memory for every passage given; without it memory does not grow.
-        within: drop, too, what the index holds of this folder or file, as sources name it, and the
-            documents do not give; but not of files that could not be read.
+        within: drop, too, what the index holds of these folders or files, as sources name them,
+            and the documents do not give; but not of files that could not be read. Files that are
+            empty now lose theirs in any case.
         on_progress: called with the report after every batch.
 
     Raises:
@@ -128,7 +130,14 @@ def ingest(
         _store(begun, store, encoder, report)
         on_progress(report)
     if replaced is not None:
-        report.removed += replaced.remove(kept=[problem.path for problem in report.problems])
+        unread = [problem.path for problem in report.problems if not problem.empty]
+        emptied = [problem.path for problem in report.problems if problem.empty]
+        report.removed += replaced.remove(unread, emptied)
+        held = {label.source for label in of_files(store, unread)}
+        report.problems[:] = [
+            problem.with_earlier_text() if problem.path in held else problem
+            for problem in report.problems
+        ]
     store.optimize()
     store.flush()
     on_progress(report)
@@ -146,7 +155,7 @@ def _passages(
             report.notes.append(Problem(document.source, f"{document.source}: {note}", note))
         if not passages:
             reason = f"{document.source} holds no words, so nothing of it was indexed"
-            report.problems.append(Problem(document.source, reason))
+            report.problems.append(Problem(document.source, reason, empty=bool(document.origin)))
         yield from passages
         report.documents += 1  # of a long one, when it is through
 

@@ -43,6 +43,10 @@ Tell = Callable[[Problem], None]
 _STREAM_ERRORS = (OSError, EOFError, zlib.error)
 
 
+class _EmptyRowError(ValueError):
+    """A row that was read and says nothing."""
+
+
 def is_jsonl(path: Path) -> bool:
     """Whether a file's name is that of a JSONL file, packed or not."""
     return path.name.lower().endswith(SUFFIXES)
@@ -78,7 +82,9 @@ def read_rows(
                 document, refused = _document(line, file, number)
             except (ValueError, RecursionError) as error:
                 reason = f"cannot read line {number} of {shown}: {error}; correct or remove it"
-                on_error(Problem(f"{file}:{number}", reason, f"a line of {shown} cannot be read"))
+                kind = f"a line of {shown} cannot be read"
+                empty = isinstance(error, _EmptyRowError)
+                on_error(Problem(f"{file}:{number}", reason, kind, empty))
                 continue
             for key in refused.keys() - told:
                 told.add(key)
@@ -157,7 +163,7 @@ def _document(line: bytes | None, file: str, number: int) -> tuple[Document, dic
     if not text.strip():
         text, title = title, ""  # BEIR corpora have titles without a text; their ids still count
     if not clean_text(text).strip():
-        raise ValueError('it is empty: neither "text" nor "title" holds any text')
+        raise _EmptyRowError('it is empty: neither "text" nor "title" holds any text')
     source, document_id = _names(fields, file, number)
     nested = fields.pop("metadata", None)
     metadata, refused = _metadata({**fields, **(nested if isinstance(nested, dict) else {})})

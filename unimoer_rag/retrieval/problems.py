@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 __all__ = ["Problem", "by_kind"]
+
+_KEPT = "; its earlier text stays in the index and still answers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,14 +18,21 @@ class Problem:
         path: the file, as sources name it; with ":" and the line number inside a JSONL file.
         reason: a full sentence for people: what could not be read, why, and the remedy.
         kind: why, without what it was: the same for all of a kind; "" where nothing else is so.
+        empty: it was read and says nothing, so that what an index has of it is out of date.
     """
 
     path: str
     reason: str
     kind: str = ""
+    empty: bool = False
 
     def __str__(self) -> str:
         return self.reason
+
+    def with_earlier_text(self) -> Problem:
+        """The same, of something whose earlier text an index holds."""
+        kind = self.kind and self.kind + _KEPT
+        return replace(self, reason=self.reason + _KEPT, kind=kind)
 
 
 def by_kind(problems: Iterable[Problem]) -> dict[str, list[Problem]]:

@@ -26,7 +26,7 @@ from unimoer_rag.errors import InputError
 from unimoer_rag.retrieval.store import Label, Store
 from unimoer_rag.retrieval.types import Passage
 
-__all__ = ["Replaced", "check_not_all", "lies_within"]
+__all__ = ["Replaced", "check_not_all", "lies_within", "of_files"]
 
 _BATCH = 256  # sources, ids or passages in one request
 
@@ -62,11 +62,11 @@ class Replaced:
 
     Args:
         store: the index, as it was before the run.
-        within: a folder or file as sources name it: what the index holds of it and the run does
-            not give goes too. None for nothing more than the documents' own earlier passages.
+        within: folders or files as sources name them: what the index holds of them and the run
+            does not give goes too. None for nothing more than the documents' own earlier passages.
     """
 
-    def __init__(self, store: Store, *, within: str | None = None) -> None:
+    def __init__(self, store: Store, *, within: Collection[str] = ()) -> None:
         self._store, self._within = store, within
         self._seen: set[_Document] = set()
         self._given: set[int] = set()
@@ -102,43 +102,51 @@ class Replaced:
             if passage == before[passage.id] and not passage.origin:
                 yield passage.id
 
-    def remove(self, kept: Iterable[str] = ()) -> int:
+    def remove(self, kept: Iterable[str] = (), emptied: Iterable[str] = ()) -> int:
         """Remove what was left behind, and tell how many passages that were.
 
         Args:
             kept: files and folders, as sources name them, whose passages stay because they could
                 not be read; with ":" and a number, lines of a file.
+            emptied: files that were read and say nothing any more.
         """
+        self._stale.update(label.id for label in of_files(self._store, emptied))
         stale = {id for id in self._stale if UUID(id).int not in self._given}
-        if self._within is not None:
+        if self._within:
             stale.update(self._gone(self._within, frozenset(kept)))
         return sum(self._store.delete(some) for some in _batches(sorted(stale)))
 
-    def _gone(self, within: str, kept: frozenset[str]) -> Iterator[str]:
+    def _gone(self, within: Collection[str], kept: frozenset[str]) -> Iterator[str]:
         files = {file.rpartition(":")[0] for file in kept} | kept
         for label in self._store.labels():
-            if UUID(label.id).int in self._given or not lies_within(label.file, within):
+            if UUID(label.id).int in self._given or not lies_within(label.file, *within):
                 continue
             if not any(lies_within(label.file, file) for file in files if file):
                 yield label.id
 
 
-def check_not_all(store: Store, within: str, path: str | Path) -> None:
+def of_files(store: Store, files: Iterable[str]) -> Iterator[Label]:
+    """What an index holds of files, less the rows of JSONL files."""
+    for some in _batches(sorted(set(files))):
+        yield from (label for label in store.labels(sources=some) if label.file == label.source)
+
+
+def check_not_all(store: Store, within: Sequence[str], path: str | Path) -> None:
     """Refuse to take a path without documents for one whose documents were all removed.
 
     Raises:
         InputError: the index holds documents of it: it may be a disk that is not mounted.
     """
-    if any(lies_within(label.file, within) for label in store.labels()):
+    if any(lies_within(label.file, *within) for label in store.labels()):
         raise InputError(
             f"{path} holds no documents, the index has some of it: is a disk not mounted, or are "
-            f"all left out? To remove them, use `unimoer-rag docs rm {within}`"
+            f"all left out? To remove them, use `unimoer-rag docs rm {' '.join(within)}`"
         )
 
 
-def lies_within(file: str, folder: str) -> bool:
-    """Whether a file is the one named, or below the folder of that name."""
-    return bool(file) and (file == folder or file.startswith(f"{folder}/"))
+def lies_within(file: str, *names: str) -> bool:
+    """Whether a file is one of those named, or below a folder of such a name."""
+    return bool(file) and any(file == name or file.startswith(f"{name}/") for name in names)
 
 
 def _batches(values: Iterable[_T]) -> Iterator[list[_T]]:

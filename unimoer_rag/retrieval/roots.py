@@ -3,18 +3,19 @@
 Sources begin with the name of the folder they were found in. The index remembers which folder each
 name stands for; another folder of that name is called by more of its path, `b/docs` beside `docs`.
 A folder that is gone from where it was has been moved, and whatever comes under its name is taken
-for it. What lies in a folder that is known is named from there.
+for it. What lies in a folder that is known is named from there, also when a folder around is read.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
+from unimoer_rag.retrieval.naming import Naming
 from unimoer_rag.retrieval.store import Store
-from unimoer_rag.retrieval.text import clean_text
+from unimoer_rag.retrieval.text import clean_name
 
 __all__ = ["Root", "Roots"]
 
@@ -61,16 +62,34 @@ class Roots:
         known = list(self._known())
         for root in known:
             if _same(root.folder, folder):
+                # What lies deeper has its names already if a folder around was walked.
+                walked = walked and _from_around(folder, known) is None
                 return root._replace(walked=walked or root.walked)
-        around = [root for root in known if root.walked and folder.is_relative_to(root.folder)]
-        if around:
-            nearest = max(around, key=lambda root: len(root.folder.parts))
-            below = folder.relative_to(nearest.folder).as_posix()
-            return Root(clean_text(f"{nearest.name}/{below}"), folder, walked, follows=True)
+        name = _from_around(folder, known)
+        if name is not None:
+            return Root(name, folder, walked, follows=True)
         there = [root for root in known if root.folder.is_dir()]
         names = _names(folder)
         free = (name for name in names if not any(_clash(name, folder, root) for root in there))
         return Root(next(free, names[-1]), folder, walked)
+
+    def naming(self, path: str | Path) -> Naming:
+        """What sources call the files of a path, those in known folders by these folders' names."""
+        path = Path(os.path.abspath(path))
+        root = self.of(path)
+        if not path.is_dir():
+            return Naming(root.name)
+        known = list(self._known())
+        deep: dict[PurePath, str] = {}
+        flat: dict[PurePath, str] = {}
+        for other in known:
+            below = _below(other.folder, path)
+            if below is not None and below.parts:
+                (deep if other.walked else flat)[below] = other.name
+        around = None if root.walked else _from_around(root.folder, known)
+        if around is None:
+            return Naming(root.name, deep, flat)
+        return Naming(around, deep, {PurePath(): root.name, **flat})
 
     def remember(self, root: Root) -> None:
         """Keep a folder's name."""
@@ -98,9 +117,31 @@ class Roots:
         return {"folder": folder, "walked": root.walked}
 
 
+def _from_around(folder: Path, known: Sequence[Root]) -> str | None:
+    """A folder's name from the nearest that was walked around it."""
+    around = [
+        root
+        for root in known
+        if root.walked and root.folder != folder and folder.is_relative_to(root.folder)
+    ]
+    if not around:
+        return None
+    nearest = max(around, key=lambda root: len(root.folder.parts))
+    return clean_name(f"{nearest.name}/{folder.relative_to(nearest.folder).as_posix()}")
+
+
+def _below(path: Path, folder: Path) -> PurePath | None:
+    """A path from a folder that it lies in, as written or behind links."""
+    real = Path(os.path.realpath(path)), Path(os.path.realpath(folder))
+    for one, other in ((path, folder), real):
+        if one.is_relative_to(other):
+            return PurePath(one.relative_to(other))
+    return None
+
+
 def _names(folder: Path) -> list[str]:
     """The folder's own name, then with its parents', one more each time."""
-    parts = [clean_text(part) for part in folder.parts if part != folder.anchor]
+    parts = [clean_name(part) for part in folder.parts if part != folder.anchor]
     return ["/".join(parts[at:]) for at in reversed(range(len(parts)))] or [""]
 
 

@@ -14,15 +14,16 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from unimoer_rag.errors import ReadError
 from unimoer_rag.retrieval.jsonl import SUFFIXES, count_rows, is_jsonl, read_rows
+from unimoer_rag.retrieval.naming import Naming
 from unimoer_rag.retrieval.problems import Problem
-from unimoer_rag.retrieval.readers import READERS, read_document
+from unimoer_rag.retrieval.readers import READERS, EmptyFileError, read_document
 from unimoer_rag.retrieval.selecting import DEFAULT, Selection
 from unimoer_rag.retrieval.store.manifest import is_index
-from unimoer_rag.retrieval.text import clean_text
+from unimoer_rag.retrieval.text import clean_name, clean_text
 from unimoer_rag.retrieval.types import Document
 from unimoer_rag.retrieval.walking import Walk, leads_out
 
@@ -49,14 +50,15 @@ class Corpus:
             "excluded", "index", "linked folder", "link out of the folder", "special file", or the
             suffix that no reader knows.
         problems: folders that could not be listed.
-        within: what sources call the path itself: the folder, or the file.
+        within: what sources call the path itself: the file, or the folder, and behind it folders
+            in it that have names of their own.
     """
 
     files: tuple[tuple[str, Path], ...]
     precut: bool = False
     skipped: Mapping[str, int] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
-    within: str = ""
+    within: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """How many documents and problems iterating yields, if no file changes meanwhile.
@@ -93,7 +95,7 @@ class Corpus:
                 yield replace(read_document(path, source=source), origin=source)
             except ReadError as error:
                 kind = str(error).removeprefix(f"cannot read {clean_text(str(path))}: ")
-                on_error(Problem(source, str(error), kind))
+                on_error(Problem(source, str(error), kind, isinstance(error, EmptyFileError)))
 
 
 def iter_documents(path: str | Path, *, on_error: Callable[[Problem], None]) -> Iterator[Document]:
@@ -105,7 +107,9 @@ def iter_documents(path: str | Path, *, on_error: Callable[[Problem], None]) -> 
     return scan(path).documents(on_error=on_error)
 
 
-def scan(path: str | Path, *, name: str | None = None, selection: Selection = DEFAULT) -> Corpus:
+def scan(
+    path: str | Path, *, name: str | Naming | None = None, selection: Selection = DEFAULT
+) -> Corpus:
     """Find the files to read at a path, without reading them.
 
     A folder that holds `corpus.jsonl` or `corpus.jsonl.gz` is a BEIR data set: only that file is
@@ -114,7 +118,8 @@ def scan(path: str | Path, *, name: str | None = None, selection: Selection = DE
 
     Args:
         path: a file or a folder.
-        name: what sources call the folder, or the file's folder, in place of its own name.
+        name: what sources call the folder, or the file's folder, in place of its own name; or what
+            they call the folders in it, too.
         selection: what is read of a folder.
 
     Raises:
@@ -126,12 +131,12 @@ def scan(path: str | Path, *, name: str | None = None, selection: Selection = DE
     if path.is_dir():
         if is_index(path):
             raise ReadError(f"cannot read {shown}: it is an index; give the folder of documents")
-        name = path.name if name is None else name
+        naming = _naming(path.name if name is None else name)
         corpora = (path / one for one in _BEIR_CORPORA if (path / one).is_file())
         beir = next((one for one in corpora if selection.follow_links or not _out(one)), None)
         if beir is None:
-            return _scan_folder(path, name, selection)
-        return replace(scan(beir, name=name), within=clean_text(name))
+            return _scan_folder(path, naming, selection)
+        return replace(scan(beir, name=naming), within=(clean_name(naming.name),))
     if not os.path.lexists(path):
         raise ReadError(f"cannot read {shown}: there is no such file or folder; check the path")
     if not _is_readable_kind(path):
@@ -139,31 +144,39 @@ def scan(path: str | Path, *, name: str | None = None, selection: Selection = DE
             f"cannot read {shown}: its suffix {path.suffix!r} is not one of "
             f"{', '.join((*READERS, *SUFFIXES))}; save it in one of these formats"
         )
-    source = _source(path, path.parent, path.parent.name if name is None else name)
-    return Corpus(((source, path),), precut=path.name in _BEIR_CORPORA, within=source)
+    source = _naming(path.parent.name if name is None else name).of_file(PurePath(path.name))
+    return Corpus(((source, path),), precut=path.name in _BEIR_CORPORA, within=(source,))
 
 
 def _out(path: Path) -> bool:
     return leads_out(path, path.parent)
 
 
-def _scan_folder(root: Path, name: str, selection: Selection) -> Corpus:
+def _scan_folder(root: Path, naming: Naming, selection: Selection) -> Corpus:
     walk = Walk(root, selection, _is_readable_kind)
-    files = sorted((_source(path, root, name), path) for path in walk.files())
+    files = sorted((naming.of_file(path.relative_to(root)), path) for path in walk.files())
     problems = tuple(
         Problem(
-            _source(where, root, name) if where.is_relative_to(root) else clean_text(str(where)),
+            name,
             f"cannot list {clean_text(str(where))}: {why}; make it readable",
             f"cannot be listed: {why}",
         )
         for where, why in walk.unlistable
+        for name in _all_in(where, root, naming)
     )
     skipped = dict(sorted(walk.skipped.items()))
-    return Corpus(tuple(files), False, skipped, problems, within=clean_text(name))
+    within = naming.of_folder(PurePath())
+    return Corpus(tuple(files), False, skipped, problems, within=within)
 
 
-def _source(path: Path, root: Path, name: str) -> str:
-    return clean_text((Path(name) / path.relative_to(root)).as_posix())
+def _all_in(where: Path, root: Path, naming: Naming) -> tuple[str, ...]:
+    if not where.is_relative_to(root):
+        return (clean_name(str(where)),)
+    return naming.of_folder(where.relative_to(root))
+
+
+def _naming(name: str | Naming) -> Naming:
+    return name if isinstance(name, Naming) else Naming(name)
 
 
 def _is_readable_kind(path: Path) -> bool:

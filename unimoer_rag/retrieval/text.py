@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from unimoer_rag.errors import InputError
 
-__all__ = ["clean_text", "legible_text", "visible_text"]
+__all__ = ["clean_name", "clean_text", "legible_text", "visible_text"]
 
 # Half of a UTF-16 pair: Python strings may hold one, but UTF-8, JSON and the tokenizers refuse it.
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -49,6 +49,25 @@ def clean_text(text: str) -> str:
     if not isinstance(text, str):
         raise InputError(f"text must be a str, got {type(text).__name__}: {text!r:.80}")
     return _CONTROL.sub(" ", _SURROGATE.sub("\ufffd", text).replace("\f", "\n"))
+
+
+def clean_name(name: str) -> str:
+    """A file's name as text; names that differ stay different.
+
+    What `clean_text` would replace is written out: bytes that are no UTF-8 as `\\xff`, control
+    characters as `\\u0007`.
+
+    >>> clean_name("bad\\udcff.txt")
+    'bad\\\\xff.txt'
+    """
+    if clean_text(name) == name:
+        return name
+    return "".join(one if clean_text(one) == one else _escaped(ord(one)) for one in name)
+
+
+def _escaped(code: int) -> str:
+    # Python reads a byte of a name that it cannot decode as a surrogate.
+    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"
 
 
 def legible_text(text: str) -> str:

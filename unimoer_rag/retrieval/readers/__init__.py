@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from unimoer_rag.retrieval.readers.document import read_document
+from unimoer_rag.retrieval.readers.document import EmptyFileError, read_document
 from unimoer_rag.retrieval.readers.extracted import Extracted
 from unimoer_rag.retrieval.readers.formats import READERS
 
-__all__ = ["READERS", "Extracted", "read_document"]
+__all__ = ["READERS", "EmptyFileError", "Extracted", "read_document"]

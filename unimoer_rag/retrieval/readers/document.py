@@ -8,13 +8,21 @@ from unimoer_rag.errors import MissingExtraError, ReadError
 from unimoer_rag.retrieval.limits import MAX_FILE_BYTES, MAX_TEXT_BYTES, TooLargeError, read_bounded
 from unimoer_rag.retrieval.readers.extracted import UnreadableError, reading
 from unimoer_rag.retrieval.readers.formats import READERS, TYPES
-from unimoer_rag.retrieval.text import clean_text
+from unimoer_rag.retrieval.text import clean_name, clean_text
 from unimoer_rag.retrieval.types import Document
 
-__all__ = ["read_document"]
+__all__ = ["EmptyFileError", "read_document"]
 
 # A title is encoded with every passage: a long one would crowd out the text.
 _MAX_TITLE = 200
+
+
+class EmptyFileError(ReadError):
+    """A file was read and says nothing."""
+
+
+class _NoTextError(UnreadableError):
+    """A file was read to its end, and there is no text in it."""
 
 
 def read_document(path: str | Path, *, source: str | None = None) -> Document:
@@ -30,14 +38,16 @@ def read_document(path: str | Path, *, source: str | None = None) -> Document:
         source: the document's source; the path as given if None.
 
     Raises:
+        EmptyFileError: the file is empty, or was read and has no text in it.
         ReadError: no such file, no permission, an unknown suffix, a damaged, protected or
-            overlarge file, bytes that are not text, no text in it, or a format whose extra is
+            overlarge file, bytes that are not text, or a format whose extra is
             not installed.
     """
     path = Path(path)
     suffix = path.suffix.lower()
     kind = TYPES.get(suffix)
     shown = clean_text(str(path))
+    blank = False
     try:
         if kind is None:
             raise UnreadableError(
@@ -45,19 +55,24 @@ def read_document(path: str | Path, *, source: str | None = None) -> Document:
                 "save it in one of these formats"
             )
         with reading(kind.upper()):
-            extracted = READERS[suffix](_read_bytes(path))
+            data = _read_bytes(path)
+            blank = not data.strip()
+            extracted = READERS[suffix](data)
             if len(extracted.text) > MAX_TEXT_BYTES:
                 raise TooLargeError("its text is larger than any that can be indexed")
         text = clean_text(extracted.text)
         if not text.strip():
             remedy = "run it through OCR first" if kind == "pdf" else "remove it or fill it"
-            raise UnreadableError(f"it is empty: no text was found in it; {remedy}")
+            # Notes tell of parts that were not read, which may hold some.
+            failure = UnreadableError if extracted.notes else _NoTextError
+            raise failure(f"it is empty: no text was found in it; {remedy}")
     except UnreadableError as error:
-        raise ReadError(f"cannot read {shown}: {error}") from error.__cause__
+        failed = EmptyFileError if blank or isinstance(error, _NoTextError) else ReadError
+        raise failed(f"cannot read {shown}: {error}") from error.__cause__
     except MissingExtraError as error:
         raise ReadError(f"cannot read {shown}: {error}") from error
     title = " ".join(clean_text(extracted.title).split())[:_MAX_TITLE].rstrip()
-    where = clean_text(path.as_posix() if source is None else source)
+    where = clean_name(path.as_posix()) if source is None else clean_text(source)
     return Document(
         text,
         where,
