@@ -107,7 +107,8 @@ def test_documents_are_embedded_and_shown_by_their_words(folder, system) -> None
 
 def test_repeated_documents_have_one_score(system) -> None:
     scores = system.rank(QUERY, [*DOCUMENTS, DOCUMENTS[0]])
-    assert scores[0] == scores[-1]
+    # A product of matrices may sum its last column in another order than the rest.
+    assert scores[0] == pytest.approx(scores[-1], abs=1e-6)
     assert system.rank(QUERY, []).shape == (0,)
 
 

@@ -56,6 +56,7 @@ def faulty_server() -> Iterator[Faulty]:
                 told.requests.append(body)
                 told.headers = dict(self.headers)
                 told.paths.append(self.path)
+                self.under_way = True
                 now[0] += 1
                 told.most = max(told.most, now[0])
                 answer = told.answers.pop(0) if len(told.answers) > 1 else told.answers[0]
@@ -64,8 +65,13 @@ def faulty_server() -> Iterator[Faulty]:
             except (BrokenPipeError, ConnectionResetError):
                 told.hung_up.set()
             finally:
-                with lock:
-                    now[0] -= 1
+                self.leave()
+
+        def leave(self) -> None:
+            """Count as done: before a whole reply is sent, which frees its client for the next."""
+            with lock:
+                now[0] -= getattr(self, "under_way", False)
+                self.under_way = False
 
         def log_message(self, *args: object) -> None:
             """Tests want their output to themselves."""
@@ -85,6 +91,7 @@ def faulty_server() -> Iterator[Faulty]:
 
 def _send(handler: BaseHTTPRequestHandler, code: int, body: object) -> None:
     data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
+    getattr(handler, "leave", bool)()
     handler.send_response(code)
     handler.send_header("Content-Length", str(len(data)))
     handler.end_headers()

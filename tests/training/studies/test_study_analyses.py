@@ -69,7 +69,7 @@ def test_weights_are_those_of_the_forward(subject: Subject) -> None:
     rows = model.rows.single(TEXTS, task, "document")
     found = text_weights(model, rows, task)
     assert found.shape == (len(TEXTS), 3, 2)
-    assert found.sum(-1) == pytest.approx(1.0)
+    assert found.sum(-1) == pytest.approx(1.0, abs=1e-5)  # means of float32, in any order of sums
     with torch.no_grad():
         states = model(model.collate([rows[1]]))
     alone = [states.weights[layer][0, 0, states.experts.index("rerank")] for layer in range(3)]
