@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from unimoer_rag.retrieval.readers.archive import Archive, attribute, check_depth, split_tag
+from unimoer_rag.retrieval.readers.archive import Archive, attribute, split_tag
+from unimoer_rag.retrieval.readers.elements import OpenElements
 from unimoer_rag.retrieval.readers.extracted import Extracted, UnreadableError, reading
 from unimoer_rag.retrieval.readers.gathered import first_text, gather
 from unimoer_rag.retrieval.text import legible_text
@@ -60,8 +61,7 @@ class _Content:
         self.headers: list[str] = []
         self.footers: list[str] = []
         self.heading = ""
-        self._names: list[str] = []
-        self._skipped_at = 0
+        self._open = OpenElements()
         self._margin = 0 if not master else -1  # how many headers and footers are open
         self._flows = [self.blocks]
         self._paragraphs: list[tuple[list[str], list[str]]] = []  # pieces, and what hangs on them
@@ -70,12 +70,10 @@ class _Content:
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
         name = split_tag(tag)[1]
-        self._names.append(name)
-        check_depth(len(self._names))
-        if self._skipped_at:
+        if not self._open.enter(name):
             return
         if name in _UNREAD:
-            self._skipped_at = len(self._names)
+            self._open.skip()
         elif name in ("header", "footer", "header-left", "footer-left", "header-first"):
             self._flows.append([])
         elif name in ("p", "h"):
@@ -97,15 +95,12 @@ class _Content:
             self._rows.append([])
 
     def end(self, tag: str) -> None:
-        depth = len(self._names)
-        name = self._names.pop()
-        if self._skipped_at:
-            if self._skipped_at == depth:
-                self._skipped_at = 0
+        name = self._open.names[-1]
+        if not self._open.leave():
             return
         if name in ("p", "h"):
             self._close_paragraph(name)
-        elif name in ("desc", "title") and self._names[-1:] != ["meta"]:
+        elif name in ("desc", "title") and self._open.names[-1:] != ["meta"]:
             if self._paragraphs and not "".join(self._paragraphs[-1][0][-1:]).endswith(" "):
                 self._put(" ")
         elif name == "note-citation":
@@ -128,7 +123,7 @@ class _Content:
             self._add("\n".join(filter(None, self._rows.pop())))
 
     def data(self, text: str) -> None:
-        if not self._skipped_at and self._paragraphs:
+        if self._open.is_read and self._paragraphs:
             # White space counts as in HTML: the document's own is written as elements.
             self._put(" ".join(f"|{text}|".split())[1:-1])
 

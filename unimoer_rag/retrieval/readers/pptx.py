@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from unimoer_rag.retrieval.readers.archive import Archive, attribute, check_depth, split_tag
+from unimoer_rag.retrieval.readers.archive import Archive, attribute, split_tag
 from unimoer_rag.retrieval.readers.drawing import described, drawing_texts
+from unimoer_rag.retrieval.readers.elements import OpenElements
 from unimoer_rag.retrieval.readers.extracted import Extracted, paged, reading
 from unimoer_rag.retrieval.readers.gathered import first_text, gather
 from unimoer_rag.retrieval.text import legible_text
@@ -54,22 +55,19 @@ class _Slide:
     def __init__(self) -> None:
         self.blocks: list[str] = []
         self.heading = ""
-        self._names: list[str] = []
+        self._open = OpenElements()
         self._pieces: list[str] = []
         self._cells: list[list[str]] = []
         self._rows: list[list[str]] = []
         self._choices: list[int] = []  # as in `Story`
-        self._skipped_at = 0
         self._kind = ""  # of the placeholder that the open shape fills
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
         name = split_tag(tag)[1]
-        self._names.append(name)
-        check_depth(len(self._names))
-        if self._skipped_at:
+        if not self._open.enter(name):
             return
         if name in ("Choice", "Fallback") and self._choices and self._choices[-1] < 0:
-            self._skipped_at = len(self._names)
+            self._open.skip()
         elif name == "AlternateContent":
             self._choices.append(len(self.blocks))
         elif name == "sp":
@@ -77,12 +75,12 @@ class _Slide:
         elif name == "ph":
             self._kind = attribute(attributes, "type") or ""
             if self._kind in ("sldNum", "sldImg"):
-                self._skipped_at = self._names.index("sp") + 1 if "sp" in self._names else 0
+                self._open.skip("sp")
         elif name == "cNvPr":
             self._add(described(attributes).strip())
         elif name == "br":
             self._pieces.append("\n")
-        elif name == "tab" and self._names[-2:-1] == ["r"]:
+        elif name == "tab" and self._open.names[-2:-1] == ["r"]:
             self._pieces.append("\t")
         elif name == "tr":
             self._rows.append([])
@@ -90,11 +88,8 @@ class _Slide:
             self._cells.append([])
 
     def end(self, tag: str) -> None:
-        depth = len(self._names)
-        name = self._names.pop()
-        if self._skipped_at:
-            if self._skipped_at == depth:
-                self._skipped_at = 0
+        name = self._open.names[-1]
+        if not self._open.leave():
             return
         if name in ("p", "text"):
             text = "".join(self._pieces).strip()
@@ -115,7 +110,7 @@ class _Slide:
             self._choices.pop()
 
     def data(self, text: str) -> None:
-        if not self._skipped_at and self._names[-1] in ("t", "text"):
+        if self._open.is_read and self._open.names[-1] in ("t", "text"):
             self._pieces.append(text)
 
     def close(self) -> None:

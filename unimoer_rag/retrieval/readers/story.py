@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from unimoer_rag.retrieval.readers.archive import attribute, check_depth, split_tag
+from unimoer_rag.retrieval.readers.archive import attribute, split_tag
 from unimoer_rag.retrieval.readers.drawing import described
+from unimoer_rag.retrieval.readers.elements import OpenElements
 from unimoer_rag.retrieval.readers.symbols import symbol
 
 __all__ = ["Story"]
@@ -45,8 +46,7 @@ class Story:
         self.endnotes: dict[str, str] = {}
         self.notes: dict[str, str] = {}
         self._headings = headings
-        self._names: list[str] = []  # of the open elements
-        self._skipped_at = 0  # how many are open at the outermost that is not read; 0 for none
+        self._open = OpenElements()
         self._flows = [self.blocks]  # body, cells and boxes within one another
         self._rows: list[list[str]] = []  # of the open tables
         self._cells: list[list[str]] = []
@@ -63,14 +63,11 @@ class Story:
 
     def start(self, tag: str, attributes: _Attributes) -> None:
         """An element begins."""
-        """An element begins."""
         namespace, name = split_tag(tag)
-        self._names.append(name)
-        check_depth(len(self._names))
-        if self._skipped_at:
+        if not self._open.enter(name):
             return
         if self._is_unread(namespace, name):
-            self._skipped_at = len(self._names)
+            self._open.skip()
         elif namespace.endswith("/math"):
             self._put(_BEFORE_MATH.get(name, ""))
         elif name == "docPr":
@@ -80,12 +77,7 @@ class Story:
 
     def end(self, tag: str) -> None:
         """An element ends."""
-        """An element ends."""
-        depth = len(self._names)
-        self._names.pop()
-        if self._skipped_at:
-            if self._skipped_at == depth:
-                self._skipped_at = 0
+        if not self._open.leave():
             return
         namespace, name = split_tag(tag)
         if namespace.endswith("/math"):
@@ -95,8 +87,7 @@ class Story:
 
     def data(self, text: str) -> None:
         """Text, read where it is a run's."""
-        """Text, read where it is a run's."""
-        if not self._skipped_at and self._names[-1] == "t" and not self._hidden_run:
+        if self._open.is_read and self._open.names[-1] == "t" and not self._hidden_run:
             self._put(f"^{text}" if self._raised and text[0] in _EXPONENT else text)
             self._raised = False
 
@@ -147,10 +138,10 @@ class Story:
 
     def _vanish(self, attributes: _Attributes) -> None:
         off = attribute(attributes, "val") in ("0", "false", "off")
-        self._hidden_run = self._names[-3:-1] == ["r", "rPr"] and not off
+        self._hidden_run = self._open.names[-3:-1] == ["r", "rPr"] and not off
 
     def _tab(self, attributes: _Attributes) -> None:
-        if self._names[-2:-1] == ["r"]:  # else it is where tabs stop
+        if self._open.names[-2:-1] == ["r"]:  # else it is where tabs stop
             self._put("\t")
 
     def _symbol(self, attributes: _Attributes) -> None:
