@@ -218,8 +218,7 @@ class UnifiedRetriever:
 
         Raises:
             ReadError: there is nothing to read at the path.
-            InputError: a glob cannot be used; or `sync` finds no documents where the index holds
-                some.
+            InputError: a glob cannot be used, or `sync` finds nothing where the index holds some.
         """
         selection = Selection(include, exclude, ignore_files, follow_links)
         return self._indexer.add_path(path, sync=sync, selection=selection, on_progress=on_progress)
