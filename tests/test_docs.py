@@ -99,6 +99,7 @@ def test_the_command_line_page_is_up_to_date() -> None:
     assert page == script("generate_cli_docs").render(), "run: make docs"
 
 
+@pytest.mark.slow
 def test_the_results_tables_are_up_to_date() -> None:
     results_table = script("results_table")
     for page in filter(Path.is_file, results_table.PAGES):

@@ -19,6 +19,7 @@ values = st.recursive(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @given(values)
 def test_what_json_writes_is_read(value: object) -> None:
     text = json.dumps(value)

@@ -58,6 +58,7 @@ def test_operations_are_those_of_what_tokens_see(tmp_path: Path) -> None:
     assert count_operations(model, [3, 3]) == 2 * count_operations(model, [3])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [

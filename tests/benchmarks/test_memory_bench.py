@@ -65,6 +65,7 @@ def test_memory_is_in_bytes() -> None:
     assert 10 * 2**20 < resident() <= peak() < 2**40
 
 
+@pytest.mark.slow
 def test_the_peak_of_a_process_is_its_own(minilm_path: Path) -> None:
     """Not that of the process it was started from, which holds far more."""
     held = b"x" * 2**29  # written to, so that it is resident

@@ -104,6 +104,7 @@ def test_an_unknown_rival_is_refused() -> None:
     assert "unknown rival 'onyx'" in " ".join(done.output.split())
 
 
+@pytest.mark.slow
 def test_texts_are_the_same_ones_and_of_mixed_length(minilm_path: Path) -> None:
     model = UniMoER.from_pretrained("unimoer-minilm")
     texts = make_passages(model.tokenizer, 300)
@@ -115,6 +116,7 @@ def test_texts_are_the_same_ones_and_of_mixed_length(minilm_path: Path) -> None:
     assert all(4 <= len(query.split()) <= 14 for query in make_queries(model.tokenizer, 50))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("setting", list(SETTINGS))
 def test_a_rival_answers_as_its_default_does(
     setting: str, minilm_path: Path, tmp_path: Path

@@ -103,6 +103,7 @@ def test_a_run_can_be_the_first_stage(minilm_path: Path, data: Path, tmp_path: P
     assert 0.5 < float(row.split()[-2]) < 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "said"),
     [

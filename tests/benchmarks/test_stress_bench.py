@@ -68,6 +68,7 @@ def test_a_wrong_answer_is_counted(
     assert found["wrong_by_kind"] == {"embed": found["calls_by_kind"]["embed"]}
 
 
+@pytest.mark.slow
 def test_clients_without_answers_are_a_deadlock(
     retriever: UnifiedRetriever, monkeypatch: pytest.MonkeyPatch
 ) -> None:

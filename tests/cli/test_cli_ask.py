@@ -14,6 +14,7 @@ MINILM = ("--checkpoint", "minilm")
 HANDBOOK = Path(__file__).resolve().parents[2] / "examples" / "handbook"
 
 
+@pytest.mark.slow
 def test_no_answer_names_the_nearest_passages(run: Command, indexed: Path) -> None:
     words = ("ask", "who won the world cup of 1998?", "--index", indexed, *MINILM)
     result = run(*words)
@@ -50,6 +51,7 @@ def test_shows_the_words_around_an_answer(run: Command, tmp_path: Path, eager_re
         assert kept in long, line
 
 
+@pytest.mark.slow
 def test_json_spans_stand_in_the_document(run: Command, docs: Path, eager_reader: Path) -> None:
     words = ("ask", "what is the deposit?", "--docs", docs, "--checkpoint", eager_reader)
     result = run(*words, "--threshold", 0, "--json")
@@ -66,6 +68,7 @@ def test_json_spans_stand_in_the_document(run: Command, docs: Path, eager_reader
     assert found["answer"] == found["citations"][0]["text"]
 
 
+@pytest.mark.slow
 def test_documents_that_cannot_be_read_show_in_the_exit_code(run: Command, tmp_path: Path) -> None:
     (tmp_path / "good.md").write_text("Cats sleep for 15 hours a day.", encoding="utf-8")
     (tmp_path / "noise.txt").write_bytes(bytes(range(256)) * 4)
@@ -81,6 +84,7 @@ def test_an_empty_corpus_has_no_answer(run: Command, tmp_path: Path) -> None:
     assert result.stdout.startswith("no answer found")
 
 
+@pytest.mark.slow
 def test_wrong_arguments(run: Command, indexed: Path) -> None:
     for words, said in [
         (("", "--index", indexed), "empty"),
@@ -96,6 +100,7 @@ def test_wrong_arguments(run: Command, indexed: Path) -> None:
         assert result.stdout == ""
 
 
+@pytest.mark.slow
 def test_the_default_checkpoint_answers(run: Command, docs: Path) -> None:
     result = run("ask", "How long do refunds take?", "--docs", docs, "--json")
     assert result.exit_code == 0
@@ -137,6 +142,7 @@ def test_a_preset_answers(run: Command, name: str) -> None:
     assert (found["hits"][0]["fused"] is None) == (name == "multihop")
 
 
+@pytest.mark.slow
 def test_a_file_says_what_options_do_not(run: Command, indexed: Path, tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text(
@@ -156,6 +162,7 @@ def test_a_file_says_what_options_do_not(run: Command, indexed: Path, tmp_path: 
     assert "rerank" not in found["timings_ms"]
 
 
+@pytest.mark.slow
 def test_options_take_the_place_of_the_files_server(
     run: Command, docs: Path, tmp_path: Path
 ) -> None:
@@ -171,6 +178,7 @@ def test_options_take_the_place_of_the_files_server(
     assert (request["model"], request["max_tokens"]) == ("other", 7)
 
 
+@pytest.mark.slow
 def test_what_does_not_go_together_is_refused(run: Command, docs: Path, tmp_path: Path) -> None:
     bad = tmp_path / "bad.yaml"
     bad.write_text("select:\n  n_read: all\n", encoding="utf-8")

@@ -37,12 +37,14 @@ def test_the_file_says_what_was_chosen_and_how_it_did(thresholds: Path) -> None:
     assert values["command"].startswith("unimoer-rag")
 
 
+@pytest.mark.slow
 def test_it_is_printed_without_a_file(run: Command, dataset: Path) -> None:
     words = ("calibrate", "--data", dataset, "--split", "dev", "--limit", 6, "--depth", 5)
     values = json.loads(run(*words, *MINILM).stdout)
     assert values["cross_validated"]["dense"]["micro"]["questions"] == 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [("calibrate",), ("bench", "auto", "--dev", "{dataset}")])
 def test_they_tell_of_their_progress_without_a_terminal(
     run: Command, dataset: Path, command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
@@ -56,6 +58,7 @@ def test_they_tell_of_their_progress_without_a_terminal(
     assert "micro, dense: 10 of 10" in told
 
 
+@pytest.mark.slow
 def test_search_and_ask_take_the_file(run: Command, indexed: Path, thresholds: Path) -> None:
     words = ("--index", indexed, *MINILM, "--rerank", thresholds, "--json")
     hits = json.loads(run("search", "when are refunds paid?", *words).stdout)
@@ -82,6 +85,7 @@ def test_eval_tells_what_was_skipped(run: Command, dataset: Path, thresholds: Pa
     assert lost <= 0.1 * always["rerank"]["nDCG@10"] + 1e-9
 
 
+@pytest.mark.slow
 def test_bench_auto(run: Command, dataset: Path, tmp_path: Path) -> None:
     file = tmp_path / "auto.json"
     words = ("bench", "auto", "--dev", dataset, "--data", dataset, "--depth", 5, "--loss", 0.1)
@@ -115,6 +119,7 @@ def test_what_is_not_calibrated(
     assert said in result.stderr.replace("\n", " ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -130,6 +135,7 @@ def test_wrong_arguments(run: Command, dataset: Path, words: tuple[str, ...], sa
     assert said in result.stderr.replace("\n", " ")
 
 
+@pytest.mark.slow
 def test_eval_of_what_does_not_decide_so(run: Command, dataset: Path) -> None:
     words = ("eval", "--data", dataset, "--split", "dev", "--system", "bm25", "--rerank", "auto")
     result = run(*words)

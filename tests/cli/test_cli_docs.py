@@ -47,6 +47,7 @@ def test_lists_compares_syncs_and_removes(run: Command, folder: Path, tmp_path: 
     assert run("docs", "ls", "nothing", *index).stdout == "nothing\n"
 
 
+@pytest.mark.slow
 def test_a_folder_that_became_empty_is_not_synced(
     run: Command, folder: Path, tmp_path: Path
 ) -> None:
@@ -63,6 +64,7 @@ def test_a_folder_that_became_empty_is_not_synced(
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_chooses(run: Command, folder: Path, tmp_path: Path) -> None:
     (folder / ".gitignore").write_text("a.md\n")
     index = ("--index", tmp_path / "index")
@@ -85,6 +87,7 @@ def test_many_problems_of_a_kind_are_one_line(run: Command, folder: Path, tmp_pa
     assert "metadata 'deep' of 1 in" in result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "said"),
     [

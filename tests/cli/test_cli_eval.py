@@ -55,6 +55,7 @@ def test_answers_by_a_pipeline_of_a_file(run: Command, dataset: Path, tmp_path: 
     assert "unimoer's own retriever" in refused.stderr
 
 
+@pytest.mark.slow
 def test_prints_json_for_a_dash(run: Command, dataset: Path) -> None:
     words = ("eval", *MINILM, "--data", dataset, "--split", "dev", "--parts", "retrieval")
     result = run(*words, "--limit", 4, "--json", "-")
@@ -66,6 +67,7 @@ def test_prints_json_for_a_dash(run: Command, dataset: Path) -> None:
     assert len(measured["per_question"]["retrieval"]) == 4
 
 
+@pytest.mark.slow
 def test_rescores_a_run(run: Command, dataset: Path, tmp_path: Path) -> None:
     lines = [f"q{n} Q0 d{d} {d + 1} {1 / (d + 1)} bm25" for n in range(10) for d in range(5)]
     (tmp_path / "run.trec").write_text("\n".join(lines), encoding="utf-8")
@@ -120,6 +122,7 @@ def test_mistakes_are_told_before_the_data_set_is_opened(
     assert said in result.stderr
 
 
+@pytest.mark.slow
 def test_the_table_tells_names_and_guesses_apart(
     run: Command, dataset: Path, tmp_path: Path
 ) -> None:

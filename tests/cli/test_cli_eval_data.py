@@ -39,6 +39,7 @@ def hotpotqa(tmp_path: Path) -> Path:
     return write(tmp_path / "hotpot_dev_distractor_v1.json", items)
 
 
+@pytest.mark.slow
 def test_an_official_file_is_measured(run: Command, hotpotqa: Path, tmp_path: Path) -> None:
     result = run("eval", "hotpotqa-distractor", "--data", hotpotqa, "--json", "-")
     assert result.exit_code == 0, result.stderr
@@ -95,6 +96,7 @@ def test_questions_need_passages(run: Command, tmp_path: Path) -> None:
     assert "--corpus" in result.stderr
 
 
+@pytest.mark.slow
 def test_without_a_network_it_is_said_what_to_download(
     run: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -114,6 +116,7 @@ def test_without_a_network_it_is_said_what_to_download(
     assert json.loads(result.stdout)["split"] == "dev"
 
 
+@pytest.mark.slow
 def test_the_users_own_documents_and_questions(run: Command, docs: Path, tmp_path: Path) -> None:
     asked = tmp_path / "asked.jsonl"
     write_lines(

@@ -15,6 +15,7 @@ from unimoer_rag.errors import InputError, StoreError
 MINILM = ("--checkpoint", "minilm")
 
 
+@pytest.mark.slow
 def test_texts_of_any_kind_reach_every_file(run: Command, tmp_path: Path) -> None:
     """Half a character, a control character and markup in questions, titles and answers."""
     odd = "\ud83d \x1b[31m\x00 <script>alert(1)</script> \u2028 | \x85"

@@ -40,6 +40,7 @@ def test_writes_a_page_with_the_worst_questions(
     assert again.read_text(encoding="utf-8") == text
 
 
+@pytest.mark.slow
 def test_texts_stay_out_of_a_result_unless_asked_for(run: Command, dataset: Path) -> None:
     words = (*BASE, "--data", dataset, "--parts", "retrieval,answers", "--json", "-")
     details = json.loads(run(*words).stdout)["details"]
@@ -75,6 +76,7 @@ def test_judges_with_ragas(run: Command, dataset: Path, tmp_path: Path) -> None:
     assert set(judging.keys) == {"Bearer secret"}
 
 
+@pytest.mark.slow
 def test_what_keeps_ragas_from_judging_is_told_before_measuring(
     run: Command, dataset: Path
 ) -> None:

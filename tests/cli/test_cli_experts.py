@@ -100,6 +100,7 @@ def test_adding_leaves_the_old_tasks_bit_identical(checkpoint: Path, grown) -> N
     assert said["unchanged"] == ["embed", "rerank", "rerank-cross", "read"]
 
 
+@pytest.mark.slow
 def test_the_new_task_beats_the_majority_on_held_out_texts(grown, labelled: Path) -> None:
     folder, said = grown
     assert said["held_out"] == 24
@@ -160,6 +161,7 @@ def test_an_interrupted_run_goes_on(
     assert (broken / name).read_bytes() == (whole / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_removing_it_again_gives_the_old_checkpoint(
     run: Command, checkpoint: Path, grown, tmp_path: Path
 ) -> None:
@@ -176,6 +178,7 @@ def test_removing_it_again_gives_the_old_checkpoint(
     assert_same(tmp_path / "less", outputs(checkpoint))
 
 
+@pytest.mark.slow
 def test_list(run: Command, grown) -> None:
     words = ("experts", "list", "--checkpoint", grown[0])
     found = json.loads(run(*words, "--json").stdout)
@@ -188,6 +191,7 @@ def test_list(run: Command, grown) -> None:
     assert "everywhere" in table
 
 
+@pytest.mark.slow
 def test_exporting_and_importing_an_expert(run: Command, checkpoint, grown, tmp_path) -> None:
     pytest.importorskip("peft")
     adapter, taken = tmp_path / "adapter", tmp_path / "taken"
@@ -206,6 +210,7 @@ def test_exporting_and_importing_an_expert(run: Command, checkpoint, grown, tmp_
             assert torch.equal(ours[name.replace(".kinds.", ".guest.")], tensor)
 
 
+@pytest.mark.slow
 def test_merging_others_leaves_the_rest_bit_identical(run: Command, grown, tmp_path) -> None:
     folder = tmp_path / "merged"
     words = ("--checkpoint", grown[0], "--output", folder)

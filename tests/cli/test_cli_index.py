@@ -11,6 +11,7 @@ from cli_helpers import Command
 MINILM = ("--checkpoint", "minilm")
 
 
+@pytest.mark.slow
 def test_says_what_it_did(run: Command, docs: Path, tmp_path: Path) -> None:
     first = run("index", docs, "--index", tmp_path / "index", *MINILM)
     assert first.exit_code == 0
@@ -34,6 +35,7 @@ def test_json(run: Command, docs: Path, tmp_path: Path) -> None:
     assert report["problems"] == []
 
 
+@pytest.mark.slow
 def test_indexes_the_rest_of_a_folder_with_a_binary_file(run: Command, tmp_path: Path) -> None:
     # The folder's name would be markup, were paths printed as such.
     folder = tmp_path / "a[" / "b]"
@@ -51,6 +53,7 @@ def test_indexes_the_rest_of_a_folder_with_a_binary_file(run: Command, tmp_path:
     assert [hit["source"] for hit in json.loads(found.stdout)] == ["b]/good.md"]
 
 
+@pytest.mark.slow
 def test_quantized_vectors(run: Command, docs: Path, tmp_path: Path) -> None:
     index = ("--index", tmp_path / "index", *MINILM)
     assert run("index", docs, *index, "--quantization", "binary").exit_code == 0
@@ -126,6 +129,7 @@ def test_another_chunking_is_refused(run: Command, docs: Path, indexed: Path) ->
     assert "64" in result.stderr
 
 
+@pytest.mark.slow
 def test_token_states_are_kept_and_found_again(run: Command, docs: Path, tmp_path: Path) -> None:
     place = ("--index", tmp_path / "index", *MINILM)
     made = run("index", docs, *place, "--token-states", "int8", "--token-pooling", "2")

@@ -15,6 +15,7 @@ from unimoer_rag.model import device
 from unimoer_rag.model.batching import count_lanes
 
 
+@pytest.mark.slow
 def test_text(run: Command) -> None:
     result = run("info", "minilm")
     assert result.exit_code == 0
@@ -26,6 +27,7 @@ def test_text(run: Command) -> None:
     )
 
 
+@pytest.mark.slow
 def test_json(run: Command, eager_reader: Path) -> None:
     found = json.loads(run("info", eager_reader, "--json").stdout)
     assert found["backbone"] == "minilm"
@@ -93,6 +95,7 @@ def test_an_untrained_model_says_so(run: Command, tmp_path: Path) -> None:
     assert "its tasks embed, rerank work as on the frozen backbone" in said
 
 
+@pytest.mark.slow
 def test_a_precision_is_shown(run: Command) -> None:
     result = run("info", "minilm", "--dtype", "int8")
     assert result.exit_code == 0, result.output
@@ -100,6 +103,7 @@ def test_a_precision_is_shown(run: Command) -> None:
     assert "22,565,376" in result.stdout
 
 
+@pytest.mark.slow
 def test_budgets_that_cannot_be(run: Command) -> None:
     small = run("info", "minilm", "--memory-budget", "1MB")
     assert small.exit_code == 1

@@ -39,6 +39,7 @@ def sent(server: Faulty) -> str | None:
     return server.headers.get("Authorization")
 
 
+@pytest.mark.slow
 def test_a_file_gets_no_key_of_the_environment(
     run: Command, server: Faulty, named: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -53,6 +54,7 @@ def test_a_file_gets_no_key_of_the_environment(
     assert KEY not in result.output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("host", "gets"),
     [
@@ -81,11 +83,13 @@ def test_a_host_that_the_user_names_gets_it(
     assert ("is not sent" in result.stderr) == (not gets)
 
 
+@pytest.mark.slow
 def test_a_key_that_is_typed_is_sent(run: Command, server: Faulty, named: Path) -> None:
     run(*ASKED, "--pipeline", named, "--chat-key", KEY)
     assert sent(server) == f"Bearer {KEY}"
 
 
+@pytest.mark.slow
 def test_a_server_that_is_typed_gets_it(
     run: Command, server: Faulty, named: Path, indexed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,6 +108,7 @@ def test_a_server_that_is_typed_gets_it(
     assert server.requests == []  # the file's is not asked
 
 
+@pytest.mark.slow
 def test_a_key_of_the_settings_is_its_servers(
     run: Command, server: Faulty, named: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,6 +121,7 @@ def test_a_key_of_the_settings_is_its_servers(
     assert result.stderr == ""
 
 
+@pytest.mark.slow
 def test_qdrants_key_is_kept_back_too(
     run: Command, server: Faulty, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,6 +138,7 @@ def test_qdrants_key_is_kept_back_too(
     assert KEY in server.headers.values()
 
 
+@pytest.mark.slow
 def test_an_evaluation_keeps_it_back_too(
     run: Command, server: Faulty, named: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

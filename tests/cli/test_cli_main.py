@@ -13,6 +13,7 @@ from cli_helpers import Command, start
 HEAVY = ("torch", "transformers", "qdrant_edge", "qdrant_client", "ir_measures", "numpy")
 
 
+@pytest.mark.slow
 def test_help_lists_the_commands(run: Command) -> None:
     result = run("--help")
     assert result.exit_code == 0
@@ -46,6 +47,7 @@ def test_version(run: Command) -> None:
     assert run("--version").stdout.strip() == __version__
 
 
+@pytest.mark.slow
 def test_help_loads_nothing_heavy() -> None:
     code = (
         "import sys\n"

@@ -58,6 +58,7 @@ def test_prints_differences(typed: Command, results: list[Path]) -> None:
         assert words in done.stdout
 
 
+@pytest.mark.slow
 def test_no_figure_is_cut_on_a_narrow_terminal(typed: Command, results: list[Path]) -> None:
     last = json.loads(typed("compare", *results, "--json").stdout)["differences"]["answers"]["f1"]
     done = typed("compare", *results, columns=80, terminal=True)

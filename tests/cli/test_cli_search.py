@@ -11,6 +11,7 @@ from cli_helpers import Command
 MINILM = ("--checkpoint", "minilm")
 
 
+@pytest.mark.slow
 def test_prints_hits_best_first(run: Command, indexed: Path) -> None:
     result = run("search", "when do I get my money back?", "--index", indexed, *MINILM, "-k", 2)
     assert result.exit_code == 0
@@ -21,6 +22,7 @@ def test_prints_hits_best_first(run: Command, indexed: Path) -> None:
     assert second.startswith("2. 0.")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["dense", "sparse", "hybrid"])
 def test_json_has_every_score(run: Command, indexed: Path, mode: str) -> None:
     words = ("search", "refunds", "--index", indexed, *MINILM, "--mode", mode, "--json")

@@ -13,6 +13,7 @@ from cli_helpers import Command
 SCRIPT = Path(__file__).parents[2] / "scripts" / "compare_systems.py"
 
 
+@pytest.mark.slow
 def test_bm25_finds_by_words_and_a_reader_answers(run: Command, dataset: Path) -> None:
     words = ("eval", "--system", "bm25", "--data", dataset, "--split", "dev", "--json", "-")
     result = run(*words, "--limit", 4)
@@ -40,6 +41,7 @@ def test_a_backbone_rescores_a_run_by_cosine(run: Command, dataset: Path, tmp_pa
     assert "minilm" not in result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -123,6 +123,7 @@ def test_an_interrupted_run_is_saved_and_resumed(dataset: Path, tiny: Path, tmp_
     assert [json.loads(line)["step"] for line in lines] == list(range(1, 31))
 
 
+@pytest.mark.slow
 def test_runs_and_recipes_are_listed(
     run: Command, dataset: Path, tiny: Path, tmp_path: Path
 ) -> None:
@@ -340,6 +341,7 @@ def test_what_cannot_be_trained(run: Command, dataset: Path, tiny: Path, tmp_pat
         assert said in result.stderr.replace("\n", "")
 
 
+@pytest.mark.slow
 def test_another_recipe_in_the_folder(
     run: Command, dataset: Path, tiny: Path, tmp_path: Path
 ) -> None:

@@ -29,6 +29,7 @@ def run(*arguments: object) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
+@pytest.mark.slow
 def test_a_whole_index(index: Path) -> None:
     code, text = run(index)
     assert (code, "is whole: 30 passages" in text) == (0, True)
@@ -39,6 +40,7 @@ def test_a_whole_index(index: Path) -> None:
     assert found["files"] > 20
 
 
+@pytest.mark.slow
 def test_a_damaged_file(index: Path) -> None:
     [file] = index.glob("shard/segments/*/payload_storage/page_0.dat")
     content = bytearray(file.read_bytes())
@@ -53,6 +55,7 @@ def test_a_damaged_file(index: Path) -> None:
     assert "the index is damaged: restore it" in text
 
 
+@pytest.mark.slow
 def test_a_damaged_text_where_there_are_no_checksums(index: Path) -> None:
     (index / "checksums.json").unlink()
     code, text = run(index)
@@ -67,6 +70,7 @@ def test_a_damaged_text_where_there_are_no_checksums(index: Path) -> None:
     assert "1 of 30 passages do not hold the text" in text
 
 
+@pytest.mark.slow
 def test_an_index_that_is_open(index: Path) -> None:
     with EdgeStore(index) as store:
         assert run(index)[0] == 0

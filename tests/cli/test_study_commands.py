@@ -58,6 +58,7 @@ def test_the_result_is_the_sum_of_its_questions(typed: tuple[Path, list[str]]) -
     assert first["p"] <= first["p_holm"] <= 1
 
 
+@pytest.mark.slow
 def test_analyses_looked_inside(typed: tuple[Path, list[str]]) -> None:
     joint = _result(typed[0])["variants"]["joint"]  # type: ignore[index]
     titles = [panel["title"] for panel in joint["panels"]]
@@ -97,6 +98,7 @@ def test_a_smaller_trial(typed: tuple[Path, list[str]], run: Command, tmp_path: 
     assert small["variants"]["joint"]["scores"]["embed"]["low"] is None  # one seed says no more
 
 
+@pytest.mark.slow
 def test_the_report(typed: tuple[Path, list[str]], run: Command, tmp_path: Path) -> None:
     results = typed[0] / "results"
     page = tmp_path / "page.html"

@@ -125,6 +125,7 @@ def test_threads_and_coroutines_get_what_a_single_caller_gets(
     assert engine.stats.batches < 56  # rows of different callers shared batches
 
 
+@pytest.mark.slow
 def test_batches_fill_a_budget_with_rows_of_one_length(minilm: UniMoER) -> None:
     texts = sentences(60, seed=5)
     with Engine(minilm, token_budget=256) as engine:
@@ -173,12 +174,14 @@ def test_batches_shrink_to_what_memory_holds(
     assert max(sizes[failed + 1 :]) <= sizes[failed] / 2 + 30  # of an odd number of rows
 
 
+@pytest.mark.slow
 def test_truncation_is_counted(engine: Engine) -> None:
     engine.embed(["short", "long " * 1000])
     engine.read(QUERY, ["word " * 600])
     assert engine.stats.truncated == 2
 
 
+@pytest.mark.slow
 def test_the_event_loop_runs_on(engine: Engine) -> None:
     async def main() -> int:
         ticks = 0

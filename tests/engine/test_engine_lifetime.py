@@ -86,6 +86,7 @@ def test_cancelled_work_is_dropped(engine: Engine, minilm: UniMoER) -> None:
     assert done == {future}
 
 
+@pytest.mark.slow
 def test_a_job_can_be_cancelled_half_way(engine: Engine, minilm: UniMoER) -> None:
     # Equal ones would be computed once.
     texts = [f"{at} some words here " * 9 for at in range(1000)]
@@ -134,6 +135,7 @@ def test_one_engine_a_model(minilm: UniMoER) -> None:
     assert len(Engine.of(minilm).embed(["text"])) == 1
 
 
+@pytest.mark.slow
 def test_a_copied_model_gets_an_engine_of_its_own(minilm: UniMoER) -> None:
     engine = Engine.of(minilm)
     assert pickle.loads(pickle.dumps(engine)) is None

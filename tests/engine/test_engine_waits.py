@@ -185,6 +185,7 @@ def test_a_worker_that_breaks_answers_all_who_wait(
         engine.embed(["text"])
 
 
+@pytest.mark.slow
 def test_threads_of_callbacks_end_when_they_have_nothing_to_do() -> None:
     callbacks = Callbacks(lambda: True)
     done = threading.Semaphore(0)

@@ -56,7 +56,8 @@ def scores(model: UniMoER | Engine) -> list[np.ndarray]:
 
 def check(found: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> None:
     for one, other in zip(found, expected, strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-5, rtol=0)
+        # Random experts enlarge the last bit of another batch's kernel; other states differ by 0.1.
+        np.testing.assert_allclose(one, other, atol=1e-4, rtol=0)
 
 
 def files(folder: Path) -> list[Path]:
@@ -115,6 +116,7 @@ def test_queries_are_not_written_to_disk(backbone: Path, tmp_path) -> None:
     assert files(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_another_model_never_meets_the_files(backbone: Path, tmp_path) -> None:
     model = make_model(backbone, router="token", tasks=TURNED)
     other = make_model(backbone, router="token", tasks=TURNED, seed=2)
@@ -143,6 +145,7 @@ def test_another_model_never_meets_the_files(backbone: Path, tmp_path) -> None:
     assert len(files(folder)) == 5 * len(CORPUS)
 
 
+@pytest.mark.slow
 def test_precisions_never_meet_and_prepacking_makes_no_other_model(
     backbone: Path, tmp_path: Path
 ) -> None:

@@ -37,6 +37,7 @@ def test_it_is_pickled_as_its_name(shared: SharedModel) -> None:
     assert arrived.name == "minilm"
 
 
+@pytest.mark.slow
 def test_a_copy_keeps_the_weights_whatever_becomes_of_the_files(
     minilm: UniMoER, tmp_path: Path
 ) -> None:

@@ -173,6 +173,7 @@ def test_a_beir_folder_goes_to_disk_above_the_limit(
     assert dataset.limit(1).corpus is dataset.corpus
 
 
+@pytest.mark.slow
 def test_progress_is_told(tmp_path: Path) -> None:
     rows = [{"_id": str(n), "text": "x"} for n in range(20_500)]
     path = write(tmp_path / "corpus.jsonl", lines(rows))

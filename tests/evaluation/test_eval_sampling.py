@@ -70,6 +70,7 @@ def test_a_folder_of_something_else_is_told_what_a_data_set_is(tmp_path: Path) -
         load_beir(tmp_path)
 
 
+@pytest.mark.slow
 def test_an_estimate_is_measured_on_a_few_passages(tmp_path: Path) -> None:
     model = make_model(save_backbone("bert", tmp_path / "bert"))
     dataset = load_beir(write_toy(tmp_path / "toy", "dev"), "dev")

@@ -70,6 +70,7 @@ def _dense(model: UniMoER, dataset: BeirDataset) -> Run:
     }
 
 
+@pytest.mark.slow
 def test_a_result_has_everything_and_is_json(model: UniMoER, finding: BeirDataset) -> None:
     seen: dict[str, tuple[int, int]] = {}
 
@@ -106,6 +107,7 @@ def test_retrieval_equals_an_independent_ranking(model: UniMoER, finding: BeirDa
     assert (result["rerank"], result["answers"], result["latency_ms"]) == ({}, {}, {})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("depth", "feedback"), [(1, 0.0), (7, 0.0), (7, 0.3), (500, 0.0)])
 def test_reranking_orders_the_first_and_leaves_the_rest(
     depth: int,
@@ -152,6 +154,7 @@ def test_what_a_reranker_cannot_tell_apart_keeps_its_order(
     assert result["rerank"] == result["retrieval"]
 
 
+@pytest.mark.slow
 def test_a_deep_reranking_retrieves_as_deep(model: UniMoER, tmp_path: Path) -> None:
     corpus = [{"_id": f"d{i}", "text": f"the report {'a ' * (i % 40)}{i}"} for i in range(130)]
     questions = [{"_id": "q", "text": "who wrote the report"}]
@@ -176,6 +179,7 @@ class _Remembering(Unified):
         assert len(Engine.of(self.model).cache) == 0
 
 
+@pytest.mark.slow
 def test_nothing_is_kept_before_a_timed_call(model: UniMoER, finding: BeirDataset) -> None:
     system = _Remembering(model)
     result = evaluate(system, finding, options=EvalOptions(depth=5, n_timed=3))
@@ -318,6 +322,7 @@ def test_parts_are_measured_as_far_as_the_data_set_goes(
         evaluate(model, bare, options=EvalOptions(parts=("retrieval",)))
 
 
+@pytest.mark.slow
 def test_unjudged_questions_are_measured_by_where_their_answers_stand(
     model: UniMoER, finding: BeirDataset
 ) -> None:
@@ -373,6 +378,7 @@ def test_other_first_stages(mode: Any, model: UniMoER, finding: BeirDataset) -> 
     assert result["retrieval"]["nDCG@10"] > dense["retrieval"]["nDCG@10"]
 
 
+@pytest.mark.slow
 def test_a_kept_index_is_used_again(model: UniMoER, finding: BeirDataset, tmp_path: Path) -> None:
     options = EvalOptions(parts=("retrieval",), index=tmp_path / "index", n_timed=0)
     first = evaluate(model, finding, options=options)

@@ -121,6 +121,7 @@ _RUNS = st.dictionaries(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(_RUNS)
 def test_what_is_written_is_read_again_or_refused(

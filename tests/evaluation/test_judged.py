@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,10 @@ from unimoer_rag.evaluation.evaluate import EvalOptions, evaluate
 from unimoer_rag.evaluation.judged import Judge, Sample, check_judge, judge_answers
 from unimoer_rag.evaluation.results import Judgement
 
-pytest.importorskip("ragas", reason="needs ragas: pip install 'unimoer-rag[eval]'")
+# Not `importorskip`: it takes seconds to import, which every worker that collects would spend.
+pytestmark = pytest.mark.skipif(
+    find_spec("ragas") is None, reason="needs ragas: pip install 'unimoer-rag[eval]'"
+)
 
 PAID = "Refunds are paid within 14 days. Deposits are kept."
 SAMPLES = {
@@ -141,6 +145,7 @@ def test_a_judge_is_asked_by_url(server: Judging) -> None:
     assert done[-1] == ("judging", 18, 18)
 
 
+@pytest.mark.slow
 def test_failed_judgements_are_counted_and_not_averaged(server: Judging) -> None:
     asked = {
         "good": Sample("How long?", "14 days", ["14 days"], [PAID]),
@@ -159,6 +164,7 @@ def test_failed_judgements_are_counted_and_not_averaged(server: Judging) -> None
     assert (never["mean"], never["low"], never["n"], never["skipped"]) == (None, None, 0, 4)
 
 
+@pytest.mark.slow
 def test_a_judge_that_is_not_there_is_noticed_first() -> None:
     nobody = Judge("http://127.0.0.1:9/v1")
     for call in (lambda: check_judge(nobody), lambda: judge_answers(SAMPLES, judge=nobody)):
@@ -199,6 +205,7 @@ def test_ragas_tells_nobody() -> None:
     assert do_not_track()
 
 
+@pytest.mark.slow
 def test_a_server_that_goes_away_loses_nothing_else(tmp_path: Path) -> None:
     """Everything was measured when the judge was asked for: it stays."""
     model = make_model(save_backbone("bert", tmp_path / "bert"))

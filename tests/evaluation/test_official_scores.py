@@ -55,6 +55,7 @@ def _overlap(prediction: Sequence[str], gold: Sequence[str]) -> float:
 # -- SQuAD 1.1 ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.tuples(texts, st.lists(texts.filter(_normal), min_size=1)), min_size=1))
 def test_squad_1(rows: list[tuple[str, list[str]]]) -> None:
@@ -89,6 +90,7 @@ def _squad_2(prediction: str, golds: Sequence[str]) -> tuple[float, float]:
     return exact, max(overlaps)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.lists(st.tuples(texts, st.lists(texts, max_size=3)), min_size=1))
 def test_squad_2(rows: list[tuple[str, list[str]]]) -> None:
@@ -120,6 +122,7 @@ def _hotpotqa(prediction: str, gold: str) -> float:
     return _overlap(said.split(), wanted.split())
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=300)
 @given(texts, texts.filter(_normal))
 def test_hotpotqa(prediction: str, gold: str) -> None:

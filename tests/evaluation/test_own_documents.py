@@ -76,6 +76,7 @@ def baseline(model: UniMoER) -> System:
     return TwoStage("pair", embedder=embedder, ranker=CosineRanker(embedder))
 
 
+@pytest.mark.slow
 def test_baselines_and_given_runs(model: UniMoER, arguments: BeirDataset) -> None:
     options = EvalOptions(parts=RANKING, n_timed=0)
     result = evaluate(baseline(model), arguments, options=options)

@@ -50,6 +50,7 @@ _VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(_VALUES)
 def test_everything_else_is_written_and_read_again(value: object) -> None:
     ready = plain(value)

@@ -134,6 +134,7 @@ class _Read(HTMLParser):
         return " ".join(" ".join(self.words).split())
 
 
+@pytest.mark.slow
 def test_shows_what_was_measured() -> None:
     text = _Read(_page()).text
     for words in (

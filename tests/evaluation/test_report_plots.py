@@ -31,6 +31,7 @@ def test_movement_by_hand() -> None:
     }
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.text(max_size=3), st.tuples(some_rank, some_rank)))
 def test_every_question_moves_once(ranks: dict[str, tuple[int | None, int | None]]) -> None:
     found = movement(ranks)

@@ -60,6 +60,7 @@ def test_every_mean_is_that_of_its_questions(result: dict[str, Any], dataset: Be
             assert result[part][measure] == pytest.approx(np.mean(values), abs=10**-digits)
 
 
+@pytest.mark.slow
 def test_every_mean_has_its_interval(result: dict[str, Any], dataset: BeirDataset) -> None:
     for part in PARTS:
         intervals = result["intervals"][part]
@@ -85,6 +86,7 @@ def test_every_mean_has_its_interval(result: dict[str, Any], dataset: BeirDatase
     assert result["intervals"]["retrieval"]["answer-in-passage@1"]["n"] == 18
 
 
+@pytest.mark.slow
 def test_answers_are_scored_one_by_one(model: UniMoER, dataset: BeirDataset) -> None:
     few = dataset.limit(5)
     measured = evaluate(model, few, options=EvalOptions(parts=("answers",), depth=5))

@@ -55,6 +55,7 @@ def test_what_is_chosen_keeps_the_loss_and_so_does_all_above(
         assert found.loss(found.certainty >= below[-1]) > loss
 
 
+@pytest.mark.slow
 @given(QUESTIONS)
 def test_equal_outcomes_are_all_skipped(rows: list[tuple[float, float, float]]) -> None:
     found = outcomes([(certainty, always, always) for certainty, always, _ in rows])

@@ -44,6 +44,7 @@ def parts(name: str, folder: Path) -> tuple[Embedder, Ranker]:
     return both, both
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["qwen3", "e2rank", "listwise", "gritlm"])
 def test_a_search_is_the_parts_own_order(folder, tmp_path, name) -> None:
     embedder, ranker = parts(name, folder)

@@ -93,6 +93,7 @@ def described(finder: Finder, questions: list[str]) -> list[list[dict[str, objec
 # -- the same search ------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_the_same_models_find_what_our_retriever_finds(mode, model, data, tmp_path) -> None:
     """Parts that are our own model's make our own retriever."""
@@ -168,6 +169,7 @@ def test_an_index_is_resumed(model, data, tmp_path) -> None:
     assert second.seen[-1] == ("query", "When?")
 
 
+@pytest.mark.slow
 def test_an_index_of_something_else_is_refused(model, other, data, tmp_path) -> None:
     ours = TwoStage("parts", embedder=ModelEmbedder(model))
     theirs = TwoStage("parts", embedder=ModelEmbedder(other))
@@ -199,6 +201,7 @@ def test_an_index_of_something_else_is_refused(model, other, data, tmp_path) -> 
         pass
 
 
+@pytest.mark.slow
 def test_one_index_serves_every_precision(data, tmp_path) -> None:
     folder = save_backbone("bert", tmp_path / "bert")
     for dtype in ("float32", "bfloat16"):
@@ -252,6 +255,7 @@ def replace_reader(system: TwoStage, model: UniMoER) -> TwoStage:
     )
 
 
+@pytest.mark.slow
 def test_bm25_with_a_reader_answers_from_what_it_finds(model, data) -> None:
     few = replace(data, questions=data.questions[:4])
     options = EvalOptions(mode="sparse", n_timed=0)
@@ -267,6 +271,7 @@ def test_bm25_with_a_reader_answers_from_what_it_finds(model, data) -> None:
         evaluate(TwoStage("bm25"), few, options=replace(options, parts=("answers",)))
 
 
+@pytest.mark.slow
 def test_another_reader_reads_for_a_model_that_cannot(model, data) -> None:
     """The model finds and ranks, the other one reads."""
     tasks = [task for name, task in model.tasks.items() if name != "read"]

@@ -54,6 +54,7 @@ def echo_in_stream(handler: BaseHTTPRequestHandler) -> None:
     handler.wfile.write(f"data: {body}\n\n".encode())
 
 
+@pytest.mark.slow
 def test_they_reach_the_server(server: Faulty) -> None:
     server.answers = [whole("fine")]
     client(server).generate("why?", HITS)
@@ -63,6 +64,7 @@ def test_they_reach_the_server(server: Faulty) -> None:
     assert server.headers["Authorization"] == f"Bearer {KEY}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "answer", [echo, echo_in_stream, status(503), status(404), status(401), status(200, "<html>")]
 )
@@ -91,6 +93,7 @@ async def test_no_error_quotes_them(server: Faulty, answer: Answer) -> None:
             assert repr(error) == repr(pickle.loads(pickle.dumps(error)))
 
 
+@pytest.mark.slow
 async def test_nor_where_nobody_answers() -> None:
     with faulty_server() as gone:
         url = with_secrets(gone.url)
@@ -116,6 +119,7 @@ def test_nor_of_urls_that_cannot_be_used(url: str) -> None:
     assert silent("".join(traceback.format_exception(caught.value)))
 
 
+@pytest.mark.slow
 def test_no_log_has_them(server: Faulty, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     server.answers = [whole("fine"), stream("fine"), status(500)]
@@ -148,6 +152,7 @@ def test_no_json_of_a_pipeline_has_them() -> None:
     assert config.retrieve.url == url  # which is what connects
 
 
+@pytest.mark.slow
 def test_a_refused_key_is_not_told(server: Faulty) -> None:
     server.answers = [status(403, f"{KEY} is not allowed")]
     with pytest.raises(GeneratorRefusedError, match="refused the API key: give the right one"):

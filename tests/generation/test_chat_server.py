@@ -54,6 +54,7 @@ async def both(server: Faulty, **options: object) -> list[Generation]:
 # -- what it asks and gives -----------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_an_answer_and_its_citations(server: Faulty) -> None:
     server.answers = [whole(" Refunds take 14 days [1]. ")]
     for found in await both(server):
@@ -66,6 +67,7 @@ async def test_an_answer_and_its_citations(server: Faulty) -> None:
         assert len(found.prompt) == 64
 
 
+@pytest.mark.slow
 def test_what_is_asked(server: Faulty) -> None:
     server.answers = [whole("fine")]
     client = ChatServer(
@@ -82,6 +84,7 @@ def test_what_is_asked(server: Faulty) -> None:
     assert server.headers["Authorization"] == "Bearer secret"
 
 
+@pytest.mark.slow
 async def test_a_stream_comes_in_pieces_and_ends_with_the_whole(server: Faulty) -> None:
     server.answers = [stream("14 ", "days ", "[1]")]
     client = ChatServer(server.url, "tiny")
@@ -96,6 +99,7 @@ async def test_a_stream_comes_in_pieces_and_ends_with_the_whole(server: Faulty) 
     assert server.requests[0]["stream"] is True
 
 
+@pytest.mark.slow
 async def test_abstaining_and_being_cut_off_are_told(server: Faulty) -> None:
     server.answers = [whole("no answer.")]
     for found in await both(server):
@@ -111,6 +115,7 @@ async def test_abstaining_and_being_cut_off_are_told(server: Faulty) -> None:
 # -- failures -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_overload_is_tried_again(server: Faulty) -> None:
     server.answers = [status(429), status(503, "starting"), whole("a"), status(500), whole("b")]
     assert [found.text for found in await both(server)] == ["a", "b"]
@@ -119,6 +124,7 @@ async def test_overload_is_tried_again(server: Faulty) -> None:
     assert len(server.requests) == 7
 
 
+@pytest.mark.slow
 async def test_lasting_overload_is_an_error(server: Faulty) -> None:
     server.answers = [status(429, {"error": {"message": "queue full"}})]
     client = ChatServer(server.url, "tiny", retries=2)
@@ -131,6 +137,7 @@ async def test_lasting_overload_is_an_error(server: Faulty) -> None:
     assert len(server.requests) == 9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "body", "message"),
     [
@@ -154,6 +161,7 @@ async def test_a_refusal_is_not_tried_again(
     assert len(server.requests) == 3
 
 
+@pytest.mark.slow
 async def test_a_server_without_a_model_is_an_error(server: Faulty) -> None:
     server.models = []
     client = ChatServer(server.url)
@@ -165,6 +173,7 @@ async def test_a_server_without_a_model_is_an_error(server: Faulty) -> None:
     client.close()
 
 
+@pytest.mark.slow
 async def test_a_stream_that_breaks_off_is_an_error_after_its_pieces(server: Faulty) -> None:
     server.answers = [stream("14 ", "da", end="")]
     client = ChatServer(server.url, "tiny")
@@ -178,6 +187,7 @@ async def test_a_stream_that_breaks_off_is_an_error_after_its_pieces(server: Fau
     assert len(server.requests) == 2  # what is out cannot be asked for again
 
 
+@pytest.mark.slow
 def test_an_error_inside_a_stream_is_an_error(server: Faulty) -> None:
     def answer(handler) -> None:
         handler.send_response(200)
@@ -189,6 +199,7 @@ def test_an_error_inside_a_stream_is_an_error(server: Faulty) -> None:
         list(ChatServer(server.url, "tiny").stream(QUESTION, HITS))
 
 
+@pytest.mark.slow
 async def test_an_overload_reported_inside_a_stream_is_tried_again(server: Faulty) -> None:
     """As vLLM does, with status 200."""
 
@@ -214,6 +225,7 @@ async def test_an_overload_reported_inside_a_stream_is_tried_again(server: Fault
     await client.aclose()
 
 
+@pytest.mark.slow
 async def test_a_stream_that_ends_before_its_first_word_is_tried_again(server: Faulty) -> None:
     client = ChatServer(server.url, "tiny", retries=1)
     server.answers = [stream(end=""), stream("a"), stream(end=""), stream("b"), whole("no stream")]
@@ -227,6 +239,7 @@ async def test_a_stream_that_ends_before_its_first_word_is_tried_again(server: F
     await client.aclose()
 
 
+@pytest.mark.slow
 async def test_a_refusal_in_another_encoding(server: Faulty) -> None:
     def answer(handler) -> None:
         handler.send_response(400)
@@ -242,6 +255,7 @@ async def test_a_refusal_in_another_encoding(server: Faulty) -> None:
     await client.aclose()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "body",
     ["<html>", "[]", {"choices": []}, {"choices": [{"message": 3}]},
@@ -253,6 +267,7 @@ def test_what_is_no_chat_completion_is_an_error(server: Faulty, body: object) ->
         ChatServer(server.url, "tiny").generate(QUESTION, HITS)
 
 
+@pytest.mark.slow
 def test_a_body_that_cannot_be_unpacked_is_an_error(server: Faulty) -> None:
     def answer(handler) -> None:
         handler.send_response(200)
@@ -265,6 +280,7 @@ def test_a_body_that_cannot_be_unpacked_is_an_error(server: Faulty) -> None:
         ChatServer(server.url, "tiny", retries=0).generate(QUESTION, HITS)
 
 
+@pytest.mark.slow
 async def test_nobody_there() -> None:
     with faulty_server() as gone:
         url = gone.url
@@ -277,6 +293,7 @@ async def test_nobody_there() -> None:
         _ = ChatServer(url, retries=0).model
 
 
+@pytest.mark.slow
 def test_silence_ends_at_the_timeout(server: Faulty) -> None:
     server.answers = [whole("late", after=5.0)]
     started = time.perf_counter()
@@ -288,6 +305,7 @@ def test_silence_ends_at_the_timeout(server: Faulty) -> None:
 # -- many at once ---------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_no_more_requests_at_a_time_than_allowed(server: Faulty) -> None:
     server.answers = [whole("fine", after=0.05)]
     client = ChatServer(server.url, "tiny", max_concurrency=3)
@@ -303,6 +321,7 @@ async def test_no_more_requests_at_a_time_than_allowed(server: Faulty) -> None:
     assert server.most == 3
 
 
+@pytest.mark.slow
 async def test_hanging_up_stops_the_server(server: Faulty) -> None:
     server.answers = [stream(*["word "] * 500, every=0.01)]
     client = ChatServer(server.url, "tiny", max_concurrency=1)
@@ -321,6 +340,7 @@ async def test_hanging_up_stops_the_server(server: Faulty) -> None:
     assert client.generate(QUESTION, HITS).text == "next"  # its connection is free again
 
 
+@pytest.mark.slow
 def test_one_client_serves_several_event_loops(server: Faulty) -> None:
     server.answers = [whole("fine")]
     client = ChatServer(server.url, "tiny")

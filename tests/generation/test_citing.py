@@ -46,6 +46,7 @@ def test_without_its_numbers() -> None:
     assert uncited("a[i] (2)") == "a[i] (2)"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "unit", ["[", "[1 ", "[1,", "[1†", "【1, ", "[passage", " ", "\u3000", " [1", "[1" + ",1" * 99]
 )

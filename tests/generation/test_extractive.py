@@ -35,6 +35,7 @@ def _reading(hit: Hit, probability: float) -> Reading:
     return Reading(name, 4, 4 + len(name), probability, 1 - probability, margin)
 
 
+@pytest.mark.slow
 def test_the_readers_and_the_rerankers_odds_multiply(engine: Engine) -> None:
     hits = [_hit("near", start=100, rerank=0.9), _hit("far", start=7, rerank=0.1), _hit("plain")]
     # Odds 1 * 9, 3 / 9, and 3 / 7 alone.

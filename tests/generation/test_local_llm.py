@@ -55,6 +55,7 @@ class Forwards:
 # -- what it writes -------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["llm_folder", "untied_folder"])
 def test_greedy_equals_transformers(
     kind: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
@@ -106,6 +107,7 @@ def test_a_reply_ends_where_the_models_makers_say(llm_folder: Path, tmp_path: Pa
     assert not cut.complete
 
 
+@pytest.mark.slow
 def test_temperature_draws_and_the_seed_repeats_it(llm_folder: Path) -> None:
     greedy = ids(load(llm_folder, max_tokens=30))
     drawn = [ids(load(llm_folder, max_tokens=30, temperature=1.5, seed=n)) for n in (1, 1, 2)]
@@ -200,6 +202,7 @@ def test_one_thread_has_the_device_whoever_asks(llm_folder: Path) -> None:
     assert len(forwards.threads) == 1
 
 
+@pytest.mark.slow
 async def test_the_event_loop_goes_on_meanwhile(llm_folder: Path) -> None:
     writer = Writer(load(llm_folder, max_tokens=300))
     asked = asyncio.create_task(writer.agenerate(QUESTION, HITS))
@@ -213,6 +216,7 @@ async def test_the_event_loop_goes_on_meanwhile(llm_folder: Path) -> None:
     assert longest < 0.5
 
 
+@pytest.mark.slow
 async def test_closing_a_stream_stops_the_model(llm_folder: Path) -> None:
     llm = load(llm_folder, max_tokens=3000)
     writer, forwards = Writer(llm), Forwards(llm)
@@ -261,6 +265,7 @@ async def test_a_model_that_fails_says_so(llm_folder: Path) -> None:
     assert len(ids(llm)) == 20  # the next one is written
 
 
+@pytest.mark.slow
 def test_a_reply_is_cut_where_the_context_ends(untied_folder: Path) -> None:
     llm = load(untied_folder, max_tokens=1000)
     reply = llm.begin(MESSAGES)

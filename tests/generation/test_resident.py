@@ -51,6 +51,7 @@ def pointers(module: torch.nn.Module) -> dict[int, int]:
     return {p.data_ptr(): p.numel() * p.element_size() for p in module.parameters()}
 
 
+@pytest.mark.slow
 def test_greedy_equals_transformers_with_experts_in_the_model(engine: Engine, folder: Path) -> None:
     frozen = make_model(folder, trained=False)
     assert np.abs(engine.embed(TEXTS) - frozen.embed(TEXTS)).max() > 0.01  # experts at work
@@ -78,6 +79,7 @@ def test_nothing_is_loaded_twice(engine: Engine, model: UniMoER, folder: Path) -
     assert pointers(second._decoder.model) == whole
 
 
+@pytest.mark.slow
 def test_embedding_goes_on_while_it_writes(engine: Engine, folder: Path) -> None:
     _, expected = reference(folder, MESSAGES, N)
     alone = engine.embed(TEXTS), engine.score(QUESTION, TEXTS)
@@ -107,6 +109,7 @@ def test_embedding_goes_on_while_it_writes(engine: Engine, folder: Path) -> None
     assert written == [expected] * 4
 
 
+@pytest.mark.slow
 def test_it_writes_while_a_large_job_runs(engine: Engine, folder: Path) -> None:
     texts = [f"{text} {n}" for n in range(300) for text in TEXTS]
     alone = engine.embed(texts)
@@ -128,6 +131,7 @@ async def test_every_door(engine: Engine) -> None:
     assert writer.stage == "generate"
 
 
+@pytest.mark.slow
 def test_a_sharded_model(tmp_path: Path, untied_folder: Path) -> None:
     whole = AutoModelForCausalLM.from_pretrained(str(untied_folder), dtype=torch.float32)
     save_llm(tmp_path, tied=False)

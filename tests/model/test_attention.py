@@ -146,6 +146,7 @@ def test_a_mask_that_is_the_same_for_all_queries_is_a_view_of_one() -> None:
     assert causal.stride(2) != 0
 
 
+@pytest.mark.slow
 def test_the_shipped_model_embeds_as_in_float32(minilm_path: Path) -> None:
     texts = ["refunds take 14 days", "we open at nine on every day of the week but sunday", "tea"]
     exactly = UniMoER.from_pretrained("unimoer-minilm", device="cpu", dtype="float32")

@@ -44,6 +44,7 @@ def rewrite(folder: Path, tensors: dict[str, torch.Tensor]) -> None:
     edit(folder, weights_sha256=hashlib.sha256(data).hexdigest())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("router", "gate"), COMBINATIONS)
 @pytest.mark.parametrize("kind", ["bert", "qwen3"])
 def test_saving_and_loading_loses_nothing(backbone_path, tmp_path, kind, router, gate) -> None:
@@ -142,6 +143,7 @@ def test_a_flipped_bit_is_refused(saved: Path, place: int) -> None:
         load(saved)
 
 
+@pytest.mark.slow
 def test_bytes_that_are_no_safetensors_are_refused(saved: Path) -> None:
     for data in (b"", b"\xff" * 64, b"\x08\0\0\0\0\0\0\0{broken}"):
         (saved / WEIGHTS).write_bytes(data)

@@ -70,6 +70,7 @@ def looped_hidden(model: UniMoER, batch, states: States) -> Tensor:
             setattr(parent, child, routed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("router", ROUTERS)
 @pytest.mark.parametrize("kind", ["bert", "modernbert", "qwen3"])
 def test_fused_experts_equal_the_loop_over_experts(backbone_path, kind, router) -> None:

@@ -22,7 +22,7 @@ def project(u: Vector, lam: float) -> Vector:
     def excess(tau: float) -> float:
         return float(np.maximum(0.0, u - tau).sum() / room - 1.0)
 
-    tau = brentq(excess, u.min() - room, u.max(), xtol=1e-15)
+    tau = brentq(excess, u.min() - 2 * room, u.max(), xtol=1e-15)
     return np.maximum(0.0, u - tau) / room
 
 

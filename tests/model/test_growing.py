@@ -27,6 +27,7 @@ def everything(model: UniMoER) -> list[np.ndarray]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("router", "gate"), COMBINATIONS)
 def test_old_tasks_are_bit_identical(backbone_path, router, gate) -> None:
     model = make_model(backbone_path("bert"), router=router, gate=gate)
@@ -42,6 +43,7 @@ def test_old_tasks_are_bit_identical(backbone_path, router, gate) -> None:
         np.testing.assert_array_equal(old, new)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("router", ROUTERS)
 def test_the_new_task_works_and_is_saved(backbone_path, tmp_path, router) -> None:
     model = untrained(backbone_path("bert"), router)

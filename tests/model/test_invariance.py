@@ -44,6 +44,7 @@ def test_results_come_in_the_order_of_the_input(model: UniMoER) -> None:
         assert reading.margin == pytest.approx(straight[at].margin, abs=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("router", ROUTERS)
 @pytest.mark.parametrize("kind", ["bert", "qwen3"])
 def test_tasks_in_one_batch_equal_separate_batches(backbone_path, kind, router) -> None:

@@ -101,6 +101,7 @@ def test_maxsim_properties() -> None:
         assert math.isfinite(float(head.compare(marks, [document])[0]))
 
 
+@pytest.mark.slow
 @given(
     st.integers(2, 8),
     st.floats(0.05, 0.9),

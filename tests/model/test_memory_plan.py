@@ -59,6 +59,7 @@ def test_what_is_no_size(text: str | int) -> None:
         parse_size(text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int8", "int4"])
 def test_weights_are_those_of_the_loaded_model(dtype: str) -> None:
     plan = {plan.dtype: plan for plan in memory_table("unimoer-minilm", device="cpu")}[dtype]
@@ -88,6 +89,7 @@ def test_a_larger_budget_never_gives_less(minilm_path: Path, budgets: tuple[int,
     assert found[0] <= found[1]
 
 
+@pytest.mark.slow
 def test_each_step_is_taken_in_turn(minilm_path: Path) -> None:
     def least(step: Precision) -> int:
         plan = plan_of(minilm_path, step, experts=0, device=CPU, token_budget=512, cache=0)

@@ -67,6 +67,7 @@ def test_a_packing_holds_inside_its_block_alone() -> None:
     assert current_packing() is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ARCHITECTURES)
 @pytest.mark.parametrize("router", ["per-layer", "token"])
 def test_every_architecture_runs_packed(backbone_path, kind, router) -> None:
@@ -77,6 +78,7 @@ def test_every_architecture_runs_packed(backbone_path, kind, router) -> None:
     assert not unpadded.hidden[~mask].any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["bert", "qwen3"])
 @pytest.mark.parametrize("router", ROUTERS)
 def test_every_router_decides_the_same_packed(backbone_path, kind, router) -> None:

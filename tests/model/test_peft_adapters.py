@@ -160,6 +160,7 @@ def trained(path: Path, folder: Path, **options) -> tuple[Path, Tensor, dict[str
     return folder, states, inputs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
@@ -191,6 +192,7 @@ def test_what_peft_computes_is_computed(backbone_path, tmp_path, options) -> Non
     torch.testing.assert_close(theirs(path, [folder], inputs), expected, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("key", "value"),
     [

@@ -65,6 +65,7 @@ def test_the_routers_that_say_so_are_the_safe_ones() -> None:
     assert set(SAFE) == {"token", "task-explicit", "switch", "x-lora", "rank-wise"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", DECODERS)
 @pytest.mark.parametrize("router", SAFE)
 def test_a_shared_query_gives_the_states_of_whole_rows(backbone_path, kind, router) -> None:
@@ -101,6 +102,7 @@ def test_a_window_of_attention_slides_over_the_prefix(backbone_path) -> None:
     assert not torch.allclose(found, plain(model, rows), atol=1e-3)
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 3)), min_size=1))
 def test_any_mixture_of_rows_is_the_same(turned: UniMoER, picks) -> None:

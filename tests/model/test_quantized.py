@@ -104,6 +104,7 @@ def test_an_embedding_keeps_dtype_and_values() -> None:
     torch.testing.assert_close(held(ids).float(), held.dequantized()[ids], atol=0.02, rtol=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ARCHITECTURES)
 @pytest.mark.parametrize("quantization", QUANTIZATIONS)
 def test_every_architecture_embeds_scores_and_reads(

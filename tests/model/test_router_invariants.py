@@ -32,6 +32,7 @@ def rows_of(model: UniMoER) -> list:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("router", "gate"), COMBINATIONS)
 @pytest.mark.parametrize("kind", ["bert", "qwen3"])
 def test_untrained_experts_are_the_backbone_bit_for_bit(backbone_path, kind, router, gate) -> None:
@@ -46,6 +47,7 @@ def test_untrained_experts_are_the_backbone_bit_for_bit(backbone_path, kind, rou
     assert torch.equal(states.hidden, expected.last_hidden_state)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("router", "gate"), COMBINATIONS)
 @pytest.mark.parametrize("kind", ["bert", "qwen3"])
 def test_a_row_alone_is_the_row_beside_others(backbone_path, kind, router, gate) -> None:
@@ -67,6 +69,7 @@ def test_a_row_alone_is_the_row_beside_others(backbone_path, kind, router, gate)
                 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("router", "gate"), COMBINATIONS)
 def test_the_loss_reaches_everything_that_a_router_learns(backbone_path, router, gate) -> None:
     model = make_model(backbone_path("bert"), router=router, gate=gate)
@@ -96,6 +99,7 @@ def gradients(model: UniMoER, batch, seed: int) -> dict[str, Tensor]:
     return {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("router", ROUTERS)
 @pytest.mark.parametrize("kind", ["bert", "qwen3"])
 def test_activation_checkpointing_gives_the_same_gradients(backbone_path, kind, router) -> None:

@@ -10,6 +10,7 @@ from unimoer_rag.model.routers import ROUTERS
 from unimoer_rag.model.unimoer import UniMoER
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("router", "gate"), COMBINATIONS)
 @pytest.mark.parametrize("kind", ["bert", "qwen3"])
 def test_each_rows_weights_are_its_own_experts_alone(backbone_path, kind, router, gate) -> None:

@@ -73,6 +73,7 @@ def test_a_lone_surrogate_counts_as_an_unknown_character(model: UniMoER) -> None
     assert found.text == broken[found.start : found.end]
 
 
+@pytest.mark.slow
 def test_long_texts_are_cut_and_counted(model: UniMoER) -> None:
     job = embedding(model, [HUGE, "refunds"], "document")
     assert job.n_truncated == 1

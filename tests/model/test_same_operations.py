@@ -81,6 +81,7 @@ def test_what_learns_decides_over_no_operation(backbone_path, kind, router, gate
         assert found[0] == found[1], name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("router", "gate"), COMBINATIONS)
 def test_an_expert_that_is_added_changes_no_product(backbone_path, router, gate) -> None:
     model = make_model(backbone_path("bert"), router=router, gate=gate)

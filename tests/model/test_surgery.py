@@ -78,6 +78,7 @@ def test_removing_leaves_the_others_bit_identical(model: UniMoER, tmp_path) -> N
     same(before, everything(again))
 
 
+@pytest.mark.slow
 def test_what_was_removed_may_come_again(model: UniMoER) -> None:
     before = everything(model)
     for task in ("legal", "other"):
@@ -103,6 +104,7 @@ def test_what_cannot_be_removed(backbone_path) -> None:
 # -- merging --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["concat", "svd"])
 def test_merging_leaves_the_others_bit_identical(model: UniMoER, method, tmp_path) -> None:
     before = everything(model)
@@ -210,6 +212,7 @@ def test_the_router_starts_from_the_mean(backbone_path) -> None:
     torch.testing.assert_close(model.router.weight[:, -1].detach(), wanted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("names", "options", "message"),
     [

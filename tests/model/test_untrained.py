@@ -33,6 +33,7 @@ def test_a_bare_backbone_says_what_it_cannot(backbone_path, kind: str) -> None:
     assert again is model
 
 
+@pytest.mark.slow
 def test_a_trained_one_says_nothing(backbone_path, tmp_path: Path) -> None:
     folder = make_model(backbone_path("bert")).save_pretrained(tmp_path / "trained")
     assert untrained_tasks(UniMoER.from_pretrained(folder, device="cpu")) == []

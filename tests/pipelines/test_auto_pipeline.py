@@ -29,6 +29,7 @@ def searched(frozen: UniMoER) -> Iterator[UnifiedRetriever]:
         yield retriever
 
 
+@pytest.mark.slow
 def test_what_is_read_has_a_probability_where_reranking_is_skipped(
     searched: UnifiedRetriever,
 ) -> None:

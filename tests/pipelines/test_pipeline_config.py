@@ -70,6 +70,7 @@ def test_the_server_preset_asks_the_servers_it_names(minilm_path: Path) -> None:
         RagPipeline.from_yaml("server", url="http://127.0.0.1:9")
 
 
+@pytest.mark.slow
 def test_a_file_names_its_chat_server(minilm_path: Path, tmp_path: Path) -> None:
     with faulty_server() as server:
         server.answers = [whole("In 14 days [1].")]
@@ -211,6 +212,7 @@ def test_a_file_names_a_language_model_in_this_process(kind: str, tmp_path: Path
     assert answer.prompt
 
 
+@pytest.mark.slow
 def test_an_encoder_cannot_write(minilm_path: Path, tmp_path: Path) -> None:
     path = write(tmp_path / "mine.yaml", "generate:\n  kind: resident\n")
     with pytest.raises(BackboneError, match="an encoder embeds and reads, but writes no text"):

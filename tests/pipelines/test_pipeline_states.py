@@ -23,6 +23,7 @@ def filled(model: UniMoER, **options: str) -> UnifiedRetriever:
     return retriever
 
 
+@pytest.mark.slow
 def test_the_query_alone_is_encoded_and_the_order_is_the_same(
     frozen: UniMoER, monkeypatch: pytest.MonkeyPatch
 ) -> None:

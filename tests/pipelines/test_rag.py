@@ -24,6 +24,7 @@ def answer(retriever: UnifiedRetriever) -> Answer:
     return RagPipeline(retriever, n_read=4, threshold=0.0).answer(QUESTION)
 
 
+@pytest.mark.slow
 def test_the_best_citation_is_the_answer(answer: Answer) -> None:
     assert answer.question == QUESTION
     assert len(answer.hits) == 4
@@ -100,6 +101,7 @@ def test_other_answers_are_no_citations(answer: Answer) -> None:
     assert all(citation.text != answer.text for citation in answer.candidates)
 
 
+@pytest.mark.slow
 def test_async_equals_sync(retriever: UnifiedRetriever, answer: Answer) -> None:
     pipeline = RagPipeline(retriever, n_read=4, threshold=0.0)
 
@@ -139,6 +141,7 @@ def test_only_what_is_good_enough_is_read(retriever: UnifiedRetriever, answer: A
     assert (nothing.text, nothing.hits) == (None, [])
 
 
+@pytest.mark.slow
 def test_passages_fill_the_tokens_there_are(retriever: UnifiedRetriever, answer: Answer) -> None:
     sizes = [retriever.model.rows.count(hit.passage.content) for hit in answer.hits]
     for budget, n in ((sum(sizes), 4), (sum(sizes) - 1, 3), (sizes[0] + sizes[1], 2), (1, 1)):
@@ -160,6 +163,7 @@ def test_the_readers_stream_is_its_answer(retriever: UnifiedRetriever, answer: A
     assert only.text is None
 
 
+@pytest.mark.slow
 async def test_a_chat_model_words_the_answer(retriever: UnifiedRetriever) -> None:
     with faulty_server() as server:
         server.answers = [whole("Within fourteen days [1]."), stream("Within ", "fourteen [1]")]
@@ -181,6 +185,7 @@ async def test_a_chat_model_words_the_answer(retriever: UnifiedRetriever) -> Non
     assert answer.hits[0].text in server.requests[0]["messages"][1]["content"]
 
 
+@pytest.mark.slow
 def test_without_passages_no_model_is_asked(retriever: UnifiedRetriever) -> None:
     with faulty_server() as server:
         server.answers = [whole("from memory")]
@@ -201,6 +206,7 @@ def test_an_empty_index_has_no_answer(frozen: UniMoER) -> None:
             assert str(answer) == NO_ANSWER
 
 
+@pytest.mark.slow
 def test_without_reranking_the_reader_alone_is_believed(frozen: UniMoER) -> None:
     with UnifiedRetriever(frozen, rerank=0) as retriever:
         retriever.add(DOCUMENTS.values())

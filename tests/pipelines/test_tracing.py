@@ -117,6 +117,7 @@ def test_spans_last_as_long_as_the_timings_say(retriever: UnifiedRetriever, span
     assert root["unimoer.confidence"] == answer.confidence
 
 
+@pytest.mark.slow
 def test_a_chat_models_span_names_it_and_its_prompt(
     retriever: UnifiedRetriever, spans: Spans
 ) -> None:
@@ -248,6 +249,7 @@ def test_who_has_the_answer_need_not_ask_for_more(
 # -- failing --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_what_fails_is_recorded_where_it_fails(retriever: UnifiedRetriever, spans: Spans) -> None:
     with faulty_server() as server:
         server.answers = [status(503)]

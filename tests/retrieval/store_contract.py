@@ -254,6 +254,7 @@ class StoreContract:
         with pytest.raises(InputError, match="not a passage id"):
             store.states(["x"])
 
+    @pytest.mark.slow
     def test_states_larger_than_a_request_are_kept_whole(self, empty: Store) -> None:
         states = bytes(range(256)) * 500
         records = [replace(make_record(n), states=states) for n in range(300)]
@@ -462,6 +463,7 @@ class StoreContract:
         with pytest.raises(InputError, match="'from'"):
             store.scroll(bad)
 
+    @pytest.mark.slow
     def test_metadata_mean_the_same_in_every_store(self, empty: Store) -> None:
         records = [make_record(n, text=f"value {n}", k=value) for n, value in enumerate(VALUES)]
         empty.upsert(records)

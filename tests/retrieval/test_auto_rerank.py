@@ -56,6 +56,7 @@ def shown(found: list[Hit]) -> list[tuple[str, bool]]:
 # -- searching --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_thresholds_that_nothing_or_everything_reaches(
     filled: UnifiedRetriever, mode: Mode
@@ -115,6 +116,7 @@ def test_certainty_is_a_number_that_more_doubt_lowers(mode: Mode, scores: list[f
 # -- thresholds -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_auto_takes_the_calibration_beside_the_checkpoint(minilm: UniMoER, tmp_path: Path) -> None:
     folder = minilm.save_pretrained(tmp_path / "mine")
     model = UniMoER.from_pretrained(folder, device="cpu", dtype="float32")

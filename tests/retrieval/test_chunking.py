@@ -211,6 +211,7 @@ def test_the_splitter_looks_ahead_a_bounded_way(minilm: Tokenizer, unit: str) ->
     ).strip()
 
 
+@pytest.mark.slow
 def test_windows_leave_ordinary_text_cut_as_in_one_piece(minilm: Tokenizer) -> None:
     choice = random.Random(0).choice
     words = ["refund", "the", "policy", "of", "3.14", "Dr.", "card", "naïve", "e.g.", "(paid)"]
@@ -231,6 +232,7 @@ def test_windows_leave_ordinary_text_cut_as_in_one_piece(minilm: Tokenizer) -> N
     assert [(p.start, p.end) for p in chunker.split(Document(text, "s"))] == whole_text
 
 
+@pytest.mark.slow
 def test_time_grows_linearly(minilm: Tokenizer) -> None:
     words = random.Random(0).choices(["refund", "the", "policy", "days.", "paid"], k=16_000)
     chunker, seconds = Chunker(minilm), []

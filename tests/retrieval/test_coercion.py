@@ -207,6 +207,7 @@ _ANYTHING = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(st.dictionaries(st.text() | st.integers() | st.dates() | st.none(), _ANYTHING))
 def test_any_metadata_become_what_an_index_keeps(metadata: dict[Any, Any]) -> None:

@@ -36,6 +36,7 @@ def test_bad_arguments() -> None:
         reciprocal_rank_fusion([[("a", 1.0)], [("b", 1.0), ("b", 0.5)]])
 
 
+@pytest.mark.slow
 @given(RANKINGS, st.integers(0, 100), st.randoms())
 def test_order_of_rankings_and_scores_in_them_do_not_matter(rankings, k, random) -> None:
     shuffled = [[(key, random.random()) for key, _ in ranking] for ranking in rankings]

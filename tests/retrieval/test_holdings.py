@@ -92,6 +92,7 @@ def test_any_change_is_seen(retriever: UnifiedRetriever, docs: Path, text: str) 
     assert compare(retriever.store, scan(docs)).changed == ()
 
 
+@pytest.mark.slow
 def test_folders_of_one_name_in_one_index(minilm: UniMoER, tmp_path: Path) -> None:
     for name in "ab":
         (tmp_path / name / "docs").mkdir(parents=True)

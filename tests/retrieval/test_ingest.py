@@ -113,6 +113,7 @@ def test_documents_of_one_source_belong_together(in_memory: UnifiedRetriever) ->
     assert [p.text for p in stored(in_memory).values()] == ["One part."]
 
 
+@pytest.mark.slow
 def test_a_long_new_document_stays_whole_in_an_index_that_holds_others(tmp_path: Path) -> None:
     """Its later batches find its first ones stored, which does not make them old."""
     vectors = np.random.default_rng(0)
@@ -277,6 +278,7 @@ def test_bad_documents_are_refused(in_memory: UnifiedRetriever) -> None:
     assert in_memory.count() == 0
 
 
+@pytest.mark.slow
 def test_vectors_of_a_broken_model_are_refused(minilm_path: Path) -> None:
     model = UniMoER.from_backbone("minilm", device="cpu", dtype="float32")
     with UnifiedRetriever(model) as retriever:

@@ -85,6 +85,7 @@ def test_rescoring_finds_what_comparing_all_finds(
     assert recall(folders["binary"], 20) >= 0.98
 
 
+@pytest.mark.slow
 def test_without_oversampling_the_codes_choose(folders: dict[Quantization | None, Path]) -> None:
     """So it is the codes that are searched: a bit a number loses many neighbours."""
     assert recall(folders["binary"], 1) < recall(folders["binary"]) - 0.1

@@ -111,6 +111,7 @@ def test_what_is_done_to_hits_stays_out_of_the_cache(cached: UnifiedRetriever) -
 # -- writes -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("home", ["memory", "folder"])
 def test_a_write_is_seen_at_once(minilm: UniMoER, tmp_path: Path, home: str) -> None:
     index = tmp_path / "index" if home == "folder" else None
@@ -161,6 +162,7 @@ def test_what_is_given_is_never_older_than_the_last_write(steps: list[str]) -> N
         assert len(cache) <= 1
 
 
+@pytest.mark.slow
 def test_readers_and_a_writer_at_once(minilm: UniMoER) -> None:
     with UnifiedRetriever(minilm, query_cache=QueryCache(semantic=0.95), k=3) as retriever:
         retriever.add(DOCUMENTS)

@@ -67,6 +67,7 @@ def test_titles(markup: str, title: str) -> None:
     assert " ".join(html_text(markup).title.split()) == title
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "unit",
     [

@@ -205,6 +205,7 @@ def test_an_email_is_its_head_and_text(tmp_path: Path) -> None:
         read_document(path)
 
 
+@pytest.mark.slow
 def test_every_reader_survives_noise(tmp_path: Path) -> None:
     for suffix in READERS:
         path = tmp_path / f"noise{suffix}"

@@ -63,6 +63,7 @@ def given(hit: Hit) -> set[str]:
     return {n for n in ("dense", "sparse", "fused", "rerank") if getattr(hit, n) is not None}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mode", "rerank", "scores"),
     [
@@ -117,6 +118,7 @@ def test_feedback_orders_the_hits(minilm: UniMoER, monkeypatch: pytest.MonkeyPat
     np.testing.assert_allclose(scores, [hit.rerank for hit in plain], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_on_disk_is_as_in_memory(filled: UnifiedRetriever, minilm: UniMoER, tmp_path: Path) -> None:
     with UnifiedRetriever(minilm, index=tmp_path / "index") as first:
         first.add(DOCUMENTS)
@@ -148,6 +150,7 @@ def test_hybrid_where_one_side_finds_nothing(filled: UnifiedRetriever) -> None:
     assert all(given(hit) == {"dense", "fused", "rerank"} for hit in hits)
 
 
+@pytest.mark.slow
 def test_a_batch_is_its_single_searches(filled: UnifiedRetriever) -> None:
     queries = [QUERY, "zzyzx", "opening hours", "capital of France"] * 20  # several blocks
     for mode in ("sparse", "hybrid"):
@@ -236,6 +239,7 @@ def test_a_closed_retriever_says_so(minilm: UniMoER, tmp_path: Path) -> None:
         assert again.count() == 0
 
 
+@pytest.mark.slow
 def test_a_held_index_is_refused(minilm: UniMoER, tmp_path: Path) -> None:
     folder = tmp_path / "index"
     code = (
@@ -257,6 +261,7 @@ def test_a_held_index_is_refused(minilm: UniMoER, tmp_path: Path) -> None:
     UnifiedRetriever(minilm, index=folder).close()
 
 
+@pytest.mark.slow
 def test_an_index_of_other_chunking_or_model(minilm: UniMoER, tmp_path: Path) -> None:
     folder = tmp_path / "index"
     with UnifiedRetriever(minilm, index=folder, chunking=Chunking(40, 8)) as retriever:
@@ -275,6 +280,7 @@ def test_an_index_of_other_chunking_or_model(minilm: UniMoER, tmp_path: Path) ->
         assert retriever.count() == 4
 
 
+@pytest.mark.slow
 def test_searching_while_another_thread_adds(retriever: UnifiedRetriever) -> None:
     retriever.add(DOCUMENTS)
     texts = [f"Note {n} is about number {n}." for n in range(60)]

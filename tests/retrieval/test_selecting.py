@@ -114,6 +114,7 @@ def test_an_index_is_no_document(tmp_path: Path) -> None:
         scan(docs / "my.index")
 
 
+@pytest.mark.slow
 def test_a_very_deep_folder_is_read(tmp_path: Path) -> None:
     depth, where = 1050, os.getcwd()  # deeper than Python calls
     os.chdir(tmp_path)

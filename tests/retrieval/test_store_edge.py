@@ -125,6 +125,7 @@ def test_an_index_has_one_holder(folder: Path) -> None:
     EdgeStore(folder).close()
 
 
+@pytest.mark.slow
 def test_another_process_is_locked_out(folder: Path) -> None:
     code = "import sys; from unimoer_rag.retrieval.store import EdgeStore; EdgeStore(sys.argv[1])"
     with EdgeStore(folder):
@@ -197,6 +198,7 @@ def test_a_folder_cannot_be_made_below_a_file(tmp_path: Path) -> None:
 # Damage
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "damage",
     [
@@ -273,6 +275,7 @@ for batch in range(1_000_000):
 """
 
 
+@pytest.mark.slow
 def test_a_killed_writer_loses_nothing_it_was_told_is_stored(tmp_path: Path) -> None:
     path = tmp_path / "index"
     with subprocess.Popen(

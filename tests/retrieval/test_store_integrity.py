@@ -58,6 +58,7 @@ def python(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
 # Killed at the very start
 
 
+@pytest.mark.slow
 def test_a_kill_while_the_first_manifest_is_written(tmp_path: Path) -> None:
     code = """
 import os, signal, sys
@@ -119,6 +120,7 @@ def test_a_lost_log_of_a_closed_index_begins_anew(folder: Path) -> None:
             assert store.existing(IDS) == set(IDS[1:])
 
 
+@pytest.mark.slow
 def test_a_lost_log_of_an_interrupted_index_is_told(folder: Path) -> None:
     code = """
 import os, sys
@@ -242,6 +244,7 @@ def test_a_damaged_list_of_checksums_is_told(folder: Path) -> None:
             EdgeStore(folder)
 
 
+@pytest.mark.slow
 def test_copies_without_holes_are_the_same(folder: Path, tmp_path: Path) -> None:
     for file in folder.rglob("*"):
         if file.is_file():
@@ -316,6 +319,7 @@ def test_an_index_on_read_only_media(read_only_media: Path, tmp_path: Path) -> N
 # Forks
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs forks")
 def test_a_fork_has_no_part_in_an_open_index(folder: Path) -> None:
     code = """
@@ -388,6 +392,7 @@ os._exit(0)
         os.close(reading)
 
 
+@pytest.mark.slow
 def test_a_retriever_beside_another(minilm: UniMoER, tmp_path: Path) -> None:
     with UnifiedRetriever(minilm, index=tmp_path / "index") as retriever:
         retriever.add(["Refunds take ten days."])

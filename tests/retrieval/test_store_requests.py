@@ -146,6 +146,7 @@ def test_long_texts_metadata_and_states_are_spread_over_requests(
     assert len(upserts) < 15
 
 
+@pytest.mark.slow
 def test_what_no_request_can_hold_is_refused_before_the_first(
     sizes: tuple[str, list[tuple[str, int]]],
 ) -> None:
@@ -160,6 +161,7 @@ def test_what_no_request_can_hold_is_refused_before_the_first(
     assert max(n for _, n in got) < 10_000
 
 
+@pytest.mark.slow
 def test_many_ids_queries_and_filters_are_spread(
     sizes: tuple[str, list[tuple[str, int]]],
 ) -> None:

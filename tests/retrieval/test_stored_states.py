@@ -76,6 +76,7 @@ def rows_run(retriever: UnifiedRetriever) -> int:
     return retriever.engine.stats.rows - before
 
 
+@pytest.mark.slow
 def test_float16_states_rank_as_encoding_does(
     feedback: UniMoER, place: Path | None, plain: list[tuple[str, float]]
 ) -> None:
@@ -97,6 +98,7 @@ async def test_an_awaited_search_ranks_from_states_too(
         assert retriever.engine.stats.rows - before == 1
 
 
+@pytest.mark.slow
 def test_a_query_is_embedded_as_ever_and_encoded_once_where_the_tasks_are_alike(
     feedback: UniMoER, minilm_path: Path
 ) -> None:
@@ -142,6 +144,7 @@ def test_one_forward_fills_an_index_with_silent_experts(feedback: UniMoER) -> No
         assert retriever.engine.stats.rows - before == len(DOCUMENTS)
 
 
+@pytest.mark.slow
 def test_experts_keep_their_own_states(minilm_path: Path) -> None:
     model = UniMoER.from_backbone("minilm", device="cpu", dtype="float32")
     with (
@@ -153,6 +156,7 @@ def test_experts_keep_their_own_states(minilm_path: Path) -> None:
         assert ranked(kept.search(QUERY)) == ranked(without.search(QUERY))
 
 
+@pytest.mark.slow
 def test_a_reopened_index_finds_its_states(
     feedback: UniMoER, tmp_path: Path, plain: list[tuple[str, float]]
 ) -> None:
@@ -211,6 +215,7 @@ def test_damaged_states_are_named(feedback: UniMoER) -> None:
             retriever.search(QUERY)
 
 
+@pytest.mark.slow
 def test_what_cannot_be_kept_is_refused(feedback: UniMoER, tmp_path: Path) -> None:
     folder = tmp_path / "index"
     with pytest.raises(InputError, match="expected one of float16, int8, binary"):

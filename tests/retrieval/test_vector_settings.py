@@ -33,6 +33,7 @@ def cut(minilm_path: Path) -> UniMoER:
     return UniMoER.from_backbone("minilm", device="cpu", dtype="float32", tasks=tasks)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("on_disk", [True, False])
 async def test_shorter_vectors(cut: UniMoER, tmp_path: Path, on_disk: bool) -> None:
     index = tmp_path / "index" if on_disk else None
@@ -49,6 +50,7 @@ async def test_shorter_vectors(cut: UniMoER, tmp_path: Path, on_disk: bool) -> N
     assert [hit.score for hit in hits] == pytest.approx(sorted(cosines, reverse=True), abs=1e-5)
 
 
+@pytest.mark.slow
 def test_an_index_knows_its_length(cut: UniMoER, whole: UniMoER, tmp_path: Path) -> None:
     with UnifiedRetriever(cut, index=tmp_path / "64", dimensions=64) as retriever:
         retriever.add(TEXTS)
@@ -74,6 +76,7 @@ def test_a_checkpoint_that_was_not_trained_for_it(whole: UniMoER, tmp_path: Path
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("on_disk", [True, False])
 def test_quantized_vectors(whole: UniMoER, tmp_path: Path, on_disk: bool) -> None:
     with UnifiedRetriever(whole) as plain:

@@ -88,6 +88,7 @@ def rows(model: UniMoER, task: str, n: int, tokens: int) -> list[Row]:
     return [Row(model.task(task), ids, (1, 4), (5, tokens - 1)) for _ in range(n)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ARCHITECTURES)
 def test_parameters_are_those_of_the_real_model(tiny: dict[str, Path], kind: str) -> None:
     recipe = recipe_of(tiny[kind])
@@ -163,6 +164,7 @@ def test_activations_are_what_autograd_keeps(
     assert traced.inputs == 3 * n * tokens * 32 * 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["embed", "read"])
 @pytest.mark.parametrize("kind", ["bert", "qwen3", "mistral"])
 def test_operations_are_what_torch_counts(tiny: dict[str, Path], kind: str, task: str) -> None:
@@ -200,6 +202,7 @@ def test_second_forwards_and_the_anchor_are_counted(tiny: dict[str, Path]) -> No
     assert row_flops(plain, model, anchored) - once == frozen + attention
 
 
+@pytest.mark.slow
 def test_the_rows_of_a_draw() -> None:
     found = rows_of(recipe_of("minilm"), passage_tokens=80, query_tokens=10)
     assert found["embed"] == [Rows("embed", 4, 10, True), Rows("embed", 12, 64, True)]
@@ -210,6 +213,7 @@ def test_the_rows_of_a_draw() -> None:
     assert tokens == 2 * ((4 * 10 + 12 * 64) / 2 + 8 * 90 + 6 * 90)
 
 
+@pytest.mark.slow
 def test_what_saves_memory_does(tiny: dict[str, Path]) -> None:
     plain = recipe_of(tiny["qwen3"])
     optimizer = plain.optimizer.model_copy(update={"grad_cache": True, "token_budget": 256})

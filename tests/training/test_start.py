@@ -37,6 +37,7 @@ def _silent(backbone: Path, start: Path, **changes: object) -> Recipe:
     return toy_recipe(backbone, start=str(start), optimizer=rate, **changes)
 
 
+@pytest.mark.slow
 def test_a_run_begins_with_what_the_checkpoint_learnt(
     tiny_bert: Path, learnt: Path, toy_data: Path, tmp_path: Path
 ) -> None:
@@ -63,6 +64,7 @@ def test_what_the_checkpoint_lacks_starts_new(tiny_bert: Path, learnt: Path) -> 
     assert not any(name.startswith("experts.mine.") for name in taken)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_needs_its_start_no_more(
     tiny_bert: Path, learnt: Path, toy_data: Path, tmp_path: Path
 ) -> None:
@@ -73,6 +75,7 @@ def test_a_resumed_run_needs_its_start_no_more(
     assert train(recipe, data=toy_data, output=tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_is_refused_before_anything_is_mined(
     tiny_bert: Path, learnt: Path, toy_data: Path, tmp_path: Path
 ) -> None:
@@ -115,6 +118,7 @@ def test_what_a_model_does_not_do_is_refused_before_anything_is_mined(
     assert not list((tmp_path / "run").glob("mined/*"))
 
 
+@pytest.mark.slow
 def test_a_teacher_scores_what_is_not_mined_too(
     tiny_bert: Path, learnt: Path, tmp_path: Path
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from model.tiny_models import make_model, randomise
 from training.toy import write_toy
 
@@ -36,6 +37,7 @@ def test_there_may_be_nothing_to_validate_on(toy_data: Path) -> None:
     assert Validator.find(toy_data, 10) is None  # its only split is "train"
 
 
+@pytest.mark.slow
 def test_measures_are_those_of_the_weights_as_they_are_now(tiny_bert: Path, tmp_path: Path) -> None:
     write_toy(tmp_path / "reading", "dev")
     write_toy(tmp_path / "finding", "dev", context=False)

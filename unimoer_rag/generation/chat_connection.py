@@ -12,6 +12,7 @@ import httpx
 from unimoer_rag.errors import GenerationError, InputError, UnimoerError
 from unimoer_rag.generation.chat_wire import Reply, check_response, transport_errors
 from unimoer_rag.generation.event_lines import alines, lines
+from unimoer_rag.tls import tls_context
 from unimoer_rag.urls import shown_url, shown_urls_in_logs, url_secrets, without_secrets
 
 __all__ = ["ChatConnection"]
@@ -50,6 +51,7 @@ class ChatConnection:
             "timeout": httpx.Timeout(timeout, pool=None),
             "limits": httpx.Limits(max_connections=max_concurrency),
             "follow_redirects": False,
+            "verify": tls_context(),
         }
         if url_secrets(url):
             shown_urls_in_logs("httpx")

@@ -45,6 +45,7 @@ class TestIntegration(EmbeddingsIntegrationTests):
         return {"query_instruction": ASK, **EXACT}
 
 
+@pytest.mark.slow
 async def test_vectors_are_the_engines(live: UniMoER) -> None:
     embeddings, engine = UniMoEREmbeddings(**EXACT), Engine.of(live)
     documents, queries = engine.embed(TEXTS), engine.embed(TEXTS, "query")
@@ -58,6 +59,7 @@ async def test_vectors_are_the_engines(live: UniMoER) -> None:
             assert {type(value) for value in vector} == {float}
 
 
+@pytest.mark.slow
 async def test_many_at_once_are_as_one_by_one() -> None:
     embeddings = UniMoEREmbeddings(**EXACT)
     queries = [f"how heavy is boat {n}?" for n in range(20)]
@@ -78,6 +80,7 @@ async def test_instructions_go_before_the_texts() -> None:
     assert np.dot(asked, plain.embed_query(TEXTS[0])) < 0.99
 
 
+@pytest.mark.slow
 def test_no_instruction_is_the_models_own_and_empty_is_none(checkpoint: str) -> None:
     own = UniMoEREmbeddings(**EXACT, model=checkpoint)
     plain = UniMoEREmbeddings(**EXACT, model=checkpoint, query_instruction="")
@@ -86,6 +89,7 @@ def test_no_instruction_is_the_models_own_and_empty_is_none(checkpoint: str) -> 
     assert np.dot(asked, plain.embed_query(TEXTS[0])) < 0.99
 
 
+@pytest.mark.slow
 async def test_dimensions_cut_the_vectors(checkpoint: str) -> None:
     embeddings = UniMoEREmbeddings(**EXACT, model=checkpoint, dimensions=64)
     whole = UniMoEREmbeddings(**EXACT, model=checkpoint).embed_documents(TEXTS)
@@ -148,6 +152,7 @@ async def test_a_vector_store_takes_blank_texts() -> None:
     assert len(store.similarity_search("money back", k=3)) == 3
 
 
+@pytest.mark.slow
 async def test_texts_that_are_cut_are_told_of_once(live: UniMoER) -> None:
     embeddings = UniMoEREmbeddings(**EXACT)
     long = "A kayak 🛶. " * 400
@@ -221,6 +226,7 @@ def test_one_store_serves_caches_of_different_settings() -> None:
     assert len(list(store.yield_keys())) == 2
 
 
+@pytest.mark.slow
 def test_the_namespace_stands_for_what_decides_the_vectors(checkpoint: str) -> None:
     settings = {**EXACT, "model": checkpoint}
     plain = UniMoEREmbeddings(**settings)

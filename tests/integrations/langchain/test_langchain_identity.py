@@ -27,6 +27,7 @@ from unimoer_rag.retrieval.retriever import UnifiedRetriever
 ADAPTERS = [UniMoEREmbeddings, UniMoERCompressor, UniMoERCrossEncoder]
 
 
+@pytest.mark.slow
 def test_all_hold_the_very_same_module(live: UniMoER, filled: UnifiedRetriever) -> None:
     for adapter in ADAPTERS:
         held = adapter(**EXACT)

@@ -103,6 +103,7 @@ async def test_the_retrieval_score_is_the_first_stages(
             assert ("title" in document.metadata) == bool(hit.passage.title)
 
 
+@pytest.mark.slow
 def test_offsets_are_those_of_the_text_it_was_cut_from() -> None:
     text = " ".join(f"Boat {n} weighs {n * 7} kilograms and carries {n} people." for n in range(60))
     splitter = RecursiveCharacterTextSplitter(

@@ -33,6 +33,7 @@ QUERY = "how long do refunds take?"
 # What it gives
 
 
+@pytest.mark.slow
 def test_everything_made_by_one_name_holds_one_module(minilm_path: Path) -> None:
     embedding, rerank = UniMoEREmbedding("unimoer-minilm"), UniMoERRerank("unimoer-minilm")
     with UnifiedRetriever("unimoer-minilm") as retriever:
@@ -89,6 +90,7 @@ def test_an_instruction_goes_before_its_own_side_only(
     close(asked.get_text_embedding(QUERY), without if on_query else with_it)
 
 
+@pytest.mark.slow
 def test_an_empty_instruction_takes_the_models_own_away(own_checkpoint: Path) -> None:
     instruct(own_checkpoint, "query: ")
     own, none = (
@@ -100,6 +102,7 @@ def test_an_empty_instruction_takes_the_models_own_away(own_checkpoint: Path) ->
     assert np.abs(np.subtract(own.get_query_embedding(QUERY), plain)).max() > 0.01
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_was_trained_for_it_is_cut(minilm_path: Path, tmp_path: Path) -> None:
     model = UniMoER.from_backbone("minilm", tasks=[replace(EMBED, dimensions=(64,))])
     model.save_pretrained(tmp_path)
@@ -113,6 +116,7 @@ def test_a_checkpoint_that_was_trained_for_it_is_cut(minilm_path: Path, tmp_path
 # Many at once
 
 
+@pytest.mark.slow
 async def test_many_calls_at_once_give_what_they_give_alone(embedding: UniMoEREmbedding) -> None:
     texts = [f"{text} Number {n}." for n in range(10) for text in TEXTS]
     queries, documents = await asyncio.gather(
@@ -149,6 +153,7 @@ def test_a_pickle_is_its_name(embedding: UniMoEREmbedding) -> None:
     close(loaded.get_query_embedding(QUERY), embedding.get_query_embedding(QUERY))
 
 
+@pytest.mark.slow
 def test_every_setting_survives_a_pickle(own_checkpoint: Path) -> None:
     made = UniMoEREmbedding(
         str(own_checkpoint),
@@ -179,6 +184,7 @@ def test_another_process_loads_it_by_its_name(
     close(json.loads(result.stdout), embedding.get_query_embedding(QUERY))
 
 
+@pytest.mark.slow
 def test_a_pickle_of_what_is_no_longer_there_is_refused(own_checkpoint: Path) -> None:
     """The framework's own __setstate__ would go on with the new weights under the old name."""
     data = pickle.dumps(UniMoEREmbedding(str(own_checkpoint), **EXACT))
@@ -205,6 +211,7 @@ def test_a_dictionary_tells_the_weights_and_comes_back(embedding: UniMoEREmbeddi
     assert json.loads(embedding.to_json()) == told
 
 
+@pytest.mark.slow
 def test_a_dictionary_of_another_checkpoint_is_refused(embedding: UniMoEREmbedding) -> None:
     told = {**embedding.to_dict(), "checkpoint_digest": "0" * 64}
     with pytest.raises(CheckpointError, match="'0000"):

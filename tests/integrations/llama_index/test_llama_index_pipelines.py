@@ -31,6 +31,7 @@ def copies(nodes: list[TextNode]) -> list[TextNode]:
     return [node.model_copy(deep=True) for node in nodes]
 
 
+@pytest.mark.slow
 async def test_a_vector_store_index(embedding: UniMoEREmbedding, nodes: list[TextNode]) -> None:
     retriever = VectorStoreIndex(copies(nodes), embed_model=embedding).as_retriever()
     found, afound = retriever.retrieve(QUESTION), await retriever.aretrieve(QUESTION)
@@ -78,6 +79,7 @@ async def test_a_pipeline(embedding: UniMoEREmbedding, nodes: list[TextNode]) ->
     close([node.embedding for node in await pipeline.arun(nodes=copies(nodes))], expected)
 
 
+@pytest.mark.slow
 def test_a_pipeline_runs_again_where_the_weights_are_others(
     embedding: UniMoEREmbedding, own_checkpoint: Path, nodes: list[TextNode]
 ) -> None:
@@ -101,6 +103,7 @@ def test_a_pipeline_in_several_processes(
     close([node.embedding for node in made], embedding.get_text_embedding_batch(texts))
 
 
+@pytest.mark.slow
 def test_qdrant(embedding: UniMoEREmbedding, nodes: list[TextNode]) -> None:
     store = QdrantVectorStore("handbook", client=QdrantClient(":memory:"), index_doc_id=False)
     context = StorageContext.from_defaults(vector_store=store)
@@ -114,6 +117,7 @@ def test_qdrant(embedding: UniMoEREmbedding, nodes: list[TextNode]) -> None:
     assert found[0].score == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.slow
 async def test_qdrant_async(embedding: UniMoEREmbedding, nodes: list[TextNode]) -> None:
     client = AsyncQdrantClient(":memory:")
     store = QdrantVectorStore("handbook", aclient=client, index_doc_id=False)

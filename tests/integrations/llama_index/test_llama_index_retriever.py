@@ -60,6 +60,7 @@ async def test_nodes_are_the_hits(handbook: UnifiedRetriever) -> None:
     assert hits[0].source == SOURCE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [
@@ -161,6 +162,7 @@ def test_the_first_stages_score_is_kept(
 # In the framework
 
 
+@pytest.mark.slow
 async def test_a_query_engine_with_reranking(
     handbook: UnifiedRetriever, events: Events, manager: CallbackManager, debug: LlamaDebugHandler
 ) -> None:

@@ -139,6 +139,7 @@ def test_a_second_time_comes_from_the_cache(
     assert len(list((tmp_path / "mined").iterdir())) == 2
 
 
+@pytest.mark.slow
 def test_a_damaged_cache_is_mined_anew(miner: Miner, tmp_path: Path) -> None:
     first = miner()
     (kept,) = (tmp_path / "mined").iterdir()

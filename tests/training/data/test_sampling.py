@@ -50,6 +50,7 @@ shares = st.dictionaries(
 ).filter(bool)
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(shares=shares, seed=st.integers(0, 5))
 def test_every_data_set_gets_its_share_and_walks_on(shares: dict[str, float], seed: int) -> None:

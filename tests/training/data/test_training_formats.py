@@ -319,6 +319,7 @@ def test_a_malformed_row_is_told_before_training_and_leaves_nothing(
 short = st.text("abc", min_size=1, max_size=2)
 
 
+@pytest.mark.slow
 @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     rows=st.lists(

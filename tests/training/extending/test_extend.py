@@ -79,6 +79,7 @@ def test_only_the_new_expert_and_head_learn(tiny_bert, labelled, tmp_path, route
     assert bool(new["heads.nli.out.weight"].any())
 
 
+@pytest.mark.slow
 def test_the_checkpoint_in_use_is_not_touched(tiny_bert, labelled, tmp_path) -> None:
     checkpoint = save(tiny_bert, tmp_path / "old")
     held = UniMoER.from_pretrained(checkpoint)
@@ -90,6 +91,7 @@ def test_the_checkpoint_in_use_is_not_touched(tiny_bert, labelled, tmp_path) -> 
     assert held.embed(TEXTS).tobytes() == before.tobytes()
 
 
+@pytest.mark.slow
 def test_a_frozen_backbone_can_be_extended(tiny_bert, labelled, tmp_path) -> None:
     done = extend(
         Addition("nli", steps=1, size=2),
@@ -101,6 +103,7 @@ def test_a_frozen_backbone_can_be_extended(tiny_bert, labelled, tmp_path) -> Non
     assert load_own(tmp_path / "new").classify(TEXTS, task="nli").shape == (4, 2)
 
 
+@pytest.mark.slow
 def test_what_is_measured_is_what_the_file_gives(tiny_bert, labelled, tmp_path) -> None:
     checkpoint = save(tiny_bert, tmp_path / "old")
     addition = Addition("nli", steps=4, size=4, rate=0.01, dev_share=0.4)
@@ -117,6 +120,7 @@ def test_what_is_measured_is_what_the_file_gives(tiny_bert, labelled, tmp_path) 
     assert (done.measures or {})["accuracy"] == pytest.approx(100 * right / len(held))
 
 
+@pytest.mark.slow
 def test_reading(tiny_bert, toy_data, tmp_path) -> None:
     checkpoint = save(tiny_bert, tmp_path / "old")
     done = extend(
@@ -135,6 +139,7 @@ def test_reading(tiny_bert, toy_data, tmp_path) -> None:
     assert reading.text == passage[reading.start : reading.end]
 
 
+@pytest.mark.slow
 def test_ranking(tiny_bert, tmp_path) -> None:
     rows = [
         {"query": f"the {a} of {b}", "positive": f"{b} has a {a}", "negative": f"{c} has a {a}"}
@@ -158,6 +163,7 @@ def test_ranking(tiny_bert, tmp_path) -> None:
     assert load_own(tmp_path / "new").score(TEXTS[0], TEXTS, task="shop").shape == (4,)
 
 
+@pytest.mark.slow
 def test_a_change_of_an_old_task_is_noticed_and_nothing_written(
     tiny_bert, labelled, tmp_path, monkeypatch
 ) -> None:
@@ -195,6 +201,7 @@ def test_a_rate_that_cannot_be(rate) -> None:
         Addition("x", rate=rate)
 
 
+@pytest.mark.slow
 def test_what_was_learnt_is_never_held_out_later(tiny_bert, labelled, tmp_path) -> None:
     checkpoint = save(tiny_bert, tmp_path / "old")
     options = {"checkpoint": checkpoint, "data": labelled, "output": tmp_path / "new"}

@@ -42,6 +42,7 @@ def test_one_text_cannot_be_split() -> None:
         split(["a", "a", "a"], 0.5, seed=0)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.lists(st.tuples(LABELS, LABELS), min_size=1, max_size=30))
 def test_agreement_is_scikit_learns(pairs) -> None:

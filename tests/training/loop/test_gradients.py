@@ -61,6 +61,7 @@ def _freed(gradient: Tensor, other: Tensor) -> Tensor:
 # -- CAGrad ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(SEEDS, st.integers(2, 5), st.sampled_from([0.1, 0.4, 0.9]))
 def test_cagrad_equals_scipys_solution_of_the_dual(seed: int, n: int, c: float) -> None:

@@ -108,6 +108,7 @@ def train(model: UniMoER, growing: RankGrowth, steps: range) -> list[dict[tuple[
     return course
 
 
+@pytest.mark.slow
 def test_ranks_go_to_the_most_salient_until_the_budget_is_spent(model: UniMoER) -> None:
     growing = growth(model)
     start = growing.active
@@ -141,6 +142,7 @@ def test_a_full_budget_makes_every_rank_active(model: UniMoER) -> None:
     assert all(n == EXPERTS[expert].rank for (expert, _), n in course[-1].items())
 
 
+@pytest.mark.slow
 def test_a_resumed_run_grows_as_an_uninterrupted_one(tiny_bert, model: UniMoER) -> None:
     course = train(model, growth(model), range(10))
     from unimoer_rag.model.tasks import EMBED, RERANK

@@ -92,6 +92,7 @@ EVERYTHING: dict[str, Any] = {
 }
 
 
+@pytest.mark.slow
 def test_two_processes_train_bit_for_bit_what_one_accumulates(
     alone: Path, tiny_bert: Path, toy_data: Path, tmp_path: Path
 ) -> None:
@@ -123,6 +124,7 @@ def test_every_option_works_in_two_processes(
     UniMoER.from_pretrained(both / "checkpoint", device="cpu")  # whole, whoever held which part
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_processes_are_stopped_and_go_on(
     number: signal.Signals, alone: Path, tiny_bert: Path, toy_data: Path, tmp_path: Path

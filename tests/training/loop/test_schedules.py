@@ -47,6 +47,7 @@ def test_a_recipe_names_its_schedules(tiny_bert: Path) -> None:
         make_schedules(model, recipe(tiny_bert, growth={**GROWTH, "every": 6}))
 
 
+@pytest.mark.slow
 def test_the_budget_is_spent_and_the_rest_is_silent(trained: Path) -> None:
     kept = state(trained)
     ranks = kept["schedule/0/ranks"]
@@ -70,6 +71,7 @@ def test_lower_layers_learn_later(trained: Path) -> None:
     assert int(state(trained)["step/heads.read.out.weight"]) == 6
 
 
+@pytest.mark.slow
 def test_a_resumed_run_equals_an_uninterrupted_one(
     tiny_bert: Path, toy_data: Path, trained: Path, tmp_path: Path
 ) -> None:
@@ -112,6 +114,7 @@ def test_ranks_grow_while_every_objective_sits_out(
     assert set(growing.active.values()) == {2}
 
 
+@pytest.mark.slow
 def test_the_norm_is_of_what_learns(tiny_bert: Path, toy: BeirDataset, tmp_path: Path) -> None:
     def norm(name: str, **changes: object) -> float:
         recipe = toy_recipe(tiny_bert, **changes)

@@ -41,6 +41,7 @@ def run(
     return [json.loads(line) for line in lines]
 
 
+@pytest.mark.slow
 def test_tensorboard_gets_every_number_of_every_step(
     tiny_bert: Path, toy: BeirDataset, tmp_path: Path
 ) -> None:

@@ -63,6 +63,7 @@ def _same(left: Path, right: Path) -> None:
     assert _log(left) == _log(right)
 
 
+@pytest.mark.slow
 def test_a_run_leaves_its_folder(whole: Path, recipe: Recipe) -> None:
     assert {path.name for path in whole.iterdir()} == {
         "recipe.json", "log.jsonl", "state.safetensors", "checkpoint", "mined", ".lock",
@@ -154,6 +155,7 @@ def test_a_finished_run_is_not_trained_further(
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_save_after_the_step_in_hand(
     number: signal.Signals, recipe: Recipe, toy_data: Path, tmp_path: Path
@@ -186,6 +188,7 @@ def test_a_second_interrupt_acts_at_once(recipe: Recipe, toy_data: Path, tmp_pat
 # -- accumulation, and the draws that it shares ---------------------------------------------
 
 
+@pytest.mark.slow
 def test_accumulated_losses_are_the_mean_of_their_draws(
     recipe: Recipe, toy: BeirDataset, tmp_path: Path
 ) -> None:
@@ -209,6 +212,7 @@ def test_accumulated_losses_are_the_mean_of_their_draws(
         assert both["losses"][name] == pytest.approx(mean, abs=2e-5), name
 
 
+@pytest.mark.slow
 def test_a_schedule_acts_around_the_steps_and_is_resumed(
     recipe: Recipe, toy_data: Path, toy: BeirDataset, tmp_path: Path
 ) -> None:
@@ -506,6 +510,7 @@ def test_a_step_that_everyone_sits_out_changes_nothing(recipe: Recipe, tmp_path:
     assert all(torch.equal(p, before[n]) for n, p in parameters_by_name(model).items())
 
 
+@pytest.mark.slow
 def test_validation_goes_into_the_log(recipe: Recipe, toy_data: Path, tmp_path: Path) -> None:
     seen: list[str] = []
 
@@ -577,6 +582,7 @@ def test_half_precision_is_not_trained(recipe: Recipe, whole: Path) -> None:
 # -- how a run stands -----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_summary_tells_how_a_run_stands(recipe: Recipe, toy_data: Path, tmp_path: Path) -> None:
     states: list[str] = []
 

@@ -251,6 +251,7 @@ def test_large_logits_stay_finite_and_pull_the_right_way(
     assert bool(torch.isfinite(gradient).all())
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(values=_logits, shift=st.floats(-5, 5), data=st.data())
 def test_properties_of_ranking_losses(

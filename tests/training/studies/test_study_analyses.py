@@ -152,6 +152,7 @@ def test_cosines_are_read_from_the_log(tiny_bert: Path, toy_data: Path) -> None:
     assert lines == {"layer 1": [(1.0, -0.5), (6.0, -0.5)], "layer 2": [(1.0, 0.1), (6.0, 0.1)]}
 
 
+@pytest.mark.slow
 def test_pictures_place_every_text(subject: Subject) -> None:
     by_task, by_set = pictures(subject).panels
     n = 2 * 24  # questions and passages of one data set

@@ -101,6 +101,7 @@ def test_a_given_run_closes_the_candidates(folder: Path, model: UniMoER) -> None
     assert values["q20"] == 0  # the run has nothing for it
 
 
+@pytest.mark.slow
 def test_other_weights_are_other_values(folder: Path, model: UniMoER) -> None:
     sets = prepare(folder, {"dev": DevSet(questions=24, depth=8)})
     first = measure(model, sets)

@@ -71,6 +71,7 @@ def test_an_interrupted_study_goes_on_to_the_same_result(files: Files, tmp_path:
         assert again.variants[name].scores == variant.scores
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("router", ["switch", "token", "mole", "x-lora", "rank-wise"])
 def test_every_router_can_be_a_variant(router: str, files: Files, tmp_path: Path) -> None:
     found = _run(
@@ -79,6 +80,7 @@ def test_every_router_can_be_a_variant(router: str, files: Files, tmp_path: Path
     assert 0 <= found.variants["one"].scores["rerank"].mean <= 1
 
 
+@pytest.mark.slow
 def test_experts_of_data_sets_are_chosen_by_likeness(files: Files, tmp_path: Path) -> None:
     experts = {"shared": None, "embed": None, "rerank": None}
     own = {name: {"r": 3, "lora_alpha": 6} for name in ("squad", "medquad")}

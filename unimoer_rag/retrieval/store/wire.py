@@ -16,6 +16,7 @@ from qdrant_client.common.client_exceptions import QdrantException
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
 from unimoer_rag.errors import InputError, StoreAuthError, StoreError, StoreUnavailableError
+from unimoer_rag.tls import tls_context
 from unimoer_rag.urls import shown_url, url_secrets, without_secrets
 
 __all__ = ["client_errors", "open_client"]
@@ -57,6 +58,7 @@ def open_client(
                     prefer_grpc=grpc,
                     grpc_port=grpc_port,
                     timeout=timeout,
+                    verify=tls_context(),
                     check_compatibility=False,  # it would warn from a thread of its own
                 )
         except ValueError as error:
