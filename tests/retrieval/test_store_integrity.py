@@ -375,10 +375,13 @@ from unimoer_rag.retrieval.store import EdgeStore
 store = EdgeStore(sys.argv[1])
 started = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"],
     stdin=int(sys.argv[2]), stdout=subprocess.DEVNULL, close_fds=False)
+there, here = os.pipe()
 if os.fork() == 0:
     os.close(1)
+    os.write(here, b"!")
     os.read(int(sys.argv[2]), 1)
     os._exit(0)
+os.read(there, 1)  # a child lets go when it first runs
 os._exit(0)
 """
     reading, writing = os.pipe()
