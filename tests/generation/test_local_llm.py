@@ -308,6 +308,12 @@ def test_settings_are_checked(llm_folder: Path, options: dict, message: str) -> 
         LocalLLM(str(llm_folder), **{"device": "cpu", **options})
 
 
+# There torch takes a path of the processor's that its own kernels then refuse.
+@pytest.mark.skipif(
+    torch.cpu._is_amx_tile_supported()
+    and not torch.backends.cpu.get_cpu_capability().startswith("AVX512"),
+    reason="ATEN_CPU_CAPABILITY keeps torch from the instructions that its bfloat16 needs here",
+)
 def test_other_precisions(llm_folder: Path) -> None:
     llm = LocalLLM(str(llm_folder), device="cpu", dtype="bfloat16", max_tokens=5)
     assert str(llm._decoder.model.dtype) == "torch.bfloat16"

@@ -174,7 +174,9 @@ def test_feedback_lifts_what_is_like_the_best() -> None:
     with torch.inference_mode():
         own, ranked = head.compare(query, documents), head.rank(query, documents, 0.3)
         assert torch.equal(head.rank(query, documents, 0.0), own)
-        assert torch.equal(head.rank(query, documents[:1], 0.3), own[:1])
+        # Alone, the document goes through another kernel.
+        alone = head.rank(query, documents[:1], 0.3)
+        torch.testing.assert_close(alone, own[:1], atol=1e-4, rtol=1e-6)
         assert head.rank(query, [], 0.3).shape == (0,)
         for empty in (state(0, seed=4), state(1, seed=5)):
             for coverage in [(0.0, 0.0), (0.35, 0.65)]:

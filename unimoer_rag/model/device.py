@@ -88,7 +88,11 @@ def _has_bfloat16(device: torch.device) -> bool:
     if device.type != "cpu" or not hasattr(torch.cpu, "get_capabilities"):
         return False
     capabilities = torch.cpu.get_capabilities()
-    return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    if capabilities.get("bf16"):  # ARM
+        return True
+    # ATEN_CPU_CAPABILITY may hold torch back from instructions that the processor has.
+    used = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+    return used and any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
 
 
 def put(tensor: Tensor, device: torch.device) -> Tensor:
