@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from unimoer_rag.model.config import ExpertConfig, TaskConfig
+from unimoer_rag.model.io.config import ExpertConfig, TaskConfig
 from unimoer_rag.model.routers import GATES, ROUTERS
 from unimoer_rag.training.data.config import Mining
 from unimoer_rag.training.objectives import config

@@ -11,8 +11,8 @@ import re
 import sys
 from pathlib import Path
 
-from unimoer_rag.training.studies.report.tables import markdown
-from unimoer_rag.training.studies.results import load_study
+from unimoer_rag.lab.studies.report.tables import markdown
+from unimoer_rag.lab.studies.results import load_study
 
 PAGE = Path(__file__).parent.parent / "docs" / "studies.md"
 RESULTS = Path("results/studies")

@@ -18,8 +18,8 @@ from typing import Annotated, Any
 import typer
 
 from unimoer_rag.cli.output import errors, quiet, write_json
+from unimoer_rag.data.datasets import BeirDataset, load_beir
 from unimoer_rag.evaluation.answers import f1
-from unimoer_rag.evaluation.datasets import BeirDataset, load_beir
 from unimoer_rag.evaluation.statistics import compare
 from unimoer_rag.generation.extractive import ExtractiveReader
 from unimoer_rag.model.unimoer import UniMoER

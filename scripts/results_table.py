@@ -13,11 +13,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from unimoer_rag.benchmarks.decoder import ENCODE, RERANK, RERANK_SEEN
-from unimoer_rag.benchmarks.tables import TABLES
-from unimoer_rag.benchmarks.timing import median_ratio
 from unimoer_rag.evaluation.compare import compare_results
 from unimoer_rag.evaluation.results import Result, load_result
+from unimoer_rag.lab.bench.decoder import ENCODE, RERANK, RERANK_SEEN
+from unimoer_rag.lab.bench.tables import TABLES
+from unimoer_rag.lab.bench.timing import median_ratio
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"

@@ -10,6 +10,7 @@ import pytest
 
 if TYPE_CHECKING:
     from unimoer_rag import UniMoER
+    from unimoer_rag.data.datasets import BeirDataset
 
 # Before anything imports huggingface_hub, which reads it once: the suite runs without a network.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -40,3 +41,29 @@ def data_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no development data at {folder}: set UNIMOER_DATA")
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a tiny encoder."""
+    from training.toy import save_backbone
+
+    return save_backbone("bert", tmp_path_factory.mktemp("bert"))
+
+
+@pytest.fixture(scope="session")
+def toy_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder that holds the toy data set."""
+    from training.toy import write_toy
+
+    folder = tmp_path_factory.mktemp("data")
+    write_toy(folder / "toy")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def toy(toy_data: Path) -> BeirDataset:
+    """The toy data set's training split."""
+    from unimoer_rag.data.datasets import load_beir
+
+    return load_beir(toy_data / "toy", "train")

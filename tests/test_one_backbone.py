@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from unimoer_rag import RagPipeline, UnifiedRetriever, UniMoER
-from unimoer_rag.benchmarks.process import model_bytes
+from unimoer_rag.lab.bench.process import model_bytes
 
 pytest.importorskip("llama_index.core", reason="needs LlamaIndex: pip install 'unimoer-rag[all]'")
 pytest.importorskip("langchain_core", reason="needs LangChain: pip install 'unimoer-rag[all]'")

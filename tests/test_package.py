@@ -65,7 +65,7 @@ def test_a_search_in_a_folder_imports_what_it_needs(minilm_path: Path, tmp_path:
         "    retriever.add(['Refunds take 14 days.', 'We open at nine.'])\n"
         "with UnifiedRetriever(index=sys.argv[1]) as retriever:\n"
         "    assert retriever.search('refunds', k=1)\n"
-        "heavy = ('qdrant_client', 'datasets', 'ir_measures', 'typer', 'unimoer_rag.benchmarks',\n"
+        "heavy = ('qdrant_client', 'datasets', 'ir_measures', 'typer', 'unimoer_rag.lab.bench',\n"
         "    'unimoer_rag.cli', 'unimoer_rag.evaluation', 'unimoer_rag.training',\n"
         "    'unimoer_rag.generation.chat_server', 'langchain_core', 'llama_index.core')\n"
         "assert not [name for name in heavy if name in sys.modules]\n"

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from unimoer_rag.moved import install
+
 if TYPE_CHECKING:
     from unimoer_rag.errors import UnimoerError
     from unimoer_rag.model.unimoer import UniMoER
@@ -37,6 +39,9 @@ _HOMES = {
     "UnifiedRetriever": "unimoer_rag.retrieval.retriever",
     "UnimoerError": "unimoer_rag.errors",
 }
+
+
+install()
 
 
 def __getattr__(name: str) -> Any:

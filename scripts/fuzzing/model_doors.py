@@ -213,7 +213,7 @@ def sealed_checkpoint(random: Random, folder: Path) -> None:
 @door
 def adapter(random: Random, folder: Path) -> None:
     """The folder of a PEFT adapter."""
-    from unimoer_rag.evaluation.systems.adapters import load_adapters
+    from unimoer_rag.lab.baselines.adapters import load_adapters
 
     copy = Path(shutil.copytree(_adapter(), folder / "adapter"))
     _break(copy, random)

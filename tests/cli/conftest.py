@@ -72,7 +72,7 @@ def indexed(run: Command, docs: Path, tmp_path_factory: pytest.TempPathFactory) 
 def eager_reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint whose untrained reader finds answers everywhere."""
     from unimoer_rag import UniMoER
-    from unimoer_rag.model.checkpoint import parameters_by_name
+    from unimoer_rag.model.io.checkpoint import parameters_by_name
 
     torch.manual_seed(0)
     model = UniMoER.from_backbone("minilm")

@@ -11,8 +11,8 @@ import typer
 from cli_helpers import Command
 from typer.testing import CliRunner
 
-from unimoer_rag.cli.bench.group import _COMMANDS
-from unimoer_rag.cli.bench.quick import QUICK, with_quick
+from unimoer_rag.lab.commands.bench.group import _COMMANDS
+from unimoer_rag.lab.commands.bench.quick import QUICK, with_quick
 
 
 def test_every_size_is_an_option_of_its_command() -> None:

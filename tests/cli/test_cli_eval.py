@@ -116,7 +116,7 @@ def test_mistakes_are_told_before_the_data_set_is_opened(
     def opened(*args: object, **settings: object) -> None:
         raise AssertionError("the data set is opened")
 
-    monkeypatch.setattr("unimoer_rag.evaluation.catalogue.open_dataset", opened)
+    monkeypatch.setattr("unimoer_rag.data.catalogue.open_dataset", opened)
     result = run("eval", "nq", *words)
     assert result.exit_code == 1
     assert said in result.stderr

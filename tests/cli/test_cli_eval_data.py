@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from cli_helpers import Command, write_lines
-from evaluation.official_files import HOTPOTQA, NQ_OPEN, write
+from data.official_files import HOTPOTQA, NQ_OPEN, write
 from typer.testing import CliRunner
 
 from unimoer_rag.cli.main import app

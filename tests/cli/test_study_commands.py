@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from cli_helpers import Command
-from training.studies.tiny_study import write_study
+from lab.studies.tiny_study import write_study
 
-from unimoer_rag.training.studies.settings import study_names
+from unimoer_rag.lab.studies.settings import study_names
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from model.tiny_models import make_model, save_backbone
 
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import UnimoerError
-from unimoer_rag.model.jobs import embedding
+from unimoer_rag.model.tasks.jobs import embedding
 from unimoer_rag.model.unimoer import UniMoER
 
 

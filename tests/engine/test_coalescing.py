@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from unimoer_rag.engine import Engine
-from unimoer_rag.model.jobs import embedding, ranking
 from unimoer_rag.model.rows import Row
+from unimoer_rag.model.tasks.jobs import embedding, ranking
 from unimoer_rag.model.unimoer import UniMoER
 
 QUERY = "how long do refunds take?"

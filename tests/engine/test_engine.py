@@ -16,8 +16,8 @@ import torch
 
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import InputError
-from unimoer_rag.model.jobs import Reading, embedding
 from unimoer_rag.model.rows import Row
+from unimoer_rag.model.tasks.jobs import Reading, embedding
 from unimoer_rag.model.unimoer import UniMoER
 
 _WORDS = ["refund", "parcel", "library", "report", "kayak", "boot", "opens", "nine", "days", "tent"]

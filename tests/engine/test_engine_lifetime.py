@@ -21,8 +21,8 @@ import torch
 
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import UnimoerError
-from unimoer_rag.model.jobs import Job, embedding, reading
 from unimoer_rag.model.rows import Row
+from unimoer_rag.model.tasks.jobs import Job, embedding, reading
 from unimoer_rag.model.unimoer import UniMoER
 
 Script = Callable[[str], Any]
@@ -180,7 +180,7 @@ import os, sys, threading
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import UnimoerError
 from unimoer_rag.model.unimoer import UniMoER
-from unimoer_rag.model.jobs import embedding
+from unimoer_rag.model.tasks.jobs import embedding
 model = UniMoER.from_pretrained("minilm", device="cpu", dtype="float32")
 engine = Engine.of(model)
 """

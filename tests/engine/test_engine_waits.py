@@ -17,7 +17,7 @@ from unimoer_rag.engine.answers import Callbacks
 from unimoer_rag.engine.worker import Worker
 from unimoer_rag.errors import UnimoerError
 from unimoer_rag.model.home import Home
-from unimoer_rag.model.jobs import Job, embedding
+from unimoer_rag.model.tasks.jobs import Job, embedding
 from unimoer_rag.model.unimoer import UniMoER
 
 Script = Callable[[str], Any]
@@ -209,7 +209,7 @@ from unimoer_rag.engine import Engine
 from unimoer_rag.errors import UnimoerError
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.model.home import Home
-from unimoer_rag.model.jobs import embedding
+from unimoer_rag.model.tasks.jobs import embedding
 model = UniMoER.from_pretrained("minilm", device="cpu", dtype="float32")
 engine = Engine.of(model)
 """

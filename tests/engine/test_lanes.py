@@ -136,7 +136,7 @@ def test_answers_do_not_depend_on_the_number_of_lanes(
 
 
 def _job(model: UniMoER, texts: Sequence[str]) -> Any:
-    from unimoer_rag.model.jobs import embedding
+    from unimoer_rag.model.tasks.jobs import embedding
 
     return embedding(model, texts, "document")
 

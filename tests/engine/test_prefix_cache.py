@@ -16,7 +16,7 @@ from unimoer_rag.engine import Engine
 from unimoer_rag.engine import engine as engine_module
 from unimoer_rag.engine.disk import weights_digest
 from unimoer_rag.errors import InputError
-from unimoer_rag.model.loading import load_own
+from unimoer_rag.model.io.loading import load_own
 from unimoer_rag.model.tasks import EMBED, READ, RERANK, RERANK_CROSS
 from unimoer_rag.model.unimoer import UniMoER
 

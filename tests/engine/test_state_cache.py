@@ -9,9 +9,9 @@ import torch
 
 from unimoer_rag.engine import Engine
 from unimoer_rag.engine.cache import StateCache
-from unimoer_rag.model.late import LateState
 from unimoer_rag.model.rows import Row
 from unimoer_rag.model.tasks import EMBED, RERANK
+from unimoer_rag.model.tasks.late import LateState
 from unimoer_rag.model.unimoer import UniMoER
 
 

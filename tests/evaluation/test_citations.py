@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import pytest
 
+from unimoer_rag.data.datasets import BeirDataset, Qrels, Question
 from unimoer_rag.errors import InputError
 from unimoer_rag.evaluation.citations import per_citation
-from unimoer_rag.evaluation.datasets import BeirDataset, Qrels, Question
 from unimoer_rag.evaluation.passages import judged_relevant, relevant_among
 from unimoer_rag.retrieval.types import Document
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from unimoer_rag.data.datasets import BeirDataset, Question
 from unimoer_rag.errors import InputError
-from unimoer_rag.evaluation.datasets import BeirDataset, Question
 from unimoer_rag.evaluation.details import details, found_relevant, ranks, score_histograms, worst
 from unimoer_rag.evaluation.results import Details
 from unimoer_rag.retrieval.types import Document

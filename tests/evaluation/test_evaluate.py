@@ -16,10 +16,10 @@ from model.tiny_models import make_model, save_backbone
 from numpy.typing import NDArray
 from training.toy import write_beir, write_toy
 
+from unimoer_rag.data.datasets import BeirDataset, Run, load_beir, load_run
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import DataError, InputError
 from unimoer_rag.evaluation.answers import score_answers
-from unimoer_rag.evaluation.datasets import BeirDataset, Run, load_beir, load_run
 from unimoer_rag.evaluation.evaluate import PARTS, EvalOptions, evaluate
 from unimoer_rag.evaluation.measure_ranking import rerank_run
 from unimoer_rag.evaluation.passages import CUTOFFS

@@ -20,9 +20,9 @@ from model.tiny_models import make_model, save_backbone
 from numpy.typing import NDArray
 from training.toy import write_toy
 
+from unimoer_rag.data.datasets import load_beir
 from unimoer_rag.errors import GeneratorUnavailableError, InputError, MissingExtraError
 from unimoer_rag.evaluation import judged
-from unimoer_rag.evaluation.datasets import load_beir
 from unimoer_rag.evaluation.evaluate import EvalOptions, evaluate
 from unimoer_rag.evaluation.judged import Judge, Sample, check_judge, judge_answers
 from unimoer_rag.evaluation.results import Judgement

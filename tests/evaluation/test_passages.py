@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unimoer_rag.evaluation.datasets import BeirDataset, Question
+from unimoer_rag.data.datasets import BeirDataset, Question
 from unimoer_rag.evaluation.measure_ranking import asked
 from unimoer_rag.evaluation.passages import CUTOFFS, answer_in_passage, holds_answer
 from unimoer_rag.retrieval.types import Document

@@ -13,12 +13,12 @@ import torch
 from model.tiny_models import make_model, save_backbone
 from training.toy import write_toy
 
+from unimoer_rag.data.datasets import BeirDataset, load_beir
+from unimoer_rag.data.fingerprint import corpus_sha256, questions_sha256
 from unimoer_rag.evaluation.answers import exact_match, f1
 from unimoer_rag.evaluation.citations import CITATION_MEASURES
-from unimoer_rag.evaluation.datasets import BeirDataset, load_beir
 from unimoer_rag.evaluation.environment import memory_mb
 from unimoer_rag.evaluation.evaluate import PARTS, EvalOptions, evaluate
-from unimoer_rag.evaluation.fingerprint import corpus_sha256, questions_sha256
 from unimoer_rag.evaluation.results import Result
 from unimoer_rag.evaluation.statistics import interval
 from unimoer_rag.generation.types import Citation, Generation, Piece

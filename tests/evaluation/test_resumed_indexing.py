@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from evaluation.official_files import lines, write
+from data.official_files import lines, write
 from model.tiny_models import make_model, save_backbone
 
-from unimoer_rag.evaluation.corpora import beir_passages, open_corpus
-from unimoer_rag.evaluation.disk_corpus import DiskCorpus
+from unimoer_rag.data.corpora import beir_passages, open_corpus
+from unimoer_rag.data.disk_corpus import DiskCorpus
 from unimoer_rag.retrieval.retriever import UnifiedRetriever
 
 N = 700
@@ -20,7 +20,7 @@ ROWS = [{"_id": f"d{n}", "text": f"refunds take {n} days after the parcel"} for 
 INDEXING = """
 import sys, time
 from pathlib import Path
-from unimoer_rag.evaluation.corpora import beir_passages, open_corpus
+from unimoer_rag.data.corpora import beir_passages, open_corpus
 from unimoer_rag.retrieval.retriever import UnifiedRetriever
 
 model, corpus, cache, index = sys.argv[1:]

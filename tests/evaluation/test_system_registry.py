@@ -11,10 +11,10 @@ from model.tiny_models import TEXTS, save_backbone
 from transformers import AutoModel
 
 from unimoer_rag.errors import BackboneError, InputError
-from unimoer_rag.evaluation.systems.pins import find_weights
 from unimoer_rag.evaluation.systems.registry import SYSTEMS, build_system, find_entry
-from unimoer_rag.evaluation.systems.two_stage import TwoStage
 from unimoer_rag.evaluation.systems.unified import Unified
+from unimoer_rag.lab.baselines.pins import find_weights
+from unimoer_rag.lab.baselines.two_stage import TwoStage
 from unimoer_rag.model.unimoer import UniMoER
 
 WHERE = {"device": "cpu", "dtype": "float32"}
@@ -116,7 +116,7 @@ def test_default_weights_are_here_or_pinned(name, monkeypatch) -> None:
     """No default asks the Hub for whatever is newest."""
     asked: list[str] = []
     monkeypatch.setattr(
-        "unimoer_rag.evaluation.systems.pins.resolve_backbone",
+        "unimoer_rag.lab.baselines.pins.resolve_backbone",
         lambda weights: asked.append(weights) or Path(),
     )
     for kind, default in SYSTEMS[name].takes.items():

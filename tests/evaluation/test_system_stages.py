@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from evaluation.tiny_decoders import DOCUMENTS, QUERY, save_decoder
+from lab.baselines.tiny_decoders import DOCUMENTS, QUERY, save_decoder
 from safetensors.torch import load_file, save_file
 
-from unimoer_rag.evaluation.systems.e2rank import E2Rank
-from unimoer_rag.evaluation.systems.gritlm import GritLM
-from unimoer_rag.evaluation.systems.listwise import ListwiseReranker
-from unimoer_rag.evaluation.systems.qwen3 import Qwen3Embedding, Qwen3Reranker
-from unimoer_rag.evaluation.systems.two_stage import TwoStage
 from unimoer_rag.evaluation.systems.types import Embedder, Ranker
+from unimoer_rag.lab.baselines.e2rank import E2Rank
+from unimoer_rag.lab.baselines.gritlm import GritLM
+from unimoer_rag.lab.baselines.listwise import ListwiseReranker
+from unimoer_rag.lab.baselines.qwen3 import Qwen3Embedding, Qwen3Reranker
+from unimoer_rag.lab.baselines.two_stage import TwoStage
 from unimoer_rag.retrieval.types import Document
 
 

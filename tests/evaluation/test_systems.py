@@ -14,14 +14,14 @@ from model.tiny_models import make_model, save_backbone
 from numpy.typing import NDArray
 from training.toy import write_toy
 
+from unimoer_rag.data.datasets import BeirDataset, load_beir
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import DataError, IndexMismatchError, InputError
-from unimoer_rag.evaluation.datasets import BeirDataset, load_beir
 from unimoer_rag.evaluation.evaluate import EvalOptions, evaluate
 from unimoer_rag.evaluation.systems import Finder, System, Unified
-from unimoer_rag.evaluation.systems.cosine import CosineRanker, ModelEmbedder
-from unimoer_rag.evaluation.systems.two_stage import TwoStage
 from unimoer_rag.generation.extractive import ExtractiveReader
+from unimoer_rag.lab.baselines.cosine import CosineRanker, ModelEmbedder
+from unimoer_rag.lab.baselines.two_stage import TwoStage
 from unimoer_rag.model.rows import Side
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.pipelines.rag import RagPipeline

@@ -20,8 +20,8 @@ from unimoer_rag.errors import BackboneError, UnimoerError
 from unimoer_rag.generation.prompts import Prompt
 from unimoer_rag.generation.resident import ResidentLLM
 from unimoer_rag.generation.writer import Writer
-from unimoer_rag.model.jobs import embedding
 from unimoer_rag.model.language import resident_language_model
+from unimoer_rag.model.tasks.jobs import embedding
 from unimoer_rag.model.unimoer import UniMoER
 
 MESSAGES = Prompt.load("cited").messages(QUESTION, HITS)

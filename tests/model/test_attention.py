@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from unimoer_rag.model import attention
-from unimoer_rag.model.attention import CPU_ATTENTION, attend, make_mask
+from unimoer_rag.model.layers import attention
+from unimoer_rag.model.layers.attention import CPU_ATTENTION, attend, make_mask
 from unimoer_rag.model.unimoer import UniMoER
 
 ENCODER: Any = SimpleNamespace(is_causal=False)

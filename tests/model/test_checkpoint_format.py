@@ -16,8 +16,8 @@ from safetensors.torch import load_file, save
 from tiny_models import TEXTS, make_model
 
 from unimoer_rag.errors import CheckpointError, DigestMismatchError
-from unimoer_rag.model.checkpoint import CARD, CONFIG, WEIGHTS, parameters_by_name
-from unimoer_rag.model.experts import ExpertSpec
+from unimoer_rag.model.io.checkpoint import CARD, CONFIG, WEIGHTS, parameters_by_name
+from unimoer_rag.model.layers.experts import ExpertSpec
 from unimoer_rag.model.tasks import EMBED, RERANK_CROSS, Task
 from unimoer_rag.model.unimoer import UniMoER
 

@@ -11,7 +11,7 @@ from tiny_models import TEXTS, make_model, randomise
 
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import CheckpointError, InputError
-from unimoer_rag.model.experts import ExpertSpec
+from unimoer_rag.model.layers.experts import ExpertSpec
 from unimoer_rag.model.tasks import DEFAULT_TASKS, Task
 from unimoer_rag.model.unimoer import UniMoER
 

@@ -6,8 +6,8 @@ from tiny_models import TEXTS, make_model
 from torch import Tensor, nn
 
 from unimoer_rag.errors import InputError
-from unimoer_rag.model.experts import ExpertSpec, RoutedLinear
 from unimoer_rag.model.forward import States
+from unimoer_rag.model.layers.experts import ExpertSpec, RoutedLinear
 from unimoer_rag.model.routers import ROUTERS
 from unimoer_rag.model.unimoer import UniMoER
 

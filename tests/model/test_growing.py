@@ -9,7 +9,7 @@ from router_cases import COMBINATIONS, set_pilots, untrained
 from tiny_models import TEXTS, make_model, randomise
 
 from unimoer_rag.errors import InputError
-from unimoer_rag.model.experts import ExpertSpec
+from unimoer_rag.model.layers.experts import ExpertSpec
 from unimoer_rag.model.routers import ROUTERS
 from unimoer_rag.model.tasks import Task
 from unimoer_rag.model.unimoer import UniMoER

@@ -8,16 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from unimoer_rag.model.heads import (
+from unimoer_rag.model.rows import Row
+from unimoer_rag.model.tasks import READ
+from unimoer_rag.model.tasks.heads import (
     MAX_ANSWER_TOKENS,
     CrossHead,
     SpanScores,
     pool,
     span_logits,
 )
-from unimoer_rag.model.jobs import decode_span
-from unimoer_rag.model.rows import Row
-from unimoer_rag.model.tasks import READ
+from unimoer_rag.model.tasks.jobs import decode_span
 
 
 def span_row(n: int) -> tuple[Row, str]:

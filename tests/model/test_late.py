@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tiny_models import TEXTS
 from torch.nn import functional
 
-from unimoer_rag.model.late import LateHead, LateState, punctuation_ids
+from unimoer_rag.model.tasks.late import LateHead, LateState, punctuation_ids
 from unimoer_rag.model.unimoer import UniMoER
 
 

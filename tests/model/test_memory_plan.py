@@ -16,11 +16,11 @@ from tiny_models import TEXTS, make_model
 
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import BackboneError, CheckpointError, InputError
-from unimoer_rag.model.checkpoint import WEIGHTS
 from unimoer_rag.model.device import Precision
-from unimoer_rag.model.loading import load_own, memory_table
+from unimoer_rag.model.io.checkpoint import WEIGHTS
+from unimoer_rag.model.io.loading import load_own, memory_table
+from unimoer_rag.model.layers.quantized import count_bytes
 from unimoer_rag.model.memory import CACHE_BYTES, choose_plan, parse_size, plan_of
-from unimoer_rag.model.quantized import count_bytes
 from unimoer_rag.model.unimoer import UniMoER
 
 CPU = torch.device("cpu")
@@ -147,8 +147,8 @@ def test_a_folder_without_a_configuration(tmp_path: Path) -> None:
 
 _PROCESS = """
 import json, sys
-from unimoer_rag.benchmarks.process import peak, resident
-from unimoer_rag.benchmarks.texts import make_passages
+from unimoer_rag.lab.bench.process import peak, resident
+from unimoer_rag.lab.bench.texts import make_passages
 from unimoer_rag.engine import Engine
 from unimoer_rag.model.unimoer import UniMoER
 

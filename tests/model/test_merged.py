@@ -8,7 +8,7 @@ from tiny_models import TEXTS, make_model
 
 from unimoer_rag.errors import InputError
 from unimoer_rag.model.batching import Batch
-from unimoer_rag.model.experts import ExpertSpec
+from unimoer_rag.model.layers.experts import ExpertSpec
 from unimoer_rag.model.tasks import Task
 from unimoer_rag.model.unimoer import UniMoER
 

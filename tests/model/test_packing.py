@@ -12,8 +12,8 @@ from tiny_models import ARCHITECTURES, CORPUS, TEXTS, make_model
 
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import InputError
-from unimoer_rag.model.packed_attention import PACKED_ATTENTION, has_kernels
-from unimoer_rag.model.packing import current_packing, packed, plan_packing
+from unimoer_rag.model.layers.packed_attention import PACKED_ATTENTION, has_kernels
+from unimoer_rag.model.layers.packing import current_packing, packed, plan_packing
 from unimoer_rag.model.routers import ROUTERS
 from unimoer_rag.model.unimoer import UniMoER
 

@@ -15,10 +15,10 @@ from torch import Tensor
 from transformers import AutoModel
 
 from unimoer_rag.errors import CheckpointError, InputError, MissingExtraError
-from unimoer_rag.model.checkpoint import CONFIG, WEIGHTS
-from unimoer_rag.model.experts import ExpertSpec
-from unimoer_rag.model.merged import constant_weights
-from unimoer_rag.model.peft_adapters import adapter_shape, export_expert, import_expert
+from unimoer_rag.model.io.checkpoint import CONFIG, WEIGHTS
+from unimoer_rag.model.io.peft_adapters import adapter_shape, export_expert, import_expert
+from unimoer_rag.model.layers.experts import ExpertSpec
+from unimoer_rag.model.layers.merged import constant_weights
 from unimoer_rag.model.routers import GATES
 from unimoer_rag.model.tasks import Task
 from unimoer_rag.model.unimoer import UniMoER

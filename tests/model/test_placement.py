@@ -13,9 +13,9 @@ from tiny_models import TEXTS, make_model
 from transformers import AutoModel
 
 from unimoer_rag.errors import CheckpointError, InputError
-from unimoer_rag.model.checkpoint import CONFIG, WEIGHTS
 from unimoer_rag.model.describe import describe
-from unimoer_rag.model.experts import ExpertSpec
+from unimoer_rag.model.io.checkpoint import CONFIG, WEIGHTS
+from unimoer_rag.model.layers.experts import ExpertSpec
 from unimoer_rag.model.tasks import DEFAULT_TASKS, Task
 from unimoer_rag.model.unimoer import UniMoER
 
@@ -170,7 +170,7 @@ def test_mola_gives_higher_layers_more_experts(backbone_path) -> None:
 @pytest.mark.parametrize("router", ["task-explicit", "switch"])
 def test_placed_experts_are_peft_adapters(backbone_path, tmp_path: Path, router: str) -> None:
     peft = pytest.importorskip("peft", reason="needs the extra: pip install 'unimoer-rag[peft]'")
-    from unimoer_rag.model.peft_adapters import export_expert, import_expert
+    from unimoer_rag.model.io.peft_adapters import export_expert, import_expert
 
     path = backbone_path("bert")
     tasks = [*DEFAULT_TASKS, Task("all", "vector", tuple(EXPERTS), strength=0.7)]
@@ -203,7 +203,7 @@ def test_placed_experts_are_peft_adapters(backbone_path, tmp_path: Path, router:
 
 def test_ranks_that_are_weighed_one_by_one_are_no_adapter(backbone_path, tmp_path) -> None:
     pytest.importorskip("peft", reason="needs the extra: pip install 'unimoer-rag[peft]'")
-    from unimoer_rag.model.peft_adapters import export_expert
+    from unimoer_rag.model.io.peft_adapters import export_expert
 
     model = make_model(
         backbone_path("bert"), router="rank-wise", tasks=[Task("embed", "vector", ("embed",))]

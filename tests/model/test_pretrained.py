@@ -15,10 +15,10 @@ from tiny_models import TEXTS, make_model, save_backbone
 
 import unimoer_rag
 from unimoer_rag.errors import BackboneError, CheckpointError, UnimoerError
-from unimoer_rag.model.backbone import load_backbone
+from unimoer_rag.model.io.backbone import load_backbone
+from unimoer_rag.model.io.loading import memory_table
+from unimoer_rag.model.io.pretrained import check_finite, check_modules, read_config
 from unimoer_rag.model.language import resident_language_model
-from unimoer_rag.model.loading import memory_table
-from unimoer_rag.model.pretrained import check_finite, check_modules, read_config
 from unimoer_rag.model.tasks import Task
 from unimoer_rag.model.unimoer import UniMoER
 

@@ -15,9 +15,9 @@ from torch import nn
 from unimoer_rag.errors import BackboneError, InputError
 from unimoer_rag.model.describe import describe
 from unimoer_rag.model.device import QUANTIZATIONS, choose_dtype, choose_precision
+from unimoer_rag.model.io.loading import load_own
 from unimoer_rag.model.language import resident_language_model
-from unimoer_rag.model.loading import load_own
-from unimoer_rag.model.quantized import (
+from unimoer_rag.model.layers.quantized import (
     Int4Linear,
     Int8Embedding,
     Int8Linear,

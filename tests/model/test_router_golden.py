@@ -13,7 +13,7 @@ from router_cases import COMBINATIONS
 from tiny_models import TEXTS, make_model
 from transformers import AutoModel
 
-from unimoer_rag.model.experts import ExpertSpec
+from unimoer_rag.model.layers.experts import ExpertSpec
 from unimoer_rag.model.unimoer import UniMoER
 
 Array = NDArray[np.float64]

@@ -9,9 +9,9 @@ from tiny_models import TEXTS, make_model
 from torch import Tensor
 from transformers import AutoModel
 
-from unimoer_rag.model.experts import ExpertSpec
+from unimoer_rag.model.layers.experts import ExpertSpec
+from unimoer_rag.model.layers.scope import checkpoint_contexts
 from unimoer_rag.model.routers import ROUTERS
-from unimoer_rag.model.scope import checkpoint_contexts
 from unimoer_rag.model.unimoer import UniMoER
 
 # A layer without one of the experts, and an expert in some linear layers only.

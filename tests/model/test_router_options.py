@@ -8,7 +8,7 @@ import torch
 from tiny_models import CORPUS, TEXTS, make_model
 
 from unimoer_rag.errors import CheckpointError, InputError
-from unimoer_rag.model.checkpoint import CONFIG
+from unimoer_rag.model.io.checkpoint import CONFIG
 from unimoer_rag.model.pilots import fit_pilots
 from unimoer_rag.model.routers import ROUTERS
 from unimoer_rag.model.tasks import Task

@@ -9,9 +9,9 @@ from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
 from unimoer_rag.errors import BackboneError, InputError
-from unimoer_rag.model.jobs import embedding, reading, scoring
 from unimoer_rag.model.rows import RowMaker
 from unimoer_rag.model.tasks import Task
+from unimoer_rag.model.tasks.jobs import embedding, reading, scoring
 from unimoer_rag.model.unimoer import UniMoER
 
 HUGE, LONG = "report " * 100_000, "report " * 2_000

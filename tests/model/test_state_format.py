@@ -13,10 +13,10 @@ from tiny_models import TEXTS
 from torch.nn import functional
 
 from unimoer_rag.errors import IndexCorruptError, InputError
-from unimoer_rag.model.jobs import embedding
-from unimoer_rag.model.late import LateHead, LateState
-from unimoer_rag.model.state_format import Precision, StateFormat
-from unimoer_rag.model.state_jobs import indexing, ranking_states
+from unimoer_rag.model.tasks.jobs import embedding
+from unimoer_rag.model.tasks.late import LateHead, LateState
+from unimoer_rag.model.tasks.state_format import Precision, StateFormat
+from unimoer_rag.model.tasks.state_jobs import indexing, ranking_states
 from unimoer_rag.model.unimoer import UniMoER
 
 PRECISIONS: tuple[Precision, ...] = ("float16", "int8", "binary")

@@ -10,8 +10,8 @@ import torch
 from tiny_models import TEXTS, make_model, randomise
 
 from unimoer_rag.errors import InputError
-from unimoer_rag.model.checkpoint import parameters_by_name
-from unimoer_rag.model.experts import ExpertSpec
+from unimoer_rag.model.io.checkpoint import parameters_by_name
+from unimoer_rag.model.layers.experts import ExpertSpec
 from unimoer_rag.model.routers import ROUTERS
 from unimoer_rag.model.surgery import merge_experts, remove_expert, remove_task
 from unimoer_rag.model.tasks import DEFAULT_TASKS, Task

@@ -6,7 +6,7 @@ import pytest
 from tiny_models import make_model
 
 from unimoer_rag.errors import InputError
-from unimoer_rag.model.config import TaskConfig
+from unimoer_rag.model.io.config import TaskConfig
 from unimoer_rag.model.tasks import DEFAULT_TASKS, EMBED, READ, RERANK, RERANK_CROSS, Task
 
 

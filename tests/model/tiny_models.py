@@ -21,7 +21,7 @@ from transformers import (
     XLMRobertaConfig,
 )
 
-from unimoer_rag.model.checkpoint import parameters_by_name
+from unimoer_rag.model.io.checkpoint import parameters_by_name
 from unimoer_rag.model.unimoer import UniMoER
 
 CORPUS = [

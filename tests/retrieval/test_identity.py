@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from unimoer_rag.errors import IndexMismatchError
-from unimoer_rag.model.state_format import StateFormat
+from unimoer_rag.model.tasks.state_format import StateFormat
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.retrieval.chunking import Chunking
 from unimoer_rag.retrieval.identity import WHOLE, ChunkingChoice, agree, identity_of

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 from unimoer_rag.errors import IndexCorruptError, IndexMismatchError, InputError
-from unimoer_rag.model.state_format import Precision, StateFormat
-from unimoer_rag.model.state_jobs import asking
 from unimoer_rag.model.tasks import EMBED, RERANK, RERANK_CROSS
+from unimoer_rag.model.tasks.state_format import Precision, StateFormat
+from unimoer_rag.model.tasks.state_jobs import asking
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.retrieval.retriever import UnifiedRetriever
 from unimoer_rag.retrieval.sparse import BM25Encoder

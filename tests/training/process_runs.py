@@ -12,7 +12,7 @@ from pathlib import Path
 
 from training.toy import toy_objectives
 
-from unimoer_rag.evaluation.datasets import load_beir
+from unimoer_rag.data.datasets import load_beir
 from unimoer_rag.training.loop.processes import Processes
 from unimoer_rag.training.loop.schedules import make_schedules
 from unimoer_rag.training.loop.trainer import StepReport, Trainer

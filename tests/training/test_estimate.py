@@ -13,8 +13,8 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
 from unimoer_rag.errors import BackboneError
-from unimoer_rag.model.backbone import BACKBONES
-from unimoer_rag.model.checkpoint import parameters_by_name
+from unimoer_rag.model.io.backbone import BACKBONES
+from unimoer_rag.model.io.checkpoint import parameters_by_name
 from unimoer_rag.model.rows import Row
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.training.activations import trace_activations

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from model.tiny_models import make_model
 
+from unimoer_rag.data.datasets import BeirDataset
 from unimoer_rag.errors import InputError
-from unimoer_rag.evaluation.datasets import BeirDataset
 from unimoer_rag.evaluation.evaluate import EvalOptions, evaluate
 from unimoer_rag.model.tasks import RERANK
 from unimoer_rag.training.settings import Candidate, choose, sweep, with_setting

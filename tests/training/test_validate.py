@@ -9,7 +9,7 @@ import pytest
 from model.tiny_models import make_model, randomise
 from training.toy import write_toy
 
-from unimoer_rag.evaluation.datasets import BeirDataset
+from unimoer_rag.data.datasets import BeirDataset
 from unimoer_rag.retrieval.types import Document
 from unimoer_rag.training.validate import Validator, shrink
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from model.tiny_models import save_backbone
 
-from unimoer_rag.evaluation.datasets import BeirDataset
+from unimoer_rag.data.datasets import BeirDataset
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.training.assemble import Material, make_objectives
 from unimoer_rag.training.data import Sources

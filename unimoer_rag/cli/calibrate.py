@@ -64,8 +64,8 @@ def calibrate(
     cross-validation.
     """
     quiet()
+    from unimoer_rag.data.datasets import load_limited
     from unimoer_rag.evaluation.calibrating import FEW, calibrate_rerank
-    from unimoer_rag.evaluation.datasets import load_limited
     from unimoer_rag.model.unimoer import UniMoER
 
     check_target(out)

@@ -24,7 +24,7 @@ from unimoer_rag.cli.targets import check_target, save_json, save_text
 from unimoer_rag.errors import InputError
 
 if TYPE_CHECKING:
-    from unimoer_rag.evaluation.datasets import BeirDataset
+    from unimoer_rag.data.datasets import BeirDataset
     from unimoer_rag.evaluation.systems import System
 
 __all__ = ["evaluate_command"]
@@ -148,8 +148,8 @@ def evaluate_command(
 
         page_template()
     quiet()
-    from unimoer_rag.evaluation.catalogue import open_dataset
-    from unimoer_rag.evaluation.datasets import check_limit, load_run
+    from unimoer_rag.data.catalogue import open_dataset
+    from unimoer_rag.data.datasets import check_limit, load_run
     from unimoer_rag.evaluation.evaluate import EvalOptions, evaluate
     from unimoer_rag.evaluation.judged import Judge
     from unimoer_rag.evaluation.systems.pipeline import check_pipeline, configured
@@ -263,7 +263,7 @@ def _print(result: dict[str, Any]) -> None:
 
 def _own(folder: Path, questions: Path, checkpoint: str | None) -> BeirDataset:
     """The user's documents, cut as an index of that checkpoint cuts them, and their questions."""
-    from unimoer_rag.evaluation.own import own_dataset
+    from unimoer_rag.data.own import own_dataset
     from unimoer_rag.evaluation.systems.registry import READER
     from unimoer_rag.model.unimoer import UniMoER
     from unimoer_rag.retrieval.chunking import Chunker
@@ -275,8 +275,8 @@ def _own(folder: Path, questions: Path, checkpoint: str | None) -> BeirDataset:
 
 
 def _tell_download(name: str, split: str | None, corpus: Path | None) -> None:
-    from unimoer_rag.evaluation.catalogue import KNOWN, to_download
-    from unimoer_rag.evaluation.catalogue.missing import readable_size
+    from unimoer_rag.data.catalogue import KNOWN, to_download
+    from unimoer_rag.data.catalogue.missing import readable_size
 
     if n_bytes := to_download(name, split=split, corpus=corpus):
         errors.print(f"{name}: {KNOWN[name].what}; {readable_size(n_bytes)} to download")

@@ -151,7 +151,7 @@ def remove(
 ) -> None:
     """Write a checkpoint without an expert; the tasks that do not name it stay bit-identical."""
     quiet()
-    from unimoer_rag.model.loading import load_own
+    from unimoer_rag.model.io.loading import load_own
     from unimoer_rag.model.surgery import remove_expert, remove_task
 
     model = load_own(checkpoint)
@@ -174,7 +174,7 @@ def export(
 ) -> None:
     """Write an expert as a plain LoRA adapter of PEFT (extra peft)."""
     quiet()
-    from unimoer_rag.model.peft_adapters import export_expert
+    from unimoer_rag.model.io.peft_adapters import export_expert
     from unimoer_rag.model.unimoer import UniMoER
 
     export_expert(UniMoER.from_pretrained(checkpoint), name, _free(output), task=task)
@@ -190,8 +190,8 @@ def take_in(
 ) -> None:
     """Read a plain LoRA adapter of PEFT into a new expert, which no task names yet."""
     quiet()
-    from unimoer_rag.model.loading import load_own
-    from unimoer_rag.model.peft_adapters import adapter_shape, import_expert
+    from unimoer_rag.model.io.loading import load_own
+    from unimoer_rag.model.io.peft_adapters import adapter_shape, import_expert
 
     model, shape = load_own(checkpoint), adapter_shape(adapter)
     model.add_expert(name, replace(shape.spec, targets=tuple(sorted(shape.targets))))
@@ -219,7 +219,7 @@ def merge(
 ) -> None:
     """Make one expert of several; tasks that named one of them name the merged one."""
     quiet()
-    from unimoer_rag.model.loading import load_own
+    from unimoer_rag.model.io.loading import load_own
     from unimoer_rag.model.surgery import merge_experts
 
     model = load_own(checkpoint)
@@ -236,7 +236,7 @@ def _save(model: Any, output: Path) -> None:
 def _free(output: Path) -> Path:
     """The folder, unless a checkpoint is in it already."""
     from unimoer_rag.errors import CheckpointError
-    from unimoer_rag.model.checkpoint import CONFIG
+    from unimoer_rag.model.io.checkpoint import CONFIG
 
     if (output / CONFIG).exists():
         raise CheckpointError(f"{output} holds a checkpoint already: choose another folder")

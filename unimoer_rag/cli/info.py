@@ -42,7 +42,7 @@ def info(
     """
     quiet()
     from unimoer_rag.model.describe import describe
-    from unimoer_rag.model.loading import memory_table
+    from unimoer_rag.model.io.loading import memory_table
     from unimoer_rag.model.unimoer import UniMoER
 
     model = UniMoER.from_pretrained(checkpoint, dtype=dtype, memory_budget=memory_budget)

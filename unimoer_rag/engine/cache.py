@@ -7,8 +7,8 @@ from array import array
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
-from unimoer_rag.model.late import LateState
 from unimoer_rag.model.rows import Row
+from unimoer_rag.model.tasks.late import LateState
 
 if TYPE_CHECKING:
     from unimoer_rag.engine.disk import DiskStates

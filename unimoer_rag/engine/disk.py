@@ -25,7 +25,7 @@ from torch import Tensor
 
 from unimoer_rag.errors import InputError
 from unimoer_rag.files import write_file
-from unimoer_rag.model.checkpoint import parameters_by_name
+from unimoer_rag.model.io.checkpoint import parameters_by_name
 from unimoer_rag.model.prefix import PrefixKey, PrefixStates
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unimoer_rag.engine.shared import SharedModel
-from unimoer_rag.model.jobs import Job, embedding
 from unimoer_rag.model.rows import Side
+from unimoer_rag.model.tasks.jobs import Job, embedding
 
 __all__ = ["Embedder"]
 

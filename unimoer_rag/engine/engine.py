@@ -25,7 +25,9 @@ from unimoer_rag.engine.queued import Pending
 from unimoer_rag.engine.worker import Worker
 from unimoer_rag.errors import InputError
 from unimoer_rag.model.batching import count_lanes, default_token_budget
-from unimoer_rag.model.jobs import (
+from unimoer_rag.model.memory import CACHE_BYTES
+from unimoer_rag.model.rows import Row, Side
+from unimoer_rag.model.tasks.jobs import (
     Job,
     Reading,
     classifying,
@@ -34,8 +36,6 @@ from unimoer_rag.model.jobs import (
     reading,
     scoring,
 )
-from unimoer_rag.model.memory import CACHE_BYTES
-from unimoer_rag.model.rows import Row, Side
 from unimoer_rag.model.unimoer import UniMoER
 
 if TYPE_CHECKING:

@@ -4,11 +4,11 @@ Importing this loads no model; `unimoer_rag.evaluation.evaluate` measures one on
 `ranking` needs the extra `eval`, and says so when it is missing.
 """
 
+from unimoer_rag.data.catalogue import open_dataset
+from unimoer_rag.data.datasets import BeirDataset, Question, load_beir
+from unimoer_rag.data.runs import load_run, write_run
 from unimoer_rag.evaluation.answers import AnswerScores, exact_match, f1, score_answers
-from unimoer_rag.evaluation.catalogue import open_dataset
-from unimoer_rag.evaluation.datasets import BeirDataset, Question, load_beir
 from unimoer_rag.evaluation.ranking import MEASURES, evaluate_run, per_query
-from unimoer_rag.evaluation.runs import load_run, write_run
 
 __all__ = [
     "MEASURES",

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from unimoer_rag.data.datasets import BeirDataset
 from unimoer_rag.evaluation.answers import empty_golds, per_answer, score_answers
 from unimoer_rag.evaluation.citations import CITATION_MEASURES, per_citation
-from unimoer_rag.evaluation.datasets import BeirDataset
 from unimoer_rag.evaluation.judged import Sample
 from unimoer_rag.evaluation.measure_answers import Answers
 from unimoer_rag.evaluation.passages import judged_relevant

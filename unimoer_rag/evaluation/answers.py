@@ -6,8 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from unimoer_rag.errors import InputError
-from unimoer_rag.evaluation.answer_rules import (
+from unimoer_rag.data.answer_rules import (
     DEFAULT_RULES,
     WHOLE,
     AnswerRules,
@@ -15,6 +14,7 @@ from unimoer_rag.evaluation.answer_rules import (
     has_answer,
     normalize_answer,
 )
+from unimoer_rag.errors import InputError
 
 __all__ = [
     "AnswerRules",

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from unimoer_rag.evaluation.datasets import BeirDataset
+from unimoer_rag.data.datasets import BeirDataset
 from unimoer_rag.evaluation.skipping import (
     LOSS,
     Outcomes,

@@ -23,7 +23,7 @@ def memory_mb(modules: Sequence[torch.nn.Module]) -> dict[str, float]:
     memory = {"model": round(held / 1e6, 1)}
     if sys.platform != "win32":
         # Here, since it asks the system in a way that Windows does not know.
-        from unimoer_rag.benchmarks.process import peak
+        from unimoer_rag.peak_memory import peak
 
         memory["peak"] = round(peak() / 1e6, 1)
     devices = {p.device for module in modules for p in module.parameters()}

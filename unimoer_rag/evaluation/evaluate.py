@@ -13,12 +13,12 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from unimoer_rag.data.datasets import BeirDataset, Run
+from unimoer_rag.data.fingerprint import corpus_sha256, questions_sha256
 from unimoer_rag.errors import UnimoerError
 from unimoer_rag.evaluation.answered import answer_means, answer_rows, samples
-from unimoer_rag.evaluation.datasets import BeirDataset, Run
 from unimoer_rag.evaluation.details import details
 from unimoer_rag.evaluation.environment import memory_mb, versions
-from unimoer_rag.evaluation.fingerprint import corpus_sha256, questions_sha256
 from unimoer_rag.evaluation.judged import Judged, judge_answers
 from unimoer_rag.evaluation.measure_ranking import Stages
 from unimoer_rag.evaluation.measuring import Measuring

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from unimoer_rag.data.datasets import BeirDataset, Run
 from unimoer_rag.engine import Engine
-from unimoer_rag.evaluation.datasets import BeirDataset, Run
 from unimoer_rag.evaluation.measure_ranking import asked, search_run
 from unimoer_rag.evaluation.options import EvalOptions
 from unimoer_rag.evaluation.systems import Unified

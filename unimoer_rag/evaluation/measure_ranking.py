@@ -9,8 +9,8 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from unimoer_rag.data.datasets import BeirDataset, Question, Run
 from unimoer_rag.errors import DataError
-from unimoer_rag.evaluation.datasets import BeirDataset, Question, Run
 from unimoer_rag.evaluation.passages import answer_in_passage
 from unimoer_rag.evaluation.ranking import per_query, ranked
 from unimoer_rag.evaluation.summary import Rows

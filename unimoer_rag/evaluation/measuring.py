@@ -10,10 +10,10 @@ from functools import cached_property
 from itertools import chain
 from pathlib import Path
 
+from unimoer_rag.data.datasets import BeirDataset, Run
+from unimoer_rag.data.disk_corpus import DiskCorpus
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import DataError, InputError
-from unimoer_rag.evaluation.datasets import BeirDataset, Run
-from unimoer_rag.evaluation.disk_corpus import DiskCorpus
 from unimoer_rag.evaluation.indexing import caching
 from unimoer_rag.evaluation.judged import check_judge
 from unimoer_rag.evaluation.measure_answers import Answers, measure_pipeline, measure_reading

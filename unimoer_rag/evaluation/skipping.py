@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unimoer_rag.data.datasets import BeirDataset, Question, Run
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import DataError, InputError
-from unimoer_rag.evaluation.datasets import BeirDataset, Question, Run
 from unimoer_rag.evaluation.indexing import caching
 from unimoer_rag.evaluation.measure_ranking import asked, others_than_own
 from unimoer_rag.evaluation.ranking import per_query

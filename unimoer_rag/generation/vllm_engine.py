@@ -75,8 +75,8 @@ class VllmEngine:
             from vllm.sampling_params import RequestOutputKind
         from transformers import AutoTokenizer
 
-        from unimoer_rag.model.backbone import resolve_backbone
-        from unimoer_rag.model.pretrained import LOCAL, read_config
+        from unimoer_rag.model.io.backbone import resolve_backbone
+        from unimoer_rag.model.io.pretrained import LOCAL, read_config
 
         self._options = TEMPLATE_OPTIONS if template_options is None else template_options
         check_template_options(self._options)

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from unimoer_rag.model.quantized import count_bytes, count_weights
+from unimoer_rag.model.layers.quantized import count_bytes, count_weights
 from unimoer_rag.model.rows import Row
 from unimoer_rag.model.tasks import Task
 from unimoer_rag.model.unimoer import UniMoER

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from unimoer_rag.model.batching import Batch
-from unimoer_rag.model.experts import ExpertSpec
-from unimoer_rag.model.packing import packed, plan_packing
+from unimoer_rag.model.layers.experts import ExpertSpec
+from unimoer_rag.model.layers.packing import packed, plan_packing
+from unimoer_rag.model.layers.scope import make_scope, routing_scope
 from unimoer_rag.model.routers import Decision, Router
-from unimoer_rag.model.scope import make_scope, routing_scope
 from unimoer_rag.model.tasks import Task
 
 __all__ = ["States", "encode", "route"]

@@ -14,8 +14,8 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from unimoer_rag.errors import BackboneError
-from unimoer_rag.model.pretrained import LOCAL, check_finite
-from unimoer_rag.model.quantized import Int8Embedding
+from unimoer_rag.model.io.pretrained import LOCAL, check_finite
+from unimoer_rag.model.layers.quantized import Int8Embedding
 from unimoer_rag.model.unimoer import UniMoER
 
 __all__ = ["read_tensors", "resident_language_model", "with_output_layer"]

@@ -16,11 +16,11 @@ import torch
 from torch import nn
 
 from unimoer_rag.errors import BackboneError, InputError
-from unimoer_rag.model.backbone import as_backbone
 from unimoer_rag.model.batching import FEWEST_TOKENS, count_lanes, default_token_budget
 from unimoer_rag.model.device import Precision
-from unimoer_rag.model.pretrained import LOCAL, bare_model, read_config
-from unimoer_rag.model.quantized import count_bytes, quantize
+from unimoer_rag.model.io.backbone import as_backbone
+from unimoer_rag.model.io.pretrained import LOCAL, bare_model, read_config
+from unimoer_rag.model.layers.quantized import count_bytes, quantize
 
 __all__ = ["CACHE_BYTES", "MemoryPlan", "choose_plan", "parse_size", "plan_of", "show_size"]
 

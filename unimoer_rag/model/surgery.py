@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from unimoer_rag.errors import InputError
-from unimoer_rag.model.experts import ExpertSpec, RoutedLinear
+from unimoer_rag.model.layers.experts import ExpertSpec, RoutedLinear
 from unimoer_rag.model.tasks import check_name
 
 if TYPE_CHECKING:

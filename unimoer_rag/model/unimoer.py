@@ -12,18 +12,22 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from unimoer_rag.errors import InputError
-from unimoer_rag.model.backbone import Backbone
 from unimoer_rag.model.batching import Batch, pad_rows, plan_batches
-from unimoer_rag.model.experts import (
+from unimoer_rag.model.forward import States, encode
+from unimoer_rag.model.home import Home
+from unimoer_rag.model.io.backbone import Backbone
+from unimoer_rag.model.layers.experts import (
     ExpertSpec,
     RoutedLinear,
     attach_experts,
     attach_router,
     place_expert,
 )
-from unimoer_rag.model.forward import States, encode
-from unimoer_rag.model.home import Home
-from unimoer_rag.model.jobs import (
+from unimoer_rag.model.layers.merged import merge_tasks
+from unimoer_rag.model.routers import make_router
+from unimoer_rag.model.rows import Row, RowMaker, Side
+from unimoer_rag.model.tasks import DEFAULT_TASKS, Task, check_name
+from unimoer_rag.model.tasks.jobs import (
     Job,
     Reading,
     classifying,
@@ -32,11 +36,7 @@ from unimoer_rag.model.jobs import (
     reading,
     scoring,
 )
-from unimoer_rag.model.merged import merge_tasks
-from unimoer_rag.model.readout import Output, new_head, read_out
-from unimoer_rag.model.routers import make_router
-from unimoer_rag.model.rows import Row, RowMaker, Side
-from unimoer_rag.model.tasks import DEFAULT_TASKS, Task, check_name
+from unimoer_rag.model.tasks.readout import Output, new_head, read_out
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -305,7 +305,7 @@ class UniMoER(nn.Module):
         Raises:
             InputError: `True`, and the backbone does not give the same without padding.
         """
-        from unimoer_rag.model.packed_attention import set_unpadded
+        from unimoer_rag.model.layers.packed_attention import set_unpadded
 
         set_unpadded(self, on)
 
@@ -439,7 +439,7 @@ class UniMoER(nn.Module):
             BackboneError: the backbone cannot be had.
             InputError: an option has a value that cannot be used.
         """
-        from unimoer_rag.model.loading import build
+        from unimoer_rag.model.io.loading import build
 
         return build(name, device=device, dtype=dtype, attention=attention, **options)
 
@@ -474,7 +474,7 @@ class UniMoER(nn.Module):
             BackboneError: its backbone cannot be had.
             InputError: the device or dtype cannot be used, or nothing fits the budget.
         """
-        from unimoer_rag.model.loading import load
+        from unimoer_rag.model.io.loading import load
 
         return load(
             name, revision=revision, device=device, dtype=dtype, memory_budget=memory_budget
@@ -488,7 +488,7 @@ class UniMoER(nn.Module):
         Raises:
             CheckpointError: the folder cannot be written, or a weight is not finite.
         """
-        from unimoer_rag.model.checkpoint import save
+        from unimoer_rag.model.io.checkpoint import save
 
         return save(self, folder)
 
@@ -498,6 +498,6 @@ class UniMoER(nn.Module):
         Raises:
             CheckpointError: the upload failed.
         """
-        from unimoer_rag.model.checkpoint import push
+        from unimoer_rag.model.io.checkpoint import push
 
         return push(self, repo, private=private, token=token)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
-from unimoer_rag.model.experts import RoutedLinear
+from unimoer_rag.model.layers.experts import RoutedLinear
 from unimoer_rag.model.unimoer import UniMoER
 
 __all__ = ["Activations", "trace_activations"]

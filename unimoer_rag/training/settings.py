@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from unimoer_rag.data.datasets import BeirDataset, Run
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import InputError
-from unimoer_rag.evaluation.datasets import BeirDataset, Run
 from unimoer_rag.evaluation.evaluate import EvalOptions, evaluate
 from unimoer_rag.evaluation.indexing import caching, first_stage
 from unimoer_rag.model.tasks import Task

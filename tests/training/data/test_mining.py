@@ -17,11 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from unimoer_rag.data.datasets import BeirDataset, Question
 from unimoer_rag.errors import DataError, TrainingError
-from unimoer_rag.evaluation.datasets import BeirDataset, Question
 from unimoer_rag.evaluation.systems.registry import build_system
-from unimoer_rag.model.checkpoint import parameters_by_name
-from unimoer_rag.model.experts import ExpertSpec
+from unimoer_rag.model.io.checkpoint import parameters_by_name
+from unimoer_rag.model.layers.experts import ExpertSpec
 from unimoer_rag.model.tasks import Task
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.retrieval.sparse import BM25Encoder, tokenize

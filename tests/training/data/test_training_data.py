@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from unimoer_rag.data.datasets import BeirDataset
 from unimoer_rag.errors import DataError
-from unimoer_rag.evaluation.datasets import BeirDataset
 from unimoer_rag.training.data import (
     ReadSource,
     Sources,

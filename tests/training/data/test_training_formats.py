@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
+from unimoer_rag.data.datasets import BeirDataset
 from unimoer_rag.errors import DataError
-from unimoer_rag.evaluation.datasets import BeirDataset
 from unimoer_rag.training.data import Labelled, SourceConfig, Sources, TrainingSet, group_lengths
 from unimoer_rag.training.data.columns import Example, read_example, read_labelled
 from unimoer_rag.training.data.groups import open_rows

@@ -11,8 +11,8 @@ import torch
 from model.tiny_models import TEXTS, make_model
 
 from unimoer_rag.errors import InputError, TrainingError
-from unimoer_rag.model.checkpoint import parameters_by_name
-from unimoer_rag.model.loading import load_own
+from unimoer_rag.model.io.checkpoint import parameters_by_name
+from unimoer_rag.model.io.loading import load_own
 from unimoer_rag.model.routers import ROUTERS
 from unimoer_rag.model.tasks import DEFAULT_TASKS
 from unimoer_rag.model.unimoer import UniMoER

@@ -12,9 +12,9 @@ from model.tiny_models import save_backbone
 from torch import Tensor
 from training.toy import toy_objectives, toy_recipe
 
+from unimoer_rag.data.datasets import BeirDataset
 from unimoer_rag.errors import TrainingError
-from unimoer_rag.evaluation.datasets import BeirDataset
-from unimoer_rag.model.checkpoint import parameters_by_name
+from unimoer_rag.model.io.checkpoint import parameters_by_name
 from unimoer_rag.training.loop.recomputation import recompute_layers
 from unimoer_rag.training.loop.trainer import Trainer
 from unimoer_rag.training.recipe import Recipe

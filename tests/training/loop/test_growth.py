@@ -11,8 +11,8 @@ import torch
 from model.tiny_models import TEXTS, make_model
 
 from unimoer_rag.errors import TrainingError
-from unimoer_rag.model.checkpoint import layer_of, parameters_by_name
-from unimoer_rag.model.experts import ExpertSpec
+from unimoer_rag.model.io.checkpoint import layer_of, parameters_by_name
+from unimoer_rag.model.layers.experts import ExpertSpec
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.training.loop.growth import RankGrowth
 from unimoer_rag.training.loop.routing_record import RoutingRecord

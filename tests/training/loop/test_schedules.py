@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import load_file
 from training.toy import toy_objectives, toy_recipe
 
+from unimoer_rag.data.datasets import BeirDataset
 from unimoer_rag.errors import TrainingError
-from unimoer_rag.evaluation.datasets import BeirDataset
-from unimoer_rag.model.checkpoint import layer_of
+from unimoer_rag.model.io.checkpoint import layer_of
 from unimoer_rag.training.loop.growth import RankGrowth
 from unimoer_rag.training.loop.schedules import make_schedules
 from unimoer_rag.training.loop.trainer import Trainer

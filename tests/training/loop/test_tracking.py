@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from training.toy import toy_objectives, toy_recipe
 
+from unimoer_rag.data.datasets import BeirDataset
 from unimoer_rag.errors import MissingExtraError
-from unimoer_rag.evaluation.datasets import BeirDataset
 from unimoer_rag.training.loop.tracking import Track, flatten
 from unimoer_rag.training.loop.trainer import Trainer
 from unimoer_rag.training.run import make_model

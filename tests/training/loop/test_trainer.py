@@ -17,9 +17,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from training.toy import toy_objectives, toy_recipe
 
+from unimoer_rag.data.datasets import BeirDataset
 from unimoer_rag.errors import TrainingError
-from unimoer_rag.evaluation.datasets import BeirDataset
-from unimoer_rag.model.checkpoint import parameters_by_name
+from unimoer_rag.model.io.checkpoint import parameters_by_name
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.training.loop.folder import RunFolder, summary
 from unimoer_rag.training.loop.optimizer import make_optimizer, rate_at

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from model.tiny_models import TEXTS, make_model
 
-from unimoer_rag.model.checkpoint import layer_of, parameters_by_name
+from unimoer_rag.model.io.checkpoint import layer_of, parameters_by_name
 from unimoer_rag.training.loop.unfreezing import GradualUnfreezing, unfrozen
 
 

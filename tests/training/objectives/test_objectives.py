@@ -12,11 +12,11 @@ import torch
 from model.tiny_models import randomise
 from training.toy import toy_recipe
 
+from unimoer_rag.data.datasets import BeirDataset
 from unimoer_rag.errors import DataError
-from unimoer_rag.evaluation.datasets import BeirDataset
-from unimoer_rag.model.late import LateState
 from unimoer_rag.model.rows import Row
 from unimoer_rag.model.tasks import Task
+from unimoer_rag.model.tasks.late import LateState
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.training.data import ModelSearcher, ReadSource, beir_set, mine
 from unimoer_rag.training.data.types import Group, Labelled, TrainingSet

@@ -1,7 +1,6 @@
-"""What is measured: UniMoER, and what people use in its place, behind one protocol."""
+"""What is measured, behind one protocol; what is compared with it is in `lab.baselines`."""
 
-from unimoer_rag.evaluation.systems.two_stage import TwoStage
 from unimoer_rag.evaluation.systems.types import Finder, System
 from unimoer_rag.evaluation.systems.unified import Unified
 
-__all__ = ["Finder", "System", "TwoStage", "Unified"]
+__all__ = ["Finder", "System", "Unified"]

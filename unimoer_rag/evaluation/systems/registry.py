@@ -18,23 +18,59 @@ imported when it is built.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pkgutil import resolve_name
+from typing import TypedDict
 
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import InputError
-from unimoer_rag.evaluation.systems import builders
-from unimoer_rag.evaluation.systems.builders import Models
 from unimoer_rag.evaluation.systems.types import System
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.retrieval.search import Mode
 
-__all__ = ["READER", "SYSTEMS", "Entry", "build_system", "choose_models", "find_entry"]
+__all__ = ["READER", "SYSTEMS", "Entry", "Models", "build_system", "choose_models", "find_entry"]
 
 READER = "unimoer-minilm"
 """Reads answers for systems that do not, where nothing else is asked for."""
 
+# The laboratory is not imported before a system is built.
+_BUILDERS = "unimoer_rag.lab.baselines.builders"
 _ADAPTER = ""  # the only models without a default
+
+
+class Where(TypedDict):
+    """Device and precision, as everything that is loaded takes them."""
+
+    device: str
+    dtype: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Models:
+    """What a system is built of.
+
+    Attributes:
+        checkpoint: a name or a folder, as `embedder` and `reranker`; a repository of the Hub
+            with its commit as `owner/name@<commit>`.
+        embedder: first stage.
+        reranker: second stage.
+        reader: reads answers; None where the system does, or nothing is read.
+        device: see `UniMoER.from_pretrained`.
+        dtype: see `UniMoER.from_pretrained`.
+    """
+
+    checkpoint: str = ""
+    embedder: str = ""
+    reranker: str = ""
+    reader: Engine | None = None
+    device: str = "auto"
+    dtype: str = "auto"
+
+    @property
+    def where(self) -> Where:
+        """Device and precision."""
+        return {"device": self.device, "dtype": self.dtype}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,13 +78,13 @@ class Entry:
     """A system that can be built by name.
 
     Attributes:
-        build: makes it.
+        build: the function that makes it of `Models`, as "module:name".
         takes: the models it is made of, with their defaults; "" where one must be named.
         reads: whether it reads answers itself.
         mode: its first stage where nothing else is asked for.
     """
 
-    build: Callable[[Models], System]
+    build: str
     takes: Mapping[str, str]
     reads: bool = False
     mode: Mode = "dense"
@@ -56,33 +92,33 @@ class Entry:
 
 SYSTEMS: Mapping[str, Entry] = {
     "unimoer": Entry(
-        build=builders.unimoer,
+        build=f"{_BUILDERS}:unimoer",
         takes={"checkpoint": "unimoer-minilm"},
         reads=True,
     ),
-    "bm25": Entry(build=builders.bm25, takes={}, mode="sparse"),
-    "backbone": Entry(build=builders.backbone, takes={"embedder": "minilm"}),
-    "backbone-cosine": Entry(build=builders.backbone_cosine, takes={"embedder": "minilm"}),
+    "bm25": Entry(build=f"{_BUILDERS}:bm25", takes={}, mode="sparse"),
+    "backbone": Entry(build=f"{_BUILDERS}:backbone", takes={"embedder": "minilm"}),
+    "backbone-cosine": Entry(build=f"{_BUILDERS}:backbone_cosine", takes={"embedder": "minilm"}),
     "two-models": Entry(
-        build=builders.two_models,
+        build=f"{_BUILDERS}:two_models",
         takes={"embedder": "minilm", "reranker": "cross-encoder/ms-marco-MiniLM-L6-v2"},
     ),
     "qwen3": Entry(
-        build=builders.qwen3,
+        build=f"{_BUILDERS}:qwen3",
         takes={"embedder": "Qwen/Qwen3-Embedding-0.6B", "reranker": "Qwen/Qwen3-Reranker-0.6B"},
     ),
-    "e2rank": Entry(build=builders.e2rank, takes={"embedder": "Alibaba-NLP/E2Rank-0.6B"}),
+    "e2rank": Entry(build=f"{_BUILDERS}:e2rank", takes={"embedder": "Alibaba-NLP/E2Rank-0.6B"}),
     "jina-listwise": Entry(
-        build=builders.jina_listwise,
+        build=f"{_BUILDERS}:jina_listwise",
         takes={"embedder": "minilm", "reranker": "jinaai/jina-reranker-v3"},
     ),
-    "gritlm": Entry(build=builders.gritlm, takes={"embedder": "GritLM/GritLM-7B"}),
+    "gritlm": Entry(build=f"{_BUILDERS}:gritlm", takes={"embedder": "GritLM/GritLM-7B"}),
     "task-lora": Entry(
-        build=builders.task_lora,
+        build=f"{_BUILDERS}:task_lora",
         takes={"checkpoint": "minilm", "embedder": _ADAPTER, "reranker": _ADAPTER},
     ),
     "shared-lora": Entry(
-        build=builders.shared_lora, takes={"checkpoint": "minilm", "embedder": _ADAPTER}
+        build=f"{_BUILDERS}:shared_lora", takes={"checkpoint": "minilm", "embedder": _ADAPTER}
     ),
 }
 """Every system that `--system` knows, by name."""
@@ -125,7 +161,9 @@ def build_system(
     engine = None
     if reader is not None:
         engine = Engine.of(UniMoER.from_pretrained(reader, device=device, dtype=dtype))
-    return SYSTEMS[name].build(Models(**chosen, reader=engine, device=device, dtype=dtype))
+    build = resolve_name(SYSTEMS[name].build)
+    system: System = build(Models(**chosen, reader=engine, device=device, dtype=dtype))
+    return system
 
 
 def find_entry(name: str) -> Entry:

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unimoer_rag.engine import Engine
-from unimoer_rag.evaluation.systems.stored import check_nothing_else
+from unimoer_rag.errors import DataError
 from unimoer_rag.evaluation.systems.types import Progress
-from unimoer_rag.model.jobs import ranking
+from unimoer_rag.model.tasks.jobs import ranking
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.retrieval.retriever import Mode, UnifiedRetriever
 from unimoer_rag.retrieval.types import Document
@@ -102,3 +102,18 @@ class Unified:
 def describe_checkpoint(model: UniMoER) -> dict[str, str]:
     """A checkpoint and its digest."""
     return {"checkpoint": model.checkpoint, "checkpoint_digest": model.checkpoint_digest}
+
+
+def check_nothing_else(held: int, wanted: int, *, index: Path) -> None:
+    """Raise `DataError` where an index holds other passages than those of one corpus.
+
+    Args:
+        held: passages in the index.
+        wanted: passages of the corpus, all of them in the index.
+        index: its folder, for the message.
+    """
+    if held != wanted:
+        raise DataError(
+            f"the index at {index} holds {held} passages, {held - wanted} of them not from this "
+            "corpus: give each data set an index of its own"
+        )

@@ -19,7 +19,7 @@ from unimoer_rag.model.routers.decision import Decision
 from unimoer_rag.model.routers.gates import GATES, MASKED
 
 if TYPE_CHECKING:
-    from unimoer_rag.model.experts import RoutedLinear
+    from unimoer_rag.model.layers.experts import RoutedLinear
 
 __all__ = [
     "MASKED",

@@ -18,7 +18,7 @@ from unimoer_rag.model.routers.base import (
 )
 
 if TYPE_CHECKING:
-    from unimoer_rag.model.experts import RoutedLinear
+    from unimoer_rag.model.layers.experts import RoutedLinear
 
 __all__ = ["MoleRouter"]
 

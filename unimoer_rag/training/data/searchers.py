@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unimoer_rag.evaluation.systems.types import System
-from unimoer_rag.model.checkpoint import parameters_by_name
+from unimoer_rag.model.io.checkpoint import parameters_by_name
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.retrieval.search import Mode
 from unimoer_rag.retrieval.sparse import BM25Encoder

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from unimoer_rag.model.heads import MAX_ANSWER_TOKENS
 from unimoer_rag.model.rows import Row
+from unimoer_rag.model.tasks.heads import MAX_ANSWER_TOKENS
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.training import losses
 from unimoer_rag.training.data.reading import ReadSource

@@ -101,7 +101,7 @@ class UniMoEREmbedding(BaseEmbedding):
     ) -> None:
         # Here, since they import torch, which importing the adapter must not.
         from unimoer_rag.engine import Embedder, SharedModel
-        from unimoer_rag.model.jobs import embedding_size
+        from unimoer_rag.model.tasks.jobs import embedding_size
 
         shared = SharedModel(model_name, revision=revision, device=device, dtype=dtype)
         embedding_size(shared.model, dimensions)

@@ -1,0 +1,80 @@
+"""The page of studies is filled from results, never by hand."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from unimoer_rag.lab.studies.analyses import ANALYSES
+from unimoer_rag.lab.studies.results import (
+    Compared,
+    Score,
+    StudyResult,
+    VariantResult,
+    save_study,
+)
+from unimoer_rag.lab.studies.settings import study_names
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    path = ROOT / "scripts" / "generate_study_docs.py"
+    spec = importlib.util.spec_from_file_location("generate_study_docs", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _result() -> StudyResult:
+    score = Score(mean=0.5, low=0.4, high=0.6, seeds=[0.45, 0.55])
+    variant = VariantResult(
+        about="", trained=True, runs=["a", "b"], seconds=[30.0, 30.0],
+        parameters={"experts": 1234567, "router": 1, "heads": 1},
+        scores={"embed": score, "rerank": score, "dev/embed": score, "dev/rerank": score},
+        numbers={"largest change": Score(mean=0.0, low=0.0, high=0.0, seeds=[0.0, 0.0])},
+    )  # fmt: skip
+    compared = Compared(
+        first="a", second="b", measure="embed", first_mean=0.5, second_mean=0.51, difference=0.01,
+        low=-0.01, high=0.03, relative=0.02, p=0.2, p_holm=0.4, boot_low=0, boot_high=0.02,
+        seeds=2, questions=10,
+    )  # fmt: skip
+    sure = compared.model_copy(update={"measure": "rerank", "p": 1e-5, "p_holm": 2e-5})
+    return StudyResult(
+        name="interference", title="I", question="?", command="unimoer-rag study interference",
+        machine={"device": "CPU", "threads": "1"}, versions={"torch": "2"}, seeds=[0, 1], steps=9,
+        development={"dev": {"questions": 10, "passages": 99}}, variants={"a": variant},
+        comparisons=[compared, sure], values={},
+    )  # fmt: skip
+
+
+def test_a_result_fills_its_place_alone(script: ModuleType, tmp_path: Path) -> None:
+    save_study(_result(), tmp_path)
+    page = (
+        "x\n<!-- study interference -->\nold\n<!-- end -->\ny\n<!-- study ranks -->\n<!-- end -->\n"
+    )
+    filled = script.render(page, tmp_path)
+    assert "old" not in filled
+    assert "| a | 1,234,567 | 0.5000 [0.4000, 0.6000] |" in filled
+    assert (
+        "| b - a | embed | +0.0100 [-0.0100, +0.0300] | +2.00% | 0.2000 | 0.4000 | not s" in filled
+    )
+    assert "| <0.0001 | <0.0001 | higher |" in filled
+    assert "| largest change | a | 0 |" in filled
+    assert "2 seeds of 9 steps, 1 minutes of training (CPU, 1 threads)" in filled
+    assert filled.endswith("y\n<!-- study ranks -->\n\nNot run yet.\n\n<!-- end -->\n")
+    assert script.render(filled, tmp_path) == filled
+
+
+def test_every_study_and_analysis_has_its_place() -> None:
+    page = (ROOT / "docs" / "studies.md").read_text(encoding="utf-8")
+    for name in study_names():
+        assert page.count(f"<!-- study {name} -->") == 1
+    for name in ANALYSES:
+        assert f"| `{name}` |" in page

@@ -1,0 +1,1 @@
+"""What reads questions, passages, judgements and runs."""

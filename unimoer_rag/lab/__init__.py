@@ -1,0 +1,1 @@
+"""The laboratory: benchmarks, studies and baselines, which no application imports."""

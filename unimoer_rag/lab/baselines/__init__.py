@@ -1,0 +1,1 @@
+"""What people use in place of UniMoER, as systems to be measured: one file a family."""

@@ -1,0 +1,142 @@
+"""Qwen3-Embedding and Qwen3-Reranker (arXiv 2506.05176) with the prompts they were trained with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from unimoer_rag.errors import InputError
+from unimoer_rag.lab.baselines.decoder import WEB_SEARCH, Body, unit_vectors
+from unimoer_rag.lab.baselines.verdict import Verdict
+from unimoer_rag.model.language import with_output_layer
+from unimoer_rag.model.rows import Side
+
+__all__ = ["Qwen3Embedding", "Qwen3Reranker"]
+
+_END = "<|endoftext|>"
+_BEFORE = (
+    "<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and "
+    'the Instruct provided. Note that the answer can only be "yes" or "no".<|im_end|>\n'
+    "<|im_start|>user\n"
+)
+_BEHIND = "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
+
+
+class Qwen3Embedding:
+    """Queries with an instruction, documents as they are; the state of an end token is the vector.
+
+    Args:
+        name_or_path: see `find_weights`.
+        revision: see `find_weights`.
+        device: see `UniMoER.from_pretrained`.
+        dtype: see `UniMoER.from_pretrained`.
+        task: what a query asks for, in a sentence.
+        max_tokens: a longer text loses its end; the end token comes on top.
+
+    Raises:
+        BackboneError: there is no such model, or it is of another kind.
+        InputError: a repository of the Hub without a revision, or an unusable argument.
+    """
+
+    def __init__(
+        self,
+        name_or_path: str | Path,
+        *,
+        revision: str | None = None,
+        device: str = "auto",
+        dtype: str = "auto",
+        task: str = WEB_SEARCH,
+        max_tokens: int = 8192,
+    ) -> None:
+        self.body = Body(name_or_path, revision=revision, device=device, dtype=dtype)
+        self.task, self.max_tokens = task, max_tokens
+        self._end = self.body.special(_END)
+
+    @property
+    def dimension(self) -> int:
+        """Length of the vectors: the model's width."""
+        return self.body.width
+
+    @property
+    def modules(self) -> Sequence[nn.Module]:
+        """The model, which has no output layer here."""
+        return [self.body.model]
+
+    def describe(self) -> Mapping[str, Any]:
+        """The weights, the instruction and the limit."""
+        return {**self.body.describe(), "task": self.task, "max_tokens": self.max_tokens}
+
+    def embed(self, texts: Sequence[str], side: Side) -> NDArray[np.float32]:
+        """See `Embedder.embed`."""
+        asked = f"Instruct: {self.task}\nQuery:" if side == "query" else ""
+        ids = self.body.ids(asked + text for text in texts)
+        return unit_vectors(self.body.last([[*row[: self.max_tokens], self._end] for row in ids]))
+
+
+class Qwen3Reranker:
+    """A language model asked about one document at a time; the score is sigmoid(yes - no).
+
+    Args:
+        name_or_path: see `find_weights`.
+        revision: see `find_weights`.
+        device: see `UniMoER.from_pretrained`.
+        dtype: see `UniMoER.from_pretrained`.
+        task: what the query asks for, in a sentence.
+        max_tokens: of a whole prompt; a longer document loses its end.
+
+    Raises:
+        BackboneError: there is no such model, or it is of another kind.
+        InputError: a repository of the Hub without a revision, or an unusable argument.
+    """
+
+    probabilistic = True
+
+    def __init__(
+        self,
+        name_or_path: str | Path,
+        *,
+        revision: str | None = None,
+        device: str = "auto",
+        dtype: str = "auto",
+        task: str = WEB_SEARCH,
+        max_tokens: int = 8192,
+    ) -> None:
+        self.body = Body(name_or_path, revision=revision, device=device, dtype=dtype)
+        self.task, self.max_tokens = task, max_tokens
+        self._before, self._behind = self.body.ids([_BEFORE, _BEHIND])
+        self._verdict = Verdict(
+            self.body,
+            with_output_layer(self.body.model, self.body.path, causal=True),
+            yes=self.body.special("yes"),
+            no=self.body.special("no"),
+        )
+        if max_tokens <= len(self._before) + len(self._behind):
+            raise InputError(
+                f"max_tokens is {max_tokens}: the prompt alone has "
+                f"{len(self._before) + len(self._behind)}"
+            )
+
+    @property
+    def modules(self) -> Sequence[nn.Module]:
+        """The model, without the output layer that two rows were taken of."""
+        return [self.body.model]
+
+    def describe(self) -> Mapping[str, Any]:
+        """The weights, the instruction and the limit."""
+        return {**self.body.describe(), "task": self.task, "max_tokens": self.max_tokens}
+
+    def rank(self, query: str, documents: Sequence[str]) -> NDArray[np.float32]:
+        """Probabilities of relevance; see `Ranker.rank`."""
+        pairs = self.body.ids(
+            f"<Instruct>: {self.task}\n<Query>: {query}\n<Document>: {document}"
+            for document in documents
+        )
+        room = self.max_tokens - len(self._before) - len(self._behind)
+        return self._verdict.scores(
+            [[*self._before, *pair[:room], *self._behind] for pair in pairs]
+        )

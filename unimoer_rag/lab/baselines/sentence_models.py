@@ -1,0 +1,174 @@
+"""Models of sentence-transformers: any embedder, any cross-encoder, as their makers run them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from unimoer_rag.errors import BackboneError
+from unimoer_rag.extras import needs_extra
+from unimoer_rag.lab.baselines.pins import find_weights, identity_of_weights
+from unimoer_rag.model.device import choose_device, choose_dtype
+from unimoer_rag.model.io.pretrained import LOCAL, check_finite, check_modules, read_config
+from unimoer_rag.model.rows import Side
+
+__all__ = ["CrossEncoderRanker", "SentenceEmbedder"]
+
+T = TypeVar("T", bound=nn.Module)
+
+_LIBRARY = "sentence-transformers"
+
+
+class SentenceEmbedder:
+    """A sentence-transformers embedder, with the prompts that its files name for either side.
+
+    Args:
+        name_or_path: see `find_weights`.
+        revision: see `find_weights`.
+        device: see `UniMoER.from_pretrained`.
+        dtype: see `UniMoER.from_pretrained`.
+
+    Raises:
+        BackboneError: there is no such model, or it cannot be loaded.
+        InputError: a repository of the Hub without a revision, or an unusable argument.
+        MissingExtraError: sentence-transformers is not installed.
+    """
+
+    def __init__(
+        self,
+        name_or_path: str | Path,
+        *,
+        revision: str | None = None,
+        device: str = "auto",
+        dtype: str = "auto",
+    ) -> None:
+        with needs_extra("sentence_transformers", "baselines", "an embedder of this kind"):
+            from sentence_transformers import SentenceTransformer
+
+        self._facts, self._model = _load(
+            SentenceTransformer, str(name_or_path), revision, device=device, dtype=dtype
+        )
+        self.dimension = int(self._model.get_embedding_dimension())
+
+    @property
+    def modules(self) -> Sequence[nn.Module]:
+        """The model."""
+        return [self._model]
+
+    def describe(self) -> Mapping[str, Any]:
+        """The weights, their precision and the prompts."""
+        prompts = {side: text for side, text in self._model.prompts.items() if text}
+        return {**self._facts, "max_tokens": self._model.max_seq_length, "prompts": prompts}
+
+    def embed(self, texts: Sequence[str], side: Side) -> NDArray[np.float32]:
+        """See `Embedder.embed`."""
+        encode = self._model.encode_query if side == "query" else self._model.encode_document
+        vectors: NDArray[np.float32] = encode(
+            list(texts), normalize_embeddings=True, show_progress_bar=False
+        )
+        return vectors.astype(np.float32, copy=False).reshape(-1, self.dimension)
+
+
+class CrossEncoderRanker:
+    """A cross-encoder that gives one logit; its sigmoid is the score.
+
+    Args:
+        name_or_path: see `find_weights`.
+        revision: see `find_weights`.
+        device: see `UniMoER.from_pretrained`.
+        dtype: see `UniMoER.from_pretrained`.
+
+    Raises:
+        BackboneError: there is no such model, it cannot be loaded, its files hold no trained head,
+            or it gives several scores.
+        InputError: a repository of the Hub without a revision, or an unusable argument.
+        MissingExtraError: sentence-transformers is not installed.
+    """
+
+    probabilistic = True
+
+    def __init__(
+        self,
+        name_or_path: str | Path,
+        *,
+        revision: str | None = None,
+        device: str = "auto",
+        dtype: str = "auto",
+    ) -> None:
+        with needs_extra("sentence_transformers", "baselines", "a cross-encoder"):
+            from sentence_transformers import CrossEncoder
+
+        self._facts, self._model = _load(
+            CrossEncoder, str(name_or_path), revision, device=device, dtype=dtype
+        )
+        _check_head(self._model.model, str(name_or_path))
+        if self._model.num_labels != 1:
+            raise BackboneError(
+                f"{name_or_path} gives {self._model.num_labels} scores for a pair: expected a "
+                "cross-encoder with one (num_labels 1)"
+            )
+
+    @property
+    def modules(self) -> Sequence[nn.Module]:
+        """The model."""
+        return [self._model]
+
+    def describe(self) -> Mapping[str, Any]:
+        """The weights and their precision."""
+        return {**self._facts, "max_tokens": self._model.max_seq_length}
+
+    def rank(self, query: str, documents: Sequence[str]) -> NDArray[np.float32]:
+        """See `Ranker.rank`."""
+        scores: NDArray[np.float32] = self._model.predict(
+            [(query, document) for document in documents],
+            activation_fn=nn.Sigmoid(),
+            show_progress_bar=False,
+        )
+        return scores.astype(np.float32, copy=False)
+
+
+def _load(
+    kind: Callable[..., T], name: str, revision: str | None, *, device: str, dtype: str
+) -> tuple[dict[str, Any], T]:
+    """A model from pinned or local files, and what is to be said about it."""
+    where = choose_device(device)
+    precision: torch.dtype = choose_dtype(dtype, where)
+    path, commit = find_weights(name, revision)
+    read_config(path)
+    check_modules(path)
+    try:
+        model = kind(
+            str(path),
+            device=str(where),
+            **LOCAL,
+            model_kwargs={"dtype": precision, "use_safetensors": True},
+        )
+    except Exception as error:  # sentence-transformers, transformers and json have their own kinds
+        raise BackboneError(
+            f"could not load {path} ({type(error).__name__}: {error}): expected what "
+            f"sentence-transformers saves for a {getattr(kind, '__name__', kind)}, with "
+            "safetensors weights"
+        ) from error
+    check_finite(model.named_parameters(), f"the weights in {path}, in {precision}")
+    facts = {"dtype": str(precision).removeprefix("torch."), "library": metadata.version(_LIBRARY)}
+    return {"model": name, **identity_of_weights(path, commit), **facts}, model
+
+
+def _check_head(model: Any, name: str) -> None:
+    """Refuse a model that scores by random weights.
+
+    transformers gives files of another class, such as a backbone's, a new head of random numbers.
+    """
+    loaded, saved = type(model).__name__, getattr(model.config, "architectures", None) or []
+    if loaded not in saved:
+        raise BackboneError(
+            f"{name} holds {', '.join(saved) or 'an unknown class'} and no trained head of a "
+            f"{loaded}: expected a cross-encoder, such as cross-encoder/ms-marco-MiniLM-L6-v2"
+        )

@@ -1,0 +1,104 @@
+"""Models that were not made together: one finds, another reranks, a third reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from unimoer_rag.engine import Engine
+from unimoer_rag.evaluation.systems.types import Embedder, Progress, Ranker
+from unimoer_rag.evaluation.systems.unified import describe_checkpoint
+from unimoer_rag.lab.baselines.stored import StoredCorpus
+from unimoer_rag.retrieval.types import Document
+
+__all__ = ["TwoStage"]
+
+
+class TwoStage:
+    """A system of separate parts; see `System`.
+
+    Args:
+        name: what results call it.
+        embedder: first stage; None finds by words alone (BM25).
+        ranker: second stage; None reranks nothing. It may be the embedder.
+        reader: reads answers; None reads none.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        embedder: Embedder | None = None,
+        ranker: Ranker | None = None,
+        reader: Engine | None = None,
+    ) -> None:
+        self.name, self.embedder, self.ranker, self.reader = name, embedder, ranker, reader
+
+    @property
+    def reranks(self) -> bool:
+        """Whether it has a second stage."""
+        return self.ranker is not None
+
+    @property
+    def modules(self) -> Sequence[torch.nn.Module]:
+        """Everything that is loaded; what two parts share is there once."""
+        loaded = [
+            m for part in (self.embedder, self.ranker) if part is not None for m in part.modules
+        ]
+        if self.reader is not None:
+            loaded.append(self.reader.model)
+        return list({id(module): module for module in loaded}.values())
+
+    def describe(self) -> Mapping[str, Any]:
+        """The models' names, and what each part is made of: None where there is none."""
+        embedder = None if self.embedder is None else dict(self.embedder.describe())
+        reranker = None if self.ranker is None else dict(self.ranker.describe())
+        names = [str(part["model"]) for part in (embedder, reranker) if part is not None]
+        return {
+            "checkpoint": " + ".join(dict.fromkeys(names)) or None,
+            "embedder": embedder,
+            "reranker": reranker,
+            "reader": None if self.reader is None else describe_checkpoint(self.reader.model),
+        }
+
+    def over(
+        self,
+        corpus: Mapping[str, Document],
+        *,
+        index: Path,
+        first_stage: str,
+        depth: int,
+        on_progress: Progress,
+    ) -> AbstractContextManager[StoredCorpus]:
+        """The corpus in an index of its own; see `System.over`."""
+        return StoredCorpus.open(
+            corpus,
+            embedder=self.embedder,
+            ranker=self.ranker,
+            index=index,
+            first_stage=first_stage,
+            depth=depth,
+            on_progress=on_progress,
+        )
+
+    def rank(
+        self, questions: Sequence[str], documents: Sequence[Sequence[str]]
+    ) -> list[NDArray[np.float32]]:
+        """The reranker's scores; without one, the order given. See `System.rank`."""
+        if self.ranker is None:
+            return [-np.arange(len(texts), dtype=np.float32) for texts in documents]
+        return [
+            self.ranker.rank(question, texts)
+            for question, texts in zip(questions, documents, strict=True)
+        ]
+
+    def forget(self) -> None:
+        """Empty the cache of what reads; no other part keeps what an index would not hold."""
+        if self.reader is not None:
+            self.reader.cache.clear()

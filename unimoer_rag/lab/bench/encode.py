@@ -1,0 +1,114 @@
+"""Encoding passages on a CPU: our engine against sentence-transformers on the same backbone."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unimoer_rag.engine import Engine
+from unimoer_rag.extras import needs_extra
+from unimoer_rag.lab.bench.report import report
+from unimoer_rag.lab.bench.rivals import SETTINGS, open_rivals, setting_of
+from unimoer_rag.lab.bench.texts import make_passages
+from unimoer_rag.lab.bench.timing import alternate, median_ratio, rounded
+from unimoer_rag.model.unimoer import UniMoER
+
+__all__ = ["EQUAL", "cosines", "measure_encode"]
+
+EQUAL = 0.999
+"""Mean cosine to the float32 embeddings from which a setting counts as equally accurate."""
+
+
+def measure_encode(
+    checkpoint: str = "unimoer-minilm",
+    *,
+    passages: int = 1000,
+    rounds: int = 5,
+    settings: tuple[str, ...] = tuple(SETTINGS),
+    on_run: Callable[[str, int], None] = lambda side, round_: None,
+) -> dict[str, Any]:
+    """Embed the same passages by either side, in turns.
+
+    Args:
+        checkpoint: our model, in the precision it takes by itself.
+        passages: how many, of 8 to 250 tokens.
+        rounds: measured rounds.
+        settings: of the rival; see `rivals.SETTINGS`.
+        on_run: see `alternate`.
+
+    Returns:
+        See `report`; `ratio_to_best` is against the fastest setting of the rival whose embeddings
+        are equally accurate, each against its own float32.
+
+    Raises:
+        MissingExtraError: sentence-transformers is not installed.
+        InputError: there are too few rounds.
+    """
+    with needs_extra("sentence_transformers", "bench", "the encoding benchmark"):
+        from sentence_transformers import SentenceTransformer
+
+    model = UniMoER.from_pretrained(checkpoint, device="cpu")
+    texts = make_passages(model.tokenizer, passages)
+    limit = model.task("embed").max_tokens
+    with tempfile.TemporaryDirectory() as scratch, Engine(model) as engine:
+        load = partial(SentenceTransformer, str(model.path), device="cpu")
+        rivals, refused = open_rivals(load, settings, Path(scratch))
+        for rival in rivals.values():
+            rival.max_seq_length = limit
+        vectors: dict[str, NDArray[np.float32]] = {}
+
+        def ours() -> None:
+            vectors["ours"] = engine.embed(texts)
+
+        def theirs(setting: str) -> None:
+            found = rivals[setting].encode(texts, normalize_embeddings=True)
+            vectors[setting] = found.astype(np.float32)
+
+        sides: dict[str, Callable[[], None]] = {
+            "ours": ours,
+            **{name: partial(theirs, name) for name in rivals},
+        }
+        seconds = alternate(sides, rounds=rounds, on_run=on_run)
+        tokens = sum(min(model.rows.count(text) + 2, limit) for text in texts)
+    exact = UniMoER.from_pretrained(checkpoint, device="cpu", dtype="float32").embed(texts)
+    truth = dict.fromkeys(rivals, vectors["default"]) | {"ours": exact}
+    facts: dict[str, dict[str, Any]] = {
+        name: {
+            "setting": setting_of(name, model.dtype),
+            "seconds": round(median(taken), 3),
+            "tokens_a_second": round(tokens / median(taken)),
+            "cosine": cosines(vectors[name], truth[name]),
+        }
+        for name, taken in seconds.items()
+    }
+    equal = [name for name in rivals if facts[name]["cosine"]["mean"] >= EQUAL]
+    best = min(equal, key=lambda name: facts[name]["seconds"])
+    return report(
+        "encode",
+        ratio=median_ratio(seconds, "default", "ours"),
+        ratio_to_best=median_ratio(seconds, best, "ours"),
+        best=best,
+        checkpoint=checkpoint,
+        passages=passages,
+        tokens=tokens,
+        rounds=rounds,
+        ours=facts.pop("ours"),
+        others=facts,
+        not_run=refused,
+        seconds=rounded(seconds),
+    )
+
+
+def cosines(vectors: NDArray[np.float32], truth: NDArray[np.float32]) -> dict[str, float]:
+    """Mean and least cosine of embeddings to others of the same texts."""
+    # Some settings normalise in bfloat16, whose rounding would count as a cosine above 1.
+    norms = np.linalg.norm(vectors, axis=-1) * np.linalg.norm(truth, axis=-1)
+    found = (vectors * truth).sum(-1) / norms
+    return {"mean": round(float(found.mean()), 5), "least": round(float(found.min()), 5)}

@@ -1,0 +1,92 @@
+"""Ingestion on a CPU: from passages to a searchable folder, against LlamaIndex and LangChain."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from unimoer_rag.lab.bench.frameworks import (
+    check_frameworks,
+    ingest_langchain,
+    ingest_llama_index,
+)
+from unimoer_rag.lab.bench.report import report
+from unimoer_rag.lab.bench.texts import make_passages
+from unimoer_rag.lab.bench.timing import alternate, median_ratio, rounded
+from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.retrieval.identity import WHOLE
+from unimoer_rag.retrieval.retriever import UnifiedRetriever
+
+__all__ = ["measure_ingest"]
+
+
+def measure_ingest(
+    checkpoint: str = "unimoer-minilm",
+    *,
+    passages: int = 1000,
+    rounds: int = 5,
+    on_run: Callable[[str, int], None] = lambda side, round_: None,
+) -> dict[str, Any]:
+    """Index the same passages by each side, into a new folder every time, in turns.
+
+    The others embed with the checkpoint's backbone through sentence-transformers and store in
+    Qdrant's local mode, both at their defaults. Ours writes vectors for BM25 besides.
+
+    Args:
+        checkpoint: our model, in the precision it takes by itself.
+        passages: how many, of 8 to 250 tokens; none is cut.
+        rounds: measured rounds.
+        on_run: see `alternate`.
+
+    Raises:
+        MissingExtraError: a package of the extra `rivals` is not installed.
+        InputError: there are too few rounds.
+    """
+    check_frameworks("the ingestion benchmark")
+    from langchain_huggingface import HuggingFaceEmbeddings
+    from llama_index.embeddings.huggingface import HuggingFaceEmbedding
+
+    model = UniMoER.from_pretrained(checkpoint, device="cpu")
+    texts = make_passages(model.tokenizer, passages)
+    llama_index = HuggingFaceEmbedding(model_name=str(model.path), device="cpu")
+    langchain = HuggingFaceEmbeddings(model_name=str(model.path), model_kwargs={"device": "cpu"})
+    with tempfile.TemporaryDirectory() as scratch:
+
+        def ours(folder: Path) -> None:
+            with UnifiedRetriever(model, index=folder, chunking=WHOLE) as retriever:
+                retriever.add(texts)
+
+        def fresh(index: Callable[[Path], None]) -> None:
+            folder = Path(scratch) / "index"
+            shutil.rmtree(folder, ignore_errors=True)
+            index(folder)
+
+        sides: dict[str, Callable[[], None]] = {
+            "ours": partial(fresh, ours),
+            "llama-index": partial(fresh, partial(ingest_llama_index, llama_index, texts)),
+            "langchain": partial(fresh, partial(ingest_langchain, langchain, texts)),
+        }
+        seconds = alternate(sides, rounds=rounds, on_run=on_run)
+    facts = {
+        name: {
+            "seconds": round(median(taken), 3),
+            "passages_a_second": round(passages / median(taken), 1),
+        }
+        for name, taken in seconds.items()
+    }
+    return report(
+        "ingest",
+        ratio=median_ratio(seconds, "llama-index", "ours"),
+        ratio_to_langchain=median_ratio(seconds, "langchain", "ours"),
+        checkpoint=checkpoint,
+        passages=passages,
+        rounds=rounds,
+        ours=facts.pop("ours"),
+        others=facts,
+        seconds=rounded(seconds),
+    )

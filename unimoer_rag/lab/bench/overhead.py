@@ -1,0 +1,98 @@
+"""What a checkpoint's experts cost: its tasks against the bare frozen backbone, in one engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from statistics import median
+from typing import Any
+
+from unimoer_rag.engine import Engine
+from unimoer_rag.errors import InputError
+from unimoer_rag.lab.bench.report import report
+from unimoer_rag.lab.bench.texts import make_passages, make_queries
+from unimoer_rag.lab.bench.timing import alternate, median_ratio, rounded
+from unimoer_rag.model.io.loading import load_own
+from unimoer_rag.model.rows import Row
+from unimoer_rag.model.tasks import Task
+from unimoer_rag.model.tasks.jobs import Job
+from unimoer_rag.model.unimoer import UniMoER
+
+__all__ = ["measure_overhead"]
+
+_BARE, _MERGED = "{}, bare backbone", "{}, merged"
+
+
+def measure_overhead(
+    checkpoint: str = "unimoer-minilm",
+    *,
+    passages: int = 500,
+    rounds: int = 5,
+    on_run: Callable[[str, int], None] = lambda side, round_: None,
+) -> dict[str, Any]:
+    """Run the rows of every task with its experts, with them merged, and without any, in turns.
+
+    Merged are the tasks whose routing is constant and whose experts are on (`UniMoER.merge`).
+
+    Args:
+        checkpoint: the model, in the precision it takes by itself, where it runs by itself.
+        passages: rows of each task.
+        rounds: measured rounds.
+        on_run: see `alternate`.
+
+    Returns:
+        See `report`; `ratio` is the largest of `by_task`: time with experts, routing included, over
+        the time without, so 1 is none. `merged` says the same of merged tasks.
+
+    Raises:
+        InputError: there are too few rounds.
+    """
+    model = UniMoER.from_pretrained(checkpoint)
+    tasks = model.tasks
+    merged = load_own(checkpoint)
+    merging = [name for name in tasks if _can_merge(merged, name)]
+    merged.merge(*merging)
+    sides: dict[str, Callable[[], Any]] = {}
+    with Engine(model, cache_bytes=0) as engine, Engine(merged, cache_bytes=0) as without:
+        for name, task in tasks.items():
+            rows = _rows(model, task, passages)
+            sides[name] = partial(_run, engine, rows(task))
+            sides[_BARE.format(name)] = partial(_run, engine, rows(task.with_strength(0)))
+            if name in merging:
+                sides[_MERGED.format(name)] = partial(_run, without, rows(task))
+        seconds = alternate(sides, rounds=rounds, on_run=on_run)
+    medians = {name: round(median(taken), 3) for name, taken in seconds.items()}
+    by_task = {name: median_ratio(seconds, name, _BARE.format(name)) for name in tasks}
+    return report(
+        "overhead",
+        ratio=max(by_task.values()),
+        by_task=by_task,
+        merged={n: median_ratio(seconds, _MERGED.format(n), _BARE.format(n)) for n in merging},
+        checkpoint=checkpoint,
+        passages=passages,
+        rounds=rounds,
+        ours={"seconds": {name: medians[name] for name in tasks}},
+        others={"bare": {"seconds": {n: medians[_BARE.format(n)] for n in tasks}}},
+        seconds=rounded(seconds),
+    )
+
+
+def _can_merge(model: UniMoER, name: str) -> bool:
+    """Whether a task has experts at work, and constant routing."""
+    try:
+        model.merge(name)
+    except InputError:
+        return False
+    return bool(model.task(name).strength)
+
+
+def _rows(model: UniMoER, task: Task, n: int) -> Callable[[Task], list[Row]]:
+    texts = make_passages(model.tokenizer, n)
+    if not task.joint:
+        return partial(model.rows.single, texts)
+    pairs = list(zip(make_queries(model.tokenizer, n), texts, strict=True))
+    return partial(model.rows.pairs, pairs)
+
+
+def _run(engine: Engine, rows: list[Row]) -> None:
+    engine.submit(Job(rows, len)).result()

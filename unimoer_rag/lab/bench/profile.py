@@ -1,0 +1,190 @@
+"""Where the time goes: a query and a document, stage by stage, and what the machine could do."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+from unimoer_rag.errors import InputError
+from unimoer_rag.lab.bench.report import report
+from unimoer_rag.lab.bench.roofline import count_operations, measure_peak
+from unimoer_rag.lab.bench.texts import make_passages, make_queries
+from unimoer_rag.model.io.loading import load_own
+from unimoer_rag.model.rows import Row
+from unimoer_rag.model.tasks.jobs import Job, embedding, ranking
+from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.retrieval.chunking import Chunker, Chunking
+from unimoer_rag.retrieval.retriever import UnifiedRetriever
+from unimoer_rag.retrieval.sparse import BM25Encoder
+from unimoer_rag.retrieval.store.base import Record
+from unimoer_rag.retrieval.types import Document
+
+__all__ = ["measure_profile"]
+
+# Operators of torch by what they are for; what is in none of these is "other".
+_KINDS = {
+    "linear layers": ("linear", "addmm", "mm", "mkldnn_linear"),
+    "attention": ("bmm", "baddbmm", "scaled_dot_product", "exp", "softmax", "aminmax"),
+    "activations": ("gelu", "silu", "relu"),
+    "norms": ("layer_norm", "native_layer_norm", "rms_norm"),
+}
+
+Stages = dict[str, list[float]]
+
+
+def measure_profile(
+    checkpoint: str = "unimoer-minilm",
+    *,
+    passages: int = 1000,
+    depth: int = 50,
+    words: int = 1200,
+    repeats: int = 9,
+) -> dict[str, Any]:
+    """Time the stages of a query with reranking and of a document, in an index folder.
+
+    Nothing is known before: no passage was reranked earlier, no document is there already. The
+    forwards of both are also run as transformers alone would, for comparison: one batch after the
+    other on all cores, with its own attention and linear layers.
+
+    Args:
+        checkpoint: the model, in the precision it takes by itself, on the CPU.
+        passages: in the index.
+        depth: passages reranked.
+        words: of the document.
+        repeats: queries, documents; medians are given, the first of each is not counted.
+
+    Returns:
+        See `report`; `ratio` is the time of the query's forwards in transformers' way over ours.
+        `query_ms` and `document_ms`: milliseconds of each stage. `operators`: shares of the time of
+        one batch on one core. `roofline`: billions of operations a second of a large matrix product
+        in the model's precision, of the forwards as a whole, and their share.
+
+    Raises:
+        InputError: there are too few repeats.
+    """
+    if repeats < 3:
+        raise InputError(f"repeats is {repeats}: expected 3 or more, the first is not counted")
+    plain = load_own(checkpoint, device="cpu")
+    backbone: Any = plain.backbone
+    backbone.set_attn_implementation("sdpa")
+    query: Stages = {}
+    document: Stages = {}
+    plainly: Stages = {}
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        UnifiedRetriever(checkpoint, index=Path(scratch) / "index", device="cpu") as retriever,
+    ):
+        model = retriever.model
+        retriever.add(make_passages(model.tokenizer, passages))
+        asked = make_queries(model.tokenizer, repeats)
+        for at, text in enumerate(asked):
+            retriever.engine.cache.clear()
+            ranked = _query(retriever, text, depth, query)
+            done = _document(retriever, _long_text(model, words, at), document)
+            for name, rows in (("query", ranked), ("document", done)):
+                with _timed(plainly, name):
+                    plain.execute(Job(rows, len))
+    query_ms, document_ms, plain_ms = map(_milliseconds, (query, document, plainly))
+    return report(
+        "profile",
+        ratio=round(plain_ms["query"] / query_ms["encode"], 3),
+        ratio_document=round(plain_ms["document"] / document_ms["encode"], 3),
+        checkpoint=checkpoint,
+        passages=passages,
+        depth=depth,
+        words=words,
+        repeats=repeats,
+        operators=_operators(model, ranked),
+        roofline=_roofline(model, ranked, query_ms["encode"] / 1000),
+        ours={"query_ms": query_ms, "document_ms": document_ms},
+        others={"transformers": {"encode_ms": plain_ms}},
+    )
+
+
+def _query(retriever: UnifiedRetriever, text: str, depth: int, stages: Stages) -> list[Row]:
+    """One query in stages; gives the rows of its reranking."""
+    model, engine = retriever.model, retriever.engine
+    with _timed(stages, "embed the query"):
+        vectors = engine.submit(embedding(model, [text], "query")).result()
+    with _timed(stages, "find"):
+        [found] = retriever.store.search_dense(vectors, limit=depth)
+    with _timed(stages, "tokenize"):
+        job = ranking(model, text, [one.passage.content for one in found], logits=False)
+    with _timed(stages, "encode"):
+        outputs = engine.submit(Job(job.rows, list)).result()
+    with _timed(stages, "compare"):
+        job.finish(outputs)
+    return job.rows
+
+
+def _document(retriever: UnifiedRetriever, document: Document, stages: Stages) -> list[Row]:
+    """One document in stages; gives the rows of its passages."""
+    model, encoder = retriever.model, BM25Encoder()
+    chunker = Chunker(model.tokenizer.backend_tokenizer, Chunking())
+    with _timed(stages, "cut"):
+        cut = chunker.split(document)
+    with _timed(stages, "tokenize"):
+        job = embedding(model, [passage.content for passage in cut], "document")
+    with _timed(stages, "encode"):
+        vectors = retriever.engine.submit(job).result()
+    with _timed(stages, "BM25"):
+        sparse = [encoder.document(passage.content) for passage in cut]
+    with _timed(stages, "store"):
+        retriever.store.upsert(map(Record, cut, vectors, sparse))
+        retriever.store.flush()
+    return job.rows
+
+
+def _long_text(model: UniMoER, words: int, seed: int) -> Document:
+    sentences = make_passages(model.tokenizer, words // 16, seed=seed + 1)
+    text = " ".join(" ".join(sentences).split()[:words])
+    return Document(text, source=f"document {seed}")
+
+
+@contextmanager
+def _timed(stages: Stages, name: str) -> Iterator[None]:
+    started = time.perf_counter()
+    yield
+    stages.setdefault(name, []).append(time.perf_counter() - started)
+
+
+def _milliseconds(stages: Mapping[str, list[float]]) -> dict[str, float]:
+    return {name: round(1000 * median(taken[1:]), 2) for name, taken in stages.items()}
+
+
+def _operators(model: UniMoER, rows: list[Row]) -> dict[str, float]:
+    """Shares of the time of one batch, by kind of operator, on one core."""
+    batch = sorted(rows, key=lambda row: len(row.ids))[-8:]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        model.run(batch)
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as found:
+            for _ in range(5):
+                model.run(batch)
+    finally:
+        torch.set_num_threads(threads)
+    spent: dict[str, float] = dict.fromkeys((*_KINDS, "other"), 0.0)
+    for event in found.key_averages():
+        spent[_kind(event.key)] += event.self_cpu_time_total
+    total = sum(spent.values())
+    return {kind: round(time_ / total, 3) for kind, time_ in spent.items()}
+
+
+def _kind(operator: str) -> str:
+    name = operator.rpartition("::")[2].lstrip("_")
+    matches = (kind for kind, starts in _KINDS.items() if name.startswith(starts))
+    return next(matches, "other")
+
+
+def _roofline(model: UniMoER, rows: Iterable[Row], seconds: float) -> dict[str, float]:
+    done = count_operations(model, [len(row.ids) for row in rows]) / seconds / 1e9
+    peak = measure_peak(model.dtype, model.device) / 1e9
+    return {"gflops": round(done, 1), "peak_gflops": round(peak, 1), "share": round(done / peak, 3)}

@@ -1,0 +1,146 @@
+"""One query in a large index on a CPU: search and reranking, against LlamaIndex with Qdrant."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unimoer_rag.errors import InputError
+from unimoer_rag.lab.bench.frameworks import LlamaIndexSearch, check_frameworks
+from unimoer_rag.lab.bench.report import report
+from unimoer_rag.lab.bench.rivals import random_cross_encoder
+from unimoer_rag.lab.bench.texts import make_passages, make_queries
+from unimoer_rag.lab.bench.timing import percentiles
+from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.retrieval.identity import WHOLE
+from unimoer_rag.retrieval.retriever import UnifiedRetriever
+from unimoer_rag.retrieval.sparse import BM25Encoder
+from unimoer_rag.retrieval.store import Record
+from unimoer_rag.retrieval.types import Passage
+
+__all__ = ["measure_query"]
+
+_WARM_UP = 3
+_BLOCK = 1000
+
+
+def measure_query(
+    checkpoint: str = "unimoer-minilm",
+    *,
+    passages: int = 100_000,
+    queries: int = 50,
+    depth: int = 50,
+    k: int = 5,
+    on_run: Callable[[str], None] = lambda what: None,
+) -> dict[str, Any]:
+    """Ask the same questions of either side, in turns.
+
+    Both sides hold the same passages and vectors. The vectors are random directions: embedding a
+    hundred thousand passages would take longer than all the rest and changes nothing in what a
+    search costs. No passage's token states are kept from one query to the next.
+
+    Args:
+        checkpoint: our model, in the precision it takes by itself; the other side embeds with its
+            backbone and reranks with a cross-encoder of that size, both at their defaults.
+        passages: in the index, of 8 to 250 tokens.
+        queries: measured ones.
+        depth: passages reranked for each.
+        k: hits asked for.
+        on_run: called with what begins.
+
+    Returns:
+        See `report`; `ratio` compares the medians, `ratio_p95` the 95th percentiles. `seen` is
+        ours when the engine still has the token states of the passages.
+
+    Raises:
+        MissingExtraError: a package of the extra `rivals` is not installed.
+        InputError: there are fewer passages than are to be reranked, or fewer queries than 5.
+    """
+    check_frameworks("the query benchmark")
+    if passages < depth or queries < 5:
+        raise InputError(
+            f"passages and queries are {passages} and {queries}: expected at least {depth} and 5"
+        )
+    model = UniMoER.from_pretrained(checkpoint, device="cpu")
+    texts = list(dict.fromkeys(make_passages(model.tokenizer, passages)))
+    vectors = _directions(len(texts), model.dimension)
+    asked = make_queries(model.tokenizer, queries + _WARM_UP)
+    with tempfile.TemporaryDirectory() as scratch:
+        on_run("building both indexes")
+        cross_encoder = random_cross_encoder(model.path, Path(scratch) / "cross-encoder")
+        theirs = LlamaIndexSearch(model.path, cross_encoder, texts, vectors, depth=depth, k=k)
+        with UnifiedRetriever(
+            model, index=Path(scratch) / "index", chunking=WHOLE, k=k, rerank=depth
+        ) as ours:
+            _fill(ours, texts, vectors)
+            on_run("asking")
+            seconds = _ask(ours, theirs, asked)
+        theirs.close()
+    latency = {name: percentiles(taken[_WARM_UP:]) for name, taken in seconds.items()}
+    ours_latency, other = latency["ours"], latency["llama-index"]
+    return report(
+        "query",
+        ratio=round(other["p50"] / ours_latency["p50"], 4),
+        ratio_p95=round(other["p95"] / ours_latency["p95"], 4),
+        checkpoint=checkpoint,
+        passages=len(texts),
+        queries=queries,
+        depth=depth,
+        ours={"milliseconds": ours_latency, "seen": latency["seen"]},
+        others={"llama-index": {"milliseconds": other}},
+    )
+
+
+def _directions(n: int, dimension: int) -> NDArray[np.float32]:
+    drawn = np.random.default_rng(0).standard_normal((n, dimension), dtype=np.float32)
+    unit: NDArray[np.float32] = drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
+    return unit
+
+
+def _fill(retriever: UnifiedRetriever, texts: Sequence[str], vectors: NDArray[np.float32]) -> None:
+    encoder = BM25Encoder()
+    for at in range(0, len(texts), _BLOCK):
+        retriever.store.upsert(
+            Record(
+                Passage(text=text, source=f"passage/{at + i}", end=len(text)),
+                vector,
+                encoder.document(text),
+            )
+            for i, (text, vector) in enumerate(
+                zip(texts[at : at + _BLOCK], vectors[at : at + _BLOCK], strict=True)
+            )
+        )
+    retriever.store.optimize()
+    retriever.store.flush()
+
+
+def _ask(
+    ours: UnifiedRetriever, theirs: LlamaIndexSearch, asked: Sequence[str]
+) -> dict[str, list[float]]:
+    """Seconds of each query, by side, which take turns at being first."""
+    seconds: dict[str, list[float]] = {"ours": [], "seen": [], "llama-index": []}
+
+    def timed(name: str, search: Callable[[str], Any], query: str) -> None:
+        started = time.perf_counter()
+        search(query)
+        seconds[name].append(time.perf_counter() - started)
+
+    def both(query: str) -> None:
+        ours.engine.cache.clear()
+        timed("ours", ours.search, query)
+        timed("seen", ours.search, query)
+
+    for at, query in enumerate(asked):
+        if at % 2:
+            both(query)
+            timed("llama-index", theirs.search, query)
+        else:
+            timed("llama-index", theirs.search, query)
+            both(query)
+    return seconds

@@ -1,0 +1,177 @@
+"""What every run of a study is measured by: nDCG@10 of each question, on fixed candidates.
+
+A question's candidates are the first of a given run, or those of BM25 over the whole corpus with
+the passages that answer. They never depend on a model, so that all variants order the same, and
+reranking says nothing of the embeddings. The task "rerank" orders a question's own candidates; the
+task "embed" those of all questions, or with a given run the question's own too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from unimoer_rag.data.datasets import BeirDataset, Run, load_beir, load_run
+from unimoer_rag.engine import Engine
+from unimoer_rag.errors import DataError
+from unimoer_rag.evaluation.indexing import caching
+from unimoer_rag.evaluation.measure_ranking import asked, rerank_run
+from unimoer_rag.evaluation.ranking import per_query, ranked
+from unimoer_rag.evaluation.systems import Unified
+from unimoer_rag.lab.studies.settings import DevSet
+from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.training.data.searchers import BM25Searcher
+
+__all__ = ["TASKS", "Development", "Values", "measure", "pooled", "prepare"]
+
+TASKS = ("embed", "rerank")
+"""The tasks whose interference is studied."""
+
+MEASURE = "nDCG@10"
+_DIGITS = 5
+
+Values = dict[str, dict[str, float]]
+"""Measure ("nq/embed") -> question id -> value."""
+
+
+@dataclass(frozen=True)
+class Development:
+    """One development set, ready to be measured.
+
+    Attributes:
+        dataset: its questions, over all their candidates.
+        candidates: question id -> document id -> score: what reranking orders.
+        closed: embeddings order a question's own candidates too.
+    """
+
+    dataset: BeirDataset
+    candidates: Run
+    closed: bool
+
+
+def prepare(folder: Path, sets: Mapping[str, DevSet]) -> list[Development]:
+    """Load the development sets, and find their candidates.
+
+    Args:
+        folder: of the data sets.
+        sets: how each is measured, by name.
+
+    Raises:
+        DataError: a data set or its run is missing or malformed.
+    """
+    return [_prepared(folder / name, settings) for name, settings in sets.items()]
+
+
+def _prepared(folder: Path, settings: DevSet) -> Development:
+    small = load_beir(folder, settings.split).limit(settings.questions)
+    if not small.qrels:
+        raise DataError(f"{small.name}: no judgements to measure a ranking by")
+    if settings.run is None:
+        candidates = _with_answers(small, _by_words(small, settings.depth))
+    else:
+        candidates = _first(load_run(folder / settings.run), small, settings.depth)
+    kept = {document for scores in candidates.values() for document in scores}
+    corpus = {d: small.corpus[d] for d in small.corpus if d in kept}
+    return Development(replace(small, corpus=corpus), candidates, settings.run is not None)
+
+
+def _first(run: Run, dataset: BeirDataset, depth: int) -> Run:
+    """The first results of each question that has some."""
+    return {
+        q.id: {d: found[d] for d in ranked(found)[:depth]}
+        for q in asked(dataset)
+        if (found := dataset.without_own(q.id, run.get(q.id, {})))
+    }
+
+
+def _by_words(dataset: BeirDataset, depth: int) -> Run:
+    """The first results of BM25 over the whole corpus, of each question."""
+    questions, names = asked(dataset), list(dataset.corpus)
+    found = BM25Searcher().search(
+        [q.text for q in questions],
+        [dataset.content(name) for name in names],
+        positives=[0] * len(questions),  # whose scores nobody asks for
+        k=depth + bool(dataset.own_documents),
+    )
+    whole = {
+        q.id: {names[p]: s for p, s in zip(row, scores, strict=True) if p >= 0}
+        for q, row, scores in zip(
+            questions, found.passages.tolist(), found.scores.tolist(), strict=True
+        )
+    }
+    return _first(whole, dataset, depth)
+
+
+def _with_answers(dataset: BeirDataset, run: Run) -> Run:
+    """The same with the relevant passages that a search missed, behind all others."""
+    whole: Run = {}
+    for question in asked(dataset):
+        found = run.get(question.id, {})
+        last = min(found.values(), default=0.0)
+        grades = dataset.qrels[question.id]
+        missed = [d for d, g in grades.items() if g > 0 and d not in found and d in dataset.corpus]
+        whole[question.id] = {**found, **{d: last - n for n, d in enumerate(missed, start=1)}}
+    return whole
+
+
+def measure(model: UniMoER, sets: Sequence[Development], tasks: Iterable[str] = TASKS) -> Values:
+    """nDCG@10 of every question, by "SET/TASK".
+
+    Args:
+        model: with the tasks "embed" and "rerank", or those asked for.
+        sets: of `prepare`.
+        tasks: which of them.
+    """
+    engine = Engine.of(model)
+    engine.cache.clear()  # the engine outlives a change of weights
+    values: Values = {}
+    for development in sets:
+        dataset = development.dataset
+        for task in tasks:
+            run = (
+                _embedded(model, development) if task == "embed" else _reranked(model, development)
+            )
+            rows = per_query(dataset.qrels, run, relevance_level=dataset.relevance_level)
+            values[f"{dataset.name}/{task}"] = {
+                q.id: round(rows[q.id][MEASURE], _DIGITS) for q in asked(dataset)
+            }
+    return values
+
+
+def _embedded(model: UniMoER, development: Development) -> Run:
+    dataset = development.dataset
+    questions, names = asked(dataset), list(dataset.corpus)
+    documents = model.embed([dataset.content(name) for name in names], "document")
+    cosines = model.embed([q.text for q in questions], "query") @ documents.T
+    run: Run = {}
+    for question, row in zip(questions, cosines.tolist(), strict=True):
+        scores = dict(zip(names, row, strict=True))
+        if development.closed:
+            scores = {d: scores[d] for d in development.candidates.get(question.id, ())}
+        run[question.id] = dataset.without_own(question.id, scores)
+    return run
+
+
+def _reranked(model: UniMoER, development: Development) -> Run:
+    dataset, candidates = development.dataset, development.candidates
+    deepest = max(map(len, candidates.values()))
+    with caching(Engine.of(model)):
+        return rerank_run(
+            Unified(model),
+            dataset,
+            asked(dataset),
+            candidates,
+            deepest,
+            lambda what, done, total: None,
+        )
+
+
+def pooled(values: Values) -> Values:
+    """The same by task alone: the questions of all data sets together, each weighing the same."""
+    found: Values = {}
+    for name, of_questions in values.items():
+        dataset, _, task = name.rpartition("/")
+        together = found.setdefault(task, {})
+        together.update({f"{dataset}/{qid}": value for qid, value in of_questions.items()})
+    return found

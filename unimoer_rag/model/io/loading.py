@@ -1,0 +1,295 @@
+"""Loading: from a name to a live model, shared while anyone holds it.
+
+| name | gives |
+|---|---|
+| a shipped checkpoint ("unimoer-minilm") | that checkpoint |
+| a key of `BACKBONES` ("minilm") | the frozen backbone, untrained |
+| a folder with `adapter_config.json` | that checkpoint |
+| a folder with `config.json` | that backbone, untrained |
+| `owner/name` with a revision | the Hub's checkpoint |
+| `owner/name@<commit>` | the Hub's backbone, untrained |
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import weakref
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from unimoer_rag.errors import CheckpointError, DigestMismatchError, InputError
+from unimoer_rag.model.device import QUANTIZATIONS, Precision, choose_device, choose_precision
+from unimoer_rag.model.io.backbone import BACKBONES, load_backbone, resolve_backbone
+from unimoer_rag.model.io.checkpoint import (
+    CONFIG,
+    WEIGHTS,
+    config_digest,
+    read_config,
+    read_tensors,
+    set_tensors,
+)
+from unimoer_rag.model.io.config import CheckpointConfig
+from unimoer_rag.model.io.expected import check_fit, model_options
+from unimoer_rag.model.io.files import file_digest, local_folder
+from unimoer_rag.model.layers.onednn import use_onednn
+from unimoer_rag.model.memory import MemoryPlan, choose_plan, parse_size, plan_of
+from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.model.untrained import warn_if_untrained
+
+__all__ = ["build", "load", "load_own", "memory_table", "pack", "shipped_checkpoints"]
+
+_SHIPPED = Path(__file__).parent.parent / "checkpoints"
+_live: weakref.WeakValueDictionary[tuple[str, ...], UniMoER] = weakref.WeakValueDictionary()
+_loading = threading.Lock()
+
+# What gives way to what under a memory budget; a dtype that was asked for by name stays.
+_STEPS = {"auto": ("auto", "int8", "int4")}
+
+
+def build(
+    name: str,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    attention: str = "sdpa",
+    **options: Any,
+) -> UniMoER:
+    """See `UniMoER.from_backbone`."""
+    where = choose_device(device)
+    precision = choose_precision(dtype, where)
+    path = resolve_backbone(name)
+    backbone = load_backbone(
+        path,
+        dtype=precision.dtype,
+        device=where,
+        attention=attention,
+        quantization=precision.quantization,
+    )
+    spec = BACKBONES.get(name)
+    if spec is not None:
+        options.setdefault("query_instruction", spec.query_instruction)
+    model = UniMoER(backbone, name=_kept_name(name), **options)
+    model.checkpoint_digest = hashlib.sha256(
+        f"{_weights_digest(path)}|{model.query_instruction}".encode()
+    ).hexdigest()
+    model.eval().set_unpadded("auto")
+    return model
+
+
+def load(
+    name: str | Path,
+    *,
+    revision: str | None,
+    device: str,
+    dtype: str,
+    memory_budget: str | int | None = None,
+) -> UniMoER:
+    """See `UniMoER.from_pretrained`."""
+    where = choose_device(device)
+    plan = None
+    if memory_budget is not None:
+        budget = parse_size(memory_budget)
+        settings = [choose_precision(each, where) for each in _STEPS.get(dtype, (dtype,))]
+        parts = _parts(str(name), revision)
+        plan = choose_plan(parts[0], settings, budget, experts=parts[1], device=where)
+        dtype = plan.dtype
+    precision = choose_precision(dtype, where)
+    # One at a time: two callers asking for the same model at once must get the same one.
+    with _loading:
+        folder = _locate(str(name), revision)
+        if folder is None:
+            identity = _kept_name(str(name))
+        else:  # by content: a folder that was written anew is another checkpoint
+            identity = f"{folder.resolve()}|{config_digest(folder)}"
+        key = (identity, str(where), str(precision))
+        model = _live.get(key)
+        if model is None:
+            model = _read(str(name), folder, where, precision)
+            warn_if_untrained(model, str(name))
+            use_onednn(model.routed_layers().values())
+            _live[key] = model
+        model.memory_plan = model.memory_plan or plan
+        return model
+
+
+def memory_table(
+    name: str | Path, *, revision: str | None = None, device: str = "auto"
+) -> list[MemoryPlan]:
+    """What a model takes with each setting that the device has; nothing is loaded.
+
+    Args:
+        name: as for `UniMoER.from_pretrained`.
+        revision: likewise.
+        device: likewise.
+    """
+    where = choose_device(device)
+    path, experts = _parts(str(name), revision)
+    return [
+        plan_of(path, choose_precision(dtype, where), experts=experts, device=where)
+        for dtype in ("float32", "bfloat16", *QUANTIZATIONS)
+    ]
+
+
+def _parts(name: str, revision: str | None) -> tuple[Path, int]:
+    """Folder of a model's backbone, and bytes of what it has besides."""
+    folder = _locate(name, revision)
+    if folder is None:
+        # Its experts, new and silent, are small beside it.
+        return resolve_backbone(name), 0
+    config = read_config(folder)
+    weights = folder / WEIGHTS
+    if not weights.is_file():
+        raise CheckpointError(f"{weights} is missing: copy or download the checkpoint again")
+    return resolve_backbone(_backbone_name(config, folder)), weights.stat().st_size
+
+
+def load_own(
+    name: str | Path, *, revision: str | None = None, device: str = "auto", dtype: str = "auto"
+) -> UniMoER:
+    """As `UniMoER.from_pretrained`, but an instance that nobody else holds: one to be changed."""
+    where = choose_device(device)
+    return _read(str(name), _locate(str(name), revision), where, choose_precision(dtype, where))
+
+
+def _read(name: str, folder: Path | None, device: torch.device, precision: Precision) -> UniMoER:
+    """A new instance: of the checkpoint in a folder, or of the backbone of that name."""
+    if folder is None:
+        return build(name, device=str(device), dtype=str(precision))
+    model = _load(folder, device, precision)
+    model.checkpoint = name
+    return model
+
+
+def shipped_checkpoints() -> list[str]:
+    """Names of the checkpoints inside the package."""
+    return sorted(path.name for path in _SHIPPED.glob("*") if (path / CONFIG).is_file())
+
+
+def _load(folder: Path, device: torch.device, precision: Precision) -> UniMoER:
+    """The model of a checkpoint folder, everything checked."""
+    config = read_config(folder)
+    path = resolve_backbone(_backbone_name(config, folder))
+    check_fit(config, folder, path)
+    tensors = read_tensors(folder, config)
+    _check_digest(path, config, folder)
+    backbone = load_backbone(
+        path, dtype=precision.dtype, device=device, quantization=precision.quantization
+    )
+    try:
+        model = UniMoER(backbone, **model_options(config))
+    except InputError as error:  # of the tokenizer, which was not looked at before
+        raise CheckpointError(
+            f"{folder / CONFIG} asks for what this version does not have ({error}): update "
+            "unimoer-rag, or get the checkpoint again if it was edited"
+        ) from error
+    set_tensors(model, tensors, folder)
+    pack(model)
+    model.checkpoint_digest = config_digest(folder)
+    model.checkpoint_folder = folder
+    model.eval().set_unpadded("auto")
+    return model
+
+
+def pack(model: UniMoER) -> None:
+    """Hold the experts in float16, as their file does: half the memory and the same numbers."""
+    for routed in model.routed_layers().values():
+        for parameter in (*routed.lora_A.values(), *routed.lora_B.values()):
+            parameter.data = parameter.data.half()
+
+
+def _backbone_name(config: CheckpointConfig, folder: Path) -> str:
+    """What to resolve: the backbone's name, with its revision where the name alone has none."""
+    base, revision = config.base_model_name_or_path, config.base_model_revision
+    spec = BACKBONES.get(base)
+    if spec is not None:
+        if revision not in (None, spec.revision):
+            raise CheckpointError(
+                f"{folder} belongs to {base!r} at revision {revision}; this version of "
+                f"unimoer-rag pins {spec.revision}: use the version that made the checkpoint"
+            )
+        return base
+    if revision and "@" not in base and local_folder(base) is None:
+        return f"{base}@{revision}"
+    return base
+
+
+def _check_digest(path: Path, config: CheckpointConfig, folder: Path) -> None:
+    """Raise unless the backbone in `path` has the weights the checkpoint was trained on."""
+    expected = config.base_model_sha256
+    spec = BACKBONES.get(config.base_model_name_or_path)
+    if expected is None or (spec is not None and spec.sha256 == expected):
+        return  # nothing to compare, or compared by `resolve_backbone`
+    file = path / "model.safetensors"
+    actual = file_digest(file) if file.is_file() else "no such file"
+    if actual != expected:
+        raise DigestMismatchError(
+            f"{folder} was trained on a backbone whose model.safetensors has SHA-256 {expected}; "
+            f"{file}: {actual}. Put the original backbone there"
+        )
+
+
+def _locate(name: str, revision: str | None) -> Path | None:
+    """The checkpoint's folder, or None where the name is a backbone's."""
+    if name in shipped_checkpoints():
+        return _SHIPPED / name
+    if name in BACKBONES:
+        return None
+    folder = local_folder(name)
+    if folder is not None:
+        if (folder / CONFIG).is_file():
+            return folder
+        if (folder / "config.json").is_file():
+            return None
+        raise CheckpointError(
+            f"{folder} holds neither a checkpoint ({CONFIG}) nor a backbone (config.json): give "
+            "the folder that save_pretrained wrote"
+        )
+    if name.count("/") == 1 and not name.startswith((".", "/", "~")):
+        return None if "@" in name else _download(name, revision)
+    raise CheckpointError(
+        f"no checkpoint {name!r}: expected one of "
+        f"{', '.join([*shipped_checkpoints(), *BACKBONES])}, an existing folder, or a Hub "
+        "repository owner/name"
+    )
+
+
+def _download(repo: str, revision: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+
+    if revision is None:
+        raise CheckpointError(
+            f"{repo!r} is no folder here, and as a Hub checkpoint it needs revision=<commit>: "
+            "downloads are pinned"
+        )
+    try:
+        folder = Path(
+            snapshot_download(repo, revision=revision, allow_patterns=["*.json", "*.safetensors"])
+        )
+    except Exception as error:  # the Hub client raises many kinds, all meaning the same here
+        raise CheckpointError(
+            f"could not download {repo} at {revision} ({type(error).__name__}: {error}): check "
+            "the network and the names, or pass the path of a local copy"
+        ) from error
+    if not (folder / CONFIG).is_file():
+        raise CheckpointError(
+            f"the Hub repository {repo} has no {CONFIG}: it is no checkpoint; a backbone is named "
+            f"{repo}@<40-digit commit>"
+        )
+    return folder
+
+
+def _kept_name(name: str) -> str:
+    """The name to save: a folder's in full, so that another working directory finds it."""
+    folder = None if name in BACKBONES else local_folder(name)
+    return name if folder is None else str(folder.resolve())
+
+
+def _weights_digest(folder: Path) -> str:
+    """SHA-256 over the weight files of a backbone folder, in name order."""
+    whole = hashlib.sha256()
+    for file in sorted(folder.glob("*.safetensors")):
+        whole.update(file_digest(file).encode())
+    return whole.hexdigest()

@@ -1,0 +1,1 @@
+"""The layers of a routed backbone: experts beside frozen weights, packing, attention."""

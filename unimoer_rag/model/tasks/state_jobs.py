@@ -1,0 +1,155 @@
+"""Jobs that give token states with vectors, and jobs that rank by states that were kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from unimoer_rag.errors import InputError
+from unimoer_rag.model.tasks.jobs import Job, as_scores, as_vectors, embedding, embedding_size
+from unimoer_rag.model.tasks.late import LateHead, LateState
+from unimoer_rag.model.tasks.state_format import StateFormat
+from unimoer_rag.model.tasks.task import Task
+
+if TYPE_CHECKING:
+    from unimoer_rag.model.unimoer import UniMoER
+
+__all__ = ["Indexed", "asking", "indexing", "late_task", "ranking_states"]
+
+
+class Indexed(NamedTuple):
+    """Texts as an index keeps them.
+
+    Attributes:
+        vectors: their embeddings, float32 `[n, dimension]`.
+        states: their token states, as `StateFormat.pack` makes them.
+    """
+
+    vectors: NDArray[np.float32]
+    states: list[bytes]
+
+
+def indexing(
+    model: UniMoER, texts: Sequence[str], form: StateFormat, *, dimensions: int | None = None
+) -> Job[Indexed]:
+    """Embeddings of documents and their token states for the RERANK task.
+
+    Both come from one forward where the two tasks run the backbone alike: with no expert on, and
+    rows of one length. Each text runs twice otherwise.
+
+    Args:
+        model: the model.
+        texts: the documents.
+        form: how the states are kept.
+        dimensions: size of the embeddings, where the checkpoint was trained to be cut.
+
+    Raises:
+        InputError: a text is no string or is empty, the model's RERANK task keeps no states, or the
+            checkpoint does not give embeddings of that size.
+    """
+    task = late_task(model)
+    embed, size = model.task("embed"), embedding_size(model, dimensions)
+    rows = model.rows.single(texts, task)
+    n = len(rows)
+    if not _alike(embed, task):
+        again = model.rows.single(texts, embed)
+        # A text that is too long counts once.
+        rows += [
+            replace(row, truncated=row.truncated and not first.truncated)
+            for row, first in zip(again, rows, strict=True)
+        ]
+
+    def finish(outputs: list[Any]) -> Indexed:
+        states: list[LateState] = outputs[:n]
+        # A late state's text vector is pooled as an embedding is.
+        pooled = outputs[n:] or [state.pooled for state in states]
+        with torch.inference_mode():
+            packed = [form.pack(state) for state in states]
+        return Indexed(as_vectors(pooled, size), packed)
+
+    return Job(rows, finish)
+
+
+def asking(
+    model: UniMoER, queries: Sequence[str], *, dimensions: int | None = None
+) -> Job[NDArray[np.float32]]:
+    """Embeddings of queries that documents may be ranked for afterwards.
+
+    Where EMBED and RERANK run the backbone alike, the forward is RERANK's: an engine then knows the
+    query's token states when it ranks, and runs it once for both.
+
+    Args:
+        model: the model.
+        queries: the queries.
+        dimensions: size of the embeddings, where the checkpoint was trained to be cut.
+
+    Raises:
+        InputError: a query is no string or is empty, or the checkpoint does not give embeddings of
+            that size.
+    """
+    task = model.tasks.get("rerank")
+    # An instruction goes before what is embedded, and before nothing else.
+    if (
+        task is None
+        or task.head != "late"
+        or model.query_instruction
+        or not _alike(model.task("embed"), task)
+    ):
+        return embedding(model, queries, "query", dimensions=dimensions)
+    size = embedding_size(model, dimensions)
+    rows = model.rows.single(queries, task, "query")
+    return Job(rows, lambda states: as_vectors([state.pooled for state in states], size))
+
+
+def late_task(model: UniMoER) -> Task:
+    """The RERANK task of a model that reranks by late interaction.
+
+    Raises:
+        InputError: the model does not rerank, or reads query and document together.
+    """
+    task = model.task("rerank")
+    if task.head != "late":
+        raise InputError(
+            f"{model.checkpoint} keeps no token states: its task 'rerank' has the head "
+            f"{task.head!r}, expected 'late'; leave token_states out"
+        )
+    return task
+
+
+def _alike(one: Task, other: Task) -> bool:
+    """Whether a text has the same hidden states under both tasks."""
+    silent = all(not (task.experts and task.strength) for task in (one, other))
+    return silent and one.max_tokens == other.max_tokens
+
+
+def ranking_states(
+    model: UniMoER, query: str, states: Sequence[bytes], form: StateFormat, *, logits: bool
+) -> Job[NDArray[np.float32]]:
+    """`ranking` of documents by their kept token states: only the query is encoded.
+
+    Args:
+        model: the model.
+        query: the query.
+        states: the documents', made by `indexing`.
+        form: the format they were made in.
+        logits: give raw logits in place of probabilities.
+
+    Raises:
+        InputError: the query is no string or is empty, or the model's RERANK task keeps no states.
+        IndexCorruptError: states are damaged or of another format.
+    """
+    task = late_task(model)
+    documents = [form.unpack(packed, model.width, model.device) for packed in states]
+
+    def finish(outputs: list[Any]) -> NDArray[np.float32]:
+        head: LateHead = model.heads[task.name]  # type: ignore[assignment]
+        with torch.inference_mode():
+            raw = head.rank(outputs[0], documents, task.feedback, task.coverage)
+            return as_scores(raw, logits=logits)
+
+    return Job(model.rows.single([query], task, "query"), finish)

@@ -1,0 +1,116 @@
+"""Modules under the names that they had before: those imports still work, and say what to write."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+__all__ = ["MOVED", "install"]
+
+MOVED = {
+    "unimoer_rag.benchmarks": "unimoer_rag.lab.bench",
+    "unimoer_rag.training.studies": "unimoer_rag.lab.studies",
+    "unimoer_rag.cli.bench": "unimoer_rag.lab.commands.bench",
+    "unimoer_rag.cli.study": "unimoer_rag.lab.commands.study",
+    "unimoer_rag.evaluation.systems.adapters": "unimoer_rag.lab.baselines.adapters",
+    "unimoer_rag.evaluation.systems.builders": "unimoer_rag.lab.baselines.builders",
+    "unimoer_rag.evaluation.systems.cosine": "unimoer_rag.lab.baselines.cosine",
+    "unimoer_rag.evaluation.systems.decoder": "unimoer_rag.lab.baselines.decoder",
+    "unimoer_rag.evaluation.systems.e2rank": "unimoer_rag.lab.baselines.e2rank",
+    "unimoer_rag.evaluation.systems.gritlm": "unimoer_rag.lab.baselines.gritlm",
+    "unimoer_rag.evaluation.systems.listwise": "unimoer_rag.lab.baselines.listwise",
+    "unimoer_rag.evaluation.systems.pins": "unimoer_rag.lab.baselines.pins",
+    "unimoer_rag.evaluation.systems.qwen3": "unimoer_rag.lab.baselines.qwen3",
+    "unimoer_rag.evaluation.systems.sentence_models": "unimoer_rag.lab.baselines.sentence_models",
+    "unimoer_rag.evaluation.systems.verdict": "unimoer_rag.lab.baselines.verdict",
+    "unimoer_rag.evaluation.systems.two_stage": "unimoer_rag.lab.baselines.two_stage",
+    "unimoer_rag.evaluation.systems.stored": "unimoer_rag.lab.baselines.stored",
+    "unimoer_rag.evaluation.catalogue": "unimoer_rag.data.catalogue",
+    "unimoer_rag.evaluation.formats": "unimoer_rag.data.formats",
+    "unimoer_rag.evaluation.corpora": "unimoer_rag.data.corpora",
+    "unimoer_rag.evaluation.datasets": "unimoer_rag.data.datasets",
+    "unimoer_rag.evaluation.digest": "unimoer_rag.data.digest",
+    "unimoer_rag.evaluation.disk_corpus": "unimoer_rag.data.disk_corpus",
+    "unimoer_rag.evaluation.fingerprint": "unimoer_rag.data.fingerprint",
+    "unimoer_rag.evaluation.lines": "unimoer_rag.data.lines",
+    "unimoer_rag.evaluation.own": "unimoer_rag.data.own",
+    "unimoer_rag.evaluation.own_questions": "unimoer_rag.data.own_questions",
+    "unimoer_rag.evaluation.sampling": "unimoer_rag.data.sampling",
+    "unimoer_rag.evaluation.runs": "unimoer_rag.data.runs",
+    "unimoer_rag.evaluation.answer_rules": "unimoer_rag.data.answer_rules",
+    "unimoer_rag.model.attention": "unimoer_rag.model.layers.attention",
+    "unimoer_rag.model.experts": "unimoer_rag.model.layers.experts",
+    "unimoer_rag.model.merged": "unimoer_rag.model.layers.merged",
+    "unimoer_rag.model.onednn": "unimoer_rag.model.layers.onednn",
+    "unimoer_rag.model.packed_attention": "unimoer_rag.model.layers.packed_attention",
+    "unimoer_rag.model.packing": "unimoer_rag.model.layers.packing",
+    "unimoer_rag.model.quantized": "unimoer_rag.model.layers.quantized",
+    "unimoer_rag.model.scope": "unimoer_rag.model.layers.scope",
+    "unimoer_rag.model.heads": "unimoer_rag.model.tasks.heads",
+    "unimoer_rag.model.late": "unimoer_rag.model.tasks.late",
+    "unimoer_rag.model.readout": "unimoer_rag.model.tasks.readout",
+    "unimoer_rag.model.jobs": "unimoer_rag.model.tasks.jobs",
+    "unimoer_rag.model.state_jobs": "unimoer_rag.model.tasks.state_jobs",
+    "unimoer_rag.model.state_format": "unimoer_rag.model.tasks.state_format",
+    "unimoer_rag.model.backbone": "unimoer_rag.model.io.backbone",
+    "unimoer_rag.model.checkpoint": "unimoer_rag.model.io.checkpoint",
+    "unimoer_rag.model.config": "unimoer_rag.model.io.config",
+    "unimoer_rag.model.expected": "unimoer_rag.model.io.expected",
+    "unimoer_rag.model.files": "unimoer_rag.model.io.files",
+    "unimoer_rag.model.loading": "unimoer_rag.model.io.loading",
+    "unimoer_rag.model.loading_bars": "unimoer_rag.model.io.loading_bars",
+    "unimoer_rag.model.peft_adapters": "unimoer_rag.model.io.peft_adapters",
+    "unimoer_rag.model.peft_config": "unimoer_rag.model.io.peft_config",
+    "unimoer_rag.model.pretrained": "unimoer_rag.model.io.pretrained",
+    "unimoer_rag.model.tensors": "unimoer_rag.model.io.tensors",
+}
+"""Where modules of 0.1.0's first builds are now, by old name; packages with all that is in them."""
+
+
+class _Finder(MetaPathFinder):
+    """Finds the module that stands for an old name."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        now = _now(fullname)
+        return None if now is None else ModuleSpec(fullname, _Moved(now))
+
+
+class _Moved(Loader):
+    """Gives the module itself, which keeps its own name."""
+
+    def __init__(self, now: str) -> None:
+        self.now = now
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        self._module = import_module(self.now)
+        self._spec = self._module.__spec__
+        return self._module
+
+    def exec_module(self, module: ModuleType) -> None:
+        old = module.__spec__.name if module.__spec__ else ""
+        module.__spec__ = self._spec
+        warnings.warn(f"{old} is now {self.now}", DeprecationWarning, stacklevel=2)
+
+
+def _now(name: str) -> str | None:
+    """The present name of a module that was moved; None of one that was not."""
+    head, tail = name, ""
+    while head:
+        if head in MOVED:
+            return MOVED[head] + tail
+        head, dot, last = head.rpartition(".")
+        tail = f"{dot}{last}{tail}"
+    return None
+
+
+def install() -> None:
+    """Let imports of old names find the modules; once a process."""
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Finder())
