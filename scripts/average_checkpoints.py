@@ -16,8 +16,7 @@ import torch
 import typer
 
 from unimoer_rag.cli.output import errors, quiet
-from unimoer_rag.model.io.checkpoint import parameters_by_name
-from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.model import UniMoER, parameters_by_name
 from unimoer_rag.training.run import start_tensors
 
 

@@ -11,8 +11,8 @@ from typing import Annotated
 import typer
 
 from unimoer_rag.cli.output import errors, quiet
-from unimoer_rag.data.datasets import load_beir
-from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.data import load_beir
+from unimoer_rag.model import UniMoER
 from unimoer_rag.training.calibrate import calibrate_reader
 
 

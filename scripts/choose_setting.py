@@ -19,8 +19,8 @@ from typing import Annotated
 import typer
 
 from unimoer_rag.cli.output import errors, quiet, write_json
-from unimoer_rag.data.datasets import BeirDataset, Run, load_beir, load_run
-from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.data import BeirDataset, Run, load_beir, load_run
+from unimoer_rag.model import UniMoER
 from unimoer_rag.training.settings import VALUES, Setting, choose, sweep, with_setting
 from unimoer_rag.training.validate import shrink
 

@@ -13,11 +13,12 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from unimoer_rag.model.io.config import ExpertConfig, TaskConfig
+from unimoer_rag.model import ExpertConfig, TaskConfig
 from unimoer_rag.model.routers import GATES, ROUTERS
+from unimoer_rag.training import Recipe
 from unimoer_rag.training.data.config import Mining
 from unimoer_rag.training.objectives import config
-from unimoer_rag.training.recipe import Growth, Optimizer, Recipe, Routing, Unfreezing
+from unimoer_rag.training.recipe import Growth, Optimizer, Routing, Unfreezing
 
 PAGE = Path(__file__).parent.parent / "docs" / "recipe-keys.md"
 

@@ -20,9 +20,9 @@ from pathlib import Path
 import numpy as np
 
 from unimoer_rag import UniMoER
-from unimoer_rag.data.datasets import BeirDataset, Run, load_beir, load_run
+from unimoer_rag.data import BeirDataset, Run, load_beir, load_run
 from unimoer_rag.engine import Engine
-from unimoer_rag.evaluation.ranking import evaluate_run
+from unimoer_rag.evaluation import evaluate_run
 
 KNOWN = {"BM25's own order": 0.4458, "all-MiniLM-L6-v2, cosine": 0.5774}
 TOLERANCE = 0.0001

@@ -18,16 +18,15 @@ from typing import Annotated, Any
 import typer
 
 from unimoer_rag.cli.output import errors, quiet, write_json
-from unimoer_rag.data.datasets import BeirDataset, load_beir
-from unimoer_rag.evaluation.answers import f1
+from unimoer_rag.data import BeirDataset, load_beir
+from unimoer_rag.evaluation import f1
 from unimoer_rag.evaluation.statistics import compare
-from unimoer_rag.generation.extractive import ExtractiveReader
-from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.generation import ExtractiveReader
+from unimoer_rag.model import UniMoER
+from unimoer_rag.pipelines import Answer, RagPipeline
 from unimoer_rag.pipelines.multihop import join
-from unimoer_rag.pipelines.rag import Answer, RagPipeline
+from unimoer_rag.retrieval import Hit, Passage, UnifiedRetriever
 from unimoer_rag.retrieval.fusion import reciprocal_rank_fusion
-from unimoer_rag.retrieval.retriever import UnifiedRetriever
-from unimoer_rag.retrieval.types import Hit, Passage
 
 HOPS = (1, 2)
 N_READ, DEPTH = 5, 50

@@ -13,8 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from unimoer_rag.evaluation.compare import compare_results
-from unimoer_rag.evaluation.results import Result, load_result
+from unimoer_rag.evaluation import Result, compare_results, load_result
 from unimoer_rag.lab.bench.decoder import ENCODE, RERANK, RERANK_SEEN
 from unimoer_rag.lab.bench.tables import TABLES
 from unimoer_rag.lab.bench.timing import median_ratio

@@ -33,11 +33,17 @@ APPLICATION = (
 
 @dataclass
 class Module:
-    """One file: its length, and the modules that it imports, one entry an import statement."""
+    """One file: its length, and what it imports, one entry an import statement.
+
+    Attributes:
+        imports: modules; of what a room's face gives, the one that it comes from.
+        inside: those of them that were not asked for by a face.
+    """
 
     name: str
     lines: int
     imports: list[str] = field(default_factory=list)
+    inside: list[str] = field(default_factory=list)
 
 
 def read(root: Path) -> dict[str, Module]:
@@ -46,13 +52,18 @@ def read(root: Path) -> dict[str, Module]:
     adapters = root / "integrations"
     files += [(p, adapters) for p in sorted(adapters.rglob("*.py"))]
     names = {_name(path, base): path for path, base in files}
+    faces = {name: _face(path, name) for name, path in names.items()}
     modules = {}
     for name, path in names.items():
         text = path.read_text(encoding="utf-8")
         is_package = path.name == "__init__.py"
-        found = _imports(ast.parse(text), name if is_package else name.rpartition(".")[0], names)
-        imports = [target for target in found if target != name]
-        modules[name] = Module(name, text.count("\n"), imports)
+        module = Module(name, text.count("\n"))
+        package = name if is_package else name.rpartition(".")[0]
+        for target, by_face in _imports(ast.parse(text), package, names, faces):
+            if target != name:
+                module.imports.append(target)
+                module.inside += [] if by_face else [target]
+        modules[name] = module
     return modules
 
 
@@ -61,23 +72,42 @@ def _name(path: Path, base: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def _imports(tree: ast.AST, package: str, names: dict[str, Path]) -> Iterator[str]:
+def _face(path: Path, name: str) -> dict[str, str]:
+    """What a face gives, and from which module: the imports of its stub."""
+    stub = path.with_suffix(".pyi")
+    if path.name != "__init__.py" or not stub.is_file():
+        return {}
+    return {
+        alias.name: f"{name}.{node.module}"
+        for node in ast.parse(stub.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+
+
+def _imports(
+    tree: ast.AST, package: str, names: dict[str, Path], faces: dict[str, dict[str, str]]
+) -> Iterator[tuple[str, bool]]:
+    """Modules imported, and whether by a face."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
             continue
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names if alias.name in names)
+            yield from ((alias.name, False) for alias in node.names if alias.name in names)
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
             if node.level:
                 up = package.split(".")[: len(package.split(".")) - node.level + 1]
                 base = ".".join([*up, base]).rstrip(".")
-            inside = {f"{base}.{alias.name}" for alias in node.names} & names.keys()
-            yield from sorted(inside)
-            if base in names and len(inside) < len(node.names):
-                yield base
+            asked = {alias.name for alias in node.names}
+            given = {name: home for name, home in faces.get(base, {}).items() if name in asked}
+            yield from ((home, True) for home in sorted(set(given.values())))
+            inside = {name for name in asked - given.keys() if f"{base}.{name}" in names}
+            yield from ((f"{base}.{name}", False) for name in sorted(inside))
+            if base in names and asked - given.keys() - inside:
+                yield base, False
         else:
-            yield from _imports(node, package, names)
+            yield from _imports(node, package, names, faces)
 
 
 def room(name: str) -> str:
@@ -136,7 +166,7 @@ def insides(modules: dict[str, Module]) -> Counter[tuple[str, str]]:
     return Counter(
         (room(module.name), room(target))
         for module in modules.values()
-        for target in module.imports
+        for target in module.inside
         if room(module.name)
         and room(target) not in ("", "common", room(module.name))
         and target != f"{PACKAGE}.{room(target)}"

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr
 
 if TYPE_CHECKING:
     from unimoer_rag.engine import Engine, SharedModel
-    from unimoer_rag.model.unimoer import UniMoER
+    from unimoer_rag.model import UniMoER
 
 __all__ = ["SharesModel"]
 

@@ -13,7 +13,7 @@ from langchain_unimoer.base import SharesModel
 from langchain_unimoer.documents import RELEVANCE, with_metadata
 
 if TYPE_CHECKING:
-    from unimoer_rag.retrieval.reranker import Ranked, Reranker
+    from unimoer_rag.retrieval import Ranked, Reranker
 
 __all__ = ["UniMoERCompressor"]
 
@@ -45,7 +45,7 @@ class UniMoERCompressor(SharesModel, BaseDocumentCompressor):
     @field_validator("top_n", mode="before")
     @classmethod
     def _check_top_n(cls, top_n: Any) -> Any:
-        from unimoer_rag.retrieval.reranker import check_top_n
+        from unimoer_rag.retrieval import check_top_n
 
         check_top_n(top_n)
         return top_n
@@ -79,7 +79,7 @@ class UniMoERCompressor(SharesModel, BaseDocumentCompressor):
 
     @property
     def _reranker(self) -> Reranker:
-        from unimoer_rag.retrieval.reranker import Reranker
+        from unimoer_rag.retrieval import Reranker
 
         return Reranker(self._engine)
 

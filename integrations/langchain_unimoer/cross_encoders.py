@@ -42,7 +42,7 @@ class UniMoERCrossEncoder(SharesModel, BaseCrossEncoder):
         Raises:
             InputError: a query is empty, or a text is no string.
         """
-        from unimoer_rag.model.tasks.jobs import scoring
+        from unimoer_rag.model import scoring
 
         engine = self._engine
         scores = [0.0] * len(text_pairs)

@@ -9,9 +9,7 @@ from typing import Any
 from langchain_core.documents import Document
 
 from unimoer_rag.errors import InputError
-from unimoer_rag.retrieval import types
-from unimoer_rag.retrieval.coercion import Coercion
-from unimoer_rag.retrieval.text import clean_text
+from unimoer_rag.retrieval import Coercion, clean_text, types
 
 __all__ = ["RELEVANCE", "RETRIEVAL", "Metadata", "to_langchain", "to_unimoer", "with_metadata"]
 

@@ -58,7 +58,7 @@ class UniMoEREmbeddings(SharesModel, Embeddings):
         """Load the model and refuse a size that it does not give."""
         super().model_post_init(context)
         from unimoer_rag.engine import Embedder
-        from unimoer_rag.model.tasks.jobs import embedding_size
+        from unimoer_rag.model import embedding_size
 
         embedding_size(self._shared.model, self.dimensions)
         self._embedder = Embedder(self._shared, remedy=_REMEDY)

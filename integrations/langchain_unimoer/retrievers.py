@@ -19,12 +19,15 @@ from pydantic import ConfigDict, Field, field_validator
 from langchain_unimoer.documents import to_langchain, to_unimoer
 
 if TYPE_CHECKING:
-    from unimoer_rag.model.unimoer import UniMoER
-    from unimoer_rag.retrieval import types
-    from unimoer_rag.retrieval.auto_rerank import Rerank
-    from unimoer_rag.retrieval.identity import ChunkingChoice
-    from unimoer_rag.retrieval.ingest import AddReport
-    from unimoer_rag.retrieval.retriever import Mode, UnifiedRetriever
+    from unimoer_rag.model import UniMoER
+    from unimoer_rag.retrieval import (
+        AddReport,
+        ChunkingChoice,
+        Mode,
+        Rerank,
+        UnifiedRetriever,
+        types,
+    )
 else:  # pydantic reads these when the class is made, and their modules import torch
     Mode, Rerank, UnifiedRetriever = str, Any, Any
 
@@ -65,7 +68,7 @@ class UniMoERRetriever(BaseRetriever):
     @field_validator("retriever")
     @classmethod
     def _check_retriever(cls, retriever: object) -> object:
-        from unimoer_rag.retrieval.retriever import UnifiedRetriever
+        from unimoer_rag.retrieval import UnifiedRetriever
 
         if not isinstance(retriever, UnifiedRetriever):
             raise ValueError(f"expected a UnifiedRetriever, got a {type(retriever).__name__}")
@@ -73,7 +76,7 @@ class UniMoERRetriever(BaseRetriever):
 
     def model_post_init(self, context: Any) -> None:
         """Refuse settings that no search can have, before the first search."""
-        from unimoer_rag.retrieval.store.filters import parse_filters
+        from unimoer_rag.retrieval import parse_filters
 
         self.retriever.check(k=self.k, rerank=self.rerank, mode=self.mode)
         parse_filters(self.filters)
@@ -116,7 +119,7 @@ class UniMoERRetriever(BaseRetriever):
 
         >>> UniMoERRetriever.from_documents(loader.load(), k=3)        # doctest: +SKIP
         """
-        from unimoer_rag.retrieval.retriever import UnifiedRetriever
+        from unimoer_rag.retrieval import UnifiedRetriever
 
         ours = to_unimoer(documents)  # first, so that a bad document leaves no new index behind
         indexed = UnifiedRetriever(

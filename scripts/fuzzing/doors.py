@@ -46,7 +46,7 @@ def _model() -> UniMoER:
 def _retriever() -> UnifiedRetriever:
     """An index in memory with a few documents."""
     from unimoer_rag import UnifiedRetriever
-    from unimoer_rag.retrieval.types import Document
+    from unimoer_rag.retrieval import Document
 
     retriever = UnifiedRetriever(_model())
     retriever.add(
@@ -58,7 +58,7 @@ def _retriever() -> UnifiedRetriever:
 @door
 def add(random: Random, folder: Path) -> None:
     """Documents of any text, source, title and metadata."""
-    from unimoer_rag.retrieval.types import Document
+    from unimoer_rag.retrieval import Document
 
     made = Document(
         hostile_text(random),
@@ -89,7 +89,7 @@ def filters(random: Random, folder: Path) -> None:
 def index_on_disk(random: Random, folder: Path) -> None:
     """Filters and documents on the embedded engine, and a manifest with one thing wrong."""
     from unimoer_rag import UnifiedRetriever
-    from unimoer_rag.retrieval.types import Document
+    from unimoer_rag.retrieval import Document
 
     with UnifiedRetriever(_model(), index=folder / "i") as retriever:
         retriever.add([Document("Refunds.", "a", metadata={"n": 1}), Document("Tents.", "b")])
@@ -131,7 +131,7 @@ def _yaml(random: Random, original: str) -> bytes:
 def pipeline(random: Random, folder: Path) -> None:
     """A pipeline's YAML."""
     from unimoer_rag import RagPipeline
-    from unimoer_rag.pipelines.config import PipelineConfig
+    from unimoer_rag.pipelines import PipelineConfig
 
     presets = sorted((_ROOT / "pipelines").glob("*.yaml"))
     file = folder / "p.yaml"
@@ -144,7 +144,7 @@ def pipeline(random: Random, folder: Path) -> None:
 @door
 def recipe(random: Random, folder: Path) -> None:
     """A training recipe."""
-    from unimoer_rag.training.recipe import find_recipe
+    from unimoer_rag.training import find_recipe
 
     presets = sorted((_ROOT / "training").glob("*.yaml"))
     file = folder / "r.yaml"
@@ -257,7 +257,7 @@ _TEXTS = {
 @door
 def document_files(random: Random, folder: Path) -> None:
     """A file of each format that is read, and names that are odd."""
-    from unimoer_rag.retrieval.sources import scan
+    from unimoer_rag.retrieval import scan
 
     docs = folder / "docs"
     docs.mkdir()

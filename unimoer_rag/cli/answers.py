@@ -10,8 +10,8 @@ from rich.text import Text
 from unimoer_rag.cli.output import print_text
 
 if TYPE_CHECKING:
-    from unimoer_rag.generation.types import Citation
-    from unimoer_rag.pipelines.answer import Answer
+    from unimoer_rag.generation import Citation
+    from unimoer_rag.pipelines import Answer
 
 __all__ = ["print_answer"]
 
@@ -26,7 +26,7 @@ def print_answer(answer: Answer, *, streamed: bool = False) -> None:
         streamed: its text stands on the terminal already, with no new line behind it.
     """
     if answer.text is None:
-        from unimoer_rag.pipelines.answer import NO_ANSWER
+        from unimoer_rag.pipelines import NO_ANSWER
 
         print_text(Text.assemble((NO_ANSWER, "bold"), (_cut(answer), "dim")))
         if answer.hits:

@@ -30,8 +30,7 @@ from unimoer_rag.cli.settings import ENVIRONMENT, is_typed
 from unimoer_rag.errors import InputError, UnimoerError
 
 if TYPE_CHECKING:
-    from unimoer_rag.pipelines.config import PipelineConfig
-    from unimoer_rag.pipelines.rag import Answer, RagPipeline
+    from unimoer_rag.pipelines import Answer, PipelineConfig, RagPipeline
 
 __all__ = ["ask"]
 
@@ -105,7 +104,7 @@ def ask(
     conditions = parse_filters(filters)
     corpora = scan_paths(docs or [])
     quiet()
-    from unimoer_rag.pipelines.config import PipelineConfig
+    from unimoer_rag.pipelines import PipelineConfig
 
     loaded = PipelineConfig.load(pipeline)
     # What a pipeline says is nearer than settings, and farther than what is typed.
@@ -175,7 +174,7 @@ def _answered_by(
     config: PipelineConfig, url: str | None, model: str | None, threshold: float | None
 ) -> PipelineConfig:
     """The pipeline with the chat server, or with the reader's threshold, that was asked for."""
-    from unimoer_rag.pipelines.generators import ReaderConfig, ServerConfig
+    from unimoer_rag.pipelines import ReaderConfig, ServerConfig
 
     if url is not None and not isinstance(config.generate, ServerConfig):
         server = ServerConfig(kind="chat-server", url=url)

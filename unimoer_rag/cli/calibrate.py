@@ -30,7 +30,7 @@ from unimoer_rag.cli.targets import check_target, save_json
 from unimoer_rag.command_line import typed_command
 
 if TYPE_CHECKING:
-    from unimoer_rag.evaluation.calibrating import Calibration
+    from unimoer_rag.evaluation import Calibration
 
 __all__ = ["calibrate"]
 
@@ -64,9 +64,9 @@ def calibrate(
     cross-validation.
     """
     quiet()
-    from unimoer_rag.data.datasets import load_limited
-    from unimoer_rag.evaluation.calibrating import FEW, calibrate_rerank
-    from unimoer_rag.model.unimoer import UniMoER
+    from unimoer_rag.data import load_limited
+    from unimoer_rag.evaluation import FEW, calibrate_rerank
+    from unimoer_rag.model import UniMoER
 
     check_target(out)
     datasets = load_limited(data, split, limit=limit, seed=seed)

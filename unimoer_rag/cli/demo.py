@@ -48,7 +48,7 @@ def demo(
             f"{report.documents} documents: {report.added} passages added; the index holds "
             f"{retriever.count()}"
         )
-        from unimoer_rag.pipelines.rag import RagPipeline
+        from unimoer_rag.pipelines import RagPipeline
 
         pipeline = RagPipeline(retriever)
         for question in QUESTIONS:

@@ -31,8 +31,7 @@ from unimoer_rag.errors import InputError
 from unimoer_rag.harmless import one_line
 
 if TYPE_CHECKING:
-    from unimoer_rag.retrieval.holdings import Holding
-    from unimoer_rag.retrieval.store import Store
+    from unimoer_rag.retrieval import Holding, Store
 
 __all__ = ["docs"]
 
@@ -56,7 +55,7 @@ def _open(
     if (index is None) == (url is None):
         raise InputError("say where the index is: --index DIR, or --url of a Qdrant server")
     quiet()
-    from unimoer_rag.retrieval.store import EdgeStore, ServerStore
+    from unimoer_rag.retrieval import EdgeStore, ServerStore
 
     if index is not None:
         return EdgeStore(index, read_only=read_only)
@@ -93,7 +92,7 @@ def remove_command(
     as_json: JsonFlag = False,
 ) -> None:
     """Take files, folders and sources out of an index; the files themselves are left alone."""
-    from unimoer_rag.retrieval.holdings import remove
+    from unimoer_rag.retrieval import remove
 
     with _open(index, url, api_key, collection, read_only=False) as store:
         gone = remove(store, names)
@@ -123,10 +122,7 @@ def status_command(
 
     `unimoer-rag index` brings in what is new and changed, with --sync also removes what is gone.
     """
-    from unimoer_rag.retrieval.holdings import Status, compare
-    from unimoer_rag.retrieval.roots import Roots
-    from unimoer_rag.retrieval.selecting import Selection
-    from unimoer_rag.retrieval.sources import scan
+    from unimoer_rag.retrieval import Roots, Selection, Status, compare, scan
 
     selection = Selection(include or (), exclude or (), not no_ignore, follow_links)
     with _open(index, url, api_key, collection) as store:

@@ -24,8 +24,8 @@ from unimoer_rag.cli.targets import check_target, save_json, save_text
 from unimoer_rag.errors import InputError
 
 if TYPE_CHECKING:
-    from unimoer_rag.data.datasets import BeirDataset
-    from unimoer_rag.evaluation.systems import System
+    from unimoer_rag.data import BeirDataset
+    from unimoer_rag.evaluation import System
 
 __all__ = ["evaluate_command"]
 
@@ -144,22 +144,23 @@ def evaluate_command(
     if judge_model is not None and judge_url is None:
         raise InputError("--judge-model names a model without its server: give --judge-url too")
     if html is not None:
-        from unimoer_rag.evaluation.report.page import page_template
+        from unimoer_rag.evaluation import page_template
 
         page_template()
     quiet()
-    from unimoer_rag.data.catalogue import open_dataset
-    from unimoer_rag.data.datasets import check_limit, load_run
-    from unimoer_rag.evaluation.evaluate import EvalOptions, evaluate
-    from unimoer_rag.evaluation.judged import Judge
-    from unimoer_rag.evaluation.systems.pipeline import check_pipeline, configured
-    from unimoer_rag.evaluation.systems.registry import (
+    from unimoer_rag.data import check_limit, load_run, open_dataset
+    from unimoer_rag.evaluation import (
         READER,
+        EvalOptions,
+        Judge,
         build_system,
+        check_pipeline,
         choose_models,
+        configured,
         find_entry,
     )
-    from unimoer_rag.pipelines.config import PipelineConfig
+    from unimoer_rag.evaluation.evaluate import evaluate
+    from unimoer_rag.pipelines import PipelineConfig
 
     entry = find_entry(system)
     # Before any data: it may have to be downloaded.
@@ -236,8 +237,7 @@ def _tell(result: dict[str, Any], json_path: Path | None, html: Path | None) -> 
     if json_path is not None:
         save_json(result, json_path)
     if html is not None:
-        from unimoer_rag.evaluation.report.page import render_page
-        from unimoer_rag.evaluation.results import Result
+        from unimoer_rag.evaluation import Result, render_page
 
         save_text(render_page(Result.model_validate(result)), html)
     if json_path is None or str(json_path) != "-":
@@ -263,10 +263,10 @@ def _print(result: dict[str, Any]) -> None:
 
 def _own(folder: Path, questions: Path, checkpoint: str | None) -> BeirDataset:
     """The user's documents, cut as an index of that checkpoint cuts them, and their questions."""
-    from unimoer_rag.data.own import own_dataset
-    from unimoer_rag.evaluation.systems.registry import READER
-    from unimoer_rag.model.unimoer import UniMoER
-    from unimoer_rag.retrieval.chunking import Chunker
+    from unimoer_rag.data import own_dataset
+    from unimoer_rag.evaluation import READER
+    from unimoer_rag.model import UniMoER
+    from unimoer_rag.retrieval import Chunker
 
     tokenizer = UniMoER.from_pretrained(checkpoint or READER).tokenizer.backend_tokenizer
     found = own_dataset(folder, questions, split=Chunker(tokenizer).split)
@@ -275,8 +275,7 @@ def _own(folder: Path, questions: Path, checkpoint: str | None) -> BeirDataset:
 
 
 def _tell_download(name: str, split: str | None, corpus: Path | None) -> None:
-    from unimoer_rag.data.catalogue import KNOWN, to_download
-    from unimoer_rag.data.catalogue.missing import readable_size
+    from unimoer_rag.data import KNOWN, readable_size, to_download
 
     if n_bytes := to_download(name, split=split, corpus=corpus):
         errors.print(f"{name}: {KNOWN[name].what}; {readable_size(n_bytes)} to download")
@@ -290,7 +289,7 @@ def _ask_whether(
     Raises:
         typer.Exit: it may not.
     """
-    from unimoer_rag.evaluation.estimate import LARGE, estimate_indexing
+    from unimoer_rag.evaluation import LARGE, estimate_indexing
 
     if len(dataset.corpus) < LARGE:
         return

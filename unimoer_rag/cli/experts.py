@@ -42,8 +42,7 @@ OutputOption = Annotated[
 def show(checkpoint: CheckpointOption = "unimoer-minilm", as_json: JsonFlag = False) -> None:
     """List the experts: size, place, and the tasks that name them."""
     quiet()
-    from unimoer_rag.model.describe import describe_experts
-    from unimoer_rag.model.unimoer import UniMoER
+    from unimoer_rag.model import UniMoER, describe_experts
 
     model = UniMoER.from_pretrained(checkpoint)
     found = describe_experts(model)
@@ -98,7 +97,7 @@ def add(
     Old tasks give bit for bit what they gave; that is checked before the checkpoint is written.
     """
     quiet()
-    from unimoer_rag.training.extending.extend import Addition, extend
+    from unimoer_rag.training import Addition, extend
 
     addition = Addition(
         name,
@@ -151,8 +150,7 @@ def remove(
 ) -> None:
     """Write a checkpoint without an expert; the tasks that do not name it stay bit-identical."""
     quiet()
-    from unimoer_rag.model.io.loading import load_own
-    from unimoer_rag.model.surgery import remove_expert, remove_task
+    from unimoer_rag.model import load_own, remove_expert, remove_task
 
     model = load_own(checkpoint)
     named = [task.name for task in model.tasks.values() if name in task.experts]
@@ -174,8 +172,7 @@ def export(
 ) -> None:
     """Write an expert as a plain LoRA adapter of PEFT (extra peft)."""
     quiet()
-    from unimoer_rag.model.io.peft_adapters import export_expert
-    from unimoer_rag.model.unimoer import UniMoER
+    from unimoer_rag.model import UniMoER, export_expert
 
     export_expert(UniMoER.from_pretrained(checkpoint), name, _free(output), task=task)
     print_text(f"done: the adapter is in {output}")
@@ -190,8 +187,7 @@ def take_in(
 ) -> None:
     """Read a plain LoRA adapter of PEFT into a new expert, which no task names yet."""
     quiet()
-    from unimoer_rag.model.io.loading import load_own
-    from unimoer_rag.model.io.peft_adapters import adapter_shape, import_expert
+    from unimoer_rag.model import adapter_shape, import_expert, load_own
 
     model, shape = load_own(checkpoint), adapter_shape(adapter)
     model.add_expert(name, replace(shape.spec, targets=tuple(sorted(shape.targets))))
@@ -219,8 +215,7 @@ def merge(
 ) -> None:
     """Make one expert of several; tasks that named one of them name the merged one."""
     quiet()
-    from unimoer_rag.model.io.loading import load_own
-    from unimoer_rag.model.surgery import merge_experts
+    from unimoer_rag.model import load_own, merge_experts
 
     model = load_own(checkpoint)
     error = merge_experts(model, names, into=into, weights=weights, method=method, rank=rank)
@@ -236,7 +231,7 @@ def _save(model: Any, output: Path) -> None:
 def _free(output: Path) -> Path:
     """The folder, unless a checkpoint is in it already."""
     from unimoer_rag.errors import CheckpointError
-    from unimoer_rag.model.io.checkpoint import CONFIG
+    from unimoer_rag.model import CONFIG
 
     if (output / CONFIG).exists():
         raise CheckpointError(f"{output} holds a checkpoint already: choose another folder")

@@ -31,10 +31,7 @@ from unimoer_rag.cli.output import (
 from unimoer_rag.errors import InputError
 
 if TYPE_CHECKING:
-    from unimoer_rag.retrieval.ingest import AddReport
-    from unimoer_rag.retrieval.problems import Problem
-    from unimoer_rag.retrieval.retriever import UnifiedRetriever
-    from unimoer_rag.retrieval.sources import Corpus
+    from unimoer_rag.retrieval import AddReport, Corpus, Problem, UnifiedRetriever
 
 __all__ = ["add_corpora", "index", "open_retriever", "say_problems", "scan_paths"]
 
@@ -77,7 +74,7 @@ def open_retriever(
 ) -> UnifiedRetriever:
     """The retriever of a command's options."""
     quiet()
-    from unimoer_rag.retrieval.retriever import UnifiedRetriever
+    from unimoer_rag.retrieval import UnifiedRetriever
 
     retriever = UnifiedRetriever(
         checkpoint, index=index, url=url, api_key=api_key, collection=collection, **options
@@ -94,8 +91,7 @@ def scan_paths(paths: list[Path], **selection: Any) -> dict[Path, Corpus]:
         paths: files and folders.
         selection: what is read of a folder, as for `Selection`.
     """
-    from unimoer_rag.retrieval.selecting import Selection
-    from unimoer_rag.retrieval.sources import scan
+    from unimoer_rag.retrieval import Selection, scan
 
     chosen = Selection(**selection)
     return {path: scan(path, selection=chosen) for path in paths}
@@ -111,7 +107,7 @@ def add_corpora(
         corpora: what there is at each path.
         options: of `UnifiedRetriever.add_path`.
     """
-    from unimoer_rag.retrieval.ingest import AddReport
+    from unimoer_rag.retrieval import AddReport
 
     whole = AddReport()
     with progress_bar() as bar:
@@ -143,7 +139,7 @@ def _passages(report: AddReport) -> str:
 
 def say_problems(problems: Iterable[Problem], label: str = "not indexed: ") -> None:
     """What was not indexed, or how, on standard error: in full, or a line for many of a kind."""
-    from unimoer_rag.retrieval.problems import by_kind
+    from unimoer_rag.retrieval import by_kind
 
     for kind, some in by_kind(problems).items():
         lines = [problem.reason for problem in some]
@@ -247,7 +243,7 @@ def index(
 def _chunking(size: int | None, overlap: int | None) -> Any:
     if size is None and overlap is None:
         return None
-    from unimoer_rag.retrieval.chunking import Chunking
+    from unimoer_rag.retrieval import Chunking
 
     default = Chunking()
     chosen = default.size if size is None else size

@@ -21,7 +21,7 @@ from unimoer_rag.cli.output import (
 from unimoer_rag.cli.settings import Setting, settings_in_force
 
 if TYPE_CHECKING:
-    from unimoer_rag.model.memory import MemoryPlan
+    from unimoer_rag.model import MemoryPlan
 
 __all__ = ["info"]
 
@@ -41,9 +41,8 @@ def info(
     the model would take with each dtype, and which one was chosen.
     """
     quiet()
+    from unimoer_rag.model import UniMoER, memory_table
     from unimoer_rag.model.describe import describe
-    from unimoer_rag.model.io.loading import memory_table
-    from unimoer_rag.model.unimoer import UniMoER
 
     model = UniMoER.from_pretrained(checkpoint, dtype=dtype, memory_budget=memory_budget)
     found = describe(model)

@@ -28,7 +28,7 @@ from unimoer_rag.errors import StoreError, UnimoerWarning
 from unimoer_rag.files import write_file
 
 if TYPE_CHECKING:
-    from unimoer_rag.model.memory import MemoryPlan
+    from unimoer_rag.model import MemoryPlan
 
 __all__ = [
     "INCOMPLETE",

@@ -23,7 +23,7 @@ from unimoer_rag.cli.targets import check_target
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from unimoer_rag.evaluation.report.table import Row
+    from unimoer_rag.evaluation import Row
 
 __all__ = ["report"]
 
@@ -51,8 +51,7 @@ def compare(
     Each difference has its 95% interval (paired bootstrap) and a two-sided p-value (paired
     randomisation test).
     """
-    from unimoer_rag.evaluation.compare import compare_results
-    from unimoer_rag.evaluation.results import load_result
+    from unimoer_rag.evaluation import compare_results, load_result
 
     found = compare_results(load_result(first), load_result(second), seed=seed)
     if as_json:
@@ -73,8 +72,7 @@ def table(
     ] = False,
 ) -> None:
     """Show systems side by side: quality, median latency, memory."""
-    from unimoer_rag.evaluation.report.table import markdown_table, system_rows
-    from unimoer_rag.evaluation.results import load_result
+    from unimoer_rag.evaluation import load_result, markdown_table, system_rows
 
     loaded = [load_result(path) for path in results]
     rows = system_rows(loaded)
@@ -102,8 +100,7 @@ def html(
     output: Annotated[Path, typer.Option("--output", "-o", help="The page to write.")],
 ) -> None:
     """Write a result as one self-contained HTML page with plots."""
-    from unimoer_rag.evaluation.report.page import render_page
-    from unimoer_rag.evaluation.results import load_result
+    from unimoer_rag.evaluation import load_result, render_page
 
     check_target(output)
     write_text(render_page(load_result(result)), output)
@@ -111,7 +108,7 @@ def html(
 
 
 def _systems(rows: Sequence[Row], title: str, *, quality: bool) -> Table:
-    from unimoer_rag.evaluation.report.table import columns_with_values
+    from unimoer_rag.evaluation import columns_with_values
 
     table = Table(title=title)
     columns = [column for column in columns_with_values(rows) if column.quality is quality]

@@ -50,7 +50,7 @@ def parse_filters(text: str | None) -> dict[str, Any] | None:
 
 def require_index(index: Path | None, url: str | None) -> None:
     """Refuse a folder that holds no index, before a model is loaded or a folder made."""
-    from unimoer_rag.retrieval.store import is_index
+    from unimoer_rag.retrieval import is_index
 
     if url is not None:
         return

@@ -187,7 +187,7 @@ def model_of(context: typer.Context, parameter: typer.CallbackParam, value: str 
     index = context.params.get("index")
     if value is None or index is None or is_typed(context, str(parameter.name)):
         return value
-    from unimoer_rag.retrieval.store import is_index
+    from unimoer_rag.retrieval import is_index
 
     return None if is_index(index) else value
 

@@ -45,7 +45,7 @@ def check_target(path: Path | None) -> Path | None:
 
 def save_json(value: Any, path: Path) -> None:
     """One value as JSON; see `save_text`."""
-    from unimoer_rag.evaluation.plain import plain  # numpy, which no help needs
+    from unimoer_rag.evaluation.plain import plain
 
     if str(path) == _STDOUT:
         print_json(plain(value))

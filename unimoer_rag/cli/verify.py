@@ -22,7 +22,7 @@ def verify(
     Opening an index compares its files too, the first 256 MiB of them; this reads all. Nothing is
     changed. The exit code is 1 where something is wrong.
     """
-    from unimoer_rag.retrieval.store.verifying import verify_index
+    from unimoer_rag.retrieval import verify_index
 
     found = verify_index(index)
     if as_json:

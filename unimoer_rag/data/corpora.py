@@ -16,7 +16,7 @@ from unimoer_rag.data.lines import (
     row_text,
 )
 from unimoer_rag.errors import DataError
-from unimoer_rag.retrieval.types import Document
+from unimoer_rag.retrieval import Document
 
 __all__ = [
     "IN_MEMORY",

@@ -42,9 +42,8 @@ from unimoer_rag.data.lines import (
 from unimoer_rag.data.runs import Run, load_run
 from unimoer_rag.data.sampling import Sample, drawn, sampled
 from unimoer_rag.errors import DataError, InputError
-from unimoer_rag.evaluation.ranking import TOP_GRADE
-from unimoer_rag.retrieval.text import clean_text
-from unimoer_rag.retrieval.types import Document
+from unimoer_rag.evaluation import TOP_GRADE
+from unimoer_rag.retrieval import Document, clean_text
 
 __all__ = [
     "BeirDataset",

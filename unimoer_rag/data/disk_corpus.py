@@ -18,8 +18,7 @@ from filelock import FileLock
 
 from unimoer_rag.data.digest import SetDigest
 from unimoer_rag.errors import DataError
-from unimoer_rag.retrieval.text import clean_text
-from unimoer_rag.retrieval.types import Document
+from unimoer_rag.retrieval import Document, clean_text
 
 __all__ = ["DiskCorpus"]
 

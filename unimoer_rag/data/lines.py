@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any, TextIO, cast
 
 from unimoer_rag.errors import DataError
-from unimoer_rag.retrieval.text import clean_text
+from unimoer_rag.retrieval import clean_text
 
 __all__ = [
     "cleaned",

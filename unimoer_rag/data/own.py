@@ -21,8 +21,7 @@ from typing import NamedTuple
 from unimoer_rag.data.datasets import BeirDataset, Qrels, Question
 from unimoer_rag.data.own_questions import Asked, Places, read_questions
 from unimoer_rag.errors import DataError
-from unimoer_rag.retrieval.sources import Problem, scan
-from unimoer_rag.retrieval.types import Document, Passage
+from unimoer_rag.retrieval import Document, Passage, Problem, scan
 
 __all__ = ["OwnPassages", "OwnSet", "Split", "own_dataset", "own_passages"]
 

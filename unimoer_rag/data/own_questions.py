@@ -25,9 +25,7 @@ from typing import Any, NamedTuple
 
 from unimoer_rag.data.lines import json_rows, malformed, reading, shown, text_lines
 from unimoer_rag.errors import DataError
-from unimoer_rag.retrieval.sparse import tokenize
-from unimoer_rag.retrieval.text import clean_text
-from unimoer_rag.retrieval.types import Passage
+from unimoer_rag.retrieval import Passage, clean_text, tokenize
 
 __all__ = ["Asked", "Places", "literal", "read_questions"]
 

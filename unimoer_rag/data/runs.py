@@ -15,9 +15,9 @@ from pathlib import Path
 
 from unimoer_rag.data.lines import malformed, numbered_lines
 from unimoer_rag.errors import DataError, InputError
-from unimoer_rag.evaluation.ranking import ranked
+from unimoer_rag.evaluation import ranked
 from unimoer_rag.files import write_file
-from unimoer_rag.retrieval.text import clean_text
+from unimoer_rag.retrieval import clean_text
 
 __all__ = ["Run", "load_run", "write_run"]
 

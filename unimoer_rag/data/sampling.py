@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from unimoer_rag.data.corpora import Passages, Progress
-from unimoer_rag.retrieval.types import Document
+from unimoer_rag.retrieval import Document
 
 __all__ = ["Sample", "drawn", "sampled"]
 

@@ -1,9 +1,5 @@
 """How the model runs fast: one queue, token-budget batches, a cache of token states."""
 
-from __future__ import annotations
+import lazy_loader
 
-from unimoer_rag.engine.embedder import Embedder
-from unimoer_rag.engine.engine import Engine, EngineStats
-from unimoer_rag.engine.shared import SharedModel
-
-__all__ = ["Embedder", "Engine", "EngineStats", "SharedModel"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

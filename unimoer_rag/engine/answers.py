@@ -15,7 +15,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from unimoer_rag.errors import UnimoerError
-from unimoer_rag.model.home import Home
+from unimoer_rag.model import Home
 
 __all__ = ["Answer", "Callbacks"]
 

@@ -7,12 +7,11 @@ from array import array
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
-from unimoer_rag.model.rows import Row
-from unimoer_rag.model.tasks.late import LateState
+from unimoer_rag.model import LateState, Row
 
 if TYPE_CHECKING:
     from unimoer_rag.engine.disk import DiskStates
-    from unimoer_rag.model.prefix import PrefixKey, PrefixStates
+    from unimoer_rag.model import PrefixKey, PrefixStates
 
     Key = tuple[str, tuple[str, ...], float, bytes] | PrefixKey
     States = LateState | PrefixStates

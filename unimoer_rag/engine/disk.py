@@ -25,11 +25,10 @@ from torch import Tensor
 
 from unimoer_rag.errors import InputError
 from unimoer_rag.files import write_file
-from unimoer_rag.model.io.checkpoint import parameters_by_name
-from unimoer_rag.model.prefix import PrefixKey, PrefixStates
+from unimoer_rag.model import PrefixKey, PrefixStates, parameters_by_name
 
 if TYPE_CHECKING:
-    from unimoer_rag.model.unimoer import UniMoER
+    from unimoer_rag.model import UniMoER
 
 __all__ = ["DiskStates", "weights_digest"]
 

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unimoer_rag.engine.shared import SharedModel
-from unimoer_rag.model.rows import Side
-from unimoer_rag.model.tasks.jobs import Job, embedding
+from unimoer_rag.model import Job, Side, embedding
 
 __all__ = ["Embedder"]
 

@@ -24,19 +24,21 @@ from unimoer_rag.engine.cache import StateCache
 from unimoer_rag.engine.queued import Pending
 from unimoer_rag.engine.worker import Worker
 from unimoer_rag.errors import InputError
-from unimoer_rag.model.batching import count_lanes, default_token_budget
-from unimoer_rag.model.memory import CACHE_BYTES
-from unimoer_rag.model.rows import Row, Side
-from unimoer_rag.model.tasks.jobs import (
+from unimoer_rag.model import (
+    CACHE_BYTES,
     Job,
     Reading,
+    Row,
+    Side,
+    UniMoER,
     classifying,
+    count_lanes,
+    default_token_budget,
     embedding,
     ranking,
     reading,
     scoring,
 )
-from unimoer_rag.model.unimoer import UniMoER
 
 if TYPE_CHECKING:
     from unimoer_rag.engine.disk import DiskStates

@@ -9,8 +9,7 @@ from contextlib import suppress
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from unimoer_rag.engine.answers import Answer, Callbacks
-from unimoer_rag.model.rows import Row
-from unimoer_rag.model.tasks.jobs import Job
+from unimoer_rag.model import Job, Row
 
 __all__ = ["Call", "Forward", "Item", "Lookup", "Pending"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from unimoer_rag.engine.engine import Engine
-from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.model import UniMoER
 
 __all__ = ["SharedModel"]
 

@@ -33,8 +33,7 @@ from unimoer_rag.engine.answers import Callbacks
 from unimoer_rag.engine.lanes import Lanes
 from unimoer_rag.engine.queued import Call, Item, Pending
 from unimoer_rag.errors import UnimoerError
-from unimoer_rag.model.batching import FEWEST_TOKENS, plan_batches
-from unimoer_rag.model.home import Home
+from unimoer_rag.model import FEWEST_TOKENS, Home, plan_batches
 
 __all__ = ["Worker"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from unimoer_rag.data.datasets import BeirDataset
+from unimoer_rag.data import BeirDataset
 from unimoer_rag.evaluation.answers import empty_golds, per_answer, score_answers
 from unimoer_rag.evaluation.citations import CITATION_MEASURES, per_citation
 from unimoer_rag.evaluation.judged import Sample

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from unimoer_rag.data.answer_rules import (
+from unimoer_rag.data import (
     DEFAULT_RULES,
     WHOLE,
     AnswerRules,

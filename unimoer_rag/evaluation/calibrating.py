@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from unimoer_rag.data.datasets import BeirDataset
+from unimoer_rag.data import BeirDataset
 from unimoer_rag.evaluation.skipping import (
     LOSS,
     Outcomes,
@@ -20,10 +20,8 @@ from unimoer_rag.evaluation.skipping import (
 )
 from unimoer_rag.evaluation.systems import Unified
 from unimoer_rag.evaluation.systems.types import Progress
-from unimoer_rag.model.unimoer import UniMoER
-from unimoer_rag.retrieval.auto_rerank import AutoRerank, certainty
-from unimoer_rag.retrieval.search import check_settings
-from unimoer_rag.retrieval.types import Mode
+from unimoer_rag.model import UniMoER
+from unimoer_rag.retrieval import AutoRerank, Mode, certainty, check_settings
 
 __all__ = ["FEW", "Calibration", "calibrate_rerank", "outcomes_on"]
 

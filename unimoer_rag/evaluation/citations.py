@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from unimoer_rag.data.datasets import BeirDataset, Question
+from unimoer_rag.data import BeirDataset, Question
 from unimoer_rag.errors import InputError
 from unimoer_rag.evaluation.answers import has_answer
 from unimoer_rag.evaluation.passages import judged_relevant, relevant_among

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unimoer_rag.data.datasets import BeirDataset, Question
+from unimoer_rag.data import BeirDataset, Question
 from unimoer_rag.errors import InputError
 from unimoer_rag.evaluation.passages import judged_relevant, relevant_among
 from unimoer_rag.evaluation.ranking import ranked

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from unimoer_rag.data.datasets import BeirDataset
+from unimoer_rag.data import BeirDataset
 from unimoer_rag.evaluation.systems.types import System
 
 __all__ = ["LARGE", "Estimate", "estimate_indexing"]

@@ -13,8 +13,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from unimoer_rag.data.datasets import BeirDataset, Run
-from unimoer_rag.data.fingerprint import corpus_sha256, questions_sha256
+from unimoer_rag.data import BeirDataset, Run, corpus_sha256, questions_sha256
 from unimoer_rag.errors import UnimoerError
 from unimoer_rag.evaluation.answered import answer_means, answer_rows, samples
 from unimoer_rag.evaluation.details import details
@@ -29,7 +28,7 @@ from unimoer_rag.evaluation.summary import Rows, answer_intervals, intervals, me
 from unimoer_rag.evaluation.systems import Finder, System, Unified
 from unimoer_rag.evaluation.systems.pipeline import Answering
 from unimoer_rag.evaluation.systems.types import Progress
-from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.model import UniMoER
 
 __all__ = ["PARTS", "EvalOptions", "evaluate"]
 

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from unimoer_rag.data.datasets import BeirDataset, Run
+from unimoer_rag.data import BeirDataset, Run
 from unimoer_rag.engine import Engine
 from unimoer_rag.evaluation.measure_ranking import asked, search_run
 from unimoer_rag.evaluation.options import EvalOptions
 from unimoer_rag.evaluation.systems import Unified
 from unimoer_rag.evaluation.systems.types import Progress
-from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.model import UniMoER
 
 __all__ = ["caching", "first_stage"]
 

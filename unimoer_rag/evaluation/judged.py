@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from unimoer_rag.errors import InputError
 from unimoer_rag.evaluation.statistics import interval
-from unimoer_rag.generation.chat_server import ChatServer
+from unimoer_rag.generation import ChatServer
 from unimoer_rag.urls import shown_url, url_secrets, without_secrets
 
 __all__ = ["Embed", "Judge", "Judged", "Sample", "check_judge", "judge_answers"]

@@ -7,12 +7,12 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
 
-from unimoer_rag.data.datasets import BeirDataset, Question
+from unimoer_rag.data import BeirDataset, Question
 from unimoer_rag.engine import Engine
 from unimoer_rag.evaluation.systems.pipeline import Answering
 from unimoer_rag.evaluation.systems.types import Progress
 from unimoer_rag.evaluation.timing import Timings
-from unimoer_rag.model.tasks.jobs import Reading, reading
+from unimoer_rag.model import Reading, reading
 
 __all__ = ["Answers", "measure_pipeline", "measure_reading", "read_contexts"]
 

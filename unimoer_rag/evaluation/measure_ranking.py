@@ -9,15 +9,14 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from unimoer_rag.data.datasets import BeirDataset, Question, Run
+from unimoer_rag.data import BeirDataset, Question, Run
 from unimoer_rag.errors import DataError
 from unimoer_rag.evaluation.passages import answer_in_passage
 from unimoer_rag.evaluation.ranking import per_query, ranked
 from unimoer_rag.evaluation.summary import Rows
 from unimoer_rag.evaluation.systems.types import Finder, Progress, Rescorer, System
 from unimoer_rag.evaluation.timing import Timings
-from unimoer_rag.retrieval.reranker import best_first
-from unimoer_rag.retrieval.types import Hit
+from unimoer_rag.retrieval import Hit, best_first
 
 __all__ = [
     "Stages",

@@ -10,8 +10,7 @@ from functools import cached_property
 from itertools import chain
 from pathlib import Path
 
-from unimoer_rag.data.datasets import BeirDataset, Run
-from unimoer_rag.data.disk_corpus import DiskCorpus
+from unimoer_rag.data import BeirDataset, DiskCorpus, Run
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import DataError, InputError
 from unimoer_rag.evaluation.indexing import caching
@@ -23,14 +22,17 @@ from unimoer_rag.evaluation.systems import Finder, System, Unified
 from unimoer_rag.evaluation.systems.pipeline import Answering, PlainPipeline
 from unimoer_rag.evaluation.systems.types import Progress
 from unimoer_rag.evaluation.timing import Timings
-from unimoer_rag.generation.extractive import ExtractiveReader
-from unimoer_rag.model.unimoer import UniMoER
-from unimoer_rag.pipelines.rag import RagPipeline
-from unimoer_rag.retrieval.auto_rerank import AutoRerank, resolve
-from unimoer_rag.retrieval.retriever import UnifiedRetriever
-from unimoer_rag.retrieval.search import check_settings
-from unimoer_rag.retrieval.text import clean_text
-from unimoer_rag.retrieval.types import Hit
+from unimoer_rag.generation import ExtractiveReader
+from unimoer_rag.model import UniMoER
+from unimoer_rag.pipelines import RagPipeline
+from unimoer_rag.retrieval import (
+    AutoRerank,
+    Hit,
+    UnifiedRetriever,
+    check_settings,
+    clean_text,
+    resolve,
+)
 
 __all__ = ["Measuring"]
 

@@ -8,10 +8,8 @@ from pathlib import Path
 
 from unimoer_rag.errors import InputError
 from unimoer_rag.evaluation.judged import Judge
-from unimoer_rag.generation.extractive import check_threshold
-from unimoer_rag.generation.types import THRESHOLD
-from unimoer_rag.retrieval.auto_rerank import AutoRerank
-from unimoer_rag.retrieval.retriever import Mode
+from unimoer_rag.generation import THRESHOLD, check_threshold
+from unimoer_rag.retrieval import AutoRerank, Mode
 
 __all__ = ["PARTS", "EvalOptions"]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from unimoer_rag.retrieval.text import clean_text
+from unimoer_rag.retrieval import clean_text
 
 __all__ = ["plain"]
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unimoer_rag.data.datasets import BeirDataset, Question, Run
+from unimoer_rag.data import BeirDataset, Question, Run
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import DataError, InputError
 from unimoer_rag.evaluation.indexing import caching
@@ -22,9 +22,7 @@ from unimoer_rag.evaluation.measure_ranking import asked, others_than_own
 from unimoer_rag.evaluation.ranking import per_query
 from unimoer_rag.evaluation.statistics import compare
 from unimoer_rag.evaluation.systems.types import Progress
-from unimoer_rag.retrieval.auto_rerank import certainty
-from unimoer_rag.retrieval.retriever import UnifiedRetriever
-from unimoer_rag.retrieval.types import Hit, Mode
+from unimoer_rag.retrieval import Hit, Mode, UnifiedRetriever, certainty
 
 __all__ = [
     "LOSS",

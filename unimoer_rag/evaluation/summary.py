@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from unimoer_rag.data.answer_rules import AnswerRules, has_answer
+from unimoer_rag.data import AnswerRules, has_answer
 from unimoer_rag.evaluation.statistics import interval
 
 __all__ = ["Intervals", "Rows", "answer_intervals", "columns", "intervals", "means", "rounded"]

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from unimoer_rag.retrieval.text import clean_text
+from unimoer_rag.retrieval import clean_text
 
 __all__ = [
     "choice_of",

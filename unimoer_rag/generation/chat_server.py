@@ -25,7 +25,7 @@ from unimoer_rag.generation.chat_wire import Reply
 from unimoer_rag.generation.prompts import Prompt
 from unimoer_rag.generation.spoken import SpokenText
 from unimoer_rag.generation.types import Generation, Piece
-from unimoer_rag.retrieval.types import Hit
+from unimoer_rag.retrieval import Hit
 from unimoer_rag.urls import shown_url
 
 __all__ = ["ChatServer"]

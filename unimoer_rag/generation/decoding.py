@@ -12,7 +12,7 @@ import torch
 from tokenizers.decoders import DecodeStream
 from torch import Tensor
 
-from unimoer_rag.engine.worker import Worker
+from unimoer_rag.engine import Worker
 from unimoer_rag.errors import GenerationError, InputError
 from unimoer_rag.generation.conversation import (
     TEMPLATE_OPTIONS,
@@ -20,7 +20,7 @@ from unimoer_rag.generation.conversation import (
     FirstLine,
     check_template_options,
 )
-from unimoer_rag.model.prefix import cache_name
+from unimoer_rag.model import cache_name
 
 __all__ = ["Decoder", "Decoding", "Device", "OwnThread"]
 

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import InputError
 from unimoer_rag.generation.types import THRESHOLD, Citation, Generation, Piece
-from unimoer_rag.model.tasks.jobs import Reading
-from unimoer_rag.retrieval.types import Hit
+from unimoer_rag.model import Reading
+from unimoer_rag.retrieval import Hit
 
 __all__ = ["ExtractiveReader", "check_threshold"]
 

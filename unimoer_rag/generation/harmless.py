@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from unimoer_rag.generation.citing import in_parentheses
-from unimoer_rag.retrieval.text import clean_text, legible_text
+from unimoer_rag.retrieval import clean_text, legible_text
 
 __all__ = ["broken_tokens", "one_block"]
 

@@ -7,9 +7,13 @@ from typing import Any
 
 from unimoer_rag.generation.decoding import Decoder, OwnThread
 from unimoer_rag.generation.writer import Reply
-from unimoer_rag.model.device import choose_device, choose_dtype
-from unimoer_rag.model.io.backbone import load_backbone, resolve_backbone
-from unimoer_rag.model.language import with_output_layer
+from unimoer_rag.model import (
+    choose_device,
+    choose_dtype,
+    load_backbone,
+    resolve_backbone,
+    with_output_layer,
+)
 
 __all__ = ["LocalLLM"]
 

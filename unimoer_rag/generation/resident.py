@@ -8,7 +8,7 @@ from typing import Any
 from unimoer_rag.engine import Engine
 from unimoer_rag.generation.decoding import Decoder
 from unimoer_rag.generation.writer import Reply
-from unimoer_rag.model.language import resident_language_model
+from unimoer_rag.model import resident_language_model
 
 __all__ = ["ResidentLLM"]
 

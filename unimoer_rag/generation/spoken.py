@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from unimoer_rag.retrieval.text import clean_text
+from unimoer_rag.retrieval import clean_text
 
 __all__ = ["SpokenText", "WholeCharacters", "spoken"]
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from unimoer_rag.retrieval.types import Hit
+from unimoer_rag.retrieval import Hit
 
 __all__ = ["THRESHOLD", "Citation", "Generation", "Generator", "Piece"]
 

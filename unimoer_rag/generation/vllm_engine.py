@@ -75,8 +75,7 @@ class VllmEngine:
             from vllm.sampling_params import RequestOutputKind
         from transformers import AutoTokenizer
 
-        from unimoer_rag.model.io.backbone import resolve_backbone
-        from unimoer_rag.model.io.pretrained import LOCAL, read_config
+        from unimoer_rag.model import LOCAL, read_config, resolve_backbone
 
         self._options = TEMPLATE_OPTIONS if template_options is None else template_options
         check_template_options(self._options)

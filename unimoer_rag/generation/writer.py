@@ -12,7 +12,7 @@ from typing import Protocol, cast
 from unimoer_rag.generation.prompts import Prompt
 from unimoer_rag.generation.spoken import SpokenText, WholeCharacters
 from unimoer_rag.generation.types import Generation, Piece
-from unimoer_rag.retrieval.types import Hit
+from unimoer_rag.retrieval import Hit
 
 __all__ = ["LanguageModel", "Reply", "Writer"]
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from unimoer_rag.generation.types import Citation
-from unimoer_rag.retrieval.types import Hit
+from unimoer_rag.generation import Citation
+from unimoer_rag.retrieval import Hit
 
 __all__ = ["NO_ANSWER", "Answer"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from unimoer_rag.generation.types import Generator
+from unimoer_rag.generation import Generator
 from unimoer_rag.pipelines.config import PipelineConfig
 from unimoer_rag.pipelines.generators import (
     GenerateConfig,
@@ -15,11 +15,11 @@ from unimoer_rag.pipelines.generators import (
     VllmConfig,
 )
 from unimoer_rag.pipelines.rag import RagPipeline
-from unimoer_rag.retrieval.retriever import UnifiedRetriever
+from unimoer_rag.retrieval import UnifiedRetriever
 
 if TYPE_CHECKING:
     from unimoer_rag.engine import Engine
-    from unimoer_rag.generation.writer import LanguageModel
+    from unimoer_rag.generation import LanguageModel
 
 __all__ = ["assemble", "build"]
 
@@ -83,11 +83,11 @@ def _generator(config: GenerateConfig, engine: Engine, chat_key: str | None) -> 
         case ReaderConfig():
             return None
         case ServerConfig():
-            from unimoer_rag.generation.chat_server import ChatServer
+            from unimoer_rag.generation import ChatServer
 
             return ChatServer(**settings, prompt=config.prompt, api_key=chat_key)
         case ResidentConfig() | LocalConfig() | VllmConfig():
-            from unimoer_rag.generation.writer import Writer
+            from unimoer_rag.generation import Writer
 
             return Writer(_language_model(config, settings, engine), prompt=config.prompt)
 
@@ -97,14 +97,14 @@ def _language_model(
 ) -> LanguageModel:
     match config:
         case ResidentConfig():
-            from unimoer_rag.generation.resident import ResidentLLM
+            from unimoer_rag.generation import ResidentLLM
 
             return ResidentLLM(engine, **settings)
         case LocalConfig():
-            from unimoer_rag.generation.local_llm import LocalLLM
+            from unimoer_rag.generation import LocalLLM
 
             return LocalLLM(**settings)
         case VllmConfig():
-            from unimoer_rag.generation.vllm_engine import VllmEngine
+            from unimoer_rag.generation import VllmEngine
 
             return VllmEngine(**settings)

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from unimoer_rag.errors import InputError
 from unimoer_rag.pipelines.generators import GenerateConfig, ReaderConfig
 from unimoer_rag.pipelines.section import Section, Url
-from unimoer_rag.retrieval.auto_rerank import AUTO
+from unimoer_rag.retrieval import AUTO
 from unimoer_rag.yaml_files import read_yaml
 
 __all__ = ["PipelineConfig", "RetrieveConfig", "SelectConfig"]

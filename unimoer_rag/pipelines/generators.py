@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from unimoer_rag.generation.types import THRESHOLD
+from unimoer_rag.generation import THRESHOLD
 from unimoer_rag.pipelines.section import Section, Url
 
 __all__ = [

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from unimoer_rag.generation.citing import uncited
-from unimoer_rag.generation.types import Generation
-from unimoer_rag.retrieval.types import Hit
+from unimoer_rag.generation import Generation, uncited
+from unimoer_rag.retrieval import Hit
 
 __all__ = ["expand", "join"]
 

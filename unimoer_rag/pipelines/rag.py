@@ -8,14 +8,13 @@ from contextlib import aclosing, closing
 from pathlib import Path
 
 from unimoer_rag.errors import GenerationError, InputError
-from unimoer_rag.generation.extractive import ExtractiveReader
-from unimoer_rag.generation.types import THRESHOLD, Generation, Generator
+from unimoer_rag.generation import THRESHOLD, ExtractiveReader, Generation, Generator
 from unimoer_rag.pipelines.answer import NO_ANSWER, Answer
 from unimoer_rag.pipelines.multihop import expand, join
 from unimoer_rag.pipelines.stages import asearch, cite, search, select
 from unimoer_rag.pipelines.tracing import Stage, Trace, tracing
-from unimoer_rag.retrieval.retriever import Filters, UnifiedRetriever
-from unimoer_rag.retrieval.types import Hit
+from unimoer_rag.retrieval import Hit, UnifiedRetriever
+from unimoer_rag.retrieval.retriever import Filters
 
 __all__ = ["NO_ANSWER", "Answer", "RagPipeline"]
 

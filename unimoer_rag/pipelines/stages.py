@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
 
-from unimoer_rag.generation.types import Citation
-from unimoer_rag.model.rows import RowMaker
+from unimoer_rag.generation import Citation
+from unimoer_rag.model import RowMaker
 from unimoer_rag.pipelines.tracing import Stage, Trace
-from unimoer_rag.retrieval.auto_rerank import rerank_depth
-from unimoer_rag.retrieval.retriever import Filters, UnifiedRetriever
-from unimoer_rag.retrieval.types import Hit, Passage
+from unimoer_rag.retrieval import Hit, Passage, UnifiedRetriever, rerank_depth
+from unimoer_rag.retrieval.retriever import Filters
 
 __all__ = ["asearch", "cite", "search", "select"]
 

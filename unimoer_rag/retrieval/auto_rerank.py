@@ -27,7 +27,7 @@ from unimoer_rag.errors import InputError
 from unimoer_rag.retrieval.types import Hit, Mode
 
 if TYPE_CHECKING:
-    from unimoer_rag.model.unimoer import UniMoER
+    from unimoer_rag.model import UniMoER
 
 __all__ = [
     "AUTO",

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any, NamedTuple, Protocol
 
 from unimoer_rag.errors import IndexMismatchError, InputError
-from unimoer_rag.model.tasks.state_format import StateFormat
+from unimoer_rag.model import StateFormat
 from unimoer_rag.retrieval.chunking import Chunking
 from unimoer_rag.retrieval.sparse import BM25Encoder
 from unimoer_rag.retrieval.store import Store

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from unimoer_rag.errors import IndexMismatchError, InputError
-from unimoer_rag.model.io.backbone import BACKBONES
-from unimoer_rag.model.io.loading import shipped_checkpoints
+from unimoer_rag.model import BACKBONES, shipped_checkpoints
 from unimoer_rag.retrieval.store import is_index
 from unimoer_rag.retrieval.store.manifest import read_manifest
 from unimoer_rag.urls import shown_url

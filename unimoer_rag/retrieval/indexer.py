@@ -8,9 +8,7 @@ from pathlib import Path
 
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import InputError
-from unimoer_rag.model.tasks.jobs import embedding
-from unimoer_rag.model.tasks.state_format import StateFormat
-from unimoer_rag.model.tasks.state_jobs import indexing
+from unimoer_rag.model import StateFormat, embedding, indexing
 from unimoer_rag.retrieval.chunking import Chunker, Chunking, whole
 from unimoer_rag.retrieval.ingest import AddReport, Embedded, Progress, ingest
 from unimoer_rag.retrieval.metadata import clean

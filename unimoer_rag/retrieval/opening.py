@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from unimoer_rag.errors import IndexMismatchError, InputError
-from unimoer_rag.model.tasks.jobs import embedding_size
-from unimoer_rag.model.tasks.state_format import Precision, StateFormat
-from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.model import StateFormat, UniMoER, embedding_size
+from unimoer_rag.model.tasks.state_format import Precision
 from unimoer_rag.retrieval.identity import check_model
 from unimoer_rag.retrieval.index_model import kept_identity
 from unimoer_rag.retrieval.store import Quantization, Store

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import InputError, UnimoerError
 from unimoer_rag.extras import needs_extra
+from unimoer_rag.model import UniMoER, late_task
 from unimoer_rag.model.tasks.state_format import Precision
-from unimoer_rag.model.tasks.state_jobs import late_task
-from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.retrieval.auto_rerank import AutoRerank, Rerank, resolve
 from unimoer_rag.retrieval.identity import WHOLE, ChunkingChoice, agree
 from unimoer_rag.retrieval.index_model import model_of_index

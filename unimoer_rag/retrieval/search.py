@@ -14,9 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unimoer_rag.errors import InputError
-from unimoer_rag.model.tasks.jobs import Job, ranking
-from unimoer_rag.model.tasks.state_jobs import asking, ranking_states
-from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.model import Job, UniMoER, asking, ranking, ranking_states
 from unimoer_rag.retrieval.auto_rerank import AUTO, AutoRerank, rerank_depth
 from unimoer_rag.retrieval.fusion import counted_ranks, reciprocal_rank_fusion
 from unimoer_rag.retrieval.metadata import clean

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unimoer_rag.engine import Engine
-from unimoer_rag.model.tasks.jobs import Job
-from unimoer_rag.model.tasks.state_format import StateFormat
+from unimoer_rag.model import Job, StateFormat
 from unimoer_rag.retrieval.auto_rerank import AutoRerank
 from unimoer_rag.retrieval.query_cache import Lookup, QueryCache
 from unimoer_rag.retrieval.search import Search, rank_job, reordered

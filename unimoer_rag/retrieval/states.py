@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from unimoer_rag.model.tasks.state_format import StateFormat
+from unimoer_rag.model import StateFormat
 from unimoer_rag.retrieval.store import Store
 from unimoer_rag.retrieval.types import Hit
 

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
-from unimoer_rag.model.layers.experts import RoutedLinear
-from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.model import RoutedLinear, UniMoER
 
 __all__ = ["Activations", "trace_activations"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.model import UniMoER
 from unimoer_rag.training.data import (
     BM25Searcher,
     ModelSearcher,

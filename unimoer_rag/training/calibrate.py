@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from unimoer_rag.data.datasets import BeirDataset
+from unimoer_rag.data import BeirDataset
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import DataError
-from unimoer_rag.evaluation.answers import f1
-from unimoer_rag.evaluation.measure_answers import read_contexts
-from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.evaluation import f1, read_contexts
+from unimoer_rag.model import UniMoER
 
 __all__ = ["best_threshold", "calibrate_reader"]
 

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from unimoer_rag.errors import DataError, UnimoerError
-from unimoer_rag.model.io.backbone import resolve_backbone
+from unimoer_rag.model import resolve_backbone
 from unimoer_rag.training.data import Sources
 from unimoer_rag.training.loop.fit import check_fit
 from unimoer_rag.training.objectives import config

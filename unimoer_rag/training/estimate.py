@@ -15,9 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from unimoer_rag.model.io.checkpoint import parameters_by_name
-from unimoer_rag.model.layers.experts import RoutedLinear
-from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.model import RoutedLinear, UniMoER, parameters_by_name
 from unimoer_rag.training.activations import Activations, trace_activations
 from unimoer_rag.training.objectives import config
 from unimoer_rag.training.recipe import Recipe

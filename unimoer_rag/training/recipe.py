@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from unimoer_rag.errors import TrainingError
-from unimoer_rag.model.io.config import ExpertConfig, TaskConfig
+from unimoer_rag.model import ExpertConfig, TaskConfig
 from unimoer_rag.training.data.config import Mining, Part, SourceConfig
 from unimoer_rag.training.objectives.config import ObjectiveConfig, among
 from unimoer_rag.yaml_files import read_yaml

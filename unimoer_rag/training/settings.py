@@ -13,13 +13,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from unimoer_rag.data.datasets import BeirDataset, Run
+from unimoer_rag.data import BeirDataset, Run
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import InputError
-from unimoer_rag.evaluation.evaluate import EvalOptions, evaluate
-from unimoer_rag.evaluation.indexing import caching, first_stage
-from unimoer_rag.model.tasks import Task
-from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.evaluation import EvalOptions, caching, first_stage
+from unimoer_rag.evaluation.evaluate import evaluate
+from unimoer_rag.model import Task, UniMoER
 
 __all__ = ["VALUES", "Candidate", "Setting", "choose", "sweep", "with_setting"]
 

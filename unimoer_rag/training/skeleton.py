@@ -12,11 +12,16 @@ from typing import Any
 import torch
 
 from unimoer_rag.errors import BackboneError
-from unimoer_rag.model.io.backbone import BACKBONES, as_backbone
-from unimoer_rag.model.io.expected import bare_tokenizer
-from unimoer_rag.model.io.files import local_folder
-from unimoer_rag.model.io.pretrained import LOCAL, bare_model, read_config
-from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.model import (
+    BACKBONES,
+    LOCAL,
+    UniMoER,
+    as_backbone,
+    bare_model,
+    bare_tokenizer,
+    local_folder,
+    read_config,
+)
 from unimoer_rag.training.recipe import Recipe
 
 __all__ = ["ARCHITECTURES", "backbone_config", "model_options", "skeleton"]

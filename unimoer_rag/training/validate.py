@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from unimoer_rag.data.datasets import BeirDataset, load_beir
+from unimoer_rag.data import BeirDataset, load_beir
 from unimoer_rag.engine import Engine
-from unimoer_rag.evaluation.evaluate import EvalOptions, evaluate
-from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.evaluation import EvalOptions
+from unimoer_rag.evaluation.evaluate import evaluate
+from unimoer_rag.model import UniMoER
 
 __all__ = ["Validator", "shrink"]
 

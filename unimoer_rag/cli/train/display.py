@@ -13,7 +13,7 @@ from rich.table import Table
 from unimoer_rag.cli.output import console, errors, print_text, progress_bar
 
 if TYPE_CHECKING:
-    from unimoer_rag.training.own import OwnRun
+    from unimoer_rag.training import OwnRun
 
 __all__ = ["Watch", "first_process", "print_own", "watching"]
 

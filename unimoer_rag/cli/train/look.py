@@ -21,8 +21,7 @@ from unimoer_rag.cli.output import (
 from unimoer_rag.cli.train.run import RecipeArgument, SetOption, chosen_recipe
 
 if TYPE_CHECKING:
-    from unimoer_rag.training.estimate import Estimate
-    from unimoer_rag.training.recipe import Recipe
+    from unimoer_rag.training import Estimate, Recipe
 
 __all__ = ["duration", "ls", "show", "validate"]
 
@@ -36,7 +35,7 @@ def ls(
     as_json: JsonFlag = False,
 ) -> None:
     """List the runs under a folder and the recipes that can be named."""
-    from unimoer_rag.training.recipe import find_recipe, recipe_names
+    from unimoer_rag.training import find_recipe, recipe_names
 
     runs = _runs(folder)
     recipes = {name: find_recipe(name).description for name in recipe_names()}
@@ -105,7 +104,7 @@ def validate(
     """
     quiet()
     chosen = chosen_recipe(recipe, settings)
-    from unimoer_rag.training.check import check_recipe
+    from unimoer_rag.training import check_recipe
 
     found = check_recipe(chosen, data, output=output)
     if as_json:
@@ -127,9 +126,7 @@ def validate(
 
 def _recipe_of(name: str, settings: list[str] | None) -> Recipe:
     """Of a run's folder, or by name or file."""
-    from unimoer_rag.training.launch import kept_recipe
-    from unimoer_rag.training.overrides import overridden
-    from unimoer_rag.training.recipe import recipe_names
+    from unimoer_rag.training import kept_recipe, overridden, recipe_names
 
     if Path(name).is_dir() and name not in recipe_names():
         return overridden(kept_recipe(Path(name)), settings or [])
@@ -140,7 +137,7 @@ def _runs(folder: Path) -> list[dict[str, Any]]:
     from dataclasses import asdict
 
     from unimoer_rag.errors import TrainingError
-    from unimoer_rag.training.loop.folder import summary
+    from unimoer_rag.training import summary
 
     found = []
     for mark in sorted({*folder.glob("recipe.json"), *folder.glob("*/recipe.json")}):

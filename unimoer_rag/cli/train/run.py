@@ -14,9 +14,7 @@ from unimoer_rag.cli.train.display import Watch, first_process, print_own, watch
 from unimoer_rag.errors import InputError, TrainingError
 
 if TYPE_CHECKING:
-    from unimoer_rag.training.launch import Launch
-    from unimoer_rag.training.own import OwnRun
-    from unimoer_rag.training.recipe import Recipe
+    from unimoer_rag.training import Launch, OwnRun, Recipe
 
 __all__ = ["COMMANDS", "RecipeArgument", "SetOption", "chosen_recipe", "resume", "run"]
 
@@ -66,7 +64,7 @@ def run(
     With --own and --questions the recipe learns from your documents, by its variant RECIPE-own
     where there is one; held-out questions are measured before and after.
     """
-    from unimoer_rag.training.launch import Launch
+    from unimoer_rag.training import Launch
 
     name = recipe if own is None else own_variant(recipe)
     chosen = chosen_recipe(name, settings, start=start, seed=seed)
@@ -94,7 +92,7 @@ def resume(
     as_json: JsonFlag = False,
 ) -> None:
     """Go on with an interrupted run: its folder keeps the recipe and where the data lies."""
-    from unimoer_rag.training.launch import Launch, kept_recipe
+    from unimoer_rag.training import Launch, kept_recipe
 
     launch = Launch.read(folder)
     if data is not None:
@@ -111,8 +109,7 @@ def chosen_recipe(
     name: str, settings: list[str] | None, *, start: str | None = None, seed: int | None = None
 ) -> Recipe:
     """A recipe by name or file, with what options put in the place of its own."""
-    from unimoer_rag.training.overrides import overridden
-    from unimoer_rag.training.recipe import find_recipe
+    from unimoer_rag.training import find_recipe, overridden
 
     if name in COMMANDS:
         raise InputError(
@@ -131,7 +128,7 @@ def _run_name(recipe: str) -> str:
 
 def own_variant(name: str) -> str:
     """The recipe for training on one's own documents: RECIPE-own where there is one."""
-    from unimoer_rag.training.recipe import recipe_names
+    from unimoer_rag.training import recipe_names
 
     variant = f"{name}-own"
     return variant if variant in recipe_names() else name
@@ -170,9 +167,7 @@ def _say_end(
 
 
 def _on_sets(recipe: Recipe, launch: Launch, folder: Path, watch: Watch) -> bool:
-    from unimoer_rag.training.loop.folder import RunFolder
-    from unimoer_rag.training.run import train
-    from unimoer_rag.training.validate import Validator
+    from unimoer_rag.training import RunFolder, Validator, train
 
     if launch.data is None:
         raise TrainingError(f"{folder} does not say where its data is: give --data")
@@ -194,7 +189,7 @@ def _on_sets(recipe: Recipe, launch: Launch, folder: Path, watch: Watch) -> bool
 
 
 def _on_own(recipe: Recipe, launch: Launch, folder: Path, watch: Watch) -> OwnRun:
-    from unimoer_rag.training.own import train_on_own
+    from unimoer_rag.training import train_on_own
 
     assert launch.own is not None
     assert launch.questions is not None

@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from unimoer_rag.data.lines import malformed, text_lines
-from unimoer_rag.retrieval.text import clean_text
-from unimoer_rag.retrieval.types import Document
+from unimoer_rag.retrieval import Document, clean_text
 
 __all__ = ["dpr_passages"]
 

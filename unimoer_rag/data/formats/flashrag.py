@@ -22,7 +22,7 @@ from unimoer_rag.data.lines import (
     row_text,
     shown,
 )
-from unimoer_rag.retrieval.types import Document
+from unimoer_rag.retrieval import Document
 
 __all__ = ["flashrag_passages", "read_flashrag"]
 

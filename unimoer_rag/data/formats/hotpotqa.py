@@ -20,7 +20,7 @@ from unimoer_rag.data.formats.json_items import json_items, wrong_item
 from unimoer_rag.data.formats.types import QuestionSet, accepted
 from unimoer_rag.data.lines import shown
 from unimoer_rag.errors import DataError
-from unimoer_rag.retrieval.types import Document
+from unimoer_rag.retrieval import Document
 
 __all__ = ["read_hotpotqa"]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from unimoer_rag.data.datasets import Qrels, Question
-from unimoer_rag.retrieval.types import Document
+from unimoer_rag.retrieval import Document
 
 __all__ = ["QuestionSet", "accepted"]
 

@@ -9,12 +9,9 @@ from typing import Protocol, cast
 from unimoer_rag.errors import InputError
 from unimoer_rag.evaluation.systems.types import Finder, System
 from unimoer_rag.evaluation.systems.unified import Unified
-from unimoer_rag.generation.types import Generator
-from unimoer_rag.pipelines.answer import Answer
-from unimoer_rag.pipelines.build import assemble
-from unimoer_rag.pipelines.config import PipelineConfig
-from unimoer_rag.pipelines.generators import ReaderConfig
-from unimoer_rag.retrieval.retriever import UnifiedRetriever
+from unimoer_rag.generation import Generator
+from unimoer_rag.pipelines import Answer, PipelineConfig, ReaderConfig, assemble
+from unimoer_rag.retrieval import UnifiedRetriever
 
 __all__ = ["Answering", "PlainPipeline", "check_pipeline", "configured"]
 

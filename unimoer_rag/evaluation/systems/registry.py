@@ -26,8 +26,8 @@ from typing import TypedDict
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import InputError
 from unimoer_rag.evaluation.systems.types import System
-from unimoer_rag.model.unimoer import UniMoER
-from unimoer_rag.retrieval.search import Mode
+from unimoer_rag.model import UniMoER
+from unimoer_rag.retrieval import Mode
 
 __all__ = ["READER", "SYSTEMS", "Entry", "Models", "build_system", "choose_models", "find_entry"]
 

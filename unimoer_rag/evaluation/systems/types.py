@@ -12,9 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from unimoer_rag.engine import Engine
-from unimoer_rag.model.rows import Side
-from unimoer_rag.retrieval.retriever import OnStage
-from unimoer_rag.retrieval.types import Document, Hit
+from unimoer_rag.model import Side
+from unimoer_rag.retrieval import Document, Hit, OnStage
 
 __all__ = ["Embedder", "Finder", "Progress", "Ranker", "Rescorer", "System"]
 

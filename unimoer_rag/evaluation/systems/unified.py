@@ -13,10 +13,8 @@ from numpy.typing import NDArray
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import DataError
 from unimoer_rag.evaluation.systems.types import Progress
-from unimoer_rag.model.tasks.jobs import ranking
-from unimoer_rag.model.unimoer import UniMoER
-from unimoer_rag.retrieval.retriever import Mode, UnifiedRetriever
-from unimoer_rag.retrieval.types import Document
+from unimoer_rag.model import UniMoER, ranking
+from unimoer_rag.retrieval import Document, Mode, UnifiedRetriever
 
 __all__ = ["Unified", "describe_checkpoint"]
 

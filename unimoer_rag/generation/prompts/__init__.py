@@ -16,7 +16,7 @@ from unimoer_rag.generation.citing import cited, uncited
 from unimoer_rag.generation.harmless import broken_tokens, one_block
 from unimoer_rag.generation.spoken import WholeCharacters, spoken
 from unimoer_rag.generation.types import Citation, Generation
-from unimoer_rag.retrieval.types import Hit
+from unimoer_rag.retrieval import Hit
 from unimoer_rag.yaml_files import read_yaml
 
 __all__ = ["Prompt"]

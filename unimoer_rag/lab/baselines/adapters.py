@@ -8,11 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from unimoer_rag.errors import InputError
-from unimoer_rag.model.io.checkpoint import CONFIG, WEIGHTS
-from unimoer_rag.model.io.files import file_digest
-from unimoer_rag.model.io.peft_adapters import adapter_shape, import_expert
-from unimoer_rag.model.tasks import EMBED, RERANK
-from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.model import (
+    CONFIG,
+    EMBED,
+    RERANK,
+    WEIGHTS,
+    UniMoER,
+    adapter_shape,
+    file_digest,
+    import_expert,
+)
 
 __all__ = ["load_adapters"]
 

@@ -7,13 +7,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from unimoer_rag.evaluation.systems.registry import Models
-from unimoer_rag.evaluation.systems.types import System
-from unimoer_rag.evaluation.systems.unified import Unified
+from unimoer_rag.evaluation import Models, System, Unified
 from unimoer_rag.lab.baselines.cosine import CosineRanker, ModelEmbedder
 from unimoer_rag.lab.baselines.two_stage import TwoStage
-from unimoer_rag.model.tasks import EMBED, RERANK
-from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.model import EMBED, RERANK, UniMoER
 
 __all__ = [
     "backbone",

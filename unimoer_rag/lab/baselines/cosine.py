@@ -10,9 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from unimoer_rag.engine import Engine
-from unimoer_rag.evaluation.systems.types import Embedder
-from unimoer_rag.model.rows import Side
-from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.evaluation import Embedder
+from unimoer_rag.model import Side, UniMoER
 
 __all__ = ["CosineRanker", "ModelEmbedder"]
 

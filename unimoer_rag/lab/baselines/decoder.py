@@ -19,9 +19,13 @@ from torch.nn import functional
 
 from unimoer_rag.errors import BackboneError
 from unimoer_rag.lab.baselines.pins import find_weights, identity_of_weights
-from unimoer_rag.model.batching import default_token_budget, plan_batches
-from unimoer_rag.model.device import choose_device, choose_dtype
-from unimoer_rag.model.io.backbone import load_backbone
+from unimoer_rag.model import (
+    choose_device,
+    choose_dtype,
+    default_token_budget,
+    load_backbone,
+    plan_batches,
+)
 
 __all__ = ["WEB_SEARCH", "Body", "unit_vectors"]
 

@@ -15,7 +15,7 @@ from torch import nn
 from unimoer_rag.errors import BackboneError
 from unimoer_rag.lab.baselines.decoder import WEB_SEARCH, unit_vectors
 from unimoer_rag.lab.baselines.qwen3 import Qwen3Embedding
-from unimoer_rag.model.rows import Side
+from unimoer_rag.model import Side
 
 __all__ = ["E2Rank"]
 

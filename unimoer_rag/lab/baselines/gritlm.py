@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from unimoer_rag.errors import BackboneError
-from unimoer_rag.generation.decoding import Decoder, OwnThread
+from unimoer_rag.generation import Decoder, OwnThread
 from unimoer_rag.lab.baselines.decoder import Body, unit_vectors
 from unimoer_rag.lab.baselines.verdict import Verdict
-from unimoer_rag.model.language import with_output_layer
-from unimoer_rag.model.rows import Side
+from unimoer_rag.model import Side, with_output_layer
 
 __all__ = ["GritLM"]
 

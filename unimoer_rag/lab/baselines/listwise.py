@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from unimoer_rag.errors import BackboneError, InputError
 from unimoer_rag.lab.baselines.decoder import Body
-from unimoer_rag.model.language import read_tensors
+from unimoer_rag.model import read_tensors
 
 __all__ = ["ListwiseReranker"]
 

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from unimoer_rag.errors import InputError
-from unimoer_rag.model.io.backbone import BACKBONES, resolve_backbone
-from unimoer_rag.model.io.files import file_digest, local_folder
+from unimoer_rag.model import BACKBONES, file_digest, local_folder, resolve_backbone
 
 __all__ = ["PINS", "find_weights", "identity_of_weights"]
 

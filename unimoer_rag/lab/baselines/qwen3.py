@@ -13,8 +13,7 @@ from torch import nn
 from unimoer_rag.errors import InputError
 from unimoer_rag.lab.baselines.decoder import WEB_SEARCH, Body, unit_vectors
 from unimoer_rag.lab.baselines.verdict import Verdict
-from unimoer_rag.model.language import with_output_layer
-from unimoer_rag.model.rows import Side
+from unimoer_rag.model import Side, with_output_layer
 
 __all__ = ["Qwen3Embedding", "Qwen3Reranker"]
 

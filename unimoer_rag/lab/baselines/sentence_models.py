@@ -15,9 +15,15 @@ from torch import nn
 from unimoer_rag.errors import BackboneError
 from unimoer_rag.extras import needs_extra
 from unimoer_rag.lab.baselines.pins import find_weights, identity_of_weights
-from unimoer_rag.model.device import choose_device, choose_dtype
-from unimoer_rag.model.io.pretrained import LOCAL, check_finite, check_modules, read_config
-from unimoer_rag.model.rows import Side
+from unimoer_rag.model import (
+    LOCAL,
+    Side,
+    check_finite,
+    check_modules,
+    choose_device,
+    choose_dtype,
+    read_config,
+)
 
 __all__ = ["CrossEncoderRanker", "SentenceEmbedder"]
 

@@ -18,16 +18,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unimoer_rag.errors import InputError
-from unimoer_rag.evaluation.systems.types import Embedder, Progress, Ranker
-from unimoer_rag.evaluation.systems.unified import check_nothing_else
-from unimoer_rag.retrieval.chunking import whole
-from unimoer_rag.retrieval.identity import WHOLE, agree
-from unimoer_rag.retrieval.ingest import AddReport, Embedded, ingest
-from unimoer_rag.retrieval.retriever import OnStage
-from unimoer_rag.retrieval.search import Mode, Search, check_settings
-from unimoer_rag.retrieval.sparse import BM25Encoder
-from unimoer_rag.retrieval.store import EdgeStore, Store
-from unimoer_rag.retrieval.types import Document, Hit
+from unimoer_rag.evaluation import Embedder, Progress, Ranker, check_nothing_else
+from unimoer_rag.retrieval import (
+    WHOLE,
+    AddReport,
+    BM25Encoder,
+    Document,
+    EdgeStore,
+    Embedded,
+    Hit,
+    Mode,
+    OnStage,
+    Search,
+    Store,
+    agree,
+    check_settings,
+    whole,
+)
+from unimoer_rag.retrieval.ingest import ingest
 
 __all__ = ["StoredCorpus"]
 

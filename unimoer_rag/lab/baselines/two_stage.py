@@ -12,10 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from unimoer_rag.engine import Engine
-from unimoer_rag.evaluation.systems.types import Embedder, Progress, Ranker
-from unimoer_rag.evaluation.systems.unified import describe_checkpoint
+from unimoer_rag.evaluation import Embedder, Progress, Ranker, describe_checkpoint
 from unimoer_rag.lab.baselines.stored import StoredCorpus
-from unimoer_rag.retrieval.types import Document
+from unimoer_rag.retrieval import Document
 
 __all__ = ["TwoStage"]
 

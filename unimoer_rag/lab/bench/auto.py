@@ -13,20 +13,19 @@ from typing import Any
 
 import numpy as np
 
-from unimoer_rag.data.datasets import BeirDataset
-from unimoer_rag.evaluation.calibrating import outcomes_on
-from unimoer_rag.evaluation.skipping import (
+from unimoer_rag.data import BeirDataset
+from unimoer_rag.evaluation import (
     LOSS,
     Outcomes,
+    Progress,
     Statistic,
     choose_threshold,
     cross_validate,
+    outcomes_on,
 )
-from unimoer_rag.evaluation.systems.types import Progress
 from unimoer_rag.lab.bench.report import report
-from unimoer_rag.model.unimoer import UniMoER
-from unimoer_rag.retrieval.auto_rerank import AUTO, AutoRerank, certainty, resolve, stage_scores
-from unimoer_rag.retrieval.types import Hit, Mode
+from unimoer_rag.model import UniMoER
+from unimoer_rag.retrieval import AUTO, AutoRerank, Hit, Mode, certainty, resolve, stage_scores
 
 __all__ = ["STATISTICS", "measure_auto"]
 

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from unimoer_rag.retrieval.retriever import UnifiedRetriever
-from unimoer_rag.retrieval.types import Hit
+from unimoer_rag.retrieval import Hit, UnifiedRetriever
 
 __all__ = ["KINDS", "Call", "make_call"]
 

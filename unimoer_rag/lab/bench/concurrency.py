@@ -16,8 +16,7 @@ from unimoer_rag.errors import InputError
 from unimoer_rag.lab.bench.report import report
 from unimoer_rag.lab.bench.texts import make_passages, make_queries
 from unimoer_rag.lab.bench.timing import alternate, median_ratio, percentiles, rounded
-from unimoer_rag.model.tasks.jobs import Job, embedding, ranking, reading
-from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.model import Job, UniMoER, embedding, ranking, reading
 
 __all__ = ["measure_concurrency"]
 

@@ -16,8 +16,7 @@ import numpy as np
 from unimoer_rag.errors import StoreError, UnimoerError
 from unimoer_rag.lab.bench.kill import answers
 from unimoer_rag.lab.bench.kill_side import DIMENSION, document, passages, vectors
-from unimoer_rag.retrieval.sparse import BM25Encoder
-from unimoer_rag.retrieval.store import EdgeStore, Record
+from unimoer_rag.retrieval import BM25Encoder, EdgeStore, Record
 
 __all__ = ["measure_flips", "measure_full_disk", "measure_read_only"]
 

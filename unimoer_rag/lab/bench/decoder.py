@@ -31,10 +31,7 @@ from unimoer_rag.lab.bench.random_decoder import (
 from unimoer_rag.lab.bench.report import report
 from unimoer_rag.lab.bench.roofline import count_operations, measure_peak
 from unimoer_rag.lab.bench.timing import alternate, check_rounds, median_ratio, rounded
-from unimoer_rag.model.device import choose_device
-from unimoer_rag.model.rows import Row
-from unimoer_rag.model.tasks import EMBED, Task
-from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.model import EMBED, Row, Task, UniMoER, choose_device
 
 __all__ = ["ENCODE", "RERANK", "RERANK_SEEN", "measure_decoder"]
 

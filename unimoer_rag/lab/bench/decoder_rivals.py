@@ -13,9 +13,7 @@ from torch.nn import functional
 
 from unimoer_rag.extras import needs_extra
 from unimoer_rag.lab.bench.random_decoder import POSITIONS
-from unimoer_rag.model.rows import Row
-from unimoer_rag.model.tasks.heads import CrossHead
-from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.model import CrossHead, Row, UniMoER
 
 __all__ = ["ATTENTIONS", "open_embedders", "score_pairs"]
 

@@ -18,7 +18,7 @@ from unimoer_rag.lab.bench.report import report
 from unimoer_rag.lab.bench.rivals import SETTINGS, open_rivals, setting_of
 from unimoer_rag.lab.bench.texts import make_passages
 from unimoer_rag.lab.bench.timing import alternate, median_ratio, rounded
-from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.model import UniMoER
 
 __all__ = ["EQUAL", "cosines", "measure_encode"]
 

@@ -13,8 +13,7 @@ from typing import Any
 from unimoer_rag.errors import InputError
 from unimoer_rag.lab.bench.process import run_module
 from unimoer_rag.lab.bench.report import report
-from unimoer_rag.retrieval.store import Quantization
-from unimoer_rag.retrieval.store.quantization import check_quantization
+from unimoer_rag.retrieval import Quantization, check_quantization
 
 __all__ = ["MEASURES", "STEEP", "measure_growth"]
 

@@ -23,13 +23,18 @@ from numpy.typing import NDArray
 
 from unimoer_rag.lab.bench.process import own, peak, resident
 from unimoer_rag.lab.bench.timing import percentiles
-from unimoer_rag.retrieval.chunking import whole
-from unimoer_rag.retrieval.ingest import AddReport, Embedded, ingest
-from unimoer_rag.retrieval.search import Mode, Search
-from unimoer_rag.retrieval.sparse import BM25Encoder
-from unimoer_rag.retrieval.store import EdgeStore
-from unimoer_rag.retrieval.store.folder import n_bytes_used
-from unimoer_rag.retrieval.types import Document
+from unimoer_rag.retrieval import (
+    AddReport,
+    BM25Encoder,
+    Document,
+    EdgeStore,
+    Embedded,
+    Mode,
+    Search,
+    n_bytes_used,
+    whole,
+)
+from unimoer_rag.retrieval.ingest import ingest
 
 __all__ = ["ADDED", "main"]
 

@@ -18,9 +18,8 @@ from unimoer_rag.lab.bench.frameworks import (
 from unimoer_rag.lab.bench.report import report
 from unimoer_rag.lab.bench.texts import make_passages
 from unimoer_rag.lab.bench.timing import alternate, median_ratio, rounded
-from unimoer_rag.model.unimoer import UniMoER
-from unimoer_rag.retrieval.identity import WHOLE
-from unimoer_rag.retrieval.retriever import UnifiedRetriever
+from unimoer_rag.model import UniMoER
+from unimoer_rag.retrieval import WHOLE, UnifiedRetriever
 
 __all__ = ["measure_ingest"]
 

@@ -17,10 +17,7 @@ from typing import Any
 
 from unimoer_rag.errors import UnimoerError
 from unimoer_rag.lab.bench.kill_side import DIMENSION, Step, document, passages, steps, vectors
-from unimoer_rag.retrieval.sparse import BM25Encoder
-from unimoer_rag.retrieval.store import EdgeStore, Store
-from unimoer_rag.retrieval.store.snapshot import Snapshot
-from unimoer_rag.retrieval.types import Passage
+from unimoer_rag.retrieval import BM25Encoder, EdgeStore, Passage, Snapshot, Store
 
 __all__ = ["answers", "measure_kills"]
 

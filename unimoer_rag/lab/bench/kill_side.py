@@ -21,10 +21,16 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from unimoer_rag.retrieval.ingest import AddReport, Embedded, ingest
-from unimoer_rag.retrieval.sparse import BM25Encoder
-from unimoer_rag.retrieval.store import EdgeStore, Store
-from unimoer_rag.retrieval.types import Document, Passage
+from unimoer_rag.retrieval import (
+    AddReport,
+    BM25Encoder,
+    Document,
+    EdgeStore,
+    Embedded,
+    Passage,
+    Store,
+)
+from unimoer_rag.retrieval.ingest import ingest
 
 __all__ = ["DIMENSION", "Step", "document", "passages", "steps", "vectors"]
 

@@ -95,7 +95,7 @@ def _check_installed() -> None:
 
 
 def _backbone(checkpoint: str) -> Path:
-    from unimoer_rag.model.unimoer import UniMoER
+    from unimoer_rag.model import UniMoER
 
     return UniMoER.from_pretrained(checkpoint, device="cpu").path
 

@@ -12,11 +12,7 @@ from unimoer_rag.errors import InputError
 from unimoer_rag.lab.bench.report import report
 from unimoer_rag.lab.bench.texts import make_passages, make_queries
 from unimoer_rag.lab.bench.timing import alternate, median_ratio, rounded
-from unimoer_rag.model.io.loading import load_own
-from unimoer_rag.model.rows import Row
-from unimoer_rag.model.tasks import Task
-from unimoer_rag.model.tasks.jobs import Job
-from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.model import Job, Row, Task, UniMoER, load_own
 
 __all__ = ["measure_overhead"]
 

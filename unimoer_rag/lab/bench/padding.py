@@ -13,7 +13,7 @@ from unimoer_rag.engine import Engine
 from unimoer_rag.lab.bench.report import report
 from unimoer_rag.lab.bench.texts import make_passages
 from unimoer_rag.lab.bench.timing import alternate, median_ratio, rounded
-from unimoer_rag.model.io.loading import load_own
+from unimoer_rag.model import load_own
 
 __all__ = ["measure_padding"]
 
@@ -45,7 +45,7 @@ def measure_padding(
     Raises:
         InputError: there are too few rounds, or the backbone does not run without padding.
     """
-    from unimoer_rag.model.layers.packed_attention import has_kernels
+    from unimoer_rag.model import has_kernels
 
     model = load_own(checkpoint, device=device)
     texts = make_passages(model.tokenizer, passages)

@@ -18,22 +18,26 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from unimoer_rag.data.datasets import BeirDataset, load_beir
-from unimoer_rag.data.runs import load_run
+from unimoer_rag.data import BeirDataset, load_beir, load_run
 from unimoer_rag.engine import Engine
-from unimoer_rag.evaluation.evaluate import EvalOptions, evaluate
-from unimoer_rag.evaluation.ranking import ranked
+from unimoer_rag.evaluation import EvalOptions, ranked
+from unimoer_rag.evaluation.evaluate import evaluate
 from unimoer_rag.extras import needs_extra
 from unimoer_rag.lab.bench.report import report
 from unimoer_rag.lab.bench.rivals import random_cross_encoder
 from unimoer_rag.lab.bench.texts import make_passages, make_queries
 from unimoer_rag.lab.bench.timing import alternate, rounded
-from unimoer_rag.model.device import Precision, choose_device, choose_precision
-from unimoer_rag.model.io.backbone import transformer_layers
-from unimoer_rag.model.io.loading import load_own
-from unimoer_rag.model.io.pretrained import LOCAL
-from unimoer_rag.model.layers.quantized import count_bytes, quantize
-from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.model import (
+    LOCAL,
+    UniMoER,
+    choose_device,
+    choose_precision,
+    count_bytes,
+    load_own,
+    quantize,
+    transformer_layers,
+)
+from unimoer_rag.model.device import Precision
 
 __all__ = ["PRECISIONS", "measure_precision"]
 

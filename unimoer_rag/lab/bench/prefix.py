@@ -9,8 +9,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from unimoer_rag.engine import Engine
-from unimoer_rag.engine.cache import StateCache
+from unimoer_rag.engine import Engine, StateCache
 from unimoer_rag.errors import InputError
 from unimoer_rag.lab.bench.random_decoder import (
     DecoderSize,
@@ -20,10 +19,15 @@ from unimoer_rag.lab.bench.random_decoder import (
 )
 from unimoer_rag.lab.bench.report import report
 from unimoer_rag.lab.bench.timing import alternate, median_ratio, rounded
-from unimoer_rag.model.batching import default_token_budget, plan_batches
-from unimoer_rag.model.rows import Row
-from unimoer_rag.model.tasks import EMBED, RERANK_CROSS, Task
-from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.model import (
+    EMBED,
+    RERANK_CROSS,
+    Row,
+    Task,
+    UniMoER,
+    default_token_budget,
+    plan_batches,
+)
 
 __all__ = ["measure_prefix"]
 

@@ -101,7 +101,7 @@ def model_bytes() -> int:
     modules = _modules()
     if not modules:
         return 0
-    from unimoer_rag.evaluation.environment import distinct_bytes  # it needs torch
+    from unimoer_rag.evaluation import distinct_bytes  # it needs torch
 
     return distinct_bytes(t for m in modules for t in (*m.parameters(), *m.buffers()))
 

@@ -16,15 +16,8 @@ from unimoer_rag.errors import InputError
 from unimoer_rag.lab.bench.report import report
 from unimoer_rag.lab.bench.roofline import count_operations, measure_peak
 from unimoer_rag.lab.bench.texts import make_passages, make_queries
-from unimoer_rag.model.io.loading import load_own
-from unimoer_rag.model.rows import Row
-from unimoer_rag.model.tasks.jobs import Job, embedding, ranking
-from unimoer_rag.model.unimoer import UniMoER
-from unimoer_rag.retrieval.chunking import Chunker, Chunking
-from unimoer_rag.retrieval.retriever import UnifiedRetriever
-from unimoer_rag.retrieval.sparse import BM25Encoder
-from unimoer_rag.retrieval.store.base import Record
-from unimoer_rag.retrieval.types import Document
+from unimoer_rag.model import Job, Row, UniMoER, embedding, load_own, ranking
+from unimoer_rag.retrieval import BM25Encoder, Chunker, Chunking, Document, Record, UnifiedRetriever
 
 __all__ = ["measure_profile"]
 

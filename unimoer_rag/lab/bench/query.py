@@ -17,12 +17,8 @@ from unimoer_rag.lab.bench.report import report
 from unimoer_rag.lab.bench.rivals import random_cross_encoder
 from unimoer_rag.lab.bench.texts import make_passages, make_queries
 from unimoer_rag.lab.bench.timing import percentiles
-from unimoer_rag.model.unimoer import UniMoER
-from unimoer_rag.retrieval.identity import WHOLE
-from unimoer_rag.retrieval.retriever import UnifiedRetriever
-from unimoer_rag.retrieval.sparse import BM25Encoder
-from unimoer_rag.retrieval.store import Record
-from unimoer_rag.retrieval.types import Passage
+from unimoer_rag.model import UniMoER
+from unimoer_rag.retrieval import WHOLE, BM25Encoder, Passage, Record, UnifiedRetriever
 
 __all__ = ["measure_query"]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.model import UniMoER
 
 __all__ = ["POSITIONS", "SIZES", "DecoderSize", "random_texts", "save_decoder", "state_bytes"]
 

@@ -56,7 +56,7 @@ def describe_machine() -> dict[str, Any]:
     """Processor, cores, memory, accelerator and the versions of what takes part."""
     import torch
 
-    from unimoer_rag.evaluation.environment import versions
+    from unimoer_rag.evaluation import versions
 
     found: dict[str, Any] = {
         "processor": _processor(),

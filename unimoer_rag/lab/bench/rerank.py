@@ -18,7 +18,7 @@ from unimoer_rag.lab.bench.report import report
 from unimoer_rag.lab.bench.rivals import SETTINGS, open_rivals, random_cross_encoder, setting_of
 from unimoer_rag.lab.bench.texts import make_passages, make_queries
 from unimoer_rag.lab.bench.timing import alternate, median_ratio, rounded
-from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.model import UniMoER
 
 __all__ = ["measure_rerank"]
 

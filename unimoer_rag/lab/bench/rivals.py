@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from unimoer_rag.errors import MissingExtraError, UnimoerError
 from unimoer_rag.extras import needs_extra
-from unimoer_rag.model.io.pretrained import LOCAL
+from unimoer_rag.model import LOCAL
 
 __all__ = ["SETTINGS", "open_rivals", "random_cross_encoder", "random_reader", "setting_of"]
 

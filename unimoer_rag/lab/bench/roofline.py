@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.model import UniMoER
 
 __all__ = ["count_operations", "measure_peak"]
 

@@ -17,25 +17,33 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from unimoer_rag.data.datasets import BeirDataset, Run, load_beir, load_run
+from unimoer_rag.data import BeirDataset, Run, load_beir, load_run
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import DataError, InputError
-from unimoer_rag.evaluation.measure_ranking import asked, known_run, rerank_run, search_run
-from unimoer_rag.evaluation.ranking import evaluate_run, ranked
-from unimoer_rag.evaluation.systems.types import Rescorer
-from unimoer_rag.evaluation.systems.unified import Unified
+from unimoer_rag.evaluation import (
+    Rescorer,
+    Unified,
+    asked,
+    evaluate_run,
+    known_run,
+    ranked,
+    rerank_run,
+    search_run,
+)
 from unimoer_rag.lab.bench.report import report
 from unimoer_rag.lab.bench.timing import alternate, check_rounds, median_ratio, rounded
-from unimoer_rag.model.tasks.late import LateHead, LateState
-from unimoer_rag.model.tasks.state_format import Precision, StateFormat
-from unimoer_rag.model.tasks.state_jobs import late_task, ranking_states
-from unimoer_rag.model.unimoer import UniMoER
-from unimoer_rag.retrieval.identity import WHOLE
-from unimoer_rag.retrieval.retriever import UnifiedRetriever
-from unimoer_rag.retrieval.sparse import SparseVector
-from unimoer_rag.retrieval.states import StoredStates
-from unimoer_rag.retrieval.store import EdgeStore, Record
-from unimoer_rag.retrieval.types import Hit, Passage
+from unimoer_rag.model import LateHead, LateState, StateFormat, UniMoER, late_task, ranking_states
+from unimoer_rag.model.tasks.state_format import Precision
+from unimoer_rag.retrieval import (
+    WHOLE,
+    EdgeStore,
+    Hit,
+    Passage,
+    Record,
+    SparseVector,
+    StoredStates,
+    UnifiedRetriever,
+)
 
 __all__ = ["measure_states"]
 

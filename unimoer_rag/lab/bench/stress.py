@@ -22,7 +22,7 @@ from unimoer_rag.lab.bench.calls import Call, make_call
 from unimoer_rag.lab.bench.process import resident
 from unimoer_rag.lab.bench.report import report
 from unimoer_rag.lab.bench.timing import percentiles
-from unimoer_rag.retrieval.retriever import UnifiedRetriever
+from unimoer_rag.retrieval import UnifiedRetriever
 
 __all__ = ["measure_stress"]
 

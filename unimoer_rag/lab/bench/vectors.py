@@ -14,17 +14,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unimoer_rag.data.datasets import BeirDataset, load_beir
+from unimoer_rag.data import BeirDataset, load_beir
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import InputError
-from unimoer_rag.evaluation.ranking import evaluate_run
+from unimoer_rag.evaluation import evaluate_run
 from unimoer_rag.lab.bench.report import report
 from unimoer_rag.lab.bench.timing import percentiles
-from unimoer_rag.model.unimoer import UniMoER
-from unimoer_rag.retrieval.sparse import SparseVector
-from unimoer_rag.retrieval.store import EdgeStore, Found, Quantization, Record
-from unimoer_rag.retrieval.store.folder import vector_bytes
-from unimoer_rag.retrieval.types import Passage
+from unimoer_rag.model import UniMoER
+from unimoer_rag.retrieval import (
+    EdgeStore,
+    Found,
+    Passage,
+    Quantization,
+    Record,
+    SparseVector,
+    vector_bytes,
+)
 
 __all__ = ["measure_vectors"]
 

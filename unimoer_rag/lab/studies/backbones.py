@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from unimoer_rag.errors import InputError
-from unimoer_rag.model.io.backbone import load_backbone, resolve_backbone
+from unimoer_rag.model import load_backbone, resolve_backbone
 
 __all__ = ["cut_backbone"]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
-from unimoer_rag.evaluation.environment import versions
+from unimoer_rag.evaluation import versions
 from unimoer_rag.lab.studies.measuring import Values, pooled
 from unimoer_rag.lab.studies.panels import Findings, fold, fold_numbers
 from unimoer_rag.lab.studies.results import Compared, Score, StudyResult, VariantResult

@@ -12,16 +12,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from unimoer_rag.data.datasets import BeirDataset, Run, load_beir, load_run
+from unimoer_rag.data import BeirDataset, Run, load_beir, load_run
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import DataError
-from unimoer_rag.evaluation.indexing import caching
-from unimoer_rag.evaluation.measure_ranking import asked, rerank_run
-from unimoer_rag.evaluation.ranking import per_query, ranked
-from unimoer_rag.evaluation.systems import Unified
+from unimoer_rag.evaluation import Unified, asked, caching, per_query, ranked, rerank_run
 from unimoer_rag.lab.studies.settings import DevSet
-from unimoer_rag.model.unimoer import UniMoER
-from unimoer_rag.training.data.searchers import BM25Searcher
+from unimoer_rag.model import UniMoER
+from unimoer_rag.training import BM25Searcher
 
 __all__ = ["TASKS", "Development", "Values", "measure", "pooled", "prepare"]
 

@@ -10,7 +10,7 @@ from unimoer_rag.errors import DataError
 from unimoer_rag.files import write_file
 from unimoer_rag.lab.studies.panels import Folded
 from unimoer_rag.lab.studies.settings import study_names
-from unimoer_rag.training.data.config import Part
+from unimoer_rag.training import Part
 
 __all__ = [
     "Compared",

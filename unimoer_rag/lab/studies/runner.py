@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from unimoer_rag.errors import TrainingError
-from unimoer_rag.evaluation.measure_ranking import asked
+from unimoer_rag.evaluation import asked
 from unimoer_rag.lab.studies.analyses import ANALYSES, Subject
 from unimoer_rag.lab.studies.backbones import cut_backbone
 from unimoer_rag.lab.studies.comparing import Outcome, Sizes, summarise
@@ -24,7 +24,7 @@ from unimoer_rag.lab.studies.runs import Progress, StudyRun, digest_of_data, kep
 from unimoer_rag.lab.studies.settings import Base, DevSet, Study
 from unimoer_rag.lab.studies.sharing import share
 from unimoer_rag.lab.studies.stats import over_seeds
-from unimoer_rag.training.recipe import Recipe
+from unimoer_rag.training import Recipe
 from unimoer_rag.training.skeleton import skeleton
 
 __all__ = ["Budget", "run_study"]

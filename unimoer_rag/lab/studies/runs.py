@@ -26,9 +26,8 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from unimoer_rag.errors import DataError
 from unimoer_rag.files import write_file
-from unimoer_rag.model.unimoer import UniMoER
-from unimoer_rag.training.recipe import Recipe
-from unimoer_rag.training.run import make_model, train
+from unimoer_rag.model import UniMoER
+from unimoer_rag.training import Recipe, make_model, train
 
 __all__ = ["Done", "Progress", "StudyRun", "digest_of_data", "kept"]
 

@@ -9,9 +9,7 @@ from typing import Any, Self
 from pydantic import Field, ValidationError, model_validator
 
 from unimoer_rag.errors import TrainingError
-from unimoer_rag.training.data.config import Part
-from unimoer_rag.training.objectives.config import among
-from unimoer_rag.training.recipe import Recipe
+from unimoer_rag.training import Part, Recipe, among
 from unimoer_rag.yaml_files import read_yaml
 
 __all__ = [

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from unimoer_rag.errors import DataError
-from unimoer_rag.evaluation.passages import holds_answer
+from unimoer_rag.evaluation import holds_answer
 from unimoer_rag.files import write_file
 from unimoer_rag.training.data.config import Mining
 from unimoer_rag.training.data.sampling import shuffled

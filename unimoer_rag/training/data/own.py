@@ -8,13 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from unimoer_rag.data.datasets import BeirDataset, Question
-from unimoer_rag.data.lines import malformed
-from unimoer_rag.data.own import Split, own_passages
-from unimoer_rag.data.own_questions import Asked, Places, literal, read_questions
+from unimoer_rag.data import (
+    Asked,
+    BeirDataset,
+    Places,
+    Question,
+    Split,
+    literal,
+    malformed,
+    own_passages,
+    read_questions,
+)
 from unimoer_rag.errors import DataError, InputError
-from unimoer_rag.retrieval.sources import Problem
-from unimoer_rag.retrieval.types import Passage
+from unimoer_rag.retrieval import Passage, Problem
 
 __all__ = ["OwnData", "OwnReport", "own_datasets"]
 

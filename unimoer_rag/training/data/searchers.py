@@ -12,12 +12,9 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from unimoer_rag.evaluation.systems.types import System
-from unimoer_rag.model.io.checkpoint import parameters_by_name
-from unimoer_rag.model.unimoer import UniMoER
-from unimoer_rag.retrieval.search import Mode
-from unimoer_rag.retrieval.sparse import BM25Encoder
-from unimoer_rag.retrieval.types import Document
+from unimoer_rag.evaluation import System
+from unimoer_rag.model import UniMoER, parameters_by_name
+from unimoer_rag.retrieval import BM25Encoder, Document, Mode
 
 __all__ = [
     "BM25Searcher",

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from unimoer_rag.data.corpora import cache_folder
-from unimoer_rag.data.datasets import BeirDataset, load_beir
+from unimoer_rag.data import BeirDataset, cache_folder, load_beir
 from unimoer_rag.errors import DataError
 from unimoer_rag.training.data.beir import beir_set
 from unimoer_rag.training.data.config import (

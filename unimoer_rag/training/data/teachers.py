@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unimoer_rag.errors import TrainingError
-from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.model import UniMoER
 from unimoer_rag.training.data.mining import kept_groups
 from unimoer_rag.training.data.searchers import Progress, weights_digest
 from unimoer_rag.training.data.types import Group, TrainingSet

@@ -17,13 +17,18 @@ import torch
 from torch import Tensor
 
 from unimoer_rag.errors import InputError, TrainingError
-from unimoer_rag.model.describe import probe_rows
-from unimoer_rag.model.io.checkpoint import CONFIG
-from unimoer_rag.model.io.config import ExpertConfig, TaskConfig
-from unimoer_rag.model.io.loading import load_own, pack
-from unimoer_rag.model.layers.experts import ExpertSpec
-from unimoer_rag.model.tasks.readout import Output, tensors
-from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.model import (
+    CONFIG,
+    ExpertConfig,
+    ExpertSpec,
+    Output,
+    TaskConfig,
+    UniMoER,
+    load_own,
+    pack,
+    probe_rows,
+    tensors,
+)
 from unimoer_rag.training.extending.lessons import Lesson, open_lesson
 from unimoer_rag.training.loop.trainer import StepReport, Trainer
 from unimoer_rag.training.recipe import Optimizer, Recipe, Routing

@@ -7,10 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from unimoer_rag.data.datasets import BeirDataset, load_beir
+from unimoer_rag.data import BeirDataset, load_beir
 from unimoer_rag.errors import DataError
-from unimoer_rag.model.tasks import Task
-from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.model import Task, UniMoER
 from unimoer_rag.training.data.groups import open_rows
 from unimoer_rag.training.data.labelled import LabelledRows
 from unimoer_rag.training.data.reading import ReadSource

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from unimoer_rag.errors import TrainingError
-from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.model import UniMoER
 from unimoer_rag.training.objectives import config
 from unimoer_rag.training.recipe import Recipe
 

@@ -11,10 +11,7 @@ import torch
 from torch import Tensor
 
 from unimoer_rag.errors import TrainingError
-from unimoer_rag.model.batching import Batch, plan_batches
-from unimoer_rag.model.rows import Row
-from unimoer_rag.model.tasks.readout import Output
-from unimoer_rag.model.unimoer import States, UniMoER
+from unimoer_rag.model import Batch, Output, Row, States, UniMoER, plan_batches
 from unimoer_rag.training import losses
 from unimoer_rag.training.loop.processes import Processes
 from unimoer_rag.training.recipe import Routing

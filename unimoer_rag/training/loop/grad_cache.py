@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unimoer_rag.model.tasks.readout import Output, tensors
+from unimoer_rag.model import Output, tensors
 from unimoer_rag.training.loop.forwards import Pass
 from unimoer_rag.training.loop.gradients import Gradients, by_group
 

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from unimoer_rag.model.io.checkpoint import layer_of
+from unimoer_rag.model import layer_of
 from unimoer_rag.training.loop.processes import Processes
 
 __all__ = ["ROUTING", "Gradients", "by_group", "cagrad", "pcgrad"]

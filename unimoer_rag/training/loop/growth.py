@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from unimoer_rag.errors import TrainingError
-from unimoer_rag.model.io.checkpoint import layer_of
+from unimoer_rag.model import layer_of
 
 __all__ = ["RankGrowth"]
 

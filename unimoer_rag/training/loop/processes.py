@@ -23,8 +23,7 @@ from torch import Tensor, nn
 
 from unimoer_rag.errors import TrainingError
 from unimoer_rag.extras import needs_extra
-from unimoer_rag.model.io.checkpoint import parameters_by_name
-from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.model import UniMoER, parameters_by_name
 
 __all__ = ["Processes"]
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from unimoer_rag.errors import TrainingError
-from unimoer_rag.model.layers.scope import checkpoint_contexts
-from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.model import UniMoER, checkpoint_contexts
 
 __all__ = ["recompute_layers"]
 

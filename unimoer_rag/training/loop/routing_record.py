@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from unimoer_rag.model.batching import Batch
-from unimoer_rag.model.unimoer import States, UniMoER
+from unimoer_rag.model import Batch, States, UniMoER
 
 __all__ = ["RoutingRecord"]
 

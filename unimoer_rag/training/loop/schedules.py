@@ -7,8 +7,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from unimoer_rag.model.io.checkpoint import parameters_by_name
-from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.model import UniMoER, parameters_by_name
 from unimoer_rag.training.loop.growth import RankGrowth
 from unimoer_rag.training.loop.unfreezing import GradualUnfreezing
 from unimoer_rag.training.recipe import Recipe

@@ -18,9 +18,7 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_, get_total_norm
 
 from unimoer_rag.errors import TrainingError
-from unimoer_rag.model.io.checkpoint import parameters_by_name
-from unimoer_rag.model.tasks.readout import Output
-from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.model import Output, UniMoER, parameters_by_name
 from unimoer_rag.training.loop import grad_cache
 from unimoer_rag.training.loop.fit import check_fit
 from unimoer_rag.training.loop.folder import RunFolder

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from unimoer_rag.model.io.checkpoint import layer_of
+from unimoer_rag.model import layer_of
 
 __all__ = ["GradualUnfreezing", "unfrozen"]
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from unimoer_rag.model.routers.gates import MASKED
+from unimoer_rag.model import MASKED
 
 __all__ = ["dynmole", "entropy", "load_balance", "sparsity"]
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from unimoer_rag.model.tasks.heads import SpanScores, span_logits
+from unimoer_rag.model import SpanScores, span_logits
 
 __all__ = ["span"]
 

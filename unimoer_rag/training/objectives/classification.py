@@ -8,8 +8,7 @@ from typing import Any
 import torch
 
 from unimoer_rag.errors import DataError
-from unimoer_rag.model.rows import Row
-from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.model import Row, UniMoER
 from unimoer_rag.training import losses
 from unimoer_rag.training.data.types import Labelled
 from unimoer_rag.training.objectives import config

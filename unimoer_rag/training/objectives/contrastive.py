@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.model import UniMoER
 from unimoer_rag.training import losses
 from unimoer_rag.training.data.types import Group, TrainingSet
 from unimoer_rag.training.objectives import config

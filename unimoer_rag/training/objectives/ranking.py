@@ -9,8 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unimoer_rag.model.rows import Row
-from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.model import Row, UniMoER
 from unimoer_rag.training.data.types import Group, TrainingSet
 from unimoer_rag.training.objectives import config
 from unimoer_rag.training.objectives.order import Order

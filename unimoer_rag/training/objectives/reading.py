@@ -8,9 +8,7 @@ from typing import Any
 
 import torch
 
-from unimoer_rag.model.rows import Row
-from unimoer_rag.model.tasks.heads import MAX_ANSWER_TOKENS
-from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.model import MAX_ANSWER_TOKENS, Row, UniMoER
 from unimoer_rag.training import losses
 from unimoer_rag.training.data.reading import ReadSource
 from unimoer_rag.training.objectives import config

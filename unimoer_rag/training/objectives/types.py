@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from unimoer_rag.model.rows import Row
+from unimoer_rag.model import Row
 
 __all__ = ["Draw", "Losses", "Objective"]
 

@@ -14,8 +14,7 @@ from unimoer_rag.errors import DigestMismatchError, InputError
 
 if TYPE_CHECKING:
     from unimoer_rag.engine import Embedder, SharedModel
-    from unimoer_rag.model.rows import Side
-    from unimoer_rag.model.unimoer import UniMoER
+    from unimoer_rag.model import Side, UniMoER
 
 __all__ = ["UniMoEREmbedding"]
 
@@ -101,7 +100,7 @@ class UniMoEREmbedding(BaseEmbedding):
     ) -> None:
         # Here, since they import torch, which importing the adapter must not.
         from unimoer_rag.engine import Embedder, SharedModel
-        from unimoer_rag.model.tasks.jobs import embedding_size
+        from unimoer_rag.model import embedding_size
 
         shared = SharedModel(model_name, revision=revision, device=device, dtype=dtype)
         embedding_size(shared.model, dimensions)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from llama_index.core.storage.kvstore.types import BaseKVStore
 
 if TYPE_CHECKING:
-    from unimoer_rag.model.rows import Side
+    from unimoer_rag.model import Side
 
 __all__ = ["Vector", "VectorKind", "acached", "cached"]
 

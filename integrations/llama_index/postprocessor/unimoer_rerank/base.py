@@ -17,8 +17,8 @@ from unimoer_rag.errors import InputError
 
 if TYPE_CHECKING:
     from unimoer_rag.engine import SharedModel
-    from unimoer_rag.model.unimoer import UniMoER
-    from unimoer_rag.retrieval.reranker import Ranked, Reranker
+    from unimoer_rag.model import UniMoER
+    from unimoer_rag.retrieval import Ranked, Reranker
 
 __all__ = ["UniMoERRerank"]
 
@@ -79,7 +79,7 @@ class UniMoERRerank(BaseNodePostprocessor):
     ) -> None:
         # Here, since they import torch, which importing the adapter must not.
         from unimoer_rag.engine import SharedModel
-        from unimoer_rag.retrieval.reranker import check_top_n
+        from unimoer_rag.retrieval import check_top_n
 
         check_top_n(top_n)
         settings: dict[str, Any] = {
@@ -125,7 +125,7 @@ class UniMoERRerank(BaseNodePostprocessor):
 
     @property
     def _reranker(self) -> Reranker:
-        from unimoer_rag.retrieval.reranker import Reranker
+        from unimoer_rag.retrieval import Reranker
 
         return Reranker(self._shared.engine)
 

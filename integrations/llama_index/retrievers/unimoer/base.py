@@ -12,11 +12,11 @@ from llama_index.retrievers.unimoer.filters import to_mapping
 from llama_index.retrievers.unimoer.nodes import to_node
 
 from unimoer_rag.errors import InputError
-from unimoer_rag.retrieval.store.filters import Filters, parse_filters
+from unimoer_rag.retrieval import parse_filters
+from unimoer_rag.retrieval.store.filters import Filters
 
 if TYPE_CHECKING:
-    from unimoer_rag.retrieval.auto_rerank import Rerank
-    from unimoer_rag.retrieval.retriever import Mode, UnifiedRetriever
+    from unimoer_rag.retrieval import Mode, Rerank, UnifiedRetriever
 
 __all__ = ["UniMoERIndexRetriever"]
 
@@ -62,7 +62,7 @@ class UniMoERIndexRetriever(BaseRetriever):
         verbose: bool = False,
     ) -> None:
         # Here, since they import torch, which importing the adapter must not.
-        from unimoer_rag.retrieval.retriever import UnifiedRetriever
+        from unimoer_rag.retrieval import UnifiedRetriever
 
         if not isinstance(retriever, UnifiedRetriever):
             raise InputError(

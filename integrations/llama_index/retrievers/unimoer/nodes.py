@@ -13,7 +13,7 @@ from llama_index.core.schema import (
     TextNode,
 )
 
-from unimoer_rag.retrieval.types import Hit
+from unimoer_rag.retrieval import Hit
 
 __all__ = ["FoundNode", "to_node"]
 

@@ -47,7 +47,7 @@ def auto(
 ) -> None:
     """Measure what `rerank auto` skips, and what it loses, on sets it was not calibrated on."""
     quiet()
-    from unimoer_rag.data.datasets import load_limited
+    from unimoer_rag.data import load_limited
     from unimoer_rag.lab.bench.auto import measure_auto
 
     with progress_bar() as bar:

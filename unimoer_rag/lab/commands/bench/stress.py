@@ -34,7 +34,7 @@ def stress(
     quiet()
     corpora = scan_paths(docs)
     from unimoer_rag.lab.bench.stress import measure_stress
-    from unimoer_rag.retrieval.retriever import UnifiedRetriever
+    from unimoer_rag.retrieval import UnifiedRetriever
 
     with UnifiedRetriever(checkpoint, dtype="float32") as retriever:
         add_corpora(retriever, corpora)

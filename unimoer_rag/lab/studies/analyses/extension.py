@@ -16,10 +16,8 @@ from unimoer_rag.files import write_file
 from unimoer_rag.lab.studies.analyses.subject import Subject
 from unimoer_rag.lab.studies.measuring import Values, measure
 from unimoer_rag.lab.studies.panels import Findings
-from unimoer_rag.model.io.loading import load_own
-from unimoer_rag.model.unimoer import UniMoER
-from unimoer_rag.training.data import Sources
-from unimoer_rag.training.extending.extend import Addition, Extended, extend
+from unimoer_rag.model import UniMoER, load_own
+from unimoer_rag.training import Addition, Extended, Sources, extend
 
 __all__ = ["extension", "write_origins"]
 

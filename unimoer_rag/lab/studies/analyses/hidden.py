@@ -11,9 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from unimoer_rag.model.batching import plan_batches
-from unimoer_rag.model.rows import Row
-from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.model import Row, UniMoER, plan_batches
 
 __all__ = ["layer_states"]
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from unimoer_rag.lab.studies.analyses.subject import Subject
 from unimoer_rag.lab.studies.measuring import TASKS, measure, pooled
 from unimoer_rag.lab.studies.panels import Findings, Panel
-from unimoer_rag.model.tasks import Task
+from unimoer_rag.model import Task
 
 __all__ = ["probing"]
 

@@ -11,10 +11,7 @@ from numpy.typing import NDArray
 
 from unimoer_rag.lab.studies.analyses.subject import Subject
 from unimoer_rag.lab.studies.panels import Findings, Panel
-from unimoer_rag.model.batching import plan_batches
-from unimoer_rag.model.rows import Row
-from unimoer_rag.model.tasks import Task
-from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.model import Row, Task, UniMoER, plan_batches
 
 __all__ = ["routing", "text_weights"]
 

@@ -10,7 +10,7 @@ from unimoer_rag.lab.studies.analyses.subject import Subject
 from unimoer_rag.lab.studies.geometry import cka
 from unimoer_rag.lab.studies.measuring import TASKS
 from unimoer_rag.lab.studies.panels import Findings, Panel
-from unimoer_rag.model.tasks import Task
+from unimoer_rag.model import Task
 
 __all__ = ["similarity"]
 

@@ -6,12 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from unimoer_rag.evaluation.measure_ranking import asked
+from unimoer_rag.evaluation import asked
 from unimoer_rag.lab.studies.measuring import Development
 from unimoer_rag.lab.studies.runs import Progress, StudyRun
-from unimoer_rag.model.rows import Row
-from unimoer_rag.model.tasks import Task
-from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.model import Row, Task, UniMoER
 
 __all__ = ["Subject"]
 

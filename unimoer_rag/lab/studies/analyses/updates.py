@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from unimoer_rag.lab.studies.analyses.subject import Subject
 from unimoer_rag.lab.studies.geometry import effective_rank, low_rank_svd, overlap
 from unimoer_rag.lab.studies.panels import Findings, Panel
-from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.model import UniMoER
 
 __all__ = ["spectra", "subspaces"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from unimoer_rag.evaluation.report.texts import shown
+from unimoer_rag.evaluation import shown
 from unimoer_rag.extras import needs_extra
 from unimoer_rag.lab.studies.report.charts import differences, draw, levels
 from unimoer_rag.lab.studies.report.tables import comparisons, numbers, scores

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from unimoer_rag.evaluation.report.texts import markdown_cell
+from unimoer_rag.evaluation import markdown_cell
 from unimoer_rag.lab.studies.results import Compared, Score, StudyResult
 
 __all__ = ["Table", "comparisons", "markdown", "numbers", "scores"]

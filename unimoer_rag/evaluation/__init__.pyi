@@ -1,0 +1,89 @@
+from .answers import AnswerScores, exact_match, f1, score_answers
+from .calibrating import FEW, Calibration, calibrate_rerank, outcomes_on
+from .compare import compare_results
+from .environment import distinct_bytes, versions
+from .estimate import LARGE, estimate_indexing
+from .indexing import caching, first_stage
+from .judged import Judge
+from .measure_answers import read_contexts
+from .measure_ranking import asked, known_run, rerank_run, search_run
+from .moved import BeirDataset, Question, load_beir, load_run, open_dataset, write_run
+from .options import EvalOptions
+from .passages import holds_answer
+from .ranking import MEASURES, TOP_GRADE, evaluate_run, per_query, ranked
+from .report.page import page_template, render_page
+from .report.table import Row, columns_with_values, markdown_table, system_rows
+from .report.texts import markdown_cell, shown
+from .results import Result, load_result
+from .skipping import LOSS, Outcomes, Statistic, choose_threshold, cross_validate
+from .systems.pipeline import check_pipeline, configured
+from .systems.registry import READER, Models, build_system, choose_models, find_entry
+from .systems.types import Embedder, Progress, Ranker, Rescorer, System
+from .systems.unified import Unified, check_nothing_else, describe_checkpoint
+
+__all__ = [
+    "FEW",
+    "LARGE",
+    "LOSS",
+    "MEASURES",
+    "READER",
+    "TOP_GRADE",
+    "AnswerScores",
+    "BeirDataset",
+    "Calibration",
+    "Embedder",
+    "EvalOptions",
+    "Judge",
+    "Models",
+    "Outcomes",
+    "Progress",
+    "Question",
+    "Ranker",
+    "Rescorer",
+    "Result",
+    "Row",
+    "Statistic",
+    "System",
+    "Unified",
+    "asked",
+    "build_system",
+    "caching",
+    "calibrate_rerank",
+    "check_nothing_else",
+    "check_pipeline",
+    "choose_models",
+    "choose_threshold",
+    "columns_with_values",
+    "compare_results",
+    "configured",
+    "cross_validate",
+    "describe_checkpoint",
+    "distinct_bytes",
+    "estimate_indexing",
+    "evaluate_run",
+    "exact_match",
+    "f1",
+    "find_entry",
+    "first_stage",
+    "holds_answer",
+    "known_run",
+    "load_beir",
+    "load_result",
+    "load_run",
+    "markdown_cell",
+    "markdown_table",
+    "open_dataset",
+    "outcomes_on",
+    "page_template",
+    "per_query",
+    "ranked",
+    "read_contexts",
+    "render_page",
+    "rerank_run",
+    "score_answers",
+    "search_run",
+    "shown",
+    "system_rows",
+    "versions",
+    "write_run",
+]

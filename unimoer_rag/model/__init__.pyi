@@ -1,0 +1,130 @@
+from .batching import FEWEST_TOKENS, Batch, count_lanes, default_token_budget, plan_batches
+from .describe import describe_experts, probe_rows
+from .device import choose_device, choose_dtype, choose_precision
+from .forward import States
+from .home import Home
+from .io.backbone import BACKBONES, as_backbone, load_backbone, resolve_backbone, transformer_layers
+from .io.checkpoint import CONFIG, WEIGHTS, layer_of, parameters_by_name
+from .io.config import ExpertConfig, TaskConfig
+from .io.expected import bare_tokenizer
+from .io.files import file_digest, local_folder
+from .io.loading import load_own, memory_table, pack, shipped_checkpoints
+from .io.peft_adapters import adapter_shape, export_expert, import_expert
+from .io.pretrained import LOCAL, bare_model, check_finite, check_modules, read_config
+from .language import read_tensors, resident_language_model, with_output_layer
+from .layers.experts import ExpertSpec, RoutedLinear
+from .layers.packed_attention import has_kernels
+from .layers.quantized import count_bytes, quantize
+from .layers.scope import checkpoint_contexts
+from .memory import CACHE_BYTES, MemoryPlan
+from .pilots import fit_pilots
+from .prefix import PrefixKey, PrefixStates, cache_name
+from .routers.gates import MASKED
+from .rows import Row, RowMaker, Side
+from .surgery import merge_experts, remove_expert, remove_task
+from .tasks.heads import MAX_ANSWER_TOKENS, CrossHead, SpanScores, span_logits
+from .tasks.jobs import (
+    Job,
+    Reading,
+    classifying,
+    embedding,
+    embedding_size,
+    ranking,
+    reading,
+    scoring,
+)
+from .tasks.late import LateHead, LateState
+from .tasks.readout import Output, tensors
+from .tasks.state_format import StateFormat
+from .tasks.state_jobs import asking, indexing, late_task, ranking_states
+from .tasks.task import EMBED, RERANK, RERANK_CROSS, Task
+from .unimoer import UniMoER
+
+__all__ = [
+    "BACKBONES",
+    "CACHE_BYTES",
+    "CONFIG",
+    "EMBED",
+    "FEWEST_TOKENS",
+    "LOCAL",
+    "MASKED",
+    "MAX_ANSWER_TOKENS",
+    "RERANK",
+    "RERANK_CROSS",
+    "WEIGHTS",
+    "Batch",
+    "CrossHead",
+    "ExpertConfig",
+    "ExpertSpec",
+    "Home",
+    "Job",
+    "LateHead",
+    "LateState",
+    "MemoryPlan",
+    "Output",
+    "PrefixKey",
+    "PrefixStates",
+    "Reading",
+    "RoutedLinear",
+    "Row",
+    "RowMaker",
+    "Side",
+    "SpanScores",
+    "StateFormat",
+    "States",
+    "Task",
+    "TaskConfig",
+    "UniMoER",
+    "adapter_shape",
+    "as_backbone",
+    "asking",
+    "bare_model",
+    "bare_tokenizer",
+    "cache_name",
+    "check_finite",
+    "check_modules",
+    "checkpoint_contexts",
+    "choose_device",
+    "choose_dtype",
+    "choose_precision",
+    "classifying",
+    "count_bytes",
+    "count_lanes",
+    "default_token_budget",
+    "describe_experts",
+    "embedding",
+    "embedding_size",
+    "export_expert",
+    "file_digest",
+    "fit_pilots",
+    "has_kernels",
+    "import_expert",
+    "indexing",
+    "late_task",
+    "layer_of",
+    "load_backbone",
+    "load_own",
+    "local_folder",
+    "memory_table",
+    "merge_experts",
+    "pack",
+    "parameters_by_name",
+    "plan_batches",
+    "probe_rows",
+    "quantize",
+    "ranking",
+    "ranking_states",
+    "read_config",
+    "read_tensors",
+    "reading",
+    "remove_expert",
+    "remove_task",
+    "resident_language_model",
+    "resolve_backbone",
+    "scoring",
+    "shipped_checkpoints",
+    "span_logits",
+    "tensors",
+    "transformer_layers",
+    "with_output_layer",
+]

@@ -1,0 +1,87 @@
+from .auto_rerank import AUTO, AutoRerank, Rerank, certainty, rerank_depth, resolve, stage_scores
+from .chunking import Chunker, Chunking, whole
+from .coercion import Coercion
+from .holdings import Holding, Status, compare, remove
+from .identity import WHOLE, ChunkingChoice, agree
+from .ingest import AddReport, Embedded
+from .problems import Problem, by_kind
+from .reranker import Ranked, Reranker, best_first, check_top_n
+from .retriever import UnifiedRetriever
+from .roots import Roots
+from .search import Search, check_settings
+from .searcher import OnStage
+from .selecting import Selection
+from .sources import Corpus, scan
+from .sparse import BM25Encoder, SparseVector, tokenize
+from .states import StoredStates
+from .store.base import Found, Record, Store
+from .store.edge import EdgeStore
+from .store.filters import parse_filters
+from .store.folder import n_bytes_used, vector_bytes
+from .store.manifest import is_index
+from .store.quantization import Quantization, check_quantization
+from .store.server import ServerStore
+from .store.snapshot import Snapshot
+from .store.verifying import verify_index
+from .text import clean_text, legible_text
+from .types import Document, Hit, Mode, Passage
+
+__all__ = [
+    "AUTO",
+    "WHOLE",
+    "AddReport",
+    "AutoRerank",
+    "BM25Encoder",
+    "Chunker",
+    "Chunking",
+    "ChunkingChoice",
+    "Coercion",
+    "Corpus",
+    "Document",
+    "EdgeStore",
+    "Embedded",
+    "Found",
+    "Hit",
+    "Holding",
+    "Mode",
+    "OnStage",
+    "Passage",
+    "Problem",
+    "Quantization",
+    "Ranked",
+    "Record",
+    "Rerank",
+    "Reranker",
+    "Roots",
+    "Search",
+    "Selection",
+    "ServerStore",
+    "Snapshot",
+    "SparseVector",
+    "Status",
+    "Store",
+    "StoredStates",
+    "UnifiedRetriever",
+    "agree",
+    "best_first",
+    "by_kind",
+    "certainty",
+    "check_quantization",
+    "check_settings",
+    "check_top_n",
+    "clean_text",
+    "compare",
+    "is_index",
+    "legible_text",
+    "n_bytes_used",
+    "parse_filters",
+    "remove",
+    "rerank_depth",
+    "resolve",
+    "scan",
+    "stage_scores",
+    "tokenize",
+    "vector_bytes",
+    "verify_index",
+    "whole",
+]
