@@ -19,7 +19,7 @@ from statistics import median
 PACKAGE = "unimoer_rag"
 # From the bottom up: a room imports from itself and from rooms before it.
 ROOMS = (
-    "common", "model", "engine", "data", "retrieval", "generation", "ranking", "pipelines",
+    "common", "model", "engine", "retrieval", "generation", "ranking", "pipelines", "data",
     "cost", "evaluation", "training", "serving", "cli", "lab",
 )  # fmt: skip
 # What an application imports: retrieval, pipelines, both frameworks, and their commands.

@@ -42,10 +42,10 @@ from unimoer_rag.data.lines import (
 from unimoer_rag.data.runs import Run, load_run
 from unimoer_rag.data.sampling import Sample, drawn, sampled
 from unimoer_rag.errors import DataError, InputError
-from unimoer_rag.evaluation import TOP_GRADE
 from unimoer_rag.retrieval import Document, clean_text
 
 __all__ = [
+    "TOP_GRADE",
     "BeirDataset",
     "Qrels",
     "Question",
@@ -56,6 +56,9 @@ __all__ = [
     "load_run",
     "read_beir",
 ]
+
+TOP_GRADE = 1000
+"""Highest grade: trec_eval makes room for each one up to the highest there is."""
 
 Qrels = dict[str, dict[str, int]]
 """Question id -> document id -> grade."""

@@ -15,11 +15,10 @@ from pathlib import Path
 
 from unimoer_rag.data.lines import malformed, numbered_lines
 from unimoer_rag.errors import DataError, InputError
-from unimoer_rag.evaluation import ranked
 from unimoer_rag.files import write_file
 from unimoer_rag.retrieval import clean_text
 
-__all__ = ["Run", "load_run", "write_run"]
+__all__ = ["Run", "load_run", "ranked", "write_run"]
 
 Run = dict[str, dict[str, float]]
 """Question id -> document id -> score, higher is better."""
@@ -99,6 +98,11 @@ def write_run(
             lines.append(f"{qid}\tQ0\t{doc_id}\t{rank}\t{score!r}\t{tag}\n")
     content = "".join(lines).encode()
     write_file(path, gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
+
+
+def ranked(scores: Mapping[str, float]) -> list[str]:
+    """Documents by score, best first; equal scores by document id, descending."""
+    return sorted(scores, key=lambda doc_id: (scores[doc_id], doc_id), reverse=True)
 
 
 def _columns(line: str) -> list[str]:

@@ -4,13 +4,13 @@ from .compare import compare_results
 from .environment import distinct_bytes, versions
 from .estimate import LARGE, estimate_indexing
 from .indexing import caching, first_stage
-from .judged import Judge
+from .judge import Judge
 from .measure_answers import read_contexts
 from .measure_ranking import asked, known_run, rerank_run, search_run
 from .moved import BeirDataset, Question, load_beir, load_run, open_dataset, write_run
 from .options import EvalOptions
 from .passages import holds_answer
-from .ranking import MEASURES, TOP_GRADE, evaluate_run, per_query, ranked
+from .ranking import MEASURES, evaluate_run, per_query
 from .report.page import page_template, render_page
 from .report.table import Row, columns_with_values, markdown_table, system_rows
 from .report.texts import markdown_cell, shown
@@ -27,7 +27,6 @@ __all__ = [
     "LOSS",
     "MEASURES",
     "READER",
-    "TOP_GRADE",
     "AnswerScores",
     "BeirDataset",
     "Calibration",
@@ -76,7 +75,6 @@ __all__ = [
     "outcomes_on",
     "page_template",
     "per_query",
-    "ranked",
     "read_contexts",
     "render_page",
     "rerank_run",

@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unimoer_rag.data import BeirDataset, Question
+from unimoer_rag.data import BeirDataset, Question, ranked
 from unimoer_rag.errors import InputError
 from unimoer_rag.evaluation.passages import judged_relevant, relevant_among
-from unimoer_rag.evaluation.ranking import ranked
 from unimoer_rag.evaluation.summary import Rows
 
 __all__ = ["details", "found_relevant", "ranks", "score_histograms", "worst"]

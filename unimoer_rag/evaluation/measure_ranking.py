@@ -9,10 +9,10 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from unimoer_rag.data import BeirDataset, Question, Run
+from unimoer_rag.data import BeirDataset, Question, Run, ranked
 from unimoer_rag.errors import DataError
 from unimoer_rag.evaluation.passages import answer_in_passage
-from unimoer_rag.evaluation.ranking import per_query, ranked
+from unimoer_rag.evaluation.ranking import per_query
 from unimoer_rag.evaluation.summary import Rows
 from unimoer_rag.evaluation.systems.types import Finder, Progress, Rescorer, System
 from unimoer_rag.evaluation.timing import Timings

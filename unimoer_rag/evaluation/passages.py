@@ -10,8 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
-from unimoer_rag.data import DEFAULT_RULES, AnswerRules, BeirDataset, Question, normalize_answer
-from unimoer_rag.evaluation.ranking import ranked
+from unimoer_rag.data import (
+    DEFAULT_RULES,
+    AnswerRules,
+    BeirDataset,
+    Question,
+    normalize_answer,
+    ranked,
+)
 
 __all__ = ["CUTOFFS", "answer_in_passage", "holds_answer", "judged_relevant", "relevant_among"]
 

@@ -20,7 +20,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from unimoer_rag.evaluation.judged import Embed, Judge, Sample
+from unimoer_rag.evaluation.judge import Embed, Judge, Sample
 from unimoer_rag.extras import needs_extra
 
 __all__ = ["Metric", "load_ragas", "make_metrics"]

@@ -10,16 +10,14 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from unimoer_rag.data import TOP_GRADE, ranked
 from unimoer_rag.errors import InputError
 from unimoer_rag.extras import needs_extra
 
-__all__ = ["MEASURES", "TOP_GRADE", "evaluate_run", "per_query", "ranked"]
+__all__ = ["MEASURES", "evaluate_run", "per_query"]
 
 MEASURES = ("nDCG@10", "RR@10", "R@5", "R@20", "R@100", "AP")
 """What is reported, in ir-measures' names: RR@10 is MRR@10, R@5 is recall@5, AP is MAP."""
-
-TOP_GRADE = 1000
-"""Highest grade: trec_eval makes room for each one up to the highest there is."""
 
 _Qrels = Mapping[str, Mapping[str, int]]
 _Run = Mapping[str, Mapping[str, float]]
@@ -81,11 +79,6 @@ def per_query(qrels: _Qrels, run: _Run, *, relevance_level: int = 1) -> dict[str
         for metric in ir_measures.iter_calc(measures, judged, ranks):
             values[qids[metric.query_id]][str(metric.measure)] = float(metric.value)
     return values
-
-
-def ranked(scores: Mapping[str, float]) -> list[str]:
-    """Documents by score, best first; equal scores by document id, descending."""
-    return sorted(scores, key=lambda doc_id: (scores[doc_id], doc_id), reverse=True)
 
 
 def _named(

@@ -18,9 +18,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from unimoer_rag.data import BeirDataset, load_beir, load_run
+from unimoer_rag.data import BeirDataset, load_beir, load_run, ranked
 from unimoer_rag.engine import Engine
-from unimoer_rag.evaluation import EvalOptions, ranked
+from unimoer_rag.evaluation import EvalOptions
 from unimoer_rag.evaluation.evaluate import evaluate
 from unimoer_rag.extras import needs_extra
 from unimoer_rag.lab.bench.report import report

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from unimoer_rag.data import BeirDataset, Run, load_beir, load_run
+from unimoer_rag.data import BeirDataset, Run, load_beir, load_run, ranked
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import DataError, InputError
 from unimoer_rag.evaluation import (
@@ -26,7 +26,6 @@ from unimoer_rag.evaluation import (
     asked,
     evaluate_run,
     known_run,
-    ranked,
     rerank_run,
     search_run,
 )

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from unimoer_rag.data import BeirDataset, Run, load_beir, load_run
+from unimoer_rag.data import BeirDataset, Run, load_beir, load_run, ranked
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import DataError
-from unimoer_rag.evaluation import Unified, asked, caching, per_query, ranked, rerank_run
+from unimoer_rag.evaluation import Unified, asked, caching, per_query, rerank_run
 from unimoer_rag.lab.studies.settings import DevSet
 from unimoer_rag.model import UniMoER
 from unimoer_rag.training import BM25Searcher
