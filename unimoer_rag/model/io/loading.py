@@ -41,7 +41,7 @@ from unimoer_rag.model.untrained import warn_if_untrained
 
 __all__ = ["build", "load", "load_own", "memory_table", "pack", "shipped_checkpoints"]
 
-_SHIPPED = Path(__file__).parent.parent / "checkpoints"
+_SHIPPED = Path(__file__).parents[2] / "checkpoints"
 _live: weakref.WeakValueDictionary[tuple[str, ...], UniMoER] = weakref.WeakValueDictionary()
 _loading = threading.Lock()
 
