@@ -3,6 +3,7 @@
 # make check       the fast loop: lint, types and what is not marked slow
 # make variants    the suite as other machines see it: other instructions, threads and order
 # make frameworks  the frameworks' tests with the lowest and highest versions declared
+# make pythons     the tests that are not slow under each Python from 3.11 to 3.14 found here
 # make vllm        the tests of a real vLLM server, in an environment of its own (.vllm, 3 GB)
 # make docs        write the generated pages and tables anew
 # make lock        resolve the environments of demo and test anew, with hashes
@@ -33,7 +34,7 @@ export TOKENIZERS_PARALLELISM := false
 # Kept even where the shell says not to: a third of the suite's time would go into compiling again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test check lint variants frameworks vllm docs lock wheel-check clean
+.PHONY: demo test check lint variants frameworks pythons vllm docs lock wheel-check clean
 
 demo: $(VENV)/.demo
 	rm -rf demo.index
@@ -67,6 +68,9 @@ lock: $(VENV)/.dev
 
 frameworks: $(VENV)/.dev
 	$(BIN)/python scripts/check_frameworks.py
+
+pythons: $(VENV)/.dev
+	$(BIN)/python scripts/check_pythons.py
 
 # Exit code 3 of the installation: this machine has no vLLM to offer. That is said, and no failure.
 vllm: $(VENV)/.dev
