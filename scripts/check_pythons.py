@@ -86,7 +86,8 @@ def main() -> int:
     """Check every version asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("versions", nargs="*", default=VERSIONS, metavar="VERSION")
-    return 0 if all([check(version) for version in parser.parse_args().versions]) else 1
+    passed = [check(version) for version in parser.parse_args().versions]
+    return 0 if all(passed) else 1
 
 
 if __name__ == "__main__":
