@@ -84,7 +84,7 @@ def layer_of(name: str) -> int:
 
 def config_digest(folder: Path) -> str:
     """Identity of a checkpoint: SHA-256 of its configuration, which names that of its weights."""
-    return hashlib.sha256(_read_config(folder)).hexdigest()
+    return file_digest(folder / CONFIG, _read_config)
 
 
 def read_config(folder: Path) -> CheckpointConfig:
@@ -94,7 +94,7 @@ def read_config(folder: Path) -> CheckpointConfig:
         CheckpointError: it is missing, no JSON, or of another format.
     """
     path = folder / CONFIG
-    content = parse_json(_read_config(folder), what=str(path), error=CheckpointError)
+    content = parse_json(_read_config(path), what=str(path), error=CheckpointError)
     try:
         return CheckpointConfig.model_validate(content)
     except ValidationError as error:
@@ -158,8 +158,8 @@ def set_tensors(model: UniMoER, tensors: dict[str, Tensor], folder: Path) -> Non
             parameter.copy_(tensors[name])
 
 
-def _read_config(folder: Path) -> bytes:
-    return read_bounded(folder / CONFIG, _CONFIG_BYTES, error=CheckpointError)
+def _read_config(path: Path) -> bytes:
+    return read_bounded(path, _CONFIG_BYTES, error=CheckpointError)
 
 
 def _read(path: Path) -> bytes:

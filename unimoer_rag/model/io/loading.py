@@ -15,12 +15,13 @@ from __future__ import annotations
 import hashlib
 import threading
 import weakref
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from unimoer_rag.errors import CheckpointError, DigestMismatchError, InputError
+from unimoer_rag.errors import BackboneError, CheckpointError, DigestMismatchError, InputError
 from unimoer_rag.model.device import QUANTIZATIONS, Precision, choose_device, choose_precision
 from unimoer_rag.model.io.backbone import BACKBONES, load_backbone, resolve_backbone
 from unimoer_rag.model.io.checkpoint import (
@@ -88,31 +89,46 @@ def load(
     memory_budget: str | int | None = None,
 ) -> UniMoER:
     """See `UniMoER.from_pretrained`."""
-    where = choose_device(device)
-    plan = None
-    if memory_budget is not None:
-        budget = parse_size(memory_budget)
-        settings = [choose_precision(each, where) for each in _STEPS.get(dtype, (dtype,))]
-        parts = _parts(str(name), revision)
-        plan = choose_plan(parts[0], settings, budget, experts=parts[1], device=where)
-        dtype = plan.dtype
-    precision = choose_precision(dtype, where)
+    where, name = choose_device(device), str(name)
     # One at a time: two callers asking for the same model at once must get the same one.
     with _loading:
-        folder = _locate(str(name), revision)
-        if folder is None:
-            identity = _kept_name(str(name))
-        else:  # by content: a folder that was written anew is another checkpoint
-            identity = f"{folder.resolve()}|{config_digest(folder)}"
+        folder = _locate(name, revision)
+        identity = _identity(name, folder)
+        plan = None
+        if memory_budget is not None:
+            plan = _plan(name, revision, identity, parse_size(memory_budget), where, dtype)
+            dtype = plan.dtype
+        precision = choose_precision(dtype, where)
         key = (identity, str(where), str(precision))
         model = _live.get(key)
         if model is None:
-            model = _read(str(name), folder, where, precision)
-            warn_if_untrained(model, str(name))
+            model = _read(name, folder, where, precision)
+            warn_if_untrained(model, name)
             use_onednn(model.routed_layers().values())
             _live[key] = model
         model.memory_plan = model.memory_plan or plan
         return model
+
+
+def _identity(name: str, folder: Path | None) -> str:
+    """What a model is live as. By content: files that were written anew are another model's."""
+    if folder is not None:
+        return f"{folder.resolve()}|{config_digest(folder)}"
+    own = None if name in BACKBONES else local_folder(name)
+    if own is None:
+        return name  # pinned to its bytes
+    return f"{own.resolve()}|{file_digest(own / 'config.json')}|{_weights_digest(own)}"
+
+
+# Kept, so that the setting of a model that is live already is known without a look at its files.
+@lru_cache(maxsize=64)
+def _plan(
+    name: str, revision: str | None, identity: str, budget: int, device: torch.device, dtype: str
+) -> MemoryPlan:
+    """The setting of the model of that name and identity that fits a budget."""
+    settings = [choose_precision(each, device) for each in _STEPS.get(dtype, (dtype,))]
+    path, experts = _parts(name, revision)
+    return choose_plan(path, settings, budget, experts=experts, device=device)
 
 
 def memory_table(
@@ -290,6 +306,11 @@ def _kept_name(name: str) -> str:
 def _weights_digest(folder: Path) -> str:
     """SHA-256 over the weight files of a backbone folder, in name order."""
     whole = hashlib.sha256()
-    for file in sorted(folder.glob("*.safetensors")):
-        whole.update(file_digest(file).encode())
+    try:
+        for file in sorted(folder.glob("*.safetensors")):
+            whole.update(file_digest(file).encode())
+    except OSError as error:
+        raise BackboneError(
+            f"cannot read the weights in {folder} ({error}): make them readable, or get them again"
+        ) from error
     return whole.hexdigest()
