@@ -55,7 +55,7 @@ def main(
 
         candidates = sweep(model, datasets, task, kind, tried, on_measured=show)
         best = choose(candidates, safe=kind == "strength")
-        model.tasks[task] = with_setting(model.task(task), kind, best.value)
+        model.change_task(with_setting(model.task(task), kind, best.value))
         chosen[task] = {
             kind: best.value,
             "measured": [asdict(c) | {"macro": round(c.macro, 5)} for c in candidates],

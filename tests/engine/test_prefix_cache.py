@@ -16,9 +16,8 @@ from unimoer_rag.engine import Engine
 from unimoer_rag.engine import engine as engine_module
 from unimoer_rag.engine.disk import weights_digest
 from unimoer_rag.errors import InputError
-from unimoer_rag.model.io.loading import load_own
 from unimoer_rag.model.tasks import EMBED, READ, RERANK, RERANK_CROSS
-from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.model.unimoer import UniMoER, load_own
 
 QUERIES = ["how long do refunds take?", "who wrote the report?", "when does the library open?"]
 TURNED = (EMBED, RERANK, *(replace(t, document_first=True) for t in (RERANK_CROSS, READ)))

@@ -116,7 +116,8 @@ def test_reranking_orders_the_first_and_leaves_the_rest(
     finding: BeirDataset,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(model.tasks, "rerank", replace(model.task("rerank"), feedback=feedback))
+    spec = model.spec.changed(replace(model.task("rerank"), feedback=feedback))
+    monkeypatch.setattr(model, "spec", spec)
     first = _dense(model, finding)
     second = rerank_run(Unified(model), finding, finding.questions, first, depth, lambda *_: None)
     expected: Run = {}

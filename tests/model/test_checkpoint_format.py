@@ -73,9 +73,9 @@ def test_saving_and_loading_loses_nothing(backbone_path, tmp_path, kind, router,
     folder = model.save_pretrained(tmp_path / "checkpoint")
     again = load(folder)
     assert (again.tasks, again.experts) == (model.tasks, model.experts)
-    assert (again.router_kind, again.gate_kind) == (router, gate)
-    assert again.router_options == model.router_options
-    assert (again.targets, again.query_instruction) == (model.targets, "Find: ")
+    assert (again.spec.router, again.spec.gate) == (router, gate)
+    assert (again.spec.targets, again.query_instruction) == (model.spec.targets, "Find: ")
+    assert again.spec == model.spec
     for (name, old), new in zip(
         parameters_by_name(model).items(), parameters_by_name(again).values(), strict=True
     ):

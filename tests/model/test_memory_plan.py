@@ -18,10 +18,10 @@ from unimoer_rag.engine import Engine
 from unimoer_rag.errors import BackboneError, CheckpointError, InputError
 from unimoer_rag.model.device import Precision
 from unimoer_rag.model.io.checkpoint import WEIGHTS
-from unimoer_rag.model.io.loading import load_own, memory_table
+from unimoer_rag.model.io.loading import memory_table
 from unimoer_rag.model.layers.quantized import count_bytes
 from unimoer_rag.model.memory import CACHE_BYTES, choose_plan, parse_size, plan_of
-from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.model.unimoer import UniMoER, load_own
 
 CPU = torch.device("cpu")
 STEPS = [

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from unimoer_rag.evaluation.environment import distinct_bytes
-from unimoer_rag.model.io.loading import load_own
 from unimoer_rag.model.layers.onednn import OneDNNLinear, to_onednn
-from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.model.unimoer import UniMoER, load_own
 
 TEXTS = ["Refunds take five working days.", "The library opens at nine."]
 

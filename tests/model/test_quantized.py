@@ -15,7 +15,6 @@ from torch import nn
 from unimoer_rag.errors import BackboneError, InputError
 from unimoer_rag.model.describe import describe
 from unimoer_rag.model.device import QUANTIZATIONS, choose_dtype, choose_precision
-from unimoer_rag.model.io.loading import load_own
 from unimoer_rag.model.language import resident_language_model
 from unimoer_rag.model.layers.quantized import (
     Int4Linear,
@@ -25,7 +24,7 @@ from unimoer_rag.model.layers.quantized import (
     count_bytes,
     count_weights,
 )
-from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.model.unimoer import UniMoER, load_own
 
 KINDS = {"int8": Int8Linear, "int4": Int4Linear}
 

@@ -66,7 +66,7 @@ class Reference:
         return states[n - 1] if self.model.causal else states[:n].mean(0)
 
     def gate(self, u: Array, features: Array) -> Array:
-        kind = self.model.gate_kind
+        kind = self.model.spec.gate
         if kind == "softmax":
             return softmax(u)
         if kind == "tsallis":
@@ -95,7 +95,7 @@ class Reference:
         at = [i for i, _, _ in here]
         named = [e for _, e, _ in here]
         state = self.inputs[layer][row]
-        kind = model.router_kind
+        kind = model.spec.router
         if kind == "switch":
             return {e: np.ones(1) for e in named}
         if kind == "similarity":

@@ -49,7 +49,7 @@ def test_an_option_is_part_of_the_checkpoint(backbone_path, tmp_path) -> None:
     model = make_model(backbone_path("bert"), router="rank-wise", router_options={"k": 3})
     folder = model.save_pretrained(tmp_path / "checkpoint")
     again = UniMoER.from_pretrained(folder, device="cpu", dtype="float32")
-    assert again.router_options == {"k": 3}
+    assert again.spec.router_options == {"k": 3}
     np.testing.assert_array_equal(again.embed(TEXTS), model.embed(TEXTS))
     text = (folder / CONFIG).read_text()
     (folder / CONFIG).write_text(text.replace('"k": 3', '"q": 3'))
@@ -65,7 +65,7 @@ def test_the_text_most_like_the_pilots_decides(backbone_path) -> None:
     fit_pilots(model, {"shared": [CORPUS[0], TEXTS[0]], "embed": [CORPUS[1]], "read": TEXTS}, n=2)
     # The means by way of the model's own embeddings, whose experts are silent.
     task = model.task("embed").with_strength(0)
-    model.tasks["embed"] = task
+    model.change_task(task)
     means = [model.embed([CORPUS[0], TEXTS[0]]).mean(0), model.embed([CORPUS[1]]).mean(0)]
     np.testing.assert_allclose(model.router.pilots[:2].numpy(), means, atol=1e-6)
     np.testing.assert_allclose(model.router.pilots[3].numpy(), model.embed(TEXTS[:2]).mean(0))
@@ -131,9 +131,9 @@ def test_no_gradient_reaches_the_experts_through_moles_gate(backbone_path) -> No
 def test_removing_an_expert_leaves_the_others_entries(backbone_path, router) -> None:
     model = make_model(backbone_path("bert"), router=router)
     before = model.embed(TEXTS)
-    at = list(model.experts).index("rerank")
-    model.router.remove_expert(at)
-    del model.experts["rerank"]
+    for task in ("rerank", "rerank-cross"):
+        model.remove_task(task)
+    model.remove_expert("rerank")
     assert model.router.n_experts == 3
     np.testing.assert_array_equal(model.embed(TEXTS), before)
 

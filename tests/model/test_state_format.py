@@ -179,7 +179,8 @@ def test_vectors_and_states_come_from_one_forward_where_tasks_are_alike(
     model: UniMoER, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("embed", "rerank"):  # without experts, as they ship
-        monkeypatch.setitem(model.tasks, name, model.tasks[name].with_strength(0))
+        changed = model.spec.changed(model.task(name).with_strength(0))
+        monkeypatch.setattr(model, "spec", changed)
     form = StateFormat("float16")
     job = indexing(model, TEXTS, form)
     assert len(job.rows) == len(TEXTS)

@@ -13,7 +13,7 @@ from unimoer_rag.errors import InputError
 from unimoer_rag.model.io.checkpoint import parameters_by_name
 from unimoer_rag.model.layers.experts import ExpertSpec
 from unimoer_rag.model.routers import ROUTERS
-from unimoer_rag.model.surgery import merge_experts, remove_expert, remove_task
+from unimoer_rag.model.surgery import merge_experts
 from unimoer_rag.model.tasks import DEFAULT_TASKS, Task
 from unimoer_rag.model.unimoer import UniMoER
 
@@ -65,10 +65,10 @@ def model(request, backbone_path) -> UniMoER:
 def test_removing_leaves_the_others_bit_identical(model: UniMoER, tmp_path) -> None:
     before = everything(model)
     for task in ("legal", "other"):
-        remove_task(model, task)
+        model.remove_task(task)
     same(before, everything(model))
     for expert in ("law", "tax"):
-        remove_expert(model, expert)
+        model.remove_expert(expert)
     same(before, everything(model))
     assert list(model.experts) == ["shared", "embed", "rerank", "read"]
     assert list(model.tasks) == [task.name for task in DEFAULT_TASKS]
@@ -82,8 +82,8 @@ def test_removing_leaves_the_others_bit_identical(model: UniMoER, tmp_path) -> N
 def test_what_was_removed_may_come_again(model: UniMoER) -> None:
     before = everything(model)
     for task in ("legal", "other"):
-        remove_task(model, task)
-    remove_expert(model, "law")
+        model.remove_task(task)
+    model.remove_expert("law")
     model.add_expert("law", EXPERTS["law"])  # silent now, under the name of a trained one
     model.add_task(replace(OTHER, experts=("law",)))
     same(before, everything(model))
@@ -93,11 +93,11 @@ def test_what_was_removed_may_come_again(model: UniMoER) -> None:
 def test_what_cannot_be_removed(backbone_path) -> None:
     model = new(backbone_path("bert"))
     with pytest.raises(InputError, match="'law' is named by the tasks 'legal', 'other'"):
-        remove_expert(model, "law")
+        model.remove_expert("law")
     with pytest.raises(InputError, match="no expert 'lawn': it has shared, embed"):
-        remove_expert(model, "lawn")
+        model.remove_expert("lawn")
     with pytest.raises(InputError, match="no task 'law'"):
-        remove_task(model, "law")
+        model.remove_task("law")
     assert "law" in model.experts
 
 

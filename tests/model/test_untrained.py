@@ -10,10 +10,9 @@ import torch
 from tiny_models import make_model, randomise
 
 from unimoer_rag.errors import UnimoerWarning, UntrainedWarning
-from unimoer_rag.model.io.loading import load_own
 from unimoer_rag.model.layers.experts import ExpertSpec
 from unimoer_rag.model.tasks import Task
-from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.model.unimoer import UniMoER, load_own
 from unimoer_rag.model.untrained import silent_experts, untrained_tasks
 
 pytestmark = pytest.mark.filterwarnings("error::unimoer_rag.errors.UntrainedWarning")

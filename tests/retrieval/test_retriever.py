@@ -105,7 +105,7 @@ def test_feedback_orders_the_hits(minilm: UniMoER, monkeypatch: pytest.MonkeyPat
         retriever.add([DOCUMENTS[0], *(Document(text, f"{text[:3]}.md") for text in said)])
         plain = retriever.search(QUERY, k=3, rerank=3)
         task = replace(minilm.task("rerank"), feedback=0.4)
-        monkeypatch.setitem(minilm.tasks, "rerank", task)
+        monkeypatch.setattr(minilm, "spec", minilm.spec.changed(task))
         hits = retriever.search(QUERY, k=3, rerank=3)
         assert asyncio.run(retriever.asearch(QUERY, k=3, rerank=3)) == hits
     # What stands in the best passage word for word passes what shares words with the query.

@@ -21,7 +21,7 @@ from unimoer_rag.training.activations import trace_activations
 from unimoer_rag.training.estimate import Rows, estimate, forward_flops, row_flops, rows_of
 from unimoer_rag.training.recipe import Recipe
 from unimoer_rag.training.skeleton import ARCHITECTURES as KNOWN
-from unimoer_rag.training.skeleton import backbone_config, model_options, skeleton
+from unimoer_rag.training.skeleton import backbone_config, skeleton
 
 
 def recipe_of(backbone: str | Path, **changes: Any) -> Recipe:
@@ -78,7 +78,7 @@ def real_model(recipe: Recipe) -> UniMoER:
         device="cpu",
         dtype="float32",
         attention=recipe.attention,
-        **model_options(recipe),
+        spec=recipe.spec(),
     )
 
 

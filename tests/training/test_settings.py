@@ -41,7 +41,7 @@ def test_each_strength_is_measured_and_the_model_left_alone(
     for candidate in candidates:
         assert candidate.scores.keys() == {"toy", "pooled"}
         assert candidate.macro == pytest.approx(sum(candidate.scores.values()) / 2)
-        model.tasks["rerank"] = task.with_strength(candidate.value)
+        model.change_task(task.with_strength(candidate.value))
         measured = evaluate(model, pooled, run=run, options=options)["rerank"]["nDCG@10"]
         assert candidate.scores["pooled"] == pytest.approx(measured, abs=2e-3)
     assert candidates[0].scores != candidates[1].scores
@@ -92,7 +92,7 @@ def test_feedback_is_measured_as_it_ranks(tiny_bert: Path, toy: BeirDataset) -> 
     measured = sweep(model, [(toy, None)], "rerank", "feedback", values)
     options = EvalOptions(parts=("rerank",), n_timed=0)
     for candidate in measured:
-        model.tasks["rerank"] = replace(task, feedback=candidate.value)
+        model.change_task(replace(task, feedback=candidate.value))
         expected = evaluate(model, toy, options=options)["rerank"]["nDCG@10"]
         assert candidate.scores["toy"] == pytest.approx(expected, abs=2e-3)
     assert measured[0].scores != measured[1].scores

@@ -150,13 +150,13 @@ def remove(
 ) -> None:
     """Write a checkpoint without an expert; the tasks that do not name it stay bit-identical."""
     quiet()
-    from unimoer_rag.model import load_own, remove_expert, remove_task
+    from unimoer_rag.model import load_own
 
     model = load_own(checkpoint)
     named = [task.name for task in model.tasks.values() if name in task.experts]
     for task in named if tasks else []:
-        remove_task(model, task)
-    remove_expert(model, name)
+        model.remove_task(task)
+    model.remove_expert(name)
     _save(model, output)
 
 

@@ -153,10 +153,10 @@ def weights_digest(model: UniMoER) -> str:
         str(model.dtype),
         model.quantization,
         config.to_json_string(),
-        model.router_kind,
-        model.gate_kind,
-        model.router_options,
-        model.experts,
+        model.spec.router,
+        model.spec.gate,
+        model.spec.router_options,
+        model.spec.experts,
     )
     whole = hashlib.sha256(repr(settings).encode())
     for name, parameter in model.named_parameters():

@@ -8,7 +8,7 @@ from .io.checkpoint import CONFIG, WEIGHTS, layer_of, parameters_by_name
 from .io.config import ExpertConfig, TaskConfig
 from .io.expected import bare_tokenizer
 from .io.files import file_digest, local_folder
-from .io.loading import load_own, memory_table, pack, shipped_checkpoints
+from .io.loading import memory_table, shipped_checkpoints
 from .io.peft_adapters import adapter_shape, export_expert, import_expert
 from .io.pretrained import LOCAL, bare_model, check_finite, check_modules, read_config
 from .language import read_tensors, resident_language_model, with_output_layer
@@ -21,7 +21,8 @@ from .pilots import fit_pilots
 from .prefix import PrefixKey, PrefixStates, cache_name
 from .routers.gates import MASKED
 from .rows import Row, RowMaker, Side
-from .surgery import merge_experts, remove_expert, remove_task
+from .spec import ModelSpec
+from .surgery import merge_experts
 from .tasks.heads import MAX_ANSWER_TOKENS, CrossHead, SpanScores, span_logits
 from .tasks.jobs import (
     Job,
@@ -38,7 +39,7 @@ from .tasks.readout import Output, tensors
 from .tasks.state_format import StateFormat
 from .tasks.state_jobs import asking, indexing, late_task, ranking_states
 from .tasks.task import EMBED, RERANK, RERANK_CROSS, Task
-from .unimoer import UniMoER
+from .unimoer import UniMoER, load_own
 
 __all__ = [
     "BACKBONES",
@@ -61,6 +62,7 @@ __all__ = [
     "LateHead",
     "LateState",
     "MemoryPlan",
+    "ModelSpec",
     "Output",
     "PrefixKey",
     "PrefixStates",
@@ -107,7 +109,6 @@ __all__ = [
     "local_folder",
     "memory_table",
     "merge_experts",
-    "pack",
     "parameters_by_name",
     "plan_batches",
     "probe_rows",
@@ -117,8 +118,6 @@ __all__ = [
     "read_config",
     "read_tensors",
     "reading",
-    "remove_expert",
-    "remove_task",
     "resident_language_model",
     "resolve_backbone",
     "scoring",

@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
+from unimoer_rag.model.core import RoutedModel
 from unimoer_rag.model.layers.quantized import count_bytes, count_weights
 from unimoer_rag.model.rows import Row
 from unimoer_rag.model.tasks import Task
-from unimoer_rag.model.unimoer import UniMoER
 
 __all__ = ["describe", "describe_experts", "probe_rows", "routing_weights"]
 
@@ -23,7 +23,7 @@ _PASSAGES = (
 )
 
 
-def describe(model: UniMoER) -> dict[str, Any]:
+def describe(model: RoutedModel) -> dict[str, Any]:
     """Backbone, experts, parameters, bytes, and mean routing weights by task, expert and layer."""
     experts = describe_experts(model)
     n_experts = sum(expert["parameters"] for expert in experts.values())
@@ -37,8 +37,8 @@ def describe(model: UniMoER) -> dict[str, Any]:
         "layers": model.n_layers,
         "width": model.width,
         "dimension": model.dimension,
-        "router": model.router_kind,
-        "gate": model.gate_kind,
+        "router": model.spec.router,
+        "gate": model.spec.gate,
         "dtype": str(model.dtype).removeprefix("torch."),
         "quantization": model.quantization,
         "device": str(model.device),
@@ -71,7 +71,7 @@ def describe(model: UniMoER) -> dict[str, Any]:
     }
 
 
-def describe_experts(model: UniMoER) -> dict[str, Any]:
+def describe_experts(model: RoutedModel) -> dict[str, Any]:
     """Each expert's size, parameters, place, and the tasks that name it."""
     layers = model.routed_layers().values()
     return {
@@ -91,7 +91,7 @@ def describe_experts(model: UniMoER) -> dict[str, Any]:
     }
 
 
-def probe_rows(model: UniMoER, task: Task) -> list[Row]:
+def probe_rows(model: RoutedModel, task: Task) -> list[Row]:
     """A few rows of a task, to look at what the model makes of them."""
     if task.joint:
         return model.rows.pairs(list(zip(_QUERIES, _PASSAGES, strict=True)), task)
@@ -102,7 +102,7 @@ def probe_rows(model: UniMoER, task: Task) -> list[Row]:
 
 
 @torch.inference_mode()
-def routing_weights(model: UniMoER, rows: Sequence[Row]) -> dict[str, list[float]]:
+def routing_weights(model: RoutedModel, rows: Sequence[Row]) -> dict[str, list[float]]:
     """Mean weight of each expert the rows may use, one number a layer; empty where none is on."""
     states = model(model.collate(rows))
     allowed = {expert for row in rows for expert in row.task.experts}

@@ -14,17 +14,17 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from unimoer_rag.errors import BackboneError
+from unimoer_rag.model.core import RoutedModel
 from unimoer_rag.model.io.pretrained import LOCAL, check_finite
 from unimoer_rag.model.layers.quantized import Int8Embedding
-from unimoer_rag.model.unimoer import UniMoER
 
 __all__ = ["read_tensors", "resident_language_model", "with_output_layer"]
 
-_resident: weakref.WeakKeyDictionary[UniMoER, Any] = weakref.WeakKeyDictionary()
+_resident: weakref.WeakKeyDictionary[RoutedModel, Any] = weakref.WeakKeyDictionary()
 _making = threading.Lock()
 
 
-def resident_language_model(model: UniMoER) -> Any:
+def resident_language_model(model: RoutedModel) -> Any:
     """The causal language model of a model's backbone, on the very weights it embeds with.
 
     Run outside a routing scope, its experts are off: it is the backbone as it was published. Every

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from unimoer_rag.errors import InputError
 from unimoer_rag.model.batching import default_token_budget, plan_batches
+from unimoer_rag.model.core import RoutedModel
 from unimoer_rag.model.routers.similarity import SimilarityRouter
 from unimoer_rag.model.rows import check_list
 from unimoer_rag.model.tasks import Task
 from unimoer_rag.model.tasks.heads import pool
-from unimoer_rag.model.unimoer import UniMoER
 
 __all__ = ["fit_pilots"]
 
@@ -22,7 +22,7 @@ _BARE = Task("pilots", "vector", ())
 
 
 @torch.inference_mode()
-def fit_pilots(model: UniMoER, texts: Mapping[str, Sequence[str]], n: int = 100) -> None:
+def fit_pilots(model: RoutedModel, texts: Mapping[str, Sequence[str]], n: int = 100) -> None:
     """Tell a similarity router which texts each expert is for.
 
     Args:
@@ -37,7 +37,7 @@ def fit_pilots(model: UniMoER, texts: Mapping[str, Sequence[str]], n: int = 100)
     router = model.router
     if not isinstance(router, SimilarityRouter):
         raise InputError(
-            f"pilot texts are for the similarity router; this model's is {model.router_kind}"
+            f"pilot texts are for the similarity router; this model's is {model.spec.router}"
         )
     names = list(model.experts)
     unknown = sorted(set(texts) - set(names))
@@ -51,7 +51,7 @@ def fit_pilots(model: UniMoER, texts: Mapping[str, Sequence[str]], n: int = 100)
         router.pilots[names.index(expert)] = mean
 
 
-def _mean_embedding(model: UniMoER, texts: Sequence[str], n: int) -> Tensor:
+def _mean_embedding(model: RoutedModel, texts: Sequence[str], n: int) -> Tensor:
     """Mean of the normalised embeddings of the first `n` texts, float32 `[width]`."""
     check_list(texts, "texts")
     rows = model.rows.single(list(texts[:n]), _BARE)

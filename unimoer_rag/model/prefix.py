@@ -29,7 +29,7 @@ from unimoer_rag.model.forward import route
 from unimoer_rag.model.rows import Row
 
 if TYPE_CHECKING:
-    from unimoer_rag.model.unimoer import UniMoER
+    from unimoer_rag.model.core import RoutedModel
 
 __all__ = [
     "PrefixKey",
@@ -127,7 +127,7 @@ def _turns_by_length(config: Any) -> bool:
 
 
 def encode_by_prefix(
-    model: UniMoER, rows: Sequence[Row], store: PrefixStore | None
+    model: RoutedModel, rows: Sequence[Row], store: PrefixStore | None
 ) -> Tensor | None:
     """Last hidden states `[rows, tokens, width]` of rows, each prefix run once.
 
@@ -164,7 +164,7 @@ def encode_by_prefix(
     return _run_rest(model, rows, [None if key is None else known[key] for key in keys])
 
 
-def _key(model: UniMoER, row: Row) -> PrefixKey | None:
+def _key(model: RoutedModel, row: Row) -> PrefixKey | None:
     """The key of a row's prefix; None where it has none that is worth it, or it is not safe."""
     task = row.task
     routed = bool(task.strength and task.experts)
@@ -174,7 +174,7 @@ def _key(model: UniMoER, row: Row) -> PrefixKey | None:
     return PrefixKey(task.name, task.experts, task.strength, ids, task.document_first)
 
 
-def _run_prefixes(model: UniMoER, rows: Sequence[Row]) -> list[PrefixStates]:
+def _run_prefixes(model: RoutedModel, rows: Sequence[Row]) -> list[PrefixStates]:
     """The states of each row's prefix."""
     batch = model.collate([_part(row, 0, row.n_prefix) for row in rows])
     caches: list[Any] = []
@@ -205,7 +205,7 @@ def _run_prefixes(model: UniMoER, rows: Sequence[Row]) -> list[PrefixStates]:
 
 
 def _run_rest(
-    model: UniMoER, rows: Sequence[Row], prefixes: Sequence[PrefixStates | None]
+    model: RoutedModel, rows: Sequence[Row], prefixes: Sequence[PrefixStates | None]
 ) -> Tensor:
     """Whole rows' states from those of their prefixes, the rest run behind them."""
     starts = [0 if states is None else states.n_tokens for states in prefixes]
@@ -249,7 +249,7 @@ def _part(row: Row, start: int, end: int) -> Row:
     return Row(row.task, row.ids[start:end], (0, end - start))
 
 
-def _route(model: UniMoER, rows: Sequence[Row], mask: Tensor, run: Any) -> Tensor:
+def _route(model: RoutedModel, rows: Sequence[Row], mask: Tensor, run: Any) -> Tensor:
     tasks = [row.task for row in rows]
     return route(
         run,
@@ -263,7 +263,7 @@ def _route(model: UniMoER, rows: Sequence[Row], mask: Tensor, run: Any) -> Tenso
     ).hidden
 
 
-def _hidden(model: UniMoER, cache: Any, inputs: Mapping[str, Tensor]) -> Tensor:
+def _hidden(model: RoutedModel, cache: Any, inputs: Mapping[str, Tensor]) -> Tensor:
     named = {cache_name(model.backbone): cache}
     hidden: Tensor = model.backbone(**inputs, **named, use_cache=True).last_hidden_state
     return hidden

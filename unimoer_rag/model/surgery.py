@@ -1,8 +1,8 @@
-"""Taking experts and tasks out of a model, and making one expert of several.
+"""Making one expert of several.
 
 What a task computes depends on the experts it names and on nothing else, so that the tasks which do
-not name the experts in question give bit for bit what they gave. Every function changes the model
-in place: where an `Engine` runs it, clear the engine's cache afterwards.
+not name the experts in question give bit for bit what they gave. The model changes in place: where
+an `Engine` runs it, clear the engine's cache afterwards.
 """
 
 from __future__ import annotations
@@ -21,46 +21,17 @@ from unimoer_rag.model.layers.experts import ExpertSpec, RoutedLinear
 from unimoer_rag.model.tasks import check_name
 
 if TYPE_CHECKING:
-    from unimoer_rag.model.unimoer import UniMoER
+    from unimoer_rag.model.core import RoutedModel
 
-__all__ = ["MergeMethod", "merge_experts", "remove_expert", "remove_task"]
+__all__ = ["MergeMethod", "merge_experts"]
 
 MergeMethod = Literal["concat", "linear", "svd"]
 
 _T = TypeVar("_T")
 
 
-def remove_task(model: UniMoER, name: str) -> None:
-    """Take a task and its head out of a model; its experts stay.
-
-    Raises:
-        InputError: the model has no such task.
-    """
-    model.task(name)
-    if name in model.heads:
-        del model.heads[name]
-    model.router.remove_task(name)
-    del model.tasks[name]
-
-
-def remove_expert(model: UniMoER, name: str) -> None:
-    """Take an expert that no task names out of every layer and the router.
-
-    Raises:
-        InputError: there is no such expert, or a task names it.
-    """
-    _check_expert(model, name)
-    users = [task.name for task in model.tasks.values() if name in task.experts]
-    if users:
-        raise InputError(
-            f"the expert {name!r} is named by the task{'s' * (len(users) > 1)} "
-            f"{', '.join(map(repr, users))}: remove what names it first"
-        )
-    _drop(model, name)
-
-
 def merge_experts(
-    model: UniMoER,
+    model: RoutedModel,
     names: Sequence[str],
     *,
     into: str,
@@ -120,28 +91,21 @@ def merge_experts(
     _start_router(model, [list(model.experts).index(name) for name in names], factors)
     for task in list(model.tasks.values()):
         kept = dict.fromkeys(into if e in names else e for e in task.experts)
-        model.tasks[task.name] = replace(task, experts=tuple(kept))
+        model.change_task(replace(task, experts=tuple(kept)))
     for name in names:
-        _drop(model, name)
+        model.remove_expert(name)
     return math.sqrt(error / norm) if norm else 0.0
 
 
 # -- parts ----------------------------------------------------------------------------------
 
 
-def _check_expert(model: UniMoER, name: str) -> None:
-    if name not in model.experts:
-        raise InputError(
-            f"this model has no expert {name!r}: it has {', '.join(model.experts) or 'none'}"
-        )
-
-
 def _check_merge(
-    model: UniMoER, names: Sequence[str], weights: Sequence[float] | None, method: str
+    model: RoutedModel, names: Sequence[str], weights: Sequence[float] | None, method: str
 ) -> list[float]:
     """The weights, where all of it can be used."""
     for name in names:
-        _check_expert(model, name)
+        model.spec.expert(name)
     if len(set(names)) != len(names) or len(names) < 2:
         raise InputError(f"cannot merge {', '.join(names)}: expected two or more different experts")
     factors = [1.0] * len(names) if weights is None else [float(w) for w in weights]
@@ -181,15 +145,8 @@ def _union(places: Sequence[tuple[_T, ...]]) -> tuple[_T, ...]:
     return tuple(dict.fromkeys(place for some in places for place in some))
 
 
-def _drop(model: UniMoER, name: str) -> None:
-    model.router.remove_expert(list(model.experts).index(name))
-    for layer in model.routed_layers().values():
-        layer.remove_expert(name)
-    del model.experts[name]
-
-
 @torch.no_grad()
-def _start_router(model: UniMoER, at: Sequence[int], factors: Sequence[float]) -> None:
+def _start_router(model: RoutedModel, at: Sequence[int], factors: Sequence[float]) -> None:
     """Let the last expert's entries be the weighted mean of some others'."""
     total = sum(map(abs, factors))
     shares = [abs(f) / total if total else 1 / len(factors) for f in factors]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from unimoer_rag.errors import UntrainedWarning
 
 if TYPE_CHECKING:
-    from unimoer_rag.model.unimoer import UniMoER
+    from unimoer_rag.model.core import RoutedModel
 
 __all__ = ["silent_experts", "untrained_tasks", "warn_if_untrained"]
 
@@ -16,7 +16,7 @@ __all__ = ["silent_experts", "untrained_tasks", "warn_if_untrained"]
 _LEARNT = ("span", "cross", "class")
 
 
-def silent_experts(model: UniMoER) -> list[str]:
+def silent_experts(model: RoutedModel) -> list[str]:
     """The experts that change nothing: their up-projections are zero, as they begin."""
     heard: set[str] = set()
     for layer in model.routed_layers().values():
@@ -24,7 +24,7 @@ def silent_experts(model: UniMoER) -> list[str]:
     return [name for name in model.experts if name not in heard]
 
 
-def untrained_tasks(model: UniMoER) -> list[str]:
+def untrained_tasks(model: RoutedModel) -> list[str]:
     """The tasks whose answers mean nothing: a head that must learn, on experts that have not."""
     silent = set(silent_experts(model))
     return [
@@ -34,7 +34,7 @@ def untrained_tasks(model: UniMoER) -> list[str]:
     ]
 
 
-def warn_if_untrained(model: UniMoER, name: str) -> None:
+def warn_if_untrained(model: RoutedModel, name: str) -> None:
     """Warn of tasks that have not been trained, and say which can be used."""
     tasks = untrained_tasks(model)
     if not tasks:

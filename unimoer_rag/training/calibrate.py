@@ -52,5 +52,5 @@ def calibrate_reader(model: UniMoER, dataset: BeirDataset) -> float:
     read = list(read_contexts(Engine.of(model), dataset, questions))
     gains = [f1(best.text, q.answers, rules="squad") if q.answers else -1.0 for q, best in read]
     threshold, _ = best_threshold([best.doubt for _, best in read], gains)
-    model.tasks["read"] = replace(model.task("read"), abstain=threshold)
+    model.change_task(replace(model.task("read"), abstain=threshold))
     return threshold

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from unimoer_rag.errors import TrainingError
-from unimoer_rag.model import ExpertConfig, TaskConfig
+from unimoer_rag.model import ExpertConfig, ModelSpec, TaskConfig
 from unimoer_rag.training.data.config import Mining, Part, SourceConfig
 from unimoer_rag.training.objectives.config import ObjectiveConfig, among
 from unimoer_rag.yaml_files import read_yaml
@@ -113,6 +113,18 @@ class Recipe(Part):
     def sources(self) -> tuple[str, ...]:
         """Every data set that some objective draws from, sorted."""
         return tuple(sorted({s for o in self.objectives.values() for s in o.sources}))
+
+    def spec(self) -> ModelSpec:
+        """What it says of its model beside the backbone."""
+        return ModelSpec(
+            experts={name: expert.spec() for name, expert in self.experts.items()},
+            tasks=tuple(task.task() for task in self.tasks),
+            router=self.router,
+            gate=self.gate,
+            router_options=self.router_options,
+            targets=self.targets,
+            query_instruction=self.query_instruction,
+        )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -20,7 +20,6 @@ from unimoer_rag.training.loop.schedules import make_schedules
 from unimoer_rag.training.loop.tracking import Track
 from unimoer_rag.training.loop.trainer import StepReport, Trainer
 from unimoer_rag.training.recipe import Recipe
-from unimoer_rag.training.skeleton import model_options
 from unimoer_rag.training.source_pilots import fit_source_pilots
 
 __all__ = ["make_model", "start_tensors", "train"]
@@ -33,7 +32,7 @@ def make_model(recipe: Recipe) -> UniMoER:
         recipe.backbone,
         dtype=recipe.dtype,
         attention=recipe.attention,
-        **model_options(recipe),
+        spec=recipe.spec(),
     )
 
 

@@ -97,12 +97,12 @@ def sweep(
             first = first_stage(model, dataset) if task == "rerank" and run is None else run
             with caching(Engine.of(model)):
                 for candidate in candidates:
-                    model.tasks[task] = with_setting(kept, setting, candidate.value)
+                    model.change_task(with_setting(kept, setting, candidate.value))
                     score = _measure(model, dataset, first, task)
                     candidate.scores[dataset.name] = score
                     on_measured(dataset.name, candidate.value, score)
     finally:
-        model.tasks[task] = kept
+        model.change_task(kept)
     return candidates
 
 

@@ -24,7 +24,7 @@ from unimoer_rag.model import (
 )
 from unimoer_rag.training.recipe import Recipe
 
-__all__ = ["ARCHITECTURES", "backbone_config", "model_options", "skeleton"]
+__all__ = ["ARCHITECTURES", "backbone_config", "skeleton"]
 
 _QWEN3: Mapping[str, Any] = {
     "model_type": "qwen3",
@@ -110,19 +110,6 @@ def backbone_config(name: str) -> Any:
         ) from error
 
 
-def model_options(recipe: Recipe) -> dict[str, Any]:
-    """What a recipe says of its model beside the backbone, as `UniMoER` takes it."""
-    return {
-        "experts": {name: expert.spec() for name, expert in recipe.experts.items()},
-        "tasks": [task.task() for task in recipe.tasks],
-        "router": recipe.router,
-        "router_options": recipe.router_options,
-        "gate": recipe.gate,
-        "targets": recipe.targets,
-        "query_instruction": recipe.query_instruction,
-    }
-
-
 def skeleton(recipe: Recipe) -> UniMoER:
     """The model of a recipe as it will be trained, but without a number in it.
 
@@ -133,4 +120,4 @@ def skeleton(recipe: Recipe) -> UniMoER:
     config = backbone_config(recipe.backbone)
     bare = bare_model(config, Path(recipe.backbone), torch.bfloat16)
     backbone = as_backbone(bare, bare_tokenizer(), Path())
-    return UniMoER(backbone, name=recipe.backbone, **model_options(recipe))
+    return UniMoER(backbone, name=recipe.backbone, spec=recipe.spec())

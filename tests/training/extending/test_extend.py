@@ -12,10 +12,9 @@ from model.tiny_models import TEXTS, make_model
 
 from unimoer_rag.errors import InputError, TrainingError
 from unimoer_rag.model.io.checkpoint import parameters_by_name
-from unimoer_rag.model.io.loading import load_own
 from unimoer_rag.model.routers import ROUTERS
 from unimoer_rag.model.tasks import DEFAULT_TASKS
-from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.model.unimoer import UniMoER, load_own
 from unimoer_rag.training.extending.extend import Addition, changed_tasks, extend, task_outputs
 from unimoer_rag.training.extending.held_out import split
 from unimoer_rag.training.loop.trainer import Trainer

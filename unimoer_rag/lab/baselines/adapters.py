@@ -75,8 +75,10 @@ def load_adapters(
     )
     for expert, folder in folders.items():
         import_expert(model, expert, folder)
-    model.checkpoint = f"{name_or_path} with {', '.join(f'{e}={f}' for e, f in folders.items())}"
-    model.checkpoint_digest = _digest(model.checkpoint_digest, folders)
+    model.set_origin(
+        f"{name_or_path} with {', '.join(f'{e}={f}' for e, f in folders.items())}",
+        _digest(model.checkpoint_digest, folders),
+    )
     return model
 
 

@@ -145,7 +145,7 @@ def measure_decoder(
 def _load(folder: Path, device: str) -> UniMoER:
     """Ours, as users load it, with the tasks of this benchmark."""
     model = UniMoER.from_pretrained(folder, device=device)
-    model.tasks[_EMBED.name] = _EMBED
+    model.change_task(_EMBED)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         for task in (_PAIR, _TURNED):

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,13 +31,13 @@ from unimoer_rag.errors import CheckpointError, DigestMismatchError
 from unimoer_rag.files import read_bounded
 from unimoer_rag.json_text import parse_json
 from unimoer_rag.model.io.backbone import BACKBONES
-from unimoer_rag.model.io.config import CheckpointConfig, ExpertConfig, TaskConfig
+from unimoer_rag.model.io.config import CheckpointConfig
 from unimoer_rag.model.io.files import file_digest, make_folder, write_whole
 from unimoer_rag.model.io.pretrained import check_finite
 from unimoer_rag.model.io.tensors import tensor_shapes
 
 if TYPE_CHECKING:
-    from unimoer_rag.model.unimoer import UniMoER
+    from unimoer_rag.model.core import RoutedModel
 
 __all__ = [
     "CARD",
@@ -61,7 +60,7 @@ _CONFIG_BYTES = 8 * 2**20
 _FINITE = "use an earlier checkpoint of the run, or train with a lower learning rate"
 
 
-def parameters_by_name(model: UniMoER) -> dict[str, nn.Parameter]:
+def parameters_by_name(model: RoutedModel) -> dict[str, nn.Parameter]:
     """Every trainable parameter under its name in the checkpoint."""
     named: dict[str, nn.Parameter] = {}
     for layer, routed in model.routed_layers().items():
@@ -84,7 +83,7 @@ def layer_of(name: str) -> int:
 
 def config_digest(folder: Path) -> str:
     """Identity of a checkpoint: SHA-256 of its configuration, which names that of its weights."""
-    return hashlib.sha256(_read_config(folder)).hexdigest()
+    return file_digest(folder / CONFIG, _read_config)
 
 
 def read_config(folder: Path) -> CheckpointConfig:
@@ -94,7 +93,7 @@ def read_config(folder: Path) -> CheckpointConfig:
         CheckpointError: it is missing, no JSON, or of another format.
     """
     path = folder / CONFIG
-    content = parse_json(_read_config(folder), what=str(path), error=CheckpointError)
+    content = parse_json(_read_config(path), what=str(path), error=CheckpointError)
     try:
         return CheckpointConfig.model_validate(content)
     except ValidationError as error:
@@ -132,7 +131,7 @@ def read_tensors(folder: Path, config: CheckpointConfig) -> dict[str, Tensor]:
         raise CheckpointError(f"{path} is no safetensors file ({error}): {remedy}") from error
 
 
-def set_tensors(model: UniMoER, tensors: dict[str, Tensor], folder: Path) -> None:
+def set_tensors(model: RoutedModel, tensors: dict[str, Tensor], folder: Path) -> None:
     """Copy a checkpoint's tensors into a model of its configuration.
 
     Raises:
@@ -158,8 +157,8 @@ def set_tensors(model: UniMoER, tensors: dict[str, Tensor], folder: Path) -> Non
             parameter.copy_(tensors[name])
 
 
-def _read_config(folder: Path) -> bytes:
-    return read_bounded(folder / CONFIG, _CONFIG_BYTES, error=CheckpointError)
+def _read_config(path: Path) -> bytes:
+    return read_bounded(path, _CONFIG_BYTES, error=CheckpointError)
 
 
 def _read(path: Path) -> bytes:
@@ -174,7 +173,7 @@ def _read(path: Path) -> bytes:
 # -- writing --------------------------------------------------------------------------------
 
 
-def save(model: UniMoER, folder: str | Path) -> Path:
+def save(model: RoutedModel, folder: str | Path) -> Path:
     """See `UniMoER.save_pretrained`: files are complete or absent, never half written.
 
     Expert matrices are stored in float16, router and heads in float32.
@@ -198,24 +197,18 @@ def save(model: UniMoER, folder: str | Path) -> Path:
     return target
 
 
-def _describe(model: UniMoER, weights_sha256: str) -> CheckpointConfig:
+def _describe(model: RoutedModel, weights_sha256: str) -> CheckpointConfig:
     """The configuration that brings a model back."""
     spec = BACKBONES.get(model.backbone_name)
     whole = model.path / "model.safetensors"  # absent where the weights are in several files
     digest = spec.sha256 if spec else file_digest(whole) if whole.is_file() else None
-    return CheckpointConfig(
+    return CheckpointConfig.of(
+        model.spec,
         base_model_name_or_path=model.backbone_name,
         base_model_revision=spec.revision if spec else None,
         base_model_sha256=digest,
         hidden_size=model.width,
         num_hidden_layers=model.n_layers,
-        experts={name: ExpertConfig.of(spec) for name, spec in model.experts.items()},
-        router=model.router_kind,
-        gate=model.gate_kind,
-        router_options=model.router_options,
-        target_modules=model.targets,
-        query_instruction=model.query_instruction,
-        tasks=tuple(TaskConfig(**asdict(task)) for task in model.tasks.values()),
         weights_sha256=weights_sha256,
     )
 
@@ -234,7 +227,7 @@ def _card(config: CheckpointConfig) -> str:
     )
 
 
-def push(model: UniMoER, repo: str, *, private: bool, token: str | None) -> str:
+def push(model: RoutedModel, repo: str, *, private: bool, token: str | None) -> str:
     """See `UniMoER.push_to_hub`."""
     from huggingface_hub import HfApi
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from dataclasses import asdict
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from unimoer_rag.errors import InputError
 from unimoer_rag.model.layers.experts import ExpertSpec
+from unimoer_rag.model.spec import ModelSpec
 from unimoer_rag.model.tasks import MIN_TOKENS, Head, Task
 
 __all__ = ["CheckpointConfig", "ExpertConfig", "TaskConfig"]
@@ -88,3 +90,33 @@ class CheckpointConfig(_Frozen):
     query_instruction: str = ""
     tasks: tuple[TaskConfig, ...] = Field(max_length=256)
     weights_sha256: str
+
+    @classmethod
+    def of(cls, spec: ModelSpec, **others: Any) -> CheckpointConfig:
+        """That of a model, the other fields given."""
+        return cls(
+            experts={name: ExpertConfig.of(expert) for name, expert in spec.experts.items()},
+            router=spec.router,
+            gate=spec.gate,
+            router_options=dict(spec.router_options),
+            target_modules=spec.targets,
+            query_instruction=spec.query_instruction,
+            tasks=tuple(TaskConfig(**asdict(task)) for task in spec.tasks),
+            **others,
+        )
+
+    def spec(self) -> ModelSpec:
+        """What it says of the model beside the backbone.
+
+        Raises:
+            InputError: a name that cannot be one, or a task with an expert that does not exist.
+        """
+        return ModelSpec(
+            experts={name: expert.spec() for name, expert in self.experts.items()},
+            tasks=tuple(task.task() for task in self.tasks),
+            router=self.router,
+            gate=self.gate,
+            router_options=self.router_options,
+            targets=self.target_modules,
+            query_instruction=self.query_instruction,
+        )

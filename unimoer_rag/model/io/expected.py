@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from unimoer_rag.errors import BackboneError, CheckpointError, InputError
+from unimoer_rag.model.core import RoutedModel
 from unimoer_rag.model.io.backbone import as_backbone
 from unimoer_rag.model.io.checkpoint import CONFIG, WEIGHTS, parameters_by_name
 from unimoer_rag.model.io.pretrained import LOCAL, bare_model, read_config
@@ -21,24 +22,10 @@ from unimoer_rag.model.io.tensors import Shape
 if TYPE_CHECKING:
     from unimoer_rag.model.io.config import CheckpointConfig
 
-__all__ = ["bare_tokenizer", "check_fit", "model_options"]
+__all__ = ["bare_tokenizer", "check_fit"]
 
 # Of a file beside its numbers.
 _HEADER_BYTES = 16 * 2**20
-
-
-def model_options(config: CheckpointConfig) -> dict[str, Any]:
-    """What a checkpoint says of its model beside the backbone, as `UniMoER` takes it."""
-    return {
-        "name": config.base_model_name_or_path,
-        "experts": {expert: size.spec() for expert, size in config.experts.items()},
-        "tasks": [task.task() for task in config.tasks],
-        "router": config.router,
-        "gate": config.gate,
-        "router_options": config.router_options,
-        "targets": config.target_modules,
-        "query_instruction": config.query_instruction,
-    }
 
 
 def check_fit(config: CheckpointConfig, folder: Path, backbone: Path) -> None:
@@ -74,8 +61,6 @@ def _wanted(config: CheckpointConfig, folder: Path, backbone: Path) -> dict[str,
     """The shape of each tensor that the checkpoint must have."""
     from transformers import AutoConfig
 
-    from unimoer_rag.model.unimoer import UniMoER
-
     read_config(backbone)
     try:
         described = AutoConfig.from_pretrained(str(backbone), **LOCAL)
@@ -93,7 +78,7 @@ def _wanted(config: CheckpointConfig, folder: Path, backbone: Path) -> dict[str,
         )
     try:
         with torch.device("meta"):
-            model = UniMoER(bare, **model_options(config))
+            model = RoutedModel(bare, name=config.base_model_name_or_path, spec=config.spec())
     except (InputError, RuntimeError, OverflowError, MemoryError) as error:
         raise CheckpointError(
             f"{folder / CONFIG} asks for what this version does not have ({error}): update "

@@ -15,12 +15,14 @@ from __future__ import annotations
 import hashlib
 import threading
 import weakref
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
-from unimoer_rag.errors import CheckpointError, DigestMismatchError, InputError
+from unimoer_rag.errors import BackboneError, CheckpointError, DigestMismatchError, InputError
+from unimoer_rag.model.core import RoutedModel
 from unimoer_rag.model.device import QUANTIZATIONS, Precision, choose_device, choose_precision
 from unimoer_rag.model.io.backbone import BACKBONES, load_backbone, resolve_backbone
 from unimoer_rag.model.io.checkpoint import (
@@ -32,17 +34,18 @@ from unimoer_rag.model.io.checkpoint import (
     set_tensors,
 )
 from unimoer_rag.model.io.config import CheckpointConfig
-from unimoer_rag.model.io.expected import check_fit, model_options
+from unimoer_rag.model.io.expected import check_fit
 from unimoer_rag.model.io.files import file_digest, local_folder
 from unimoer_rag.model.layers.onednn import use_onednn
 from unimoer_rag.model.memory import MemoryPlan, choose_plan, parse_size, plan_of
-from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.model.untrained import warn_if_untrained
 
-__all__ = ["build", "load", "load_own", "memory_table", "pack", "shipped_checkpoints"]
+__all__ = ["build", "load", "load_own", "memory_table", "shipped_checkpoints"]
+
+M = TypeVar("M", bound=RoutedModel)
 
 _SHIPPED = Path(__file__).parents[2] / "checkpoints"
-_live: weakref.WeakValueDictionary[tuple[str, ...], UniMoER] = weakref.WeakValueDictionary()
+_live: weakref.WeakValueDictionary[tuple[object, ...], Any] = weakref.WeakValueDictionary()
 _loading = threading.Lock()
 
 # What gives way to what under a memory budget; a dtype that was asked for by name stays.
@@ -50,14 +53,15 @@ _STEPS = {"auto": ("auto", "int8", "int4")}
 
 
 def build(
+    kind: type[M],
     name: str,
     *,
     device: str = "auto",
     dtype: str = "auto",
     attention: str = "sdpa",
     **options: Any,
-) -> UniMoER:
-    """See `UniMoER.from_backbone`."""
+) -> M:
+    """See `UniMoER.from_backbone`; of that class, or one derived from it."""
     where = choose_device(device)
     precision = choose_precision(dtype, where)
     path = resolve_backbone(name)
@@ -68,51 +72,66 @@ def build(
         attention=attention,
         quantization=precision.quantization,
     )
-    spec = BACKBONES.get(name)
-    if spec is not None:
-        options.setdefault("query_instruction", spec.query_instruction)
-    model = UniMoER(backbone, name=_kept_name(name), **options)
-    model.checkpoint_digest = hashlib.sha256(
-        f"{_weights_digest(path)}|{model.query_instruction}".encode()
-    ).hexdigest()
+    known = BACKBONES.get(name)
+    if known is not None and "spec" not in options:
+        options.setdefault("query_instruction", known.query_instruction)
+    model = kind(backbone, name=_kept_name(name), **options)
+    identity = f"{_weights_digest(path)}|{model.query_instruction}"
+    model.set_origin(model.checkpoint, hashlib.sha256(identity.encode()).hexdigest())
     model.eval().set_unpadded("auto")
     return model
 
 
 def load(
+    kind: type[M],
     name: str | Path,
     *,
     revision: str | None,
     device: str,
     dtype: str,
     memory_budget: str | int | None = None,
-) -> UniMoER:
-    """See `UniMoER.from_pretrained`."""
-    where = choose_device(device)
-    plan = None
-    if memory_budget is not None:
-        budget = parse_size(memory_budget)
-        settings = [choose_precision(each, where) for each in _STEPS.get(dtype, (dtype,))]
-        parts = _parts(str(name), revision)
-        plan = choose_plan(parts[0], settings, budget, experts=parts[1], device=where)
-        dtype = plan.dtype
-    precision = choose_precision(dtype, where)
+) -> M:
+    """See `UniMoER.from_pretrained`; of that class, or one derived from it."""
+    where, name = choose_device(device), str(name)
     # One at a time: two callers asking for the same model at once must get the same one.
     with _loading:
-        folder = _locate(str(name), revision)
-        if folder is None:
-            identity = _kept_name(str(name))
-        else:  # by content: a folder that was written anew is another checkpoint
-            identity = f"{folder.resolve()}|{config_digest(folder)}"
-        key = (identity, str(where), str(precision))
-        model = _live.get(key)
+        folder = _locate(name, revision)
+        identity = _identity(name, folder)
+        plan = None
+        if memory_budget is not None:
+            plan = _plan(name, revision, identity, parse_size(memory_budget), where, dtype)
+            dtype = plan.dtype
+        precision = choose_precision(dtype, where)
+        key = (kind, identity, str(where), str(precision))
+        model: M | None = _live.get(key)
         if model is None:
-            model = _read(str(name), folder, where, precision)
-            warn_if_untrained(model, str(name))
+            model = _read(kind, name, folder, where, precision)
+            warn_if_untrained(model, name)
             use_onednn(model.routed_layers().values())
             _live[key] = model
-        model.memory_plan = model.memory_plan or plan
+        model.keep_plan(plan)
         return model
+
+
+def _identity(name: str, folder: Path | None) -> str:
+    """What a model is live as. By content: files that were written anew are another model's."""
+    if folder is not None:
+        return f"{folder.resolve()}|{config_digest(folder)}"
+    own = None if name in BACKBONES else local_folder(name)
+    if own is None:
+        return name  # pinned to its bytes
+    return f"{own.resolve()}|{file_digest(own / 'config.json')}|{_weights_digest(own)}"
+
+
+# Kept, so that the setting of a model that is live already is known without a look at its files.
+@lru_cache(maxsize=64)
+def _plan(
+    name: str, revision: str | None, identity: str, budget: int, device: torch.device, dtype: str
+) -> MemoryPlan:
+    """The setting of the model of that name and identity that fits a budget."""
+    settings = [choose_precision(each, device) for each in _STEPS.get(dtype, (dtype,))]
+    path, experts = _parts(name, revision)
+    return choose_plan(path, settings, budget, experts=experts, device=device)
 
 
 def memory_table(
@@ -147,20 +166,25 @@ def _parts(name: str, revision: str | None) -> tuple[Path, int]:
 
 
 def load_own(
-    name: str | Path, *, revision: str | None = None, device: str = "auto", dtype: str = "auto"
-) -> UniMoER:
-    """As `UniMoER.from_pretrained`, but an instance that nobody else holds: one to be changed."""
-    where = choose_device(device)
-    return _read(str(name), _locate(str(name), revision), where, choose_precision(dtype, where))
+    kind: type[M],
+    name: str | Path,
+    *,
+    revision: str | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+) -> M:
+    """As `load`, but an instance that nobody else holds."""
+    where, name = choose_device(device), str(name)
+    return _read(kind, name, _locate(name, revision), where, choose_precision(dtype, where))
 
 
-def _read(name: str, folder: Path | None, device: torch.device, precision: Precision) -> UniMoER:
+def _read(
+    kind: type[M], name: str, folder: Path | None, device: torch.device, precision: Precision
+) -> M:
     """A new instance: of the checkpoint in a folder, or of the backbone of that name."""
     if folder is None:
-        return build(name, device=str(device), dtype=str(precision))
-    model = _load(folder, device, precision)
-    model.checkpoint = name
-    return model
+        return build(kind, name, device=str(device), dtype=str(precision))
+    return _load(kind, name, folder, device, precision)
 
 
 def shipped_checkpoints() -> list[str]:
@@ -168,7 +192,7 @@ def shipped_checkpoints() -> list[str]:
     return sorted(path.name for path in _SHIPPED.glob("*") if (path / CONFIG).is_file())
 
 
-def _load(folder: Path, device: torch.device, precision: Precision) -> UniMoER:
+def _load(kind: type[M], name: str, folder: Path, device: torch.device, precision: Precision) -> M:
     """The model of a checkpoint folder, everything checked."""
     config = read_config(folder)
     path = resolve_backbone(_backbone_name(config, folder))
@@ -179,25 +203,17 @@ def _load(folder: Path, device: torch.device, precision: Precision) -> UniMoER:
         path, dtype=precision.dtype, device=device, quantization=precision.quantization
     )
     try:
-        model = UniMoER(backbone, **model_options(config))
+        model = kind(backbone, name=config.base_model_name_or_path, spec=config.spec())
     except InputError as error:  # of the tokenizer, which was not looked at before
         raise CheckpointError(
             f"{folder / CONFIG} asks for what this version does not have ({error}): update "
             "unimoer-rag, or get the checkpoint again if it was edited"
         ) from error
     set_tensors(model, tensors, folder)
-    pack(model)
-    model.checkpoint_digest = config_digest(folder)
-    model.checkpoint_folder = folder
+    model.pack()
+    model.set_origin(name, config_digest(folder), folder)
     model.eval().set_unpadded("auto")
     return model
-
-
-def pack(model: UniMoER) -> None:
-    """Hold the experts in float16, as their file does: half the memory and the same numbers."""
-    for routed in model.routed_layers().values():
-        for parameter in (*routed.lora_A.values(), *routed.lora_B.values()):
-            parameter.data = parameter.data.half()
 
 
 def _backbone_name(config: CheckpointConfig, folder: Path) -> str:
@@ -290,6 +306,11 @@ def _kept_name(name: str) -> str:
 def _weights_digest(folder: Path) -> str:
     """SHA-256 over the weight files of a backbone folder, in name order."""
     whole = hashlib.sha256()
-    for file in sorted(folder.glob("*.safetensors")):
-        whole.update(file_digest(file).encode())
+    try:
+        for file in sorted(folder.glob("*.safetensors")):
+            whole.update(file_digest(file).encode())
+    except OSError as error:
+        raise BackboneError(
+            f"cannot read the weights in {folder} ({error}): make them readable, or get them again"
+        ) from error
     return whole.hexdigest()

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from unimoer_rag.errors import CheckpointError, InputError
 from unimoer_rag.extras import needs_extra
+from unimoer_rag.model.core import RoutedModel
 from unimoer_rag.model.io.backbone import BACKBONES
 from unimoer_rag.model.io.checkpoint import CONFIG, WEIGHTS
 from unimoer_rag.model.io.files import make_folder, write_whole
@@ -33,7 +34,6 @@ from unimoer_rag.model.io.tensors import Shape, load_tensors, tensor_shapes
 from unimoer_rag.model.layers.experts import ExpertSpec, RoutedLinear
 from unimoer_rag.model.layers.merged import constant_weights, layer_index
 from unimoer_rag.model.layers.onednn import dense
-from unimoer_rag.model.unimoer import UniMoER
 
 __all__ = ["AdapterShape", "adapter_shape", "export_expert", "import_expert"]
 
@@ -42,7 +42,7 @@ _REMEDY = "save the adapter with peft as safetensors, or copy it again"
 
 
 def export_expert(
-    model: UniMoER, expert: str, folder: str | Path, *, task: str | None = None
+    model: RoutedModel, expert: str, folder: str | Path, *, task: str | None = None
 ) -> Path:
     """Write an expert as a LoRA adapter for `peft.PeftModel.from_pretrained(backbone, folder)`.
 
@@ -90,7 +90,7 @@ def export_expert(
     return target
 
 
-def import_expert(model: UniMoER, expert: str, folder: str | Path) -> None:
+def import_expert(model: RoutedModel, expert: str, folder: str | Path) -> None:
     """Read a plain LoRA adapter into an expert of a model, in place.
 
     Its scales are folded into `lora_B` where they differ from the expert's, and ranks below the
@@ -175,7 +175,7 @@ def _peft(purpose: str) -> Any:
     return peft
 
 
-def _spec(model: UniMoER, expert: str) -> ExpertSpec:
+def _spec(model: RoutedModel, expert: str) -> ExpertSpec:
     if expert not in model.experts:
         raise InputError(
             f"this model has no expert {expert!r}: it has {', '.join(model.experts)}; "
@@ -184,13 +184,13 @@ def _spec(model: UniMoER, expert: str) -> ExpertSpec:
     return model.experts[expert]
 
 
-def _routed(model: UniMoER, expert: str) -> dict[str, RoutedLinear]:
+def _routed(model: RoutedModel, expert: str) -> dict[str, RoutedLinear]:
     """The linear layers that have the expert, by name."""
     routed = model.routed_layers()
     return {name: linear for name, linear in routed.items() if expert in linear.lora_A}
 
 
-def _factors(model: UniMoER, expert: str, task: str | None) -> list[float]:
+def _factors(model: RoutedModel, expert: str, task: str | None) -> list[float]:
     """The factor on the expert's output in each transformer layer."""
     if task is None:
         return [1.0] * model.n_layers

@@ -236,6 +236,11 @@ class RoutedLinear(nn.Module):
             del self.lora_A[name], self.lora_B[name]
             self._fused = None  # another expert of the name could come to the same address
 
+    def pack(self) -> None:
+        """Hold the experts in float16."""
+        for parameter in (*self.lora_A.values(), *self.lora_B.values()):
+            parameter.data = parameter.data.half()
+
     def fused(self, experts: tuple[str, ...], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """`A [ranks, in]` and `B [out, ranks]` of some experts, kept between inference calls."""
         downs = [self.lora_A[name] for name in experts]

@@ -6,7 +6,7 @@ takes their time away and costs the memory of those layers once more for each me
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,37 +18,46 @@ from unimoer_rag.model.layers.scope import make_scope
 from unimoer_rag.model.tasks import Task
 
 if TYPE_CHECKING:
-    from unimoer_rag.model.layers.experts import RoutedLinear
-    from unimoer_rag.model.unimoer import UniMoER
+    from unimoer_rag.model.core import RoutedModel
+    from unimoer_rag.model.layers.experts import ExpertSpec, RoutedLinear
 
-__all__ = ["constant_weights", "layer_index", "merge_tasks"]
+__all__ = ["constant_weights", "layer_index", "merge_layers"]
 
 
-def merge_tasks(model: UniMoER, tasks: Sequence[Task]) -> None:
-    """See `UniMoER.merge`."""
-    weights = [constant_weights(model, task) * task.strength for task in tasks]
-    model.merged = ()
-    routed_layers = model.routed_layers()
-    for routed in routed_layers.values():
+def merge_layers(
+    layers: Mapping[str, RoutedLinear],
+    experts: Mapping[str, ExpertSpec],
+    tasks: Mapping[Task, Tensor],
+    dtype: torch.dtype,
+) -> None:
+    """Fold the experts of some tasks into every routed layer, in place of what was folded in.
+
+    Args:
+        layers: by name in the backbone.
+        experts: every expert of the model, in order.
+        tasks: the weight of each task's experts, as `constant_weights` gives them.
+        dtype: what the backbone computes in.
+    """
+    for routed in layers.values():
         routed.merged.clear()
-    for task, constant in zip(tasks, weights, strict=True):
-        names = [name for name in model.experts if name in task.experts]
-        for path, routed in routed_layers.items():
-            at_layer = dict(zip(names, constant[layer_index(path)].tolist(), strict=True))
-            routed.merged[task.name] = _merged(model, routed, at_layer)
-    model.merged = tuple(tasks)
+    for task, weights in tasks.items():
+        names = [name for name in experts if name in task.experts]
+        for path, routed in layers.items():
+            at_layer = zip(names, weights[layer_index(path)].tolist(), strict=True)
+            factors = {name: weight * experts[name].scale for name, weight in at_layer}
+            routed.merged[task.name] = _merged(routed, factors, dtype)
 
 
 @torch.no_grad()
-def _merged(model: UniMoER, routed: RoutedLinear, weights: dict[str, float]) -> nn.Module:
-    """The frozen layer with some experts added to it, each by its weight."""
+def _merged(routed: RoutedLinear, factors: dict[str, float], dtype: torch.dtype) -> nn.Module:
+    """The frozen layer with some experts added to it, each times its factor."""
     base = routed.base
-    whole = dense(base).to(model.dtype)
+    whole = dense(base).to(dtype)
     total = whole.float()
-    for name, weight in weights.items():
-        if weight and name in routed.lora_A:
+    for name, factor in factors.items():
+        if factor and name in routed.lora_A:
             down, up = routed.lora_A[name].float(), routed.lora_B[name].float()
-            total = total + weight * model.experts[name].scale * (up @ down)
+            total = total + factor * (up @ down)
     merged = nn.Linear(base.in_features, base.out_features, base.bias is not None, device="meta")
     merged.weight = nn.Parameter(total.to(whole.dtype), requires_grad=False)
     if base.bias is not None:
@@ -56,7 +65,7 @@ def _merged(model: UniMoER, routed: RoutedLinear, weights: dict[str, float]) -> 
     return to_onednn(merged)
 
 
-def constant_weights(model: UniMoER, task: Task) -> Tensor:
+def constant_weights(model: RoutedModel, task: Task) -> Tensor:
     """The routing weights of a task whose router does not look at the text.
 
     Args:
@@ -72,7 +81,7 @@ def constant_weights(model: UniMoER, task: Task) -> Tensor:
     """
     if not model.router.is_constant(len(task.experts)):
         raise InputError(
-            f"the {model.router_kind} router weighs the experts of {task.name!r} by the text: only "
+            f"the {model.spec.router} router weighs the experts of {task.name!r} by the text: only "
             "a task-explicit or switch router, or a task with one expert, has constant weights"
         )
     if model.router.has_no_choice(len(task.experts)):

@@ -8,7 +8,7 @@ rows. Forwards whose rows are padded go to "sdpa", transformers' own.
 from __future__ import annotations
 
 import importlib.util
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -16,14 +16,13 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from unimoer_rag.errors import InputError
 from unimoer_rag.model.layers.packing import Packing, current_packing
 from unimoer_rag.model.tasks import Task
 
 if TYPE_CHECKING:
-    from unimoer_rag.model.unimoer import UniMoER
+    from unimoer_rag.model.core import RoutedModel
 
-__all__ = ["PACKED_ATTENTION", "has_kernels", "set_unpadded"]
+__all__ = ["PACKED_ATTENTION", "has_kernels", "runs_packed"]
 
 PACKED_ATTENTION = "unimoer_packed"
 """Name of the implementation, as `attn_implementation` of a transformers model."""
@@ -162,52 +161,19 @@ def has_kernels(device: torch.device, dtype: torch.dtype) -> bool:
     )
 
 
-def set_unpadded(model: UniMoER, on: bool | Literal["auto"]) -> None:
-    """See `UniMoER.set_unpadded`."""
-    backbone: Any = model.backbone
-    before = backbone.config._attn_implementation
-    wanted = on
-    if on == "auto":
-        wanted = model.unpadded or (before == "sdpa" and has_kernels(model.device, model.dtype))
-    if wanted == model.unpadded:
-        return
-    if not wanted:
-        backbone.set_attn_implementation(model.padded_attention)
-        model.unpadded = False
-        return
-    model.padded_attention = before
-    backbone.set_attn_implementation(PACKED_ATTENTION)
-    model.unpadded = _runs_packed(model)
-    if not model.unpadded:
-        backbone.set_attn_implementation(before)
-        if on != "auto":
-            raise InputError(
-                f"a {backbone.config.model_type} does not give the same without padding: leave "
-                "set_unpadded out"
-            )
-
-
 @torch.inference_mode()
-def _runs_packed(model: UniMoER) -> bool:
+def runs_packed(model: RoutedModel) -> bool:
     """Whether a backbone gives for packed rows what it gives for padded ones, tried on three texts.
 
     Architectures differ in what they do with positions and masks; this asks the one at hand.
-    """
-    from unimoer_rag.model.forward import encode
 
+    Args:
+        model: whose attention is this one.
+    """
     batch = model.collate(model.rows.single(_CHECKED, Task("check", "vector", ())))
     try:
         by_packing, by_padding = (
-            encode(
-                model.backbone,
-                model.router,
-                model.experts,
-                batch,
-                n_layers=model.n_layers,
-                causal=model.causal,
-                unpadded=unpadded,
-            ).hidden[batch.mask]
-            for unpadded in (True, False)
+            model.encode(batch, unpadded=unpadded).hidden[batch.mask] for unpadded in (True, False)
         )
     except Exception:  # noqa: BLE001 - whatever an unknown architecture does, it does not pack
         return False

@@ -190,6 +190,10 @@ class Router(nn.Module):
         """
         raise NotImplementedError
 
+    def disturb(self, expert_dropout: float, logit_noise: float) -> None:
+        """Set what disturbs its choices while training; see the attributes."""
+        self.expert_dropout, self.logit_noise = expert_dropout, logit_noise
+
     def kept(self, allowed: Tensor) -> Tensor:
         """The experts `[rows, 1, experts]` left to a row's choice by expert dropout."""
         if not self.training or not self.expert_dropout:

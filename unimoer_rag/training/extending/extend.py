@@ -25,7 +25,6 @@ from unimoer_rag.model import (
     TaskConfig,
     UniMoER,
     load_own,
-    pack,
     probe_rows,
     tensors,
 )
@@ -164,7 +163,7 @@ def extend(
     trainer = Trainer(model, _recipe(addition, model, spec, lesson), folder=run)
     if not trainer.run([lesson.objective(model)], on_step=on_step):
         return Extended(finished=False)
-    pack(model.eval())  # what is checked and measured is what the file will hold
+    model.eval().pack()  # what is checked and measured is what the file will hold
     changed = changed_tasks(before, task_outputs(model))
     if changed:
         raise TrainingError(

@@ -27,19 +27,19 @@ def check_fit(model: UniMoER, recipe: Recipe) -> None:
             embedding shall be cut to more dimensions than it has; names the key.
     """
     routing = recipe.routing
-    if routing.sparsity and model.gate_kind != "sparsegen":
+    if routing.sparsity and model.spec.gate != "sparsegen":
         raise TrainingError(
-            f"routing.sparsity: the gate {model.gate_kind!r} predicts no sparsity, expected "
+            f"routing.sparsity: the gate {model.spec.gate!r} predicts no sparsity, expected "
             "the gate 'sparsegen' or no sparsity loss"
         )
-    if (routing.sparsity or routing.dynmole) and model.router_kind in _WITHOUT_LOGITS:
+    if (routing.sparsity or routing.dynmole) and model.spec.router in _WITHOUT_LOGITS:
         raise TrainingError(
-            f"routing: the router {model.router_kind!r} has no logits over experts, expected "
+            f"routing: the router {model.spec.router!r} has no logits over experts, expected "
             "another router, or neither sparsity nor dynmole"
         )
-    if routing.logit_noise and model.router_kind in _WITHOUT_NOISE:
+    if routing.logit_noise and model.spec.router in _WITHOUT_NOISE:
         raise TrainingError(
-            f"routing.logit_noise: the router {model.router_kind!r} has no logits to put noise on, "
+            f"routing.logit_noise: the router {model.spec.router!r} has no logits to put noise on, "
             "expected another router, or no noise"
         )
     for name, objective in recipe.objectives.items():

@@ -73,8 +73,7 @@ class Trainer:
         self._processes.place(model)
         if recipe.gradient_checkpointing:
             recompute_layers(model)
-        model.router.expert_dropout = recipe.routing.expert_dropout
-        model.router.logit_noise = recipe.routing.logit_noise
+        model.router.disturb(recipe.routing.expert_dropout, recipe.routing.logit_noise)
         self._named = parameters_by_name(model)
         self._processes.same(self._named.values())
         self._optimizer = make_optimizer(self._named, recipe.optimizer)

@@ -28,11 +28,11 @@ def probing(subject: Subject) -> Findings:
         try:
             for done, (choice, task) in enumerate(choices.items()):
                 subject.on_progress(f"probing {name}", done, len(choices))
-                model.tasks[name] = task
+                model.change_task(task)
                 values = pooled(measure(model, subject.sets(), (name,)))[name]
                 series.setdefault(choice, []).append((name, sum(values.values()) / len(values)))
         finally:
-            model.tasks[name] = kept
+            model.change_task(kept)
     panel = Panel(
         title="Each expert alone",
         kind="heat",
