@@ -22,10 +22,17 @@ from .prefix import PrefixKey, PrefixStates, cache_name
 from .routers.gates import MASKED
 from .rows import Row, RowMaker, Side
 from .surgery import merge_experts, remove_expert, remove_task
-from .tasks.heads import MAX_ANSWER_TOKENS, CrossHead, SpanScores, span_logits
+from .tasks.cross import CrossHead
+from .tasks.head import (
+    ClassifyingHead,
+    EmbeddingHead,
+    Output,
+    ReadingHead,
+    ScoringHead,
+    tensors,
+)
 from .tasks.jobs import (
     Job,
-    Reading,
     classifying,
     embedding,
     embedding_size,
@@ -34,7 +41,8 @@ from .tasks.jobs import (
     scoring,
 )
 from .tasks.late import LateHead, LateState
-from .tasks.readout import Output, tensors
+from .tasks.registry import HEADS, heads_of
+from .tasks.span import MAX_ANSWER_TOKENS, Reading, SpanScores, span_logits
 from .tasks.state_format import StateFormat
 from .tasks.state_jobs import asking, indexing, late_task, ranking_states
 from .tasks.task import EMBED, RERANK, RERANK_CROSS, Task
@@ -46,6 +54,7 @@ __all__ = [
     "CONFIG",
     "EMBED",
     "FEWEST_TOKENS",
+    "HEADS",
     "LOCAL",
     "MASKED",
     "MAX_ANSWER_TOKENS",
@@ -53,7 +62,9 @@ __all__ = [
     "RERANK_CROSS",
     "WEIGHTS",
     "Batch",
+    "ClassifyingHead",
     "CrossHead",
+    "EmbeddingHead",
     "ExpertConfig",
     "ExpertSpec",
     "Home",
@@ -65,9 +76,11 @@ __all__ = [
     "PrefixKey",
     "PrefixStates",
     "Reading",
+    "ReadingHead",
     "RoutedLinear",
     "Row",
     "RowMaker",
+    "ScoringHead",
     "Side",
     "SpanScores",
     "StateFormat",
@@ -98,6 +111,7 @@ __all__ = [
     "file_digest",
     "fit_pilots",
     "has_kernels",
+    "heads_of",
     "import_expert",
     "indexing",
     "late_task",

@@ -37,8 +37,7 @@ def remove_task(model: UniMoER, name: str) -> None:
         InputError: the model has no such task.
     """
     model.task(name)
-    if name in model.heads:
-        del model.heads[name]
+    del model.heads[name]
     model.router.remove_task(name)
     del model.tasks[name]
 

@@ -27,6 +27,7 @@ from unimoer_rag.model.layers.merged import merge_tasks
 from unimoer_rag.model.routers import make_router
 from unimoer_rag.model.rows import Row, RowMaker, Side
 from unimoer_rag.model.tasks import DEFAULT_TASKS, Task, check_name
+from unimoer_rag.model.tasks.head import Output, read_out
 from unimoer_rag.model.tasks.jobs import (
     Job,
     Reading,
@@ -36,7 +37,6 @@ from unimoer_rag.model.tasks.jobs import (
     reading,
     scoring,
 )
-from unimoer_rag.model.tasks.readout import Output, new_head, read_out
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -142,13 +142,7 @@ class UniMoER(nn.Module):
         )
         attach_router(self.layers, self.router)
         self.router.to(self.device)
-        self.heads = nn.ModuleDict(
-            {
-                name: self.new_head(task)
-                for name, task in self.tasks.items()
-                if task.head != "vector"
-            }
-        )
+        self.heads = nn.ModuleDict({name: self.new_head(t) for name, t in self.tasks.items()})
         config: Any = backbone.model.config
         self._typed = getattr(config, "type_vocab_size", 0) > 1
         self.merged: tuple[Task, ...] = ()
@@ -181,8 +175,10 @@ class UniMoER(nn.Module):
             )
 
     def new_head(self, task: Task) -> nn.Module:
-        """A head for a task, as it is before training; not for "vector", which has none."""
-        head = new_head(task, width=self.width, causal=self.causal, tokenizer=self.tokenizer)
+        """A head for a task, as it is before training."""
+        head = task.head_type.build(
+            task, width=self.width, causal=self.causal, tokenizer=self.tokenizer
+        )
         return head.to(self.device)
 
     # -- what it grows by -------------------------------------------------------------------
@@ -207,15 +203,14 @@ class UniMoER(nn.Module):
         self.experts[name] = spec
 
     def add_task(self, task: Task) -> None:
-        """Add a task, with an untrained head where it needs one.
+        """Add a task, with an untrained head.
 
         Raises:
             InputError: the name is taken, or the task names an expert that does not exist.
         """
         self._check_task(task)
         self.router.add_task(task.name)
-        if task.head != "vector":
-            self.heads[task.name] = self.new_head(task).train(self.training)
+        self.heads[task.name] = self.new_head(task).train(self.training)
         self.tasks[task.name] = task
 
     # -- what it gives memory for -----------------------------------------------------------
@@ -311,7 +306,7 @@ class UniMoER(nn.Module):
 
     def read_out(self, batch: Batch, hidden: Tensor) -> list[Output]:
         """Each row's answer by its task's head, in row order."""
-        return read_out(batch, hidden, self.heads, causal=self.causal)
+        return read_out(batch, hidden, self.heads)
 
     @torch.inference_mode()
     def run(self, rows: Sequence[Row], store: PrefixStore | None = None) -> list[Output]:
