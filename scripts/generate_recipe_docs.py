@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from unimoer_rag.model import ExpertConfig, TaskConfig
+from unimoer_rag.model import HEADS, ExpertConfig, TaskConfig
 from unimoer_rag.model.routers import GATES, ROUTERS
 from unimoer_rag.training import Recipe
 from unimoer_rag.training.data.config import Mining
@@ -61,7 +61,7 @@ MEANINGS = {
     "ExpertConfig.targets": "names of the linear layers that have it; those of the recipe if empty",
     "ExpertConfig.layers": "numbers of the transformer layers that have it; all if empty",
     "TaskConfig.name": "of the task",
-    "TaskConfig.head": "how token states become an answer",
+    "TaskConfig.head": f"how token states become an answer: {', '.join(map('`{}`'.format, HEADS))}",
     "TaskConfig.experts": "that its texts may use",
     "TaskConfig.strength": "factor on the experts' output",
     "TaskConfig.max_tokens": "longer texts are cut",

@@ -11,7 +11,7 @@ import torch
 
 from unimoer_rag.engine import Engine
 from unimoer_rag.generation.extractive import ExtractiveReader
-from unimoer_rag.model.tasks.jobs import Reading
+from unimoer_rag.model.tasks.span import Reading
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.retrieval.types import Hit, Passage
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unimoer_rag.model.tasks.jobs import Reading
+from unimoer_rag.model.tasks.span import Reading
 
 _inner = st.floats(0.001, 0.999)
 

@@ -102,5 +102,6 @@ def test_the_sizes_are_part_of_the_checkpoint(cut: UniMoER, tmp_path: Path) -> N
 
 @pytest.mark.parametrize(("head", "sizes"), [("late", (8,)), ("vector", (0,)), ("vector", (-8,))])
 def test_sizes_that_no_task_can_have_are_refused(head, sizes) -> None:
-    with pytest.raises(InputError, match=r"the dimensions .*: expected positive sizes"):
+    expected = "positive sizes" if head == "vector" else "dimensions for the head 'vector' alone"
+    with pytest.raises(InputError, match=rf"the dimensions .*: expected {expected}"):
         Task("x", head, (), dimensions=sizes)

@@ -10,14 +10,9 @@ from torch.nn import functional
 
 from unimoer_rag.model.rows import Row
 from unimoer_rag.model.tasks import READ
-from unimoer_rag.model.tasks.heads import (
-    MAX_ANSWER_TOKENS,
-    CrossHead,
-    SpanScores,
-    pool,
-    span_logits,
-)
-from unimoer_rag.model.tasks.jobs import decode_span
+from unimoer_rag.model.tasks.cross import CrossHead
+from unimoer_rag.model.tasks.span import MAX_ANSWER_TOKENS, SpanScores, decode_span, span_logits
+from unimoer_rag.model.tasks.vector import pool
 
 
 def span_row(n: int) -> tuple[Row, str]:
@@ -84,7 +79,8 @@ def test_cross_head_reads_segments_or_the_last_token(causal: bool) -> None:
     head = CrossHead(8, causal=causal)
     hidden = torch.randn(2, 9, 8)
     rows = [Row(READ, [0] * 9, (1, 3), (4, 8)), Row(READ, [0] * 6, (1, 2), (3, 5))]
-    assert (head(hidden, rows) == 0).all()  # untrained: every pair alike
+    mask = torch.ones(2, 9, dtype=torch.bool)
+    assert all(logit == 0 for logit in head(hidden, rows, mask))  # untrained: every pair alike
     torch.nn.init.normal_(head.out.weight)
     for at, row in enumerate(rows):
         if causal:
@@ -93,9 +89,9 @@ def test_cross_head_reads_segments_or_the_last_token(causal: bool) -> None:
             q, d = (hidden[at, s:e].mean(0) for s, e in (row.first, row.second))
             features = torch.cat([q, d, q * d, (q - d).abs()])
         expected = head.out(functional.gelu(head.hidden(features))).squeeze()
-        torch.testing.assert_close(head(hidden, rows)[at], expected)
+        torch.testing.assert_close(head(hidden, rows, mask)[at], expected)
     empty = [Row(READ, [0] * 9, (1, 3), (4, 4)), rows[1]]
-    assert torch.isfinite(head(hidden, empty)).all()
+    assert torch.isfinite(torch.stack(head(hidden, empty, mask))).all()
 
 
 def test_pooling_ignores_padding() -> None:

@@ -20,7 +20,7 @@ from torch.utils._pytree import tree_leaves
 from unimoer_rag.model.layers.experts import ExpertSpec
 from unimoer_rag.model.rows import Row
 from unimoer_rag.model.tasks import Task
-from unimoer_rag.model.tasks.readout import tensors
+from unimoer_rag.model.tasks.head import tensors
 from unimoer_rag.model.unimoer import UniMoER
 
 _PRODUCTS = ("aten.mm", "aten.addmm", "aten.bmm", "aten.baddbmm", "aten.mv", "aten.addmv")

@@ -48,14 +48,14 @@ class StateCache:
 
     def get(self, row: Row) -> LateState | None:
         """The kept output of an equal row."""
-        if row.task.head != "late" or not self.capacity:
+        if not (row.task.head_type.kept and self.capacity):
             return None
         found: Any = self._find(_key(row))
         return found  # type: ignore[no-any-return]
 
     def put(self, row: Row, output: Any) -> None:
         """Keep an output, letting go of the least recently used ones for room."""
-        if isinstance(output, LateState):
+        if row.task.head_type.kept:
             self._keep(_key(row), output)
 
     def get_prefix(self, key: PrefixKey) -> PrefixStates | None:

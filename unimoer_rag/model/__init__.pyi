@@ -23,10 +23,17 @@ from .routers.gates import MASKED
 from .rows import Row, RowMaker, Side
 from .spec import ModelSpec
 from .surgery import merge_experts
-from .tasks.heads import MAX_ANSWER_TOKENS, CrossHead, SpanScores, span_logits
+from .tasks.cross import CrossHead
+from .tasks.head import (
+    ClassifyingHead,
+    EmbeddingHead,
+    Output,
+    ReadingHead,
+    ScoringHead,
+    tensors,
+)
 from .tasks.jobs import (
     Job,
-    Reading,
     classifying,
     embedding,
     embedding_size,
@@ -35,7 +42,8 @@ from .tasks.jobs import (
     scoring,
 )
 from .tasks.late import LateHead, LateState
-from .tasks.readout import Output, tensors
+from .tasks.registry import HEADS, heads_of
+from .tasks.span import MAX_ANSWER_TOKENS, Reading, SpanScores, span_logits
 from .tasks.state_format import StateFormat
 from .tasks.state_jobs import asking, indexing, late_task, ranking_states
 from .tasks.task import EMBED, RERANK, RERANK_CROSS, Task
@@ -47,6 +55,7 @@ __all__ = [
     "CONFIG",
     "EMBED",
     "FEWEST_TOKENS",
+    "HEADS",
     "LOCAL",
     "MASKED",
     "MAX_ANSWER_TOKENS",
@@ -54,7 +63,9 @@ __all__ = [
     "RERANK_CROSS",
     "WEIGHTS",
     "Batch",
+    "ClassifyingHead",
     "CrossHead",
+    "EmbeddingHead",
     "ExpertConfig",
     "ExpertSpec",
     "Home",
@@ -67,9 +78,11 @@ __all__ = [
     "PrefixKey",
     "PrefixStates",
     "Reading",
+    "ReadingHead",
     "RoutedLinear",
     "Row",
     "RowMaker",
+    "ScoringHead",
     "Side",
     "SpanScores",
     "StateFormat",
@@ -100,6 +113,7 @@ __all__ = [
     "file_digest",
     "fit_pilots",
     "has_kernels",
+    "heads_of",
     "import_expert",
     "indexing",
     "late_task",

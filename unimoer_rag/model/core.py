@@ -29,7 +29,7 @@ from unimoer_rag.model.routers import make_router
 from unimoer_rag.model.rows import Row, RowMaker
 from unimoer_rag.model.spec import ModelSpec
 from unimoer_rag.model.tasks import Task
-from unimoer_rag.model.tasks.readout import Output, new_head, read_out
+from unimoer_rag.model.tasks.head import Output, read_out
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -103,9 +103,7 @@ class RoutedModel(nn.Module):
         )
         attach_router(self.layers, self.router)
         self.router.to(self.device)
-        self.heads = nn.ModuleDict(
-            {task.name: self.new_head(task) for task in self.spec.tasks if task.head != "vector"}
-        )
+        self.heads = nn.ModuleDict({task.name: self.new_head(task) for task in self.spec.tasks})
         config: Any = backbone.model.config
         self._typed = getattr(config, "type_vocab_size", 0) > 1
         self.merged: tuple[Task, ...] = ()
@@ -127,8 +125,10 @@ class RoutedModel(nn.Module):
             )
 
     def new_head(self, task: Task) -> nn.Module:
-        """A head for a task, as it is before training; not for "vector", which has none."""
-        head = new_head(task, width=self.width, causal=self.causal, tokenizer=self.tokenizer)
+        """A head for a task, as it is before training."""
+        head = task.head_type.build(
+            task, width=self.width, causal=self.causal, tokenizer=self.tokenizer
+        )
         return head.to(self.device)
 
     # -- how it changes ---------------------------------------------------------------------
@@ -166,7 +166,7 @@ class RoutedModel(nn.Module):
         self.spec = smaller
 
     def add_task(self, task: Task) -> None:
-        """Add a task, with an untrained head where it needs one.
+        """Add a task, with an untrained head.
 
         Raises:
             InputError: the name is taken, or the task names an expert that does not exist.
@@ -174,8 +174,7 @@ class RoutedModel(nn.Module):
         grown = self.spec.with_task(task)
         self._check_order(task)
         self.router.add_task(task.name)
-        if task.head != "vector":
-            self.heads[task.name] = self.new_head(task).train(self.training)
+        self.heads[task.name] = self.new_head(task).train(self.training)
         self.spec = grown
 
     def change_task(self, task: Task) -> None:
@@ -200,8 +199,8 @@ class RoutedModel(nn.Module):
         Raises:
             InputError: the model has no such task.
         """
-        if self.task(name).head != "vector":
-            del self.heads[name]
+        self.task(name)
+        del self.heads[name]
         self.router.remove_task(name)
         self.spec = self.spec.without_task(name)
 
@@ -360,7 +359,7 @@ class RoutedModel(nn.Module):
 
     def read_out(self, batch: Batch, hidden: Tensor) -> list[Output]:
         """Each row's answer by its task's head, in row order."""
-        return read_out(batch, hidden, self.heads, causal=self.causal)
+        return read_out(batch, hidden, self.heads)
 
     @torch.inference_mode()
     def run(self, rows: Sequence[Row], store: PrefixStore | None = None) -> list[Output]:

@@ -55,12 +55,7 @@ def describe(model: RoutedModel) -> dict[str, Any]:
                 "head": task.head,
                 "experts": list(task.experts),
                 "strength": task.strength,
-                **(
-                    {"feedback": task.feedback, "coverage": list(task.coverage)}
-                    if task.head == "late"
-                    else {}
-                ),
-                **({"labels": list(task.labels)} if task.labels else {}),
+                **_settings(task),
             }
             for name, task in model.tasks.items()
         },
@@ -69,6 +64,12 @@ def describe(model: RoutedModel) -> dict[str, Any]:
             for name, task in model.tasks.items()
         },
     }
+
+
+def _settings(task: Task) -> dict[str, Any]:
+    """What its head is set to."""
+    values = {name: getattr(task, name) for name in task.head_type.settings}
+    return {n: list(value) if isinstance(value, tuple) else value for n, value in values.items()}
 
 
 def describe_experts(model: RoutedModel) -> dict[str, Any]:

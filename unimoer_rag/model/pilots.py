@@ -12,8 +12,7 @@ from unimoer_rag.model.batching import default_token_budget, plan_batches
 from unimoer_rag.model.core import RoutedModel
 from unimoer_rag.model.routers.similarity import SimilarityRouter
 from unimoer_rag.model.rows import check_list
-from unimoer_rag.model.tasks import Task
-from unimoer_rag.model.tasks.heads import pool
+from unimoer_rag.model.tasks import Task, pool
 
 __all__ = ["fit_pilots"]
 

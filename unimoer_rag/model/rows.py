@@ -182,7 +182,7 @@ class RowMaker:
                 `max_tokens` leave no room for text.
         """
         prefix = self._prefix
-        if task.head == "vector":
+        if task.head_type.instructed:
             prefix = [*prefix, *self._instructed(side, instruction)]
         room = self._room(task, len(prefix) + len(self._suffix))
         rows = []
@@ -217,6 +217,18 @@ class RowMaker:
             _pair_row(task, query, document, frame, both)
             for query, document in zip(queries, documents, strict=True)
         ]
+
+    def compared(self, query: str, documents: Sequence[str], task: Task) -> list[Row]:
+        """Rows that tell how relevant documents are to a query, by the task's head.
+
+        A row a document where they are encoded together; else the query's, then the documents'.
+
+        Raises:
+            InputError: as for `single` and `pairs`.
+        """
+        if task.joint:
+            return self.pairs([(query, document) for document in documents], task)
+        return self.single([query], task, "query") + self.single(documents, task)
 
 
 def _pair_row(task: Task, query: Any, document: Any, frame: Sequence[list[int]], both: int) -> Row:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from unimoer_rag.model.batching import plan_batches
 from unimoer_rag.model.core import RoutedModel
 from unimoer_rag.model.rows import Side
+from unimoer_rag.model.tasks.head import Output
 from unimoer_rag.model.tasks.jobs import (
     Job,
     Reading,
@@ -20,7 +21,6 @@ from unimoer_rag.model.tasks.jobs import (
     reading,
     scoring,
 )
-from unimoer_rag.model.tasks.readout import Output
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,9 +12,6 @@ if TYPE_CHECKING:
 
 __all__ = ["silent_experts", "untrained_tasks", "warn_if_untrained"]
 
-# Heads that answer by weights of their own; the others read the backbone's states as they are.
-_LEARNT = ("span", "cross", "class")
-
 
 def silent_experts(model: RoutedModel) -> list[str]:
     """The experts that change nothing: their up-projections are zero, as they begin."""
@@ -30,7 +27,7 @@ def untrained_tasks(model: RoutedModel) -> list[str]:
     return [
         name
         for name, task in model.tasks.items()
-        if task.head in _LEARNT and task.experts and silent.issuperset(task.experts)
+        if task.head_type.learnt and task.experts and silent.issuperset(task.experts)
     ]
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from unimoer_rag.model import RoutedLinear, UniMoER, parameters_by_name
+from unimoer_rag.model import HEADS, RoutedLinear, UniMoER, parameters_by_name
 from unimoer_rag.training.activations import Activations, trace_activations
 from unimoer_rag.training.objectives import config
 from unimoer_rag.training.recipe import Recipe
@@ -223,10 +223,8 @@ def rows_of(recipe: Recipe, passage_tokens: int, query_tokens: int) -> dict[str,
         n = objective.size
         if isinstance(objective, config.Contrastive | config.Ranking):
             n_documents = n * (1 + objective.negatives)
-            if task.head == "cross":
-                shapes = [(n_documents, pair)]
-            else:
-                shapes = [(n, query), (n_documents, passage)]
+            apart = [(n, query), (n_documents, passage)]
+            shapes = [(n_documents, pair)] if HEADS[task.head].joint else apart
         else:
             shapes = [(n, pair)]
         found[name] = [Rows(task.name, rows, tokens, anchored) for rows, tokens in shapes]
@@ -265,7 +263,7 @@ def forward_flops(model: UniMoER, task: str, tokens: int) -> tuple[float, float,
             elif isinstance(module, RoutedLinear):
                 held = [name for name in experts if name in module.lora_A]
                 trained += sum(module.lora_A[n].numel() + module.lora_B[n].numel() for n in held)
-    if model.task(task).head == "span":  # the one head that computes at every token
+    if model.task(task).head_type.by_token:
         trained += sum(p.numel() for p in model.heads[task].parameters())
     attention = model.n_layers * 2 * tokens * width
     return 2 * frozen, 2 * attention, 2 * trained

@@ -10,7 +10,17 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from unimoer_rag.errors import TrainingError
-from unimoer_rag.model import ExpertConfig, ModelSpec, TaskConfig
+from unimoer_rag.model import (
+    HEADS,
+    ClassifyingHead,
+    EmbeddingHead,
+    ExpertConfig,
+    ModelSpec,
+    ReadingHead,
+    ScoringHead,
+    TaskConfig,
+    heads_of,
+)
 from unimoer_rag.training.data.config import Mining, Part, SourceConfig
 from unimoer_rag.training.objectives.config import ObjectiveConfig, among
 from unimoer_rag.yaml_files import read_yaml
@@ -140,7 +150,7 @@ class Recipe(Part):
             among(task.experts, self.experts, f"tasks: {task.name} may use")
         for name, objective in self.objectives.items():
             among([objective.task], heads, f"objectives.{name}: trains the task")
-            wanted = _HEADS[objective.kind]
+            wanted = heads_of(_TEACHES[objective.kind])
             if heads[objective.task] not in wanted:
                 raise ValueError(
                     f"objectives.{name}: the task {objective.task!r} has the head "
@@ -150,9 +160,10 @@ class Recipe(Part):
             if "/" in name:
                 raise ValueError(f"objectives.{name}: its losses are called NAME/LOSS, take out /")
             anchored = any(term.kind == "anchor" for term in getattr(objective, "losses", ()))
-            if anchored and heads[objective.task] == "cross":
+            head = heads[objective.task]
+            if anchored and HEADS[head].learnt:
                 raise ValueError(
-                    f"objectives.{name}.losses: an untrained cross head scores every passage "
+                    f"objectives.{name}.losses: an untrained {head} head scores every passage "
                     "alike, and the loss 'anchor' would hold it there, name other losses"
                 )
         if "routing" in self.objectives:
@@ -170,11 +181,11 @@ class Recipe(Part):
 
 
 # The heads that an objective can teach.
-_HEADS: dict[str, tuple[str, ...]] = {
-    "contrastive": ("vector",),
-    "ranking": ("late", "cross"),
-    "reading": ("span",),
-    "classification": ("class",),
+_TEACHES = {
+    "contrastive": EmbeddingHead,
+    "ranking": ScoringHead,
+    "reading": ReadingHead,
+    "classification": ClassifyingHead,
 }
 
 

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from unimoer_rag.model.tasks.heads import MAX_ANSWER_TOKENS, SpanScores
+from unimoer_rag.model.tasks.span import MAX_ANSWER_TOKENS, SpanScores
 from unimoer_rag.training.losses import span
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from unimoer_rag.errors import InputError
 from unimoer_rag.model.layers.experts import ExpertSpec
 from unimoer_rag.model.spec import ModelSpec
-from unimoer_rag.model.tasks import MIN_TOKENS, Head, Task
+from unimoer_rag.model.tasks import MIN_TOKENS, Task
 
 __all__ = ["CheckpointConfig", "ExpertConfig", "TaskConfig"]
 
@@ -43,7 +43,7 @@ class TaskConfig(_Frozen):
     """One task of the model; the fields are `Task`'s."""
 
     name: str
-    head: Head
+    head: str
     experts: tuple[str, ...]
     strength: float = Field(default=1.0, ge=0, allow_inf_nan=False)
     max_tokens: int = Field(default=256, ge=MIN_TOKENS, le=2**24)

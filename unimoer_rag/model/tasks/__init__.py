@@ -1,5 +1,10 @@
-"""Tasks, and the heads that answer them: what each is, and the jobs that users ask for."""
+"""Tasks, and the heads that answer them. One file a head; `HEADS` names them."""
 
+from unimoer_rag.model.tasks.classes import ClassHead
+from unimoer_rag.model.tasks.cross import CrossHead
+from unimoer_rag.model.tasks.head import Head
+from unimoer_rag.model.tasks.registry import HEADS
+from unimoer_rag.model.tasks.span import MAX_ANSWER_TOKENS, SpanHead, SpanScores, span_logits
 from unimoer_rag.model.tasks.task import (
     DEFAULT_TASKS,
     EMBED,
@@ -7,19 +12,27 @@ from unimoer_rag.model.tasks.task import (
     READ,
     RERANK,
     RERANK_CROSS,
-    Head,
     Task,
     check_name,
 )
+from unimoer_rag.model.tasks.vector import pool
 
 __all__ = [
     "DEFAULT_TASKS",
     "EMBED",
+    "HEADS",
+    "MAX_ANSWER_TOKENS",
     "MIN_TOKENS",
     "READ",
     "RERANK",
     "RERANK_CROSS",
+    "ClassHead",
+    "CrossHead",
     "Head",
+    "SpanHead",
+    "SpanScores",
     "Task",
     "check_name",
+    "pool",
+    "span_logits",
 ]

@@ -6,7 +6,6 @@ Both get the same answer from the same three functions.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -17,10 +16,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from unimoer_rag.errors import InputError, UnimoerError
+from unimoer_rag.errors import InputError
 from unimoer_rag.model.rows import Row, Side, check_list
-from unimoer_rag.model.tasks.heads import SpanScores, span_logits
-from unimoer_rag.model.tasks.late import LateHead
+from unimoer_rag.model.tasks.head import (
+    ClassifyingHead,
+    EmbeddingHead,
+    Head,
+    ReadingHead,
+    ScoringHead,
+    check_numbers,
+)
+from unimoer_rag.model.tasks.registry import heads_of
+from unimoer_rag.model.tasks.span import Reading
 from unimoer_rag.model.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -32,7 +39,6 @@ __all__ = [
     "as_scores",
     "as_vectors",
     "classifying",
-    "decode_span",
     "embedding",
     "embedding_size",
     "ranking",
@@ -41,9 +47,7 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-
-# Relevance comes as a float32 probability: nothing nearer to 0 and 1 means more.
-_CERTAIN = 1e-7
+H = TypeVar("H", bound=Head)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,50 +61,6 @@ class Job(Generic[T]):
     def n_truncated(self) -> int:
         """How many rows were too long and lost tokens at the end of a text."""
         return sum(row.truncated for row in self.rows)
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """The best answer span of one passage.
-
-    Where the passage has no token left (a question as long as the row, a text of zero-width
-    characters), it is the empty span with `no_answer` 1 and a margin of minus infinity.
-
-    Attributes:
-        text: the answer, exactly `passage[start:end]`, without whitespace around it.
-        start: character offset in the passage.
-        end: offset behind the last character.
-        probability: of this span, among all spans and "no answer".
-        no_answer: probability that the passage does not answer.
-        margin: logit of the span minus that of "no answer"; compares passages.
-    """
-
-    text: str
-    start: int
-    end: int
-    probability: float
-    no_answer: float
-    margin: float
-
-    @property
-    def doubt(self) -> float:
-        """Probability of "no answer" against this span alone, other spans left out."""
-        return self.no_answer / (self.no_answer + self.probability)
-
-    def confidence(self, relevance: float | None = None) -> float:
-        """Probability that this answers the question, given how relevant the passage is.
-
-        Reader and reranker are taken for independent witnesses, whose odds multiply (Bayes' rule):
-        `sigmoid(margin + logit(relevance))`.
-
-        Args:
-            relevance: probability in [0, 1] from `score` or `rank`; None leaves it to the reader.
-        """
-        evidence = self.margin
-        if relevance is not None:
-            kept = min(max(relevance, _CERTAIN), 1 - _CERTAIN)
-            evidence += math.log(kept / (1 - kept))
-        return 0.5 * (1 + math.tanh(evidence / 2))  # the sigmoid, without overflow
 
 
 def embedding(
@@ -129,9 +89,9 @@ def embedding(
     if side not in ("query", "document"):
         raise InputError(f"unknown side {side!r}: expected 'query' or 'document'")
     task = model.task("embed")
+    _head(model, task, EmbeddingHead, "embed")
     size = embedding_size(model, dimensions)
     rows = model.rows.single(texts, task, side, instruction, blank=blank)
-
     return Job(rows, lambda outputs: as_vectors(outputs, size))
 
 
@@ -161,20 +121,38 @@ def as_vectors(pooled: Sequence[Tensor], size: int) -> NDArray[np.float32]:
     if size < whole.shape[1]:
         whole = functional.normalize(whole[:, :size], dim=-1)
     vectors: NDArray[np.float32] = whole.cpu().numpy()
-    return _numbers(vectors, "vectors")
+    return check_numbers(vectors, "vectors")
 
 
 def scoring(
-    model: UniMoER, query: str, documents: Sequence[str], task: str, *, logits: bool
+    model: UniMoER,
+    query: str,
+    documents: Sequence[str],
+    task: str,
+    *,
+    logits: bool,
+    among: bool = False,
 ) -> Job[NDArray[np.float32]]:
     """Relevance of documents for a query, float32 `[n]`.
 
-    Each pair is scored for itself: other documents change nothing.
+    Each pair is scored for itself, so that other documents change nothing; or `among` the others.
 
     Raises:
         InputError: a text is no string or is empty, or the task does not score pairs.
     """
-    return _judging(model, query, documents, model.task(task), logits=logits, among=False)
+    chosen = model.task(task)
+    head = _head(model, chosen, ScoringHead, "score pairs")
+    check_list(documents, "documents")
+    n, rows = len(documents), model.rows.compared(query, documents, chosen)
+
+    def finish(outputs: list[Any]) -> NDArray[np.float32]:
+        if not n:
+            return np.zeros(0, dtype=np.float32)
+        with torch.inference_mode():
+            raw = head.ranking_logits(outputs, chosen) if among else head.logits(outputs)
+            return as_scores(raw, logits=logits)
+
+    return Job(rows, finish)
 
 
 def ranking(
@@ -187,65 +165,24 @@ def ranking(
     Raises:
         InputError: a text is no string or is empty, or the model does not rerank.
     """
-    return _judging(model, query, documents, model.task("rerank"), logits=logits, among=True)
+    return scoring(model, query, documents, "rerank", logits=logits, among=True)
 
 
-def _judging(
-    model: UniMoER,
-    query: str,
-    documents: Sequence[str],
-    task: Task,
-    *,
-    logits: bool,
-    among: bool,
-) -> Job[NDArray[np.float32]]:
-    """Each document for itself, or among the others."""
-    if task.head not in ("late", "cross"):
-        raise InputError(f"task {task.name!r} does not score pairs: its head is {task.head!r}")
-    check_list(documents, "documents")
-    n = len(documents)
-    if task.head == "late":
-        rows = model.rows.single([query], task, "query")
-        rows += model.rows.single(documents, task, "document")
-    else:
-        rows = model.rows.pairs([(query, document) for document in documents], task)
-
-    def finish(outputs: list[Any]) -> NDArray[np.float32]:
-        if not n:
-            return np.zeros(0, dtype=np.float32)
-        with torch.inference_mode():
-            if task.head == "late":
-                head: LateHead = model.heads[task.name]  # type: ignore[assignment]
-                raw = (
-                    head.rank(outputs[0], outputs[1:], task.feedback, task.coverage)
-                    if among
-                    else head.compare(outputs[0], outputs[1:])
-                )
-            else:
-                raw = torch.stack(outputs)
-            return as_scores(raw, logits=logits)
-
-    return Job(rows, finish)
+def _head(model: UniMoER, task: Task, kind: type[H], does: str) -> H:
+    """The head of a task, which must be of that kind."""
+    head = model.heads[task.name]
+    if not isinstance(head, kind):
+        raise InputError(
+            f"task {task.name!r} does not {does}: its head is {task.head!r}, expected "
+            f"{' or '.join(map(repr, heads_of(kind)))}"
+        )
+    return head
 
 
 def as_scores(raw: Tensor, *, logits: bool) -> NDArray[np.float32]:
     """Logits as float32 `[n]`, or the probabilities that they stand for."""
     scores: NDArray[np.float32] = (raw if logits else raw.sigmoid()).float().cpu().numpy()
-    return _numbers(scores, "scores")
-
-
-def _numbers(values: NDArray[np.float32], what: str) -> NDArray[np.float32]:
-    """The values, none of which is "not a number".
-
-    Raises:
-        UnimoerError: one is: no order and no comparison would mean anything.
-    """
-    if np.isnan(values).any():
-        raise UnimoerError(
-            f"the model gave {what} that are not numbers (NaN): its weights are out of what its "
-            "dtype can compute with; load it in 'float32' or 'bfloat16', or get its files again"
-        )
-    return values
+    return check_numbers(scores, "scores")
 
 
 def reading(
@@ -257,18 +194,15 @@ def reading(
         InputError: a text is no string or is empty, or the task does not read.
     """
     chosen = model.task(task)
-    if chosen.head != "span":
-        raise InputError(
-            f"task {task!r} does not read: its head is {chosen.head!r}, expected 'span'"
-        )
+    head = _head(model, chosen, ReadingHead, "read")
     check_list(passages, "passages")
     kept = list(passages)
     rows = model.rows.pairs([(question, passage) for passage in kept], chosen)
 
     def finish(outputs: list[Any]) -> list[Reading]:
         return [
-            decode_span(scores, row, passage)
-            for scores, row, passage in zip(outputs, rows, kept, strict=True)
+            head.reading(output, row, passage)
+            for output, row, passage in zip(outputs, rows, kept, strict=True)
         ]
 
     return Job(rows, finish)
@@ -289,10 +223,7 @@ def classifying(
             or the task does not classify.
     """
     chosen = model.task(task)
-    if chosen.head != "class":
-        raise InputError(
-            f"task {task!r} does not classify: its head is {chosen.head!r}, expected 'class'"
-        )
+    _head(model, chosen, ClassifyingHead, "classify")
     check_list(texts, "texts")
     if pairs is None:
         rows = model.rows.single(texts, chosen)
@@ -309,41 +240,6 @@ def classifying(
             return np.zeros((0, len(chosen.labels)), dtype=np.float32)
         raw = torch.stack(outputs).float()
         answers: NDArray[np.float32] = (raw if logits else raw.softmax(-1)).cpu().numpy()
-        return _numbers(answers, "probabilities")
+        return check_numbers(answers, "probabilities")
 
     return Job(rows, finish)
-
-
-def decode_span(scores: SpanScores, row: Row, passage: str) -> Reading:
-    """The most probable span, its probability normalised over all spans and "no answer".
-
-    Args:
-        scores: the span head's, of the row's document tokens.
-        row: the pair; its offsets lead from tokens to characters.
-        passage: the document's text.
-    """
-    if not row.offsets:
-        return Reading("", 0, 0, probability=0.0, no_answer=1.0, margin=-math.inf)
-    with torch.inference_mode():
-        joint = span_logits(scores)
-        total = torch.logaddexp(joint.flatten().logsumexp(0), scores.null)
-        flat = int(joint.argmax())
-        i, j = divmod(flat, joint.shape[1])
-        best = joint[i, j]
-        _numbers(torch.stack([best, total]).float().cpu().numpy(), "answers")
-        start, end = _trim(passage, row.offsets[i][0], row.offsets[j][1])
-        return Reading(
-            text=passage[start:end],
-            start=start,
-            end=end,
-            probability=float((best - total).exp()),
-            no_answer=float((scores.null - total).exp()),
-            margin=float(best - scores.null),
-        )
-
-
-def _trim(passage: str, start: int, end: int) -> tuple[int, int]:
-    """The span without whitespace at its ends: byte-level tokens begin with their space."""
-    text = passage[start:end]
-    start += len(text) - len(text.lstrip())
-    return start, start + len(text.strip())

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from unimoer_rag.model.rows import Row
+from unimoer_rag.errors import InputError
+from unimoer_rag.model.tasks.head import ScoringHead
+from unimoer_rag.model.tasks.vector import pool
+
+if TYPE_CHECKING:
+    from unimoer_rag.model.rows import Row
+    from unimoer_rag.model.tasks.task import Task
 
 __all__ = ["LateHead", "LateState", "punctuation_ids"]
 
@@ -62,7 +68,7 @@ class _Asker:
     pooled: Tensor
 
 
-class LateHead(nn.Module):
+class LateHead(ScoringHead):
     """Late interaction: squared MaxSim of token states plus the cosine of pooled ones.
 
         logit = maxsim * mean_t max(0, max_j cos(q_t, d_j))^2 + cosine * cos(q, d) + bias
@@ -73,16 +79,44 @@ class LateHead(nn.Module):
 
     Args:
         punctuation: token ids that carry no letter or digit.
+        causal: the backbone is a decoder.
     """
 
+    settings = ("feedback", "coverage")
+    kept = True
     punctuation: Tensor
 
-    def __init__(self, punctuation: Tensor) -> None:
-        super().__init__()
+    def __init__(self, punctuation: Tensor, *, causal: bool = False) -> None:
+        super().__init__(causal=causal)
         self.register_buffer("punctuation", punctuation, persistent=False)
         self.maxsim = nn.Parameter(torch.tensor(24.0))
         self.cosine = nn.Parameter(torch.tensor(6.0))
         self.bias = nn.Parameter(torch.tensor(-14.0))
+
+    @classmethod
+    def check(cls, task: Task) -> None:
+        """Refuse a feedback that is no share, and a coverage that is not two cosines."""
+        if not 0 <= task.feedback < 1:  # NaN fails this too
+            raise InputError(
+                f"task {task.name!r} has the feedback {task.feedback}: expected a share from 0 to "
+                "below 1"
+            )
+        begins, whole = task.coverage
+        if task.coverage != (0.0, 0.0) and not 0 <= begins < whole <= 1:
+            raise InputError(
+                f"task {task.name!r} has the coverage {task.coverage}: expected two cosines in "
+                "[0, 1], the first below the second, or (0, 0) to trust all"
+            )
+
+    @classmethod
+    def build(cls, task: Task, *, width: int, causal: bool, tokenizer: Any) -> LateHead:
+        """That of a task, as it is before training."""
+        return cls(punctuation_ids(tokenizer), causal=causal)
+
+    def forward(self, hidden: Tensor, rows: Sequence[Row], mask: Tensor) -> list[LateState]:
+        """Each row's text, ready to be compared."""
+        pooled = pool(hidden, mask, causal=self.causal)
+        return [self.state(*each) for each in zip(hidden, rows, pooled, strict=True)]
 
     def state(self, hidden: Tensor, row: Row, pooled: Tensor) -> LateState:
         """Keep what a comparison needs of one row's states `[tokens, width]`."""
@@ -156,6 +190,14 @@ class LateHead(nn.Module):
         logits = torch.empty_like(own)
         logits[blended.argsort(descending=True, stable=True)] = own.sort(descending=True).values
         return logits
+
+    def logits(self, outputs: Sequence[LateState]) -> Tensor:
+        """`compare` of a query's output and those of documents."""
+        return self.compare(outputs[0], outputs[1:])
+
+    def ranking_logits(self, outputs: Sequence[LateState], task: Task) -> Tensor:
+        """`rank` of a query's output and those of documents, with the task's feedback."""
+        return self.rank(outputs[0], outputs[1:], task.feedback, task.coverage)
 
     def _logits(self, askers: Sequence[_Asker], documents: Sequence[LateState]) -> Tensor:
         """The logits of `compare`, float32 `[len(askers), len(documents)]`."""

@@ -96,7 +96,7 @@ def asking(
     # An instruction goes before what is embedded, and before nothing else.
     if (
         task is None
-        or task.head != "late"
+        or not issubclass(task.head_type, LateHead)
         or model.query_instruction
         or not _alike(model.task("embed"), task)
     ):
@@ -113,7 +113,7 @@ def late_task(model: UniMoER) -> Task:
         InputError: the model does not rerank, or reads query and document together.
     """
     task = model.task("rerank")
-    if task.head != "late":
+    if not issubclass(task.head_type, LateHead):
         raise InputError(
             f"{model.checkpoint} keeps no token states: its task 'rerank' has the head "
             f"{task.head!r}, expected 'late'; leave token_states out"

@@ -7,12 +7,13 @@ share one batch.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from dataclasses import dataclass, fields, replace
 
 from torch import nn
 
 from unimoer_rag.errors import InputError
+from unimoer_rag.model.tasks.head import Head
+from unimoer_rag.model.tasks.registry import HEADS
 
 __all__ = [
     "DEFAULT_TASKS",
@@ -21,12 +22,9 @@ __all__ = [
     "READ",
     "RERANK",
     "RERANK_CROSS",
-    "Head",
     "Task",
     "check_name",
 ]
-
-Head = Literal["vector", "late", "cross", "span", "class"]
 
 # Fewest tokens a row may be cut to: the frame around a pair, and some words of both.
 MIN_TOKENS = 16
@@ -38,9 +36,10 @@ class Task:
 
     Attributes:
         name: how the checkpoint and the command line call it.
-        head: how token states become the answer. "vector": pooled and L2-normalised; "late":
-            token states for late interaction; "cross": a relevance logit of a joint encoding;
-            "span": start, end and no-answer scores of a joint encoding.
+        head: how token states become the answer, a key of `HEADS`. "vector": pooled and
+            L2-normalised; "late": token states for late interaction; "cross": a relevance logit of
+            a joint encoding; "span": start, end and no-answer scores of a joint encoding; "class":
+            a logit a label.
         experts: the experts its rows may use; adding others later changes nothing here.
         strength: factor on the experts' output, chosen on development sets; 0 is the frozen
             backbone.
@@ -65,7 +64,7 @@ class Task:
     """
 
     name: str
-    head: Head
+    head: str
     experts: tuple[str, ...]
     strength: float = 1.0
     max_tokens: int = 256
@@ -77,10 +76,9 @@ class Task:
     document_first: bool = False
 
     def __post_init__(self) -> None:
-        if self.head not in get_args(Head):
+        if self.head not in HEADS:
             raise InputError(
-                f"task {self.name!r} has the head {self.head!r}: expected one of "
-                f"{', '.join(get_args(Head))}"
+                f"task {self.name!r} has the head {self.head!r}: expected one of {', '.join(HEADS)}"
             )
         if not 0 <= self.strength < float("inf"):  # NaN fails this too
             raise InputError(
@@ -90,59 +88,34 @@ class Task:
             raise InputError(
                 f"task {self.name!r} keeps {self.max_tokens} tokens: expected at least {MIN_TOKENS}"
             )
-        if not 0 <= self.feedback < 1 or (self.feedback and self.head != "late"):
-            raise InputError(
-                f"task {self.name!r} has the head {self.head!r} and the feedback {self.feedback}: "
-                "expected a share from 0 to below 1, and 0 for other heads than 'late'"
-            )
-        begins, whole = self.coverage
-        # NaN fails this too.
-        graded = self.head == "late" and 0 <= begins < whole <= 1
-        if self.coverage != (0.0, 0.0) and not graded:
-            raise InputError(
-                f"task {self.name!r} has the head {self.head!r} and the coverage {self.coverage}: "
-                "expected two cosines in [0, 1], the first below the second, for the head 'late' "
-                "alone, or (0, 0) to trust all"
-            )
-        if self.dimensions and (self.head != "vector" or min(self.dimensions) < 1):
-            raise InputError(
-                f"task {self.name!r} has the head {self.head!r} and the dimensions "
-                f"{self.dimensions}: expected positive sizes, for the head 'vector' alone"
-            )
         if not 0 <= self.abstain <= 1:
             raise InputError(
                 f"task {self.name!r} abstains at {self.abstain}: expected a probability in [0, 1]"
             )
-        if self.document_first and not self.joint:
-            raise InputError(
-                f"task {self.name!r} has the head {self.head!r} and document_first: expected it "
-                "for the heads 'cross' and 'span' alone, which encode query and document together"
-            )
-        self._check_labels()
+        self._check_settings()
+        self.head_type.check(self)
 
-    def _check_labels(self) -> None:
-        shown = ", ".join(map(repr, self.labels)) or "none"
-        if self.head != "class":
-            if self.labels:
+    def _check_settings(self) -> None:
+        """Refuse settings that other heads take."""
+        for field in fields(self):
+            takers = [name for name, head in HEADS.items() if field.name in head.settings]
+            value = getattr(self, field.name)
+            if takers and self.head not in takers and value != field.default:
+                shown = field.name if value is True else f"the {field.name} {value}"
                 raise InputError(
-                    f"task {self.name!r} has the head {self.head!r} and the labels {shown}: "
-                    "expected labels for the head 'class' alone"
+                    f"task {self.name!r} has the head {self.head!r} and {shown}: expected "
+                    f"{field.name} for the head {' or '.join(map(repr, takers))} alone"
                 )
-            return
-        if len(self.labels) < 2 or not all(label.strip() for label in self.labels):
-            raise InputError(
-                f"task {self.name!r} has the labels {shown}: expected at least two, none empty"
-            )
-        twice = sorted({label for label in self.labels if self.labels.count(label) > 1})
-        if twice:
-            raise InputError(
-                f"task {self.name!r} has the label {twice[0]!r} more than once: expected each once"
-            )
+
+    @property
+    def head_type(self) -> type[Head]:
+        """The head's class, which tells what its tasks are like."""
+        return HEADS[self.head]
 
     @property
     def joint(self) -> bool:
         """Query and document are encoded together."""
-        return self.head in ("cross", "span")
+        return self.head_type.joint
 
     def with_strength(self, strength: float) -> Task:
         """The same task with its experts scaled."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from unimoer_rag.model import Row, UniMoER
+from unimoer_rag.model import UniMoER
 from unimoer_rag.training.data.types import Group, TrainingSet
 from unimoer_rag.training.objectives import config
 from unimoer_rag.training.objectives.order import Order
@@ -20,7 +21,7 @@ __all__ = ["RankingObjective"]
 
 
 class RankingObjective:
-    """Groups of several sources, by late interaction or joint encoding as the task's head has it.
+    """Groups of several sources, as the task's head scores them.
 
     Args:
         name: of the objective in its recipe.
@@ -47,7 +48,6 @@ class RankingObjective:
         self.name, self.every = name, settings.every
         self._model, self._sets, self._settings, self._seed = model, sets, settings, seed
         self._task = model.task(settings.task)
-        self._late = self._task.head == "late"
         self._anchored = any(isinstance(term, config.Anchor) for term in settings.losses)
         # The head as it starts: the frozen scores to stay near are judged by it throughout.
         self._frozen_head: Any = model.new_head(self._task)
@@ -59,23 +59,17 @@ class RankingObjective:
         source, items = self._order.draw(index)
         chosen = self._sets[source]
         groups = [self._group(chosen, chosen.groups[item], rng) for item in items]
-        rows: list[Row] = []
-        for query, documents, _ in groups:
-            if self._late:
-                rows += self._model.rows.single([query], self._task, "query")
-                rows += self._model.rows.single(documents, self._task, "document")
-            else:
-                rows += self._model.rows.pairs([(query, d) for d in documents], self._task)
+        each = [self._model.rows.compared(q, documents, self._task) for q, documents, _ in groups]
 
         def loss(outputs: list[Any], frozen: list[Any]) -> Losses:
-            head = self._model.heads[self._task.name]
+            head: Any = self._model.heads[self._task.name]
             totals: dict[str, list[Tensor]] = {term.kind: [] for term in self._settings.losses}
             at = 0
-            for _, documents, scores in groups:
-                end = at + len(documents) + self._late
-                logits = self._logits(head, outputs[at:end])
+            for rows, (_, _, scores) in zip(each, groups, strict=True):
+                end = at + len(rows)
+                logits = head.logits(outputs[at:end])
                 with torch.no_grad():
-                    still = self._logits(self._frozen_head, frozen[at:end]) if frozen else None
+                    still = self._frozen_head.logits(frozen[at:end]) if frozen else None
                 at = end
                 for term in self._settings.losses:
                     totals[term.kind].append(group_loss(term, logits, scores, still))
@@ -83,7 +77,7 @@ class RankingObjective:
             n = len(groups)
             return {f"{self.name}/{k}": torch.stack(v).sum() / n for k, v in totals.items()}
 
-        return Draw(rows, anchored=self._anchored, loss=loss)
+        return Draw(list(chain(*each)), anchored=self._anchored, loss=loss)
 
     def _group(
         self, chosen: TrainingSet, group: Group, rng: random.Random
@@ -91,9 +85,3 @@ class RankingObjective:
         """A query, its positive and negatives, and their scores where there is a teacher."""
         places, scores = group.drawn(self._settings.negatives, rng)
         return group.query, [chosen.texts[place] for place in places], scores
-
-    def _logits(self, head: Any, outputs: list[Any]) -> Tensor:
-        if self._late:
-            logits: Tensor = head.compare(outputs[0], outputs[1:])
-            return logits
-        return torch.stack(outputs)

@@ -27,7 +27,7 @@ def routing(subject: Subject) -> Findings:
     entropies: dict[str, list[tuple[float | str, float]]] = {}
     load: dict[str, list[float]] = defaultdict(list)
     for task in model.tasks.values():
-        if task.joint or task.head == "class":
+        if task.joint or task.labels:
             continue  # its rows are pairs or have labels: another distribution of texts
         by_set = {
             name: text_weights(model, subject.rows(task, *texts), task)
