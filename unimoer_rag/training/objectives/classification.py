@@ -3,19 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import torch
+from pydantic import Field
 
 from unimoer_rag.errors import DataError
-from unimoer_rag.model import Row, UniMoER
+from unimoer_rag.model import Row, TaskConfig, UniMoER
 from unimoer_rag.training import losses
-from unimoer_rag.training.data.types import Labelled
-from unimoer_rag.training.objectives import config
+from unimoer_rag.training.data import Labelled, Sources
+from unimoer_rag.training.objectives.material import Material
+from unimoer_rag.training.objectives.objective import Draw, Losses, ObjectiveSettings
 from unimoer_rag.training.objectives.order import Order
-from unimoer_rag.training.objectives.types import Draw, Losses
 
-__all__ = ["ClassificationObjective"]
+__all__ = ["Classification", "ClassificationObjective"]
+
+
+class Classification(ObjectiveSettings):
+    """Labels of texts, or of pairs of texts."""
+
+    kind: Literal["classification"] = "classification"
+    smoothing: float = Field(
+        default=0.0, ge=0, lt=1, description="share of the label spread over all labels"
+    )
+    weight: float = Field(default=1.0, gt=0, description="of this loss")
+
+    heads: ClassVar[tuple[str, ...]] = ("class",)
+
+    def make(
+        self, name: str, model: UniMoER, material: Material, *, seed: int
+    ) -> ClassificationObjective:
+        """See `ObjectiveSettings`."""
+        sets = {source: material.sources.labelled(source) for source in self.sources}
+        return ClassificationObjective(name, model, sets, self, seed=seed)
+
+    def counts(self, sources: Sources, source: str) -> dict[str, int]:
+        """See `ObjectiveSettings`."""
+        return {"labelled": len(sources.labelled(source))}
+
+    def check(
+        self, name: str, task: TaskConfig, sources: Sources, source: str, *, taught: bool
+    ) -> None:
+        """See `ObjectiveSettings`."""
+        unknown = [one for one in sources.labelled(source).labels if one not in task.labels]
+        if unknown:
+            raise DataError(
+                f"the label {unknown[0]!r} is none of the task {task.name}'s, expected one of "
+                f"{', '.join(task.labels)}"
+            )
 
 
 class ClassificationObjective:
@@ -37,7 +72,7 @@ class ClassificationObjective:
         name: str,
         model: UniMoER,
         sets: Mapping[str, Sequence[Labelled]],
-        settings: config.Classification,
+        settings: Classification,
         *,
         seed: int,
     ) -> None:

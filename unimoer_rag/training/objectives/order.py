@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from unimoer_rag.training.data.groups import group_lengths
+from unimoer_rag.training.data import TrainingSet, group_lengths
 from unimoer_rag.training.data.sampling import LengthGroups, SetSampler, set_weights, shuffled
-from unimoer_rag.training.data.types import TrainingSet
-from unimoer_rag.training.objectives.config import ObjectiveConfig
+from unimoer_rag.training.objectives.objective import ObjectiveSettings
 
 __all__ = ["Order"]
 
@@ -24,7 +23,7 @@ class Order:
 
     def __init__(
         self,
-        settings: ObjectiveConfig,
+        settings: ObjectiveSettings,
         sizes: Mapping[str, int],
         *,
         seed: str,
@@ -43,7 +42,7 @@ class Order:
 
     @classmethod
     def of_groups(
-        cls, settings: ObjectiveConfig, sets: Mapping[str, TrainingSet], *, seed: str
+        cls, settings: ObjectiveSettings, sets: Mapping[str, TrainingSet], *, seed: str
     ) -> Order:
         """The order of the groups of some sets, by the lengths of queries and positives."""
         return cls(

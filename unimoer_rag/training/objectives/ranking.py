@@ -4,19 +4,59 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
+from pydantic import Field, SerializeAsAny
 from torch import Tensor
 
-from unimoer_rag.model import Row, UniMoER
-from unimoer_rag.training.data.types import Group, TrainingSet
-from unimoer_rag.training.objectives import config
+from unimoer_rag.model import Row, TaskConfig, UniMoER
+from unimoer_rag.training.data import Sources, TrainingSet
+from unimoer_rag.training.losses import Anchor, Bce, Candidates, GroupLoss, Lce, one_of
+from unimoer_rag.training.objectives.groups import (
+    anchored,
+    check_negatives,
+    check_teacher,
+    count_groups,
+    weighted,
+)
+from unimoer_rag.training.objectives.material import Material
+from unimoer_rag.training.objectives.objective import Draw, Losses, ObjectiveSettings
 from unimoer_rag.training.objectives.order import Order
-from unimoer_rag.training.objectives.terms import check_negatives, check_teacher, group_loss
-from unimoer_rag.training.objectives.types import Draw, Losses
 
-__all__ = ["RankingObjective"]
+__all__ = ["Ranking", "RankingObjective"]
+
+
+class Ranking(ObjectiveSettings):
+    """Groups of one positive and mined negatives, scored by the task's head."""
+
+    kind: Literal["ranking"] = "ranking"
+    negatives: int = Field(default=7, ge=1, description="mined negatives a group")
+    losses: tuple[Annotated[SerializeAsAny[GroupLoss], one_of(GroupLoss)], ...] = Field(
+        default=(Lce(weight=0.5), Bce(weight=0.1), Anchor(weight=2.0)),
+        min_length=1,
+        description="terms of the sum, by kind",
+    )
+
+    heads: ClassVar[tuple[str, ...]] = ("late", "cross")
+
+    def make(self, name: str, model: UniMoER, material: Material, *, seed: int) -> RankingObjective:
+        """See `ObjectiveSettings`."""
+        return RankingObjective(name, model, material.groups(self.sources), self, seed=seed)
+
+    def counts(self, sources: Sources, source: str) -> dict[str, int]:
+        """See `ObjectiveSettings`."""
+        return count_groups(sources, source)
+
+    def check(
+        self, name: str, task: TaskConfig, sources: Sources, source: str, *, taught: bool
+    ) -> None:
+        """See `ObjectiveSettings`."""
+        groups, mined = [sources.groups(source)], sources.is_mined(source)
+        if not mined:
+            check_negatives(name, groups)
+        if not (mined and taught):
+            check_teacher(name, self.losses, groups)
 
 
 class RankingObjective:
@@ -38,7 +78,7 @@ class RankingObjective:
         name: str,
         model: UniMoER,
         sets: Mapping[str, TrainingSet],
-        settings: config.Ranking,
+        settings: Ranking,
         *,
         seed: int,
     ) -> None:
@@ -48,7 +88,6 @@ class RankingObjective:
         self._model, self._sets, self._settings, self._seed = model, sets, settings, seed
         self._task = model.task(settings.task)
         self._late = self._task.head == "late"
-        self._anchored = any(isinstance(term, config.Anchor) for term in settings.losses)
         # The head as it starts: the frozen scores to stay near are judged by it throughout.
         self._frozen_head: Any = model.new_head(self._task)
         self._order = Order.of_groups(settings, sets, seed=f"{name}-{seed}")
@@ -58,39 +97,35 @@ class RankingObjective:
         rng = random.Random(f"{self.name}-{self._seed}-{index}")
         source, items = self._order.draw(index)
         chosen = self._sets[source]
-        groups = [self._group(chosen, chosen.groups[item], rng) for item in items]
         rows: list[Row] = []
-        for query, documents, _ in groups:
+        ends, scores = [0], []
+        for item in items:
+            group = chosen.groups[item]
+            places, taught = group.drawn(self._settings.negatives, rng)
+            documents = [chosen.texts[place] for place in places]
             if self._late:
-                rows += self._model.rows.single([query], self._task, "query")
+                rows += self._model.rows.single([group.query], self._task, "query")
                 rows += self._model.rows.single(documents, self._task, "document")
             else:
-                rows += self._model.rows.pairs([(query, d) for d in documents], self._task)
+                rows += self._model.rows.pairs([(group.query, d) for d in documents], self._task)
+            ends.append(len(rows))
+            scores.append(taught)
 
         def loss(outputs: list[Any], frozen: list[Any]) -> Losses:
             head = self._model.heads[self._task.name]
-            totals: dict[str, list[Tensor]] = {term.kind: [] for term in self._settings.losses}
-            at = 0
-            for _, documents, scores in groups:
-                end = at + len(documents) + self._late
-                logits = self._logits(head, outputs[at:end])
+            groups = []
+            for at, taught in enumerate(scores):
+                own = slice(ends[at], ends[at + 1])
                 with torch.no_grad():
-                    still = self._logits(self._frozen_head, frozen[at:end]) if frozen else None
-                at = end
-                for term in self._settings.losses:
-                    totals[term.kind].append(group_loss(term, logits, scores, still))
-            # The mean over groups; terms of one kind add up.
-            n = len(groups)
-            return {f"{self.name}/{k}": torch.stack(v).sum() / n for k, v in totals.items()}
+                    still = self._logits(self._frozen_head, frozen[own]) if frozen else None
+                groups.append(Candidates(self._logits(head, outputs[own]), taught, still))
+            return weighted(
+                self.name,
+                self._settings.losses,
+                lambda term: torch.stack([term.loss(group) for group in groups]).mean(),
+            )
 
-        return Draw(rows, anchored=self._anchored, loss=loss)
-
-    def _group(
-        self, chosen: TrainingSet, group: Group, rng: random.Random
-    ) -> tuple[str, list[str], tuple[float, ...]]:
-        """A query, its positive and negatives, and their scores where there is a teacher."""
-        places, scores = group.drawn(self._settings.negatives, rng)
-        return group.query, [chosen.texts[place] for place in places], scores
+        return Draw(rows, anchored=anchored(self._settings.losses), loss=loss)
 
     def _logits(self, head: Any, outputs: list[Any]) -> Tensor:
         if self._late:

@@ -4,18 +4,57 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import torch
+from pydantic import Field
 
+from unimoer_rag.data import BeirDataset
 from unimoer_rag.model import MAX_ANSWER_TOKENS, Row, UniMoER
 from unimoer_rag.training import losses
-from unimoer_rag.training.data.reading import ReadSource
-from unimoer_rag.training.objectives import config
+from unimoer_rag.training.data import ReadSource, Sources
+from unimoer_rag.training.objectives.material import Material
+from unimoer_rag.training.objectives.objective import Draw, Losses, ObjectiveSettings
 from unimoer_rag.training.objectives.order import Order
-from unimoer_rag.training.objectives.types import Draw, Losses
 
-__all__ = ["ReadingObjective", "token_spans"]
+__all__ = ["Reading", "ReadingObjective", "token_spans"]
+
+
+class Reading(ObjectiveSettings):
+    """Answer spans, with pairs made unanswerable."""
+
+    kind: Literal["reading"] = "reading"
+    unanswerable: float = Field(
+        default=0.3, ge=0, le=1, description="share of the pairs that is made unanswerable"
+    )
+    crop: float = Field(
+        default=0.6,
+        ge=0,
+        le=1,
+        description="share of the passages that is cropped around the answer",
+    )
+    crop_words: int = Field(default=80, ge=10, description="words that a crop leaves at most")
+    weight: float = Field(default=1.0, gt=0, description="of this loss")
+
+    heads: ClassVar[tuple[str, ...]] = ("span",)
+
+    def source(self, dataset: BeirDataset) -> ReadSource:
+        """The examples of a data set, cropped and made unanswerable as they are drawn."""
+        return ReadSource(
+            dataset,
+            unanswerable=self.unanswerable,
+            crop=self.crop,
+            crop_words=self.crop_words,
+        )
+
+    def make(self, name: str, model: UniMoER, material: Material, *, seed: int) -> ReadingObjective:
+        """See `ObjectiveSettings`."""
+        sources = {one: self.source(material.sources.beir(one)) for one in self.sources}
+        return ReadingObjective(name, model, sources, self, seed=seed)
+
+    def counts(self, sources: Sources, source: str) -> dict[str, int]:
+        """See `ObjectiveSettings`."""
+        return {"answered": len(self.source(sources.beir(source)))}
 
 
 class ReadingObjective:
@@ -34,7 +73,7 @@ class ReadingObjective:
         name: str,
         model: UniMoER,
         sources: Mapping[str, ReadSource],
-        settings: config.Reading,
+        settings: Reading,
         *,
         seed: int,
     ) -> None:
