@@ -14,7 +14,7 @@ from training.toy import toy_recipe
 
 from unimoer_rag.data.datasets import BeirDataset
 from unimoer_rag.errors import DataError
-from unimoer_rag.training.launch import kept_recipe
+from unimoer_rag.training.loop.folder import kept_recipe
 from unimoer_rag.training.losses import LOSSES, Candidates, GroupLoss
 from unimoer_rag.training.recipe import Recipe
 from unimoer_rag.training.run import train

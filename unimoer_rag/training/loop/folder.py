@@ -34,7 +34,7 @@ from unimoer_rag.files import replacing, write_file
 from unimoer_rag.training.loop.schedules import Schedule
 from unimoer_rag.training.recipe import Recipe
 
-__all__ = ["RunFolder", "RunSummary", "summary"]
+__all__ = ["RunFolder", "RunSummary", "kept_recipe", "summary"]
 
 RECIPE, LOG, CHECKPOINT, LOCK = "recipe.json", "log.jsonl", "checkpoint", ".lock"
 
@@ -242,8 +242,8 @@ class RunSummary:
     state: Literal["finished", "running", "interrupted"]
 
 
-def summary(path: Path) -> RunSummary:
-    """How the run in a folder stands; nothing in the folder is changed.
+def kept_recipe(path: Path) -> Recipe:
+    """The recipe of a run's folder.
 
     Raises:
         TrainingError: the folder holds no run of this version's recipes.
@@ -254,6 +254,16 @@ def summary(path: Path) -> RunSummary:
             f"{path} holds no run: expected a folder with a {RECIPE} of this version, as "
             "unimoer-rag train writes it"
         )
+    return recipe
+
+
+def summary(path: Path) -> RunSummary:
+    """How the run in a folder stands; nothing in the folder is changed.
+
+    Raises:
+        TrainingError: the folder holds no run of this version's recipes.
+    """
+    recipe = kept_recipe(path)
     reports = _reports(path / LOG)
     last = reports[-1] if reports else {}
     measured: dict[str, float] = next(

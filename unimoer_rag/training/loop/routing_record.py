@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from unimoer_rag.model import Batch, States, UniMoER
-from unimoer_rag.training.losses import row_means
+from unimoer_rag.training.losses.routing import row_means
 
 __all__ = ["RoutingRecord"]
 

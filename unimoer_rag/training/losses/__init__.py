@@ -18,14 +18,7 @@ A new loss is a class in a file here, and a line below that imports it: see `bas
 
 from __future__ import annotations
 
-from unimoer_rag.training.losses.base import (
-    LOSSES,
-    Candidates,
-    GroupLoss,
-    Loss,
-    VectorBatch,
-    one_of,
-)
+from unimoer_rag.training.losses.base import LOSSES, Candidates, GroupLoss, Loss
 from unimoer_rag.training.losses.classification import classification
 from unimoer_rag.training.losses.contrastive import InfoNce, info_nce
 from unimoer_rag.training.losses.distillation import (
@@ -48,47 +41,12 @@ from unimoer_rag.training.losses.ranking import (
     lce,
     ranknet,
 )
-from unimoer_rag.training.losses.routing import (
-    Routing,
-    dynmole,
-    entropy,
-    load_balance,
-    row_means,
-    sparsity,
-)
+from unimoer_rag.training.losses.routing import Routing, dynmole, entropy, load_balance, sparsity
 from unimoer_rag.training.losses.span import span
 
 __all__ = [
-    "LOSSES",
-    "Anchor",
-    "Bce",
-    "Candidates",
-    "Cprd",
-    "GroupLoss",
-    "InfoNce",
-    "Kl",
-    "Lambda",
-    "Lce",
-    "Loss",
-    "MarginMse",
-    "RankNet",
-    "Routing",
-    "VectorBatch",
-    "bce",
-    "classification",
-    "cprd",
-    "dynmole",
-    "entropy",
-    "info_nce",
-    "kl",
-    "lambda_loss",
-    "lce",
-    "load_balance",
-    "margin_mse",
-    "matryoshka",
-    "one_of",
-    "ranknet",
-    "row_means",
-    "span",
-    "sparsity",
-]
+    "LOSSES", "Anchor", "Bce", "Candidates", "Cprd", "GroupLoss", "InfoNce", "Kl", "Lambda",
+    "Lce", "Loss", "MarginMse", "RankNet", "Routing", "bce", "classification", "cprd",
+    "dynmole", "entropy", "info_nce", "kl", "lambda_loss", "lce", "load_balance", "margin_mse",
+    "matryoshka", "ranknet", "span", "sparsity",
+]  # fmt: skip

@@ -13,7 +13,7 @@ from unimoer_rag.model import Row, TaskConfig, UniMoER
 from unimoer_rag.training import losses
 from unimoer_rag.training.data import Labelled, Sources
 from unimoer_rag.training.objectives.material import Material
-from unimoer_rag.training.objectives.objective import Draw, Losses, ObjectiveSettings
+from unimoer_rag.training.objectives.objective import Draw, Losses, Objective, ObjectiveSettings
 from unimoer_rag.training.objectives.order import Order
 
 __all__ = ["Classification", "ClassificationObjective"]
@@ -30,9 +30,7 @@ class Classification(ObjectiveSettings):
 
     heads: ClassVar[tuple[str, ...]] = ("class",)
 
-    def make(
-        self, name: str, model: UniMoER, material: Material, *, seed: int
-    ) -> ClassificationObjective:
+    def make(self, name: str, model: UniMoER, material: Material, *, seed: int) -> Objective:
         """See `ObjectiveSettings`."""
         sets = {source: material.sources.labelled(source) for source in self.sources}
         return ClassificationObjective(name, model, sets, self, seed=seed)

@@ -9,18 +9,19 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 import torch
 from pydantic import Field, SerializeAsAny, model_validator
 
-from unimoer_rag.model import TaskConfig, UniMoER
-from unimoer_rag.training.data import Sources, TrainingSet
-from unimoer_rag.training.losses import Anchor, InfoNce, Loss, VectorBatch, one_of
-from unimoer_rag.training.objectives.groups import anchored, check_teacher, count_groups, weighted
+from unimoer_rag.model import UniMoER
+from unimoer_rag.training.data import TrainingSet
+from unimoer_rag.training.losses import Anchor, InfoNce
+from unimoer_rag.training.losses.base import Loss, VectorBatch, one_of
+from unimoer_rag.training.objectives.groups import GroupSettings, check_teacher, weighted
 from unimoer_rag.training.objectives.material import Material
-from unimoer_rag.training.objectives.objective import Draw, Losses, ObjectiveSettings
+from unimoer_rag.training.objectives.objective import Draw, Losses, Objective
 from unimoer_rag.training.objectives.order import Order
 
 __all__ = ["Contrastive", "ContrastiveObjective"]
 
 
-class Contrastive(ObjectiveSettings):
+class Contrastive(GroupSettings):
     """Embeddings by contrast: queries of one data set, in-batch and mined negatives."""
 
     kind: Literal["contrastive"] = "contrastive"
@@ -45,22 +46,9 @@ class Contrastive(ObjectiveSettings):
             raise ValueError("dimensions: act on the loss info-nce, add it or leave them out")
         return self
 
-    def make(
-        self, name: str, model: UniMoER, material: Material, *, seed: int
-    ) -> ContrastiveObjective:
+    def make(self, name: str, model: UniMoER, material: Material, *, seed: int) -> Objective:
         """See `ObjectiveSettings`."""
         return ContrastiveObjective(name, model, material.groups(self.sources), self, seed=seed)
-
-    def counts(self, sources: Sources, source: str) -> dict[str, int]:
-        """See `ObjectiveSettings`."""
-        return count_groups(sources, source)
-
-    def check(
-        self, name: str, task: TaskConfig, sources: Sources, source: str, *, taught: bool
-    ) -> None:
-        """See `ObjectiveSettings`."""
-        if not (sources.is_mined(source) and taught):
-            check_teacher(name, self.losses, [sources.groups(source)])
 
 
 class ContrastiveObjective:
@@ -127,4 +115,4 @@ class ContrastiveObjective:
             seen = batch(outputs, batch(frozen) if frozen else None)
             return weighted(self.name, settings.losses, lambda term: term.batch_loss(seen))
 
-        return Draw(rows, anchored=anchored(settings.losses), loss=loss)
+        return Draw(rows, anchored=settings.anchored, loss=loss)

@@ -1,4 +1,4 @@
-"""What objectives that learn from groups of passages share: their checks and their sums."""
+"""What objectives that learn from groups of passages share: keys, checks and sums."""
 
 from __future__ import annotations
 
@@ -8,14 +8,38 @@ from typing import TypeVar
 from torch import Tensor
 
 from unimoer_rag.errors import DataError
+from unimoer_rag.model import TaskConfig
 from unimoer_rag.training.data import Sources, TrainingSet
 from unimoer_rag.training.data.groups import has_negatives
 from unimoer_rag.training.losses import Loss
-from unimoer_rag.training.objectives.objective import Losses, add
+from unimoer_rag.training.objectives.objective import Losses, ObjectiveSettings, add
 
-__all__ = ["anchored", "check_negatives", "check_teacher", "count_groups", "weighted"]
+__all__ = ["GroupSettings", "check_negatives", "check_teacher", "weighted"]
 
 L = TypeVar("L", bound=Loss)
+
+
+class GroupSettings(ObjectiveSettings):
+    """What a recipe says of an objective that learns from groups of passages."""
+
+    losses: tuple[Loss, ...]
+
+    @property
+    def anchored(self) -> bool:
+        """Whether a loss needs what the frozen backbone gives."""
+        return any(term.needs_frozen for term in self.losses)
+
+    def counts(self, sources: Sources, source: str) -> dict[str, int]:
+        """See `ObjectiveSettings`."""
+        groups = sources.groups(source)
+        return {"passages": len(groups.texts), "questions": len(groups.groups)}
+
+    def check(
+        self, name: str, task: TaskConfig, sources: Sources, source: str, *, taught: bool
+    ) -> None:
+        """See `ObjectiveSettings`."""
+        if not (taught and sources.is_mined(source)):
+            check_teacher(name, self.losses, [sources.groups(source)])
 
 
 def weighted(name: str, losses: Iterable[L], value: Callable[[L], Tensor]) -> Losses:
@@ -24,17 +48,6 @@ def weighted(name: str, losses: Iterable[L], value: Callable[[L], Tensor]) -> Lo
     for term in losses:
         add(found, {f"{name}/{term.kind}": term.weight * value(term)})
     return found
-
-
-def anchored(losses: Iterable[Loss]) -> bool:
-    """Whether one of them needs what the frozen backbone gives."""
-    return any(term.needs_frozen for term in losses)
-
-
-def count_groups(sources: Sources, source: str) -> dict[str, int]:
-    """What a data set of groups gives."""
-    groups = sources.groups(source)
-    return {"passages": len(groups.texts), "questions": len(groups.groups)}
 
 
 def check_teacher(name: str, losses: Sequence[Loss], sets: Iterable[TrainingSet]) -> None:

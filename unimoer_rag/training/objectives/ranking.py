@@ -12,22 +12,22 @@ from torch import Tensor
 
 from unimoer_rag.model import Row, TaskConfig, UniMoER
 from unimoer_rag.training.data import Sources, TrainingSet
-from unimoer_rag.training.losses import Anchor, Bce, Candidates, GroupLoss, Lce, one_of
+from unimoer_rag.training.losses import Anchor, Bce, Lce
+from unimoer_rag.training.losses.base import Candidates, GroupLoss, one_of
 from unimoer_rag.training.objectives.groups import (
-    anchored,
+    GroupSettings,
     check_negatives,
     check_teacher,
-    count_groups,
     weighted,
 )
 from unimoer_rag.training.objectives.material import Material
-from unimoer_rag.training.objectives.objective import Draw, Losses, ObjectiveSettings
+from unimoer_rag.training.objectives.objective import Draw, Losses, Objective
 from unimoer_rag.training.objectives.order import Order
 
 __all__ = ["Ranking", "RankingObjective"]
 
 
-class Ranking(ObjectiveSettings):
+class Ranking(GroupSettings):
     """Groups of one positive and mined negatives, scored by the task's head."""
 
     kind: Literal["ranking"] = "ranking"
@@ -40,23 +40,17 @@ class Ranking(ObjectiveSettings):
 
     heads: ClassVar[tuple[str, ...]] = ("late", "cross")
 
-    def make(self, name: str, model: UniMoER, material: Material, *, seed: int) -> RankingObjective:
+    def make(self, name: str, model: UniMoER, material: Material, *, seed: int) -> Objective:
         """See `ObjectiveSettings`."""
         return RankingObjective(name, model, material.groups(self.sources), self, seed=seed)
-
-    def counts(self, sources: Sources, source: str) -> dict[str, int]:
-        """See `ObjectiveSettings`."""
-        return count_groups(sources, source)
 
     def check(
         self, name: str, task: TaskConfig, sources: Sources, source: str, *, taught: bool
     ) -> None:
         """See `ObjectiveSettings`."""
-        groups, mined = [sources.groups(source)], sources.is_mined(source)
-        if not mined:
-            check_negatives(name, groups)
-        if not (mined and taught):
-            check_teacher(name, self.losses, groups)
+        if not sources.is_mined(source):
+            check_negatives(name, [sources.groups(source)])
+        super().check(name, task, sources, source, taught=taught)
 
 
 class RankingObjective:
@@ -125,7 +119,7 @@ class RankingObjective:
                 lambda term: torch.stack([term.loss(group) for group in groups]).mean(),
             )
 
-        return Draw(rows, anchored=anchored(self._settings.losses), loss=loss)
+        return Draw(rows, anchored=self._settings.anchored, loss=loss)
 
     def _logits(self, head: Any, outputs: list[Any]) -> Tensor:
         if self._late:

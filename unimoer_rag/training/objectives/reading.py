@@ -28,10 +28,7 @@ class Reading(ObjectiveSettings):
         default=0.3, ge=0, le=1, description="share of the pairs that is made unanswerable"
     )
     crop: float = Field(
-        default=0.6,
-        ge=0,
-        le=1,
-        description="share of the passages that is cropped around the answer",
+        default=0.6, ge=0, le=1, description="share of the passages cropped around the answer"
     )
     crop_words: int = Field(default=80, ge=10, description="words that a crop leaves at most")
     weight: float = Field(default=1.0, gt=0, description="of this loss")
@@ -41,10 +38,7 @@ class Reading(ObjectiveSettings):
     def source(self, dataset: BeirDataset) -> ReadSource:
         """The examples of a data set, cropped and made unanswerable as they are drawn."""
         return ReadSource(
-            dataset,
-            unanswerable=self.unanswerable,
-            crop=self.crop,
-            crop_words=self.crop_words,
+            dataset, unanswerable=self.unanswerable, crop=self.crop, crop_words=self.crop_words
         )
 
     def make(self, name: str, model: UniMoER, material: Material, *, seed: int) -> ReadingObjective:
