@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -12,9 +12,9 @@ from unimoer_rag.errors import DataError
 from unimoer_rag.model import Row, TaskConfig, UniMoER
 from unimoer_rag.training import losses
 from unimoer_rag.training.data import Labelled, Sources
+from unimoer_rag.training.objectives.drawn import DrawnObjective
 from unimoer_rag.training.objectives.material import Material
 from unimoer_rag.training.objectives.objective import Draw, Losses, Objective, ObjectiveSettings
-from unimoer_rag.training.objectives.order import Order
 
 __all__ = ["Classification", "ClassificationObjective"]
 
@@ -51,51 +51,33 @@ class Classification(ObjectiveSettings):
             )
 
 
-class ClassificationObjective:
+class ClassificationObjective(DrawnObjective[Classification, Sequence[Labelled]]):
     """Labelled texts of one or more data sets, in their shuffled orders.
-
-    Args:
-        name: of the objective in its recipe.
-        model: what learns.
-        sets: labelled examples by data set.
-        settings: of the recipe.
-        seed: of the draws.
 
     Raises:
         DataError: an example has a label that the task does not know.
     """
 
-    def __init__(
-        self,
-        name: str,
-        model: UniMoER,
-        sets: Mapping[str, Sequence[Labelled]],
-        settings: Classification,
-        *,
-        seed: int,
-    ) -> None:
-        self.name, self.every = name, settings.every
-        self._model, self._sets, self._settings = model, sets, settings
-        self._task = model.task(settings.task)
+    def _prepare(self) -> None:
         self._place = {label: at for at, label in enumerate(self._task.labels)}
-        for source, examples in sets.items():
+        for source, examples in self._sets.items():
             for at, example in enumerate(examples):
                 if example.label not in self._place:
                     raise DataError(
                         f"{source}, example {at + 1}: the label {example.label!r} is none of the "
                         f"task's, expected one of {', '.join(self._task.labels)}"
                     )
-        self._order = Order(
-            settings,
-            {name: len(examples) for name, examples in sets.items()},
-            seed=f"{name}-{seed}",
-            lengths=lambda source: [len(e.text) + len(e.pair or "") for e in sets[source]],
-        )
+
+    def _size(self, found: Sequence[Labelled]) -> int:
+        return len(found)
+
+    def _lengths(self, found: Sequence[Labelled]) -> Sequence[int]:
+        return [len(e.text) + len(e.pair or "") for e in found]
 
     def draw(self, index: int) -> Draw:
         """The next examples of a data set's shuffled order."""
-        source, items = self._order.draw(index)
-        examples = [self._sets[source][item] for item in items]
+        chosen, items, _ = self._drawn(index)
+        examples = [chosen[item] for item in items]
         rows: list[Row] = []
         for example in examples:
             if example.pair is None:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
 from pydantic import Field, SerializeAsAny, model_validator
 
 from unimoer_rag.model import UniMoER
-from unimoer_rag.training.data import TrainingSet
 from unimoer_rag.training.losses import Anchor, InfoNce
 from unimoer_rag.training.losses.base import Loss, VectorBatch, one_of
-from unimoer_rag.training.objectives.groups import GroupSettings, check_teacher, weighted
+from unimoer_rag.training.objectives.groups import GroupObjective, GroupSettings, weighted
 from unimoer_rag.training.objectives.material import Material
 from unimoer_rag.training.objectives.objective import Draw, Losses, Objective
-from unimoer_rag.training.objectives.order import Order
 
 __all__ = ["Contrastive", "ContrastiveObjective"]
 
@@ -51,41 +47,17 @@ class Contrastive(GroupSettings):
         return ContrastiveObjective(name, model, material.groups(self.sources), self, seed=seed)
 
 
-class ContrastiveObjective:
+class ContrastiveObjective(GroupObjective[Contrastive]):
     """Queries of one data set a draw, so that in-batch negatives are of the same kind.
-
-    Args:
-        name: of the objective in its recipe.
-        model: what learns.
-        sets: where queries and passages come from.
-        settings: of the recipe.
-        seed: of the draws.
 
     Raises:
         DataError: a loss needs a teacher's scores that a data set has not.
     """
 
-    def __init__(
-        self,
-        name: str,
-        model: UniMoER,
-        sets: Mapping[str, TrainingSet],
-        settings: Contrastive,
-        *,
-        seed: int,
-    ) -> None:
-        check_teacher(name, settings.losses, sets.values())
-        self.name, self.every = name, settings.every
-        self._model, self._sets, self._settings, self._seed = model, sets, settings, seed
-        self._task = model.task(settings.task)
-        self._order = Order.of_groups(settings, sets, seed=f"{name}-{seed}")
-
     def draw(self, index: int) -> Draw:
         """`size` queries of the data set whose turn it is, with their passages."""
         settings = self._settings
-        rng = random.Random(f"{self.name}-{self._seed}-{index}")
-        source, items = self._order.draw(index)
-        chosen = self._sets[source]
+        chosen, items, rng = self._drawn(index)
         groups = [chosen.groups[item] for item in items]
         drawn = [group.drawn(settings.negatives, rng) for group in groups]
         documents = sorted({place for own, _ in drawn for place in own})

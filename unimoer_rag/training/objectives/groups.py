@@ -9,12 +9,13 @@ from torch import Tensor
 
 from unimoer_rag.errors import DataError
 from unimoer_rag.model import TaskConfig
-from unimoer_rag.training.data import Sources, TrainingSet
+from unimoer_rag.training.data import Sources, TrainingSet, group_lengths
 from unimoer_rag.training.data.groups import has_negatives
 from unimoer_rag.training.losses import Loss
+from unimoer_rag.training.objectives.drawn import DrawnObjective
 from unimoer_rag.training.objectives.objective import Losses, ObjectiveSettings, add
 
-__all__ = ["GroupSettings", "check_negatives", "check_teacher", "weighted"]
+__all__ = ["GroupObjective", "GroupSettings", "check_negatives", "check_teacher", "weighted"]
 
 L = TypeVar("L", bound=Loss)
 
@@ -40,6 +41,22 @@ class GroupSettings(ObjectiveSettings):
         """See `ObjectiveSettings`."""
         if not (taught and sources.is_mined(source)):
             check_teacher(name, self.losses, [sources.groups(source)])
+
+
+G = TypeVar("G", bound=GroupSettings)
+
+
+class GroupObjective(DrawnObjective[G, TrainingSet]):
+    """Draws queries with their passages."""
+
+    def _prepare(self) -> None:
+        check_teacher(self.name, self._settings.losses, self._sets.values())
+
+    def _size(self, found: TrainingSet) -> int:
+        return len(found.groups)
+
+    def _lengths(self, found: TrainingSet) -> Sequence[int]:
+        return group_lengths(found)
 
 
 def weighted(name: str, losses: Iterable[L], value: Callable[[L], Tensor]) -> Losses:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
@@ -11,18 +9,17 @@ from pydantic import Field, SerializeAsAny
 from torch import Tensor
 
 from unimoer_rag.model import Row, TaskConfig, UniMoER
-from unimoer_rag.training.data import Sources, TrainingSet
+from unimoer_rag.training.data import Sources
 from unimoer_rag.training.losses import Anchor, Bce, Lce
 from unimoer_rag.training.losses.base import Candidates, GroupLoss, one_of
 from unimoer_rag.training.objectives.groups import (
+    GroupObjective,
     GroupSettings,
     check_negatives,
-    check_teacher,
     weighted,
 )
 from unimoer_rag.training.objectives.material import Material
 from unimoer_rag.training.objectives.objective import Draw, Losses, Objective
-from unimoer_rag.training.objectives.order import Order
 
 __all__ = ["Ranking", "RankingObjective"]
 
@@ -53,44 +50,23 @@ class Ranking(GroupSettings):
         super().check(name, task, sources, source, taught=taught)
 
 
-class RankingObjective:
+class RankingObjective(GroupObjective[Ranking]):
     """Groups of several sources, by late interaction or joint encoding as the task's head has it.
-
-    Args:
-        name: of the objective in its recipe.
-        model: what learns.
-        sets: where groups come from.
-        settings: of the recipe.
-        seed: of the draws.
 
     Raises:
         DataError: a data set has no negatives, or not the teacher's scores that a loss needs.
     """
 
-    def __init__(
-        self,
-        name: str,
-        model: UniMoER,
-        sets: Mapping[str, TrainingSet],
-        settings: Ranking,
-        *,
-        seed: int,
-    ) -> None:
-        check_negatives(name, sets.values())
-        check_teacher(name, settings.losses, sets.values())
-        self.name, self.every = name, settings.every
-        self._model, self._sets, self._settings, self._seed = model, sets, settings, seed
-        self._task = model.task(settings.task)
+    def _prepare(self) -> None:
+        check_negatives(self.name, self._sets.values())
+        super()._prepare()
         self._late = self._task.head == "late"
         # The head as it starts: the frozen scores to stay near are judged by it throughout.
-        self._frozen_head: Any = model.new_head(self._task)
-        self._order = Order.of_groups(settings, sets, seed=f"{name}-{seed}")
+        self._frozen_head: Any = self._model.new_head(self._task)
 
     def draw(self, index: int) -> Draw:
         """`size` groups of the data set whose turn it is."""
-        rng = random.Random(f"{self.name}-{self._seed}-{index}")
-        source, items = self._order.draw(index)
-        chosen = self._sets[source]
+        chosen, items, rng = self._drawn(index)
         rows: list[Row] = []
         ends, scores = [0], []
         for item in items:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -13,9 +12,9 @@ from unimoer_rag.data import BeirDataset
 from unimoer_rag.model import MAX_ANSWER_TOKENS, Row, UniMoER
 from unimoer_rag.training import losses
 from unimoer_rag.training.data import ReadSource, Sources
+from unimoer_rag.training.objectives.drawn import DrawnObjective
 from unimoer_rag.training.objectives.material import Material
 from unimoer_rag.training.objectives.objective import Draw, Losses, ObjectiveSettings
-from unimoer_rag.training.objectives.order import Order
 
 __all__ = ["Reading", "ReadingObjective", "token_spans"]
 
@@ -51,41 +50,19 @@ class Reading(ObjectiveSettings):
         return {"answered": len(self.source(sources.beir(source)))}
 
 
-class ReadingObjective:
-    """Span extraction with unanswerable pairs.
+class ReadingObjective(DrawnObjective[Reading, ReadSource]):
+    """Span extraction with unanswerable pairs."""
 
-    Args:
-        name: of the objective in its recipe.
-        model: what learns.
-        sources: where examples come from.
-        settings: of the recipe.
-        seed: of the draws.
-    """
+    def _size(self, found: ReadSource) -> int:
+        return len(found)
 
-    def __init__(
-        self,
-        name: str,
-        model: UniMoER,
-        sources: Mapping[str, ReadSource],
-        settings: Reading,
-        *,
-        seed: int,
-    ) -> None:
-        self.name, self.every = name, settings.every
-        self._model, self._sources, self._settings, self._seed = model, sources, settings, seed
-        self._task = model.task(settings.task)
-        self._order = Order(
-            settings,
-            {name: len(source) for name, source in sources.items()},
-            seed=f"{name}-{seed}",
-            lengths=lambda source: sources[source].lengths(),
-        )
+    def _lengths(self, found: ReadSource) -> Sequence[int]:
+        return found.lengths()
 
     def draw(self, index: int) -> Draw:
         """The next examples of a data set's shuffled order."""
-        rng = random.Random(f"{self.name}-{self._seed}-{index}")
-        source, items = self._order.draw(index)
-        examples = [self._sources[source].draw(item, rng) for item in items]
+        chosen, items, rng = self._drawn(index)
+        examples = [chosen.draw(item, rng) for item in items]
         rows = self._model.rows.pairs([(e.question, e.passage) for e in examples], self._task)
 
         def loss(outputs: list[Any], frozen: list[Any]) -> Losses:
