@@ -17,8 +17,9 @@ from unimoer_rag.model import HEADS, ExpertConfig, TaskConfig
 from unimoer_rag.model.routers import GATES, ROUTERS
 from unimoer_rag.training import Recipe
 from unimoer_rag.training.data.config import Mining
+from unimoer_rag.training.losses import LOSSES, Routing
 from unimoer_rag.training.objectives import config
-from unimoer_rag.training.recipe import Growth, Optimizer, Routing, Unfreezing
+from unimoer_rag.training.recipe import Growth, Optimizer, Unfreezing
 
 PAGE = Path(__file__).parent.parent / "docs" / "recipe-keys.md"
 
@@ -73,20 +74,6 @@ MEANINGS = {
     "TaskConfig.labels": "classes of the head `class`",
     "TaskConfig.document_first": "the document comes before the query, so that a decoder's "
     "states of it serve every query; heads `cross` and `span`",
-    "Contrastive.losses": "terms of the sum, by kind",
-    "Ranking.negatives": "mined negatives a group",
-    "Ranking.losses": "terms of the sum, by kind",
-    "Reading.unanswerable": "share of the pairs that is made unanswerable",
-    "Reading.crop": "share of the passages that is cropped around the answer",
-    "Reading.crop_words": "words that a crop leaves at most",
-    "Reading.weight": "of this loss",
-    "Classification.smoothing": "share of the label spread over all labels",
-    "Classification.weight": "of this loss",
-    "Lambda.sigma": "steepness of the pairwise loss",
-    "Lambda.top": "ranks that count; all without",
-    "Kl.temperature": "divides both sides' scores",
-    "Anchor.temperature": "divides both sides' scores",
-    "Routing.expert_dropout": "share of a text's experts left out of the routing",
     "Optimizer.steps": "updates",
     "Optimizer.weight_decay": "of AdamW",
     "Optimizer.clip": "norm that gradients are cut to",
@@ -101,18 +88,6 @@ PARTS: dict[str, tuple[type[BaseModel], ...]] = {
     "unfreezing": (Unfreezing,),
     "growth": (Growth,),
 }
-OBJECTIVES = (config.Contrastive, config.Ranking, config.Reading, config.Classification)
-LOSSES = (
-    config.InfoNce,
-    config.Lce,
-    config.Bce,
-    config.RankNet,
-    config.Lambda,
-    config.MarginMse,
-    config.Kl,
-    config.Cprd,
-    config.Anchor,
-)
 
 
 def render() -> str:
@@ -122,14 +97,14 @@ def render() -> str:
         said = _says(kind).partition(";")[0].removesuffix(".")
         sections += [f"\n## `{key}`\n", f"{said}.\n", *_table(kind)]
     sections += ["\n## `objectives.NAME`\n", "The `kind` says which of these it is.\n"]
-    for kind in OBJECTIVES:
+    for kind in get_args(config.ObjectiveConfig):
         sections += [f"### `kind: {_kind(kind)}`\n", f"{_says(kind)}\n", *_table(kind), ""]
     sections += [
         "## `objectives.NAME.losses`\n",
         "Each has a `kind`, a `weight` (1.0) and keys of its own, here with their defaults.\n",
     ]
     sections += ["| kind | what it is | its keys |", "|---|---|---|"]
-    for kind in LOSSES:
+    for kind in LOSSES.values():
         own = [row for row in _rows(kind) if row[0] != "weight"]
         keys = "; ".join(f"`{key}` ({default}): {meaning}" for key, default, meaning in own)
         sections.append(f"| `{_kind(kind)}` | {_says(kind).removesuffix('.')} | {keys} |")

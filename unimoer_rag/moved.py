@@ -68,6 +68,8 @@ MOVED = {
     "unimoer_rag.model.peft_config": "unimoer_rag.model.io.peft_config",
     "unimoer_rag.model.pretrained": "unimoer_rag.model.io.pretrained",
     "unimoer_rag.model.tensors": "unimoer_rag.model.io.tensors",
+    "unimoer_rag.training.assemble": "unimoer_rag.training.run",
+    "unimoer_rag.training.objectives.types": "unimoer_rag.training.objectives.objective",
 }
 """Where modules of 0.1.0's first builds are now, by old name; packages with all that is in them."""
 

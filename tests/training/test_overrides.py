@@ -9,7 +9,8 @@ import pytest
 from training.toy import toy_recipe
 
 from unimoer_rag.errors import InputError, TrainingError
-from unimoer_rag.training.launch import Launch, kept_recipe
+from unimoer_rag.training.launch import Launch
+from unimoer_rag.training.loop.folder import kept_recipe
 from unimoer_rag.training.overrides import on_source, overridden
 from unimoer_rag.training.own import judge, own_recipe
 from unimoer_rag.training.recipe import find_recipe

@@ -14,10 +14,10 @@ from training.toy import toy_recipe
 from unimoer_rag.errors import CheckpointError, TrainingError
 from unimoer_rag.model.io.checkpoint import parameters_by_name
 from unimoer_rag.model.unimoer import UniMoER
-from unimoer_rag.training.assemble import Material, make_objectives
 from unimoer_rag.training.data import Sources
+from unimoer_rag.training.objectives.material import Material
 from unimoer_rag.training.recipe import Recipe
-from unimoer_rag.training.run import make_model, start_tensors, train
+from unimoer_rag.training.run import make_model, make_objectives, start_tensors, train
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +136,9 @@ def test_a_teacher_scores_what_is_not_mined_too(
         objectives={"rerank": {**rank, "losses": [{"kind": "kl"}]}},
     )
     model = make_model(recipe)
-    material = Material(recipe, model, Sources(tmp_path, recipe.data), cache=tmp_path / "cache")
+    material = Material(
+        recipe.mining, model, Sources(tmp_path, recipe.data), cache=tmp_path / "cache"
+    )
     (objective,) = make_objectives(recipe, model, material)
     assert len(objective.draw(0).rows) == 2 * (1 + 1 + 1)
     teacher = UniMoER.from_pretrained(learnt)

@@ -10,10 +10,11 @@ from model.tiny_models import save_backbone
 
 from unimoer_rag.data.datasets import BeirDataset
 from unimoer_rag.model.unimoer import UniMoER
-from unimoer_rag.training.assemble import Material, make_objectives
 from unimoer_rag.training.data import Sources
-from unimoer_rag.training.objectives.types import Objective
+from unimoer_rag.training.objectives.material import Material
+from unimoer_rag.training.objectives.objective import Objective
 from unimoer_rag.training.recipe import Recipe
+from unimoer_rag.training.run import make_objectives
 
 THINGS = ("library", "parcel", "report", "team", "capital", "refunds")
 PLACES = ("Paris", "Berlin", "France", "Germany")
@@ -107,7 +108,7 @@ def toy_objectives(
 ) -> list[Objective]:
     """The recipe's objectives on the toy data set."""
     sources = Sources(cache, given={"toy": toy}, cache=cache)
-    return make_objectives(recipe, model, Material(recipe, model, sources, cache=cache))
+    return make_objectives(recipe, model, Material(recipe.mining, model, sources, cache=cache))
 
 
 __all__ = ["save_backbone", "toy_objectives", "toy_recipe", "write_beir", "write_toy"]

@@ -9,7 +9,7 @@ from .answer_rules import (
 from .catalogue.known import KNOWN
 from .catalogue.missing import readable_size
 from .catalogue.opening import open_dataset, to_download
-from .corpora import cache_folder
+from .corpora import Progress, cache_folder
 from .datasets import TOP_GRADE, BeirDataset, Question, check_limit, load_beir, load_limited
 from .disk_corpus import DiskCorpus
 from .fingerprint import corpus_sha256, questions_sha256
@@ -28,6 +28,7 @@ __all__ = [
     "BeirDataset",
     "DiskCorpus",
     "Places",
+    "Progress",
     "Question",
     "Run",
     "Split",

@@ -4,8 +4,8 @@ from .data.searchers import BM25Searcher
 from .data.sources import Sources
 from .estimate import Estimate
 from .extending.extend import Addition, Extended, extend
-from .launch import Launch, kept_recipe
-from .loop.folder import RunFolder, summary
+from .launch import Launch
+from .loop.folder import RunFolder, kept_recipe, summary
 from .objectives.config import among
 from .overrides import overridden
 from .own import OwnRun, train_on_own

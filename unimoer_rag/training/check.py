@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
-from unimoer_rag.errors import DataError, UnimoerError
+from unimoer_rag.errors import UnimoerError
 from unimoer_rag.model import resolve_backbone
 from unimoer_rag.training.data import Sources
 from unimoer_rag.training.loop.fit import check_fit
-from unimoer_rag.training.objectives import config
+from unimoer_rag.training.objectives.config import ObjectiveConfig
 from unimoer_rag.training.recipe import Recipe
 from unimoer_rag.training.skeleton import skeleton
 
@@ -49,14 +50,8 @@ def check_recipe(recipe: Recipe, data: Path | None, *, output: Path | None = Non
         _attempt(found, "start", lambda: _check_start(recipe))
     if data is not None:
         sources = Sources(data, recipe.data)
-        for name in recipe.sources:
-            kinds = {o.kind for o in recipe.objectives.values() if name in o.sources}
-            for kind in sorted(kinds, key=_ORDER.index):
-                _attempt(found, f"data set {name}", partial(_count, found, sources, name, kind))
-            if found.counts[name]:
-                for objective in (n for n, o in recipe.objectives.items() if name in o.sources):
-                    fits = partial(_check_fit, recipe, sources, name, objective)
-                    _attempt(found, f"data set {name}", fits)
+        for source in recipe.sources:
+            _check_set(found, recipe, sources, source)
     if output is not None:
         for file in sorted((output / "mined").glob("*.json")):
             name = file.stem.rpartition("-")[0]
@@ -64,7 +59,7 @@ def check_recipe(recipe: Recipe, data: Path | None, *, output: Path | None = Non
     return found
 
 
-_ORDER = ["contrastive", "ranking", "reading", "classification"]
+_KINDS = get_args(ObjectiveConfig)
 
 
 def _attempt(found: Check, what: str, act: Callable[[], object]) -> None:
@@ -82,43 +77,18 @@ def _check_start(recipe: Recipe) -> None:
     start_tensors(make_model(recipe), recipe.start or "")
 
 
-def _count(found: Check, sources: Sources, name: str, kind: str) -> None:
-    """Read a data set as an objective of that kind would, and count what it gives."""
-    counts = found.counts.setdefault(name, {})
-    if kind in ("contrastive", "ranking"):
-        groups = sources.groups(name)
-        counts |= {"passages": len(groups.texts), "questions": len(groups.groups)}
-    elif kind == "reading":
-        from unimoer_rag.training.data import ReadSource
+def _check_set(found: Check, recipe: Recipe, sources: Sources, source: str) -> None:
+    """Read a data set as its objectives would, count what it gives, and see whether it fits."""
+    what, counts = f"data set {source}", found.counts.setdefault(source, {})
+    drawing = {name: o for name, o in recipe.objectives.items() if source in o.sources}
 
-        settings = config.Reading(task="read", sources=(name,), size=1)
-        source = ReadSource(
-            sources.beir(name),
-            unanswerable=settings.unanswerable,
-            crop=settings.crop,
-            crop_words=settings.crop_words,
-        )
-        counts |= {"answered": len(source)}
-    else:
-        counts |= {"labelled": len(sources.labelled(name))}
+    def count(objective: ObjectiveConfig) -> None:
+        counts.update(objective.counts(sources, source))
 
-
-def _check_fit(recipe: Recipe, sources: Sources, name: str, objective: str) -> None:
-    """What an objective would refuse of a data set before its first draw."""
-    from unimoer_rag.training.objectives.terms import check_negatives, check_teacher
-
-    settings = recipe.objectives[objective]
-    if isinstance(settings, config.Classification):
-        task = next(task for task in recipe.tasks if task.name == settings.task)
-        unknown = [label for label in sources.labelled(name).labels if label not in task.labels]
-        if unknown:
-            raise DataError(
-                f"the label {unknown[0]!r} is none of the task {task.name}'s, expected one of "
-                f"{', '.join(task.labels)}"
-            )
-    elif isinstance(settings, config.Contrastive | config.Ranking):
-        groups, mined = sources.groups(name), sources.is_mined(name)
-        if isinstance(settings, config.Ranking) and not mined:
-            check_negatives(objective, [groups])
-        if not (mined and recipe.mining.teacher):
-            check_teacher(objective, settings.losses, [groups])
+    for objective in sorted(drawing.values(), key=lambda one: _KINDS.index(type(one))):
+        _attempt(found, what, partial(count, objective))
+    if counts:
+        tasks = {task.name: task for task in recipe.tasks}
+        for name, objective in drawing.items():
+            check = partial(objective.check, name, tasks[objective.task], sources, source)
+            _attempt(found, what, partial(check, taught=bool(recipe.mining.teacher)))

@@ -219,7 +219,7 @@ def rows_of(recipe: Recipe, passage_tokens: int, query_tokens: int) -> dict[str,
         passage = min(passage_tokens, task.max_tokens)
         pair = min(query_tokens + passage_tokens, task.max_tokens)
         terms = getattr(objective, "losses", ())
-        anchored = any(isinstance(term, config.Anchor) for term in terms)
+        anchored = any(term.needs_frozen for term in terms)
         n = objective.size
         if isinstance(objective, config.Contrastive | config.Ranking):
             n_documents = n * (1 + objective.negatives)

@@ -9,10 +9,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from unimoer_rag.errors import TrainingError
 from unimoer_rag.files import write_file
-from unimoer_rag.training.loop.folder import summary
-from unimoer_rag.training.recipe import Recipe
+from unimoer_rag.training.loop.folder import kept_recipe
 
-__all__ = ["Launch", "kept_recipe"]
+__all__ = ["Launch"]
 
 _FILE = "run.json"
 
@@ -55,7 +54,7 @@ class Launch(BaseModel):
         Raises:
             TrainingError: the folder holds no run, or not how it was started.
         """
-        summary(folder)
+        kept_recipe(folder)
         try:
             return cls.model_validate_json((folder / _FILE).read_bytes())
         except (OSError, ValidationError) as error:
@@ -63,13 +62,3 @@ class Launch(BaseModel):
                 f"{folder} does not say how its run was started (no sound {_FILE}): go on by the "
                 "command that started it"
             ) from error
-
-
-def kept_recipe(folder: Path) -> Recipe:
-    """The recipe of a run's folder.
-
-    Raises:
-        TrainingError: it holds no run of this version's recipes.
-    """
-    summary(folder)
-    return Recipe.model_validate_json((folder / "recipe.json").read_bytes())

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from unimoer_rag.data import BeirDataset, corpus_sha256, questions_sha256
+from unimoer_rag.data import BeirDataset, Progress, corpus_sha256, questions_sha256
 from unimoer_rag.errors import DataError, TrainingError
 from unimoer_rag.evaluation import EvalOptions, Result, compare_results, load_result
 from unimoer_rag.evaluation.evaluate import evaluate
 from unimoer_rag.files import write_file
 from unimoer_rag.model import UniMoER
 from unimoer_rag.retrieval import Chunker
-from unimoer_rag.training.assemble import Progress
 from unimoer_rag.training.data.own import OwnReport, own_datasets
 from unimoer_rag.training.loop.folder import RunFolder
 from unimoer_rag.training.loop.tracking import Track

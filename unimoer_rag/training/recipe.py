@@ -12,16 +12,13 @@ from pydantic import Field, model_validator
 from unimoer_rag.errors import TrainingError
 from unimoer_rag.model import (
     HEADS,
-    ClassifyingHead,
-    EmbeddingHead,
     ExpertConfig,
     ModelSpec,
-    ReadingHead,
-    ScoringHead,
     TaskConfig,
     heads_of,
 )
 from unimoer_rag.training.data.config import Mining, Part, SourceConfig
+from unimoer_rag.training.losses import Routing
 from unimoer_rag.training.objectives.config import ObjectiveConfig, among
 from unimoer_rag.yaml_files import read_yaml
 
@@ -29,19 +26,6 @@ __all__ = ["Growth", "Optimizer", "Recipe", "Routing", "Unfreezing", "find_recip
 
 _PRESETS = Path(__file__).parent.parent / "_presets" / "training"
 _CLONE = Path(__file__).parent.parent.parent / "training"
-
-
-class Routing(Part):
-    """What training asks of the router besides the tasks' losses."""
-
-    balance: float = Field(default=0.01, ge=0, description="weight of the load-balance loss")
-    sparsity: float = Field(default=0.0, ge=0, description="weight of LD-MoLE's sparsity loss")
-    active: int = Field(default=2, ge=1, description="experts that the sparsity loss leaves active")
-    entropy: float = Field(default=0.0, ge=0, description="weight of the routing's entropy")
-    entropy_order: float = Field(default=1.0, gt=0, description="1 is Shannon's, others Tsallis'")
-    dynmole: float = Field(default=0.0, ge=0, description="weight of DynMoLE's auxiliary loss")
-    expert_dropout: float = Field(default=0.0, ge=0, lt=1)
-    logit_noise: float = Field(default=0.0, ge=0, description="standard deviation")
 
 
 class Unfreezing(Part):
@@ -150,21 +134,21 @@ class Recipe(Part):
             among(task.experts, self.experts, f"tasks: {task.name} may use")
         for name, objective in self.objectives.items():
             among([objective.task], heads, f"objectives.{name}: trains the task")
-            wanted = heads_of(_TEACHES[objective.kind])
+            wanted = heads_of(objective.teaches)
             if heads[objective.task] not in wanted:
                 raise ValueError(
                     f"objectives.{name}: the task {objective.task!r} has the head "
-                    f"{heads[objective.task]!r}, expected {' or '.join(wanted)} to learn by "
-                    f"{objective.kind}"
+                    f"{heads[objective.task]!r}, expected {' or '.join(wanted)} to learn "
+                    f"by {objective.kind}"
                 )
             if "/" in name:
                 raise ValueError(f"objectives.{name}: its losses are called NAME/LOSS, take out /")
-            anchored = any(term.kind == "anchor" for term in getattr(objective, "losses", ()))
+            held = [t.kind for t in getattr(objective, "losses", ()) if t.needs_frozen]
             head = heads[objective.task]
-            if anchored and HEADS[head].learnt:
+            if held and HEADS[head].learnt:
                 raise ValueError(
                     f"objectives.{name}.losses: an untrained {head} head scores every passage "
-                    "alike, and the loss 'anchor' would hold it there, name other losses"
+                    f"alike, and the loss {held[0]!r} would hold it there, name other losses"
                 )
         if "routing" in self.objectives:
             raise ValueError("objectives.routing: the router's own losses are called so, rename it")
@@ -178,15 +162,6 @@ class Recipe(Part):
         if "default" not in rates or not any(rates.values()):
             raise ValueError("optimizer.learning_rate: expected a default, and a rate above 0")
         return self
-
-
-# The heads that an objective can teach.
-_TEACHES = {
-    "contrastive": EmbeddingHead,
-    "ranking": ScoringHead,
-    "reading": ReadingHead,
-    "classification": ClassifyingHead,
-}
 
 
 def recipe_names() -> tuple[str, ...]:

@@ -8,10 +8,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from unimoer_rag.data import BeirDataset
+from unimoer_rag.data import BeirDataset, Progress
 from unimoer_rag.errors import TrainingError
 from unimoer_rag.model import UniMoER, parameters_by_name
-from unimoer_rag.training.assemble import Material, Progress, make_objectives
 from unimoer_rag.training.data import Sources
 from unimoer_rag.training.loop.fit import check_fit
 from unimoer_rag.training.loop.folder import RunFolder
@@ -19,10 +18,12 @@ from unimoer_rag.training.loop.processes import Processes
 from unimoer_rag.training.loop.schedules import make_schedules
 from unimoer_rag.training.loop.tracking import Track
 from unimoer_rag.training.loop.trainer import StepReport, Trainer
+from unimoer_rag.training.objectives.material import Material
+from unimoer_rag.training.objectives.objective import Objective
 from unimoer_rag.training.recipe import Recipe
 from unimoer_rag.training.source_pilots import fit_source_pilots
 
-__all__ = ["make_model", "start_tensors", "train"]
+__all__ = ["make_model", "make_objectives", "start_tensors", "train"]
 
 
 def make_model(recipe: Recipe) -> UniMoER:
@@ -34,6 +35,18 @@ def make_model(recipe: Recipe) -> UniMoER:
         attention=recipe.attention,
         spec=recipe.spec(),
     )
+
+
+def make_objectives(recipe: Recipe, model: UniMoER, material: Material) -> list[Objective]:
+    """The objectives of a recipe, in its order.
+
+    Raises:
+        DataError: a data set is missing or malformed, or lacks what an objective needs of it.
+    """
+    return [
+        settings.make(name, model, material, seed=recipe.seed)
+        for name, settings in recipe.objectives.items()
+    ]
 
 
 def start_tensors(model: UniMoER, checkpoint: str) -> dict[str, Tensor]:
@@ -125,7 +138,7 @@ def train(
         start = start_tensors(model, recipe.start)
     if not by_frozen:
         _take_over(model, start)
-    material = Material(recipe, model, sources, cache=kept, on_progress=on_progress)
+    material = Material(recipe.mining, model, sources, cache=kept, on_progress=on_progress)
     with processes.main_first():  # the others find what it has mined
         if recipe.router == "similarity":  # before mining, which asks the router too
             fit_source_pilots(model, recipe, sources)

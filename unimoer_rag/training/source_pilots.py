@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from unimoer_rag.model import UniMoER, fit_pilots
 from unimoer_rag.training.data import Sources
-from unimoer_rag.training.objectives import config
+from unimoer_rag.training.objectives.groups import GroupSettings
 from unimoer_rag.training.recipe import Recipe
 
 __all__ = ["fit_source_pilots"]
@@ -29,7 +29,7 @@ def fit_source_pilots(model: UniMoER, recipe: Recipe, sources: Sources) -> None:
     tasks = {task.name: task.experts for task in recipe.tasks}
     names: dict[str, list[str]] = {expert: [] for expert in recipe.experts}
     for objective in recipe.objectives.values():
-        if isinstance(objective, config.Contrastive | config.Ranking):
+        if isinstance(objective, GroupSettings):
             for expert in tasks[objective.task]:
                 alone = expert in objective.sources
                 names[expert] += [expert] if alone else objective.sources

@@ -24,7 +24,7 @@ from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.training.loop.folder import RunFolder, summary
 from unimoer_rag.training.loop.optimizer import make_optimizer, rate_at
 from unimoer_rag.training.loop.trainer import Trainer
-from unimoer_rag.training.objectives.types import Draw
+from unimoer_rag.training.objectives.objective import Draw
 from unimoer_rag.training.recipe import Recipe
 from unimoer_rag.training.run import make_model, train
 

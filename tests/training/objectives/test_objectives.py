@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,16 @@ from unimoer_rag.model.rows import Row
 from unimoer_rag.model.tasks import Task
 from unimoer_rag.model.tasks.late import LateState
 from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.training import losses
 from unimoer_rag.training.data import ModelSearcher, ReadSource, beir_set, mine
 from unimoer_rag.training.data.types import Group, Labelled, TrainingSet
+from unimoer_rag.training.losses import GroupLoss
 from unimoer_rag.training.objectives import config
 from unimoer_rag.training.objectives.classification import ClassificationObjective
 from unimoer_rag.training.objectives.contrastive import ContrastiveObjective
+from unimoer_rag.training.objectives.objective import Draw, Objective
 from unimoer_rag.training.objectives.ranking import RankingObjective
 from unimoer_rag.training.objectives.reading import ReadingObjective, token_spans
-from unimoer_rag.training.objectives.types import Draw, Objective
 from unimoer_rag.training.recipe import Recipe
 from unimoer_rag.training.run import make_model
 
@@ -205,7 +208,7 @@ def scored(mined: TrainingSet) -> TrainingSet:
 
 def test_each_document_keeps_its_teachers_score(model: UniMoER, scored: TrainingSet) -> None:
     """Negatives are drawn at random; the margins by hand show that scores follow them."""
-    settings = _only(RANKING, losses=(config.MarginMse(weight=0.25),), negatives=3)
+    settings = _only(RANKING, losses=(losses.MarginMse(weight=0.25),), negatives=3)
     draw = RankingObjective("rank", model, {"toy": scored}, settings, seed=3).draw(1)
     assert not draw.anchored
     outputs, _ = _run(model, draw)
@@ -223,11 +226,11 @@ def test_each_document_keeps_its_teachers_score(model: UniMoER, scored: Training
 
 @pytest.mark.parametrize(
     "term",
-    [config.RankNet(), config.Lambda(), config.Kl(temperature=3.0), config.Cprd()],
+    [losses.RankNet(), losses.Lambda(), losses.Kl(temperature=3.0), losses.Cprd()],
     ids=lambda term: term.kind,
 )
 def test_every_term_of_a_group_teaches(
-    model: UniMoER, scored: TrainingSet, term: config.GroupTerm
+    model: UniMoER, scored: TrainingSet, term: GroupLoss
 ) -> None:
     settings = _only(RANKING, losses=(term,), negatives=3)
     draw = RankingObjective("rank", model, {"toy": scored}, settings, seed=0).draw(0)
@@ -243,7 +246,7 @@ def test_every_term_of_a_group_teaches(
 @pytest.mark.parametrize("kind", [RankingObjective, ContrastiveObjective])
 def test_a_teachers_loss_wants_a_teacher(model: UniMoER, mined: TrainingSet, kind: Any) -> None:
     settings = _only(
-        RANKING if kind is RankingObjective else EMBEDDING, losses=(config.MarginMse(),)
+        RANKING if kind is RankingObjective else EMBEDDING, losses=(losses.MarginMse(),)
     )
     with pytest.raises(DataError, match=r"objectives.x: the loss 'margin-mse'.*toy has no scores"):
         kind("x", model, {"toy": mined}, settings, seed=0)
@@ -285,8 +288,41 @@ def test_contrastive_losses_by_hand(model: UniMoER, mined: TrainingSet) -> None:
     }
 
 
+def test_losses_of_groups_teach_embeddings(model: UniMoER, scored: TrainingSet) -> None:
+    """Of each query's own documents, their cosines over the temperature as logits."""
+    terms = (losses.Lce(weight=0.5), losses.RankNet(), losses.Kl(temperature=3.0))
+    settings = _only(EMBEDDING, losses=terms, negatives=3)
+    three = [replace(g, negatives=g.negatives[:3], scores=g.scores[:4]) for g in scored.groups]
+    sets = {"toy": TrainingSet("toy", scored.texts, three)}
+    draw = ContrastiveObjective("embed", model, sets, settings, seed=0).draw(0)
+    assert not draw.anchored
+    outputs, _ = _run(model, draw)
+    task = model.task("embed")
+    vectors = {tuple(row.ids): o.numpy() for row, o in zip(draw.rows, outputs, strict=True)}
+    asked = {tuple(model.rows.single([g.query], task, "query")[0].ids): g for g in three}
+    expected: dict[str, list[float]] = {"embed/lce": [], "embed/ranknet": [], "embed/kl": []}
+    for row in draw.rows[: EMBEDDING.size]:
+        group = asked[tuple(row.ids)]
+        texts = [scored.texts[place] for place in (group.positive, *group.negatives)]
+        own = [vectors[tuple(r.ids)] for r in model.rows.single(texts, task)]
+        logits = np.array([vectors[tuple(row.ids)] @ v for v in own]) / EMBEDDING.temperature
+        teacher = np.array(group.scores)
+        pairs = [
+            math.log1p(math.exp(worse - better))
+            for better, high in zip(logits, teacher, strict=True)
+            for worse, low in zip(logits, teacher, strict=True)
+            if high > low
+        ]
+        expected["embed/lce"].append(-0.5 * math.log(_softmax(logits)[0]))
+        expected["embed/ranknet"].append(np.mean(pairs))
+        expected["embed/kl"].append(_kl(logits, teacher, 3.0))
+    assert {name: value.item() for name, value in draw.loss(outputs, []).items()} == {
+        name: pytest.approx(np.mean(values), rel=1e-3) for name, values in expected.items()
+    }
+
+
 def test_matryoshka_adds_the_contrast_of_cut_vectors(model: UniMoER, mined: TrainingSet) -> None:
-    settings = _only(EMBEDDING, losses=(config.InfoNce(),), dimensions={8: 0.5})
+    settings = _only(EMBEDDING, losses=(losses.InfoNce(),), dimensions={8: 0.5})
     draw = ContrastiveObjective("embed", model, {"toy": mined}, settings, seed=0).draw(3)
     outputs, _ = _run(model, draw)
     whole, _ = _contrast_by_hand(draw, outputs, model, mined)
@@ -416,9 +452,9 @@ def test_long_answers_are_shortened(model: UniMoER) -> None:
 def test_terms_of_one_kind_add_up(model: UniMoER, mined: TrainingSet, kind: Any) -> None:
     """Distilled at two temperatures, for instance."""
     settings, term, name = (
-        (RANKING, config.Lce, "x/lce")
+        (RANKING, losses.Lce, "x/lce")
         if kind is RankingObjective
-        else (EMBEDDING, config.InfoNce, "x/info-nce")
+        else (EMBEDDING, losses.InfoNce, "x/info-nce")
     )
 
     def value(*weights: float) -> float:

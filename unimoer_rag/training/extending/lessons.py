@@ -7,12 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from unimoer_rag.data import BeirDataset, load_beir
+from unimoer_rag.data import load_beir
 from unimoer_rag.errors import DataError
 from unimoer_rag.model import Task, UniMoER
 from unimoer_rag.training.data.groups import open_rows
 from unimoer_rag.training.data.labelled import LabelledRows
-from unimoer_rag.training.data.reading import ReadSource
 from unimoer_rag.training.data.rows import JsonlRows
 from unimoer_rag.training.data.types import TrainingSet
 from unimoer_rag.training.extending.held_out import (
@@ -26,9 +25,9 @@ from unimoer_rag.training.extending.held_out import (
 )
 from unimoer_rag.training.objectives import config
 from unimoer_rag.training.objectives.classification import ClassificationObjective
+from unimoer_rag.training.objectives.objective import Objective
 from unimoer_rag.training.objectives.ranking import RankingObjective
 from unimoer_rag.training.objectives.reading import ReadingObjective
-from unimoer_rag.training.objectives.types import Objective
 
 __all__ = ["Lesson", "open_lesson"]
 
@@ -156,19 +155,10 @@ def _reading(
         settings=settings,
         held_out=len(dev.questions),
         objective=lambda model: ReadingObjective(
-            task.name, model, {task.name: _source(train, settings)}, settings, seed=seed
+            task.name, model, {task.name: settings.source(train)}, settings, seed=seed
         ),
         measure=lambda model: measure_spans(model, task.name, dev),
         baseline=baseline,
-    )
-
-
-def _source(dataset: BeirDataset, settings: config.Reading) -> ReadSource:
-    return ReadSource(
-        dataset,
-        unanswerable=settings.unanswerable,
-        crop=settings.crop,
-        crop_words=settings.crop_words,
     )
 
 

@@ -34,7 +34,7 @@ from unimoer_rag.files import replacing, write_file
 from unimoer_rag.training.loop.schedules import Schedule
 from unimoer_rag.training.recipe import Recipe
 
-__all__ = ["RunFolder", "RunSummary", "summary"]
+__all__ = ["RunFolder", "RunSummary", "kept_recipe", "summary"]
 
 RECIPE, LOG, CHECKPOINT, LOCK = "recipe.json", "log.jsonl", "checkpoint", ".lock"
 
@@ -60,7 +60,7 @@ class RunFolder:
     def __init__(self, path: Path, recipe: Recipe, *, writes: bool = True) -> None:
         self.path, self._writes = path, writes
         mark = path / RECIPE
-        try:
+        with _writing(path):
             if writes:
                 path.mkdir(parents=True, exist_ok=True)
             if writes and not mark.is_file():
@@ -70,8 +70,6 @@ class RunFolder:
                     f"{path} holds a run of another recipe: choose another output folder, or "
                     "delete it to start again"
                 )
-        except OSError as error:
-            raise _unwritable(path, error) from error
 
     @property
     def checkpoint(self) -> Path:
@@ -95,14 +93,13 @@ class RunFolder:
             return
         lock = FileLock(self.path / LOCK, timeout=0)
         try:
-            lock.acquire()
+            with _writing(self.path / LOCK):
+                lock.acquire()
         except Timeout as error:
             raise TrainingError(
                 f"another process is training in {self.path}: wait for it, stop it, or choose "
                 "another output folder"
             ) from error
-        except OSError as error:
-            raise _unwritable(self.path / LOCK, error) from error
         try:
             yield
         finally:
@@ -123,11 +120,8 @@ class RunFolder:
 
     def log(self, report: Mapping[str, Any]) -> None:
         """Append one step's report to the log."""
-        try:
-            with self._log.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(report) + "\n")
-        except OSError as error:
-            raise _unwritable(self._log, error) from error
+        with _writing(self._log), self._log.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(report) + "\n")
 
     def save(
         self,
@@ -153,12 +147,9 @@ class RunFolder:
         for at, schedule in enumerate(schedules):
             for key, tensor in schedule.state().items():
                 tensors[f"schedule/{at}/{key}"] = tensor.contiguous()
-        try:
-            with replacing(self._state) as part:
-                # The step travels inside the tensors' file: two files could disagree.
-                save_file(tensors, str(part), metadata={"step": str(step)})
-        except (OSError, SafetensorError) as error:
-            raise _unwritable(self._state, error) from error
+        with _writing(self._state), replacing(self._state) as part:
+            # The step travels inside the tensors' file: two files could disagree.
+            save_file(tensors, str(part), metadata={"step": str(step)})
 
     def load(
         self,
@@ -215,10 +206,8 @@ class RunFolder:
             return
         lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
         kept = "".join(f"{line}\n" for line in lines if _step_of(line) <= step)
-        try:
+        with _writing(self._log):
             write_file(self._log, kept)
-        except OSError as error:
-            raise _unwritable(self._log, error) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,8 +231,8 @@ class RunSummary:
     state: Literal["finished", "running", "interrupted"]
 
 
-def summary(path: Path) -> RunSummary:
-    """How the run in a folder stands; nothing in the folder is changed.
+def kept_recipe(path: Path) -> Recipe:
+    """The recipe of a run's folder.
 
     Raises:
         TrainingError: the folder holds no run of this version's recipes.
@@ -254,6 +243,16 @@ def summary(path: Path) -> RunSummary:
             f"{path} holds no run: expected a folder with a {RECIPE} of this version, as "
             "unimoer-rag train writes it"
         )
+    return recipe
+
+
+def summary(path: Path) -> RunSummary:
+    """How the run in a folder stands; nothing in the folder is changed.
+
+    Raises:
+        TrainingError: the folder holds no run of this version's recipes.
+    """
+    recipe = kept_recipe(path)
     reports = _reports(path / LOG)
     last = reports[-1] if reports else {}
     measured: dict[str, float] = next(
@@ -321,8 +320,15 @@ def _step_of(line: str) -> float:
         return float("inf")
 
 
-def _unwritable(path: Path, error: Exception) -> TrainingError:
-    return TrainingError(
-        f"could not write {path} ({error}): free some space or choose another output folder; what "
-        "was saved before is kept"
-    )
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Say of what goes wrong inside the block what was to be written."""
+    try:
+        yield
+    except Timeout:  # an OSError too: somebody else has the lock
+        raise
+    except (OSError, SafetensorError) as error:
+        raise TrainingError(
+            f"could not write {path} ({error}): free some space or choose another output folder; "
+            "what was saved before is kept"
+        ) from error

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from unimoer_rag.errors import TrainingError
 from unimoer_rag.model import Batch, Output, Row, States, UniMoER, plan_batches
-from unimoer_rag.training import losses
+from unimoer_rag.training.loop.gradients import ROUTING
 from unimoer_rag.training.loop.processes import Processes
-from unimoer_rag.training.recipe import Routing
+from unimoer_rag.training.losses import Routing
 
 __all__ = ["Forwards", "Pass", "learning", "seeded"]
 
@@ -90,36 +90,10 @@ class Forwards:
 
     def _regularisers(self, batch: Batch, states: States, share: float) -> dict[str, Tensor]:
         """What the recipe asks of the routing, by name."""
-        asked = self._routing
-        if not states.routing or not any(
-            (asked.balance, asked.sparsity, asked.entropy, asked.dynmole)
-        ):
+        if not states.routing:
             return {}
-        allowed = self._allowed(batch, states)
-        known = [at for at, d in enumerate(states.routing) if d.logits is not None]
-        found: dict[str, Tensor] = {}
-        if asked.balance:
-            balance = losses.load_balance(states.weights, allowed, mask=batch.mask)
-            found["routing/balance"] = asked.balance * share * balance
-        if asked.sparsity:
-            logits = [d.logits for d in states.routing if d.logits is not None]
-            lam = [d.lam for d in states.routing if d.lam is not None]
-            sparsity = losses.sparsity(logits, lam, allowed[known], k=asked.active, mask=batch.mask)
-            found["routing/sparsity"] = asked.sparsity * share * sparsity
-        if asked.entropy:
-            entropy = losses.entropy(
-                states.weights, allowed, q=asked.entropy_order, mask=batch.mask
-            )
-            found["routing/entropy"] = asked.entropy * share * entropy
-        if asked.dynmole:
-            auxiliary = losses.dynmole(
-                [d.logits for d in states.routing if d.logits is not None],
-                [states.weights[at] for at in known],
-                allowed[known],
-                mask=batch.mask,
-            )
-            found["routing/dynmole"] = asked.dynmole * share * auxiliary
-        return found
+        found = self._routing.losses(states, self._allowed(batch, states), batch.mask)
+        return {f"{ROUTING}/{name}": share * loss for name, loss in found.items()}
 
     def _allowed(self, batch: Batch, states: States) -> Tensor:
         """What each row may use where a layer has it, bool `[layers, rows, experts]`."""

@@ -18,6 +18,7 @@ from torch import Tensor
 from unimoer_rag.model import Output, tensors
 from unimoer_rag.training.loop.forwards import Pass
 from unimoer_rag.training.loop.gradients import Gradients, by_group
+from unimoer_rag.training.objectives.objective import add
 
 __all__ = ["Judge", "Run", "cached", "whole"]
 
@@ -30,7 +31,9 @@ Judge = Callable[[list[list[Output]]], dict[str, Tensor]]
 def whole(run: Run, batches: int, judge: Judge, gradients: Gradients) -> dict[str, Tensor]:
     """Add the gradients of the judge's and the routing's losses, and give these by name."""
     passes = [run(at) for at in range(batches)]
-    found = _total([judge([p.outputs for p in passes]), *(p.losses for p in passes)])
+    found = judge([p.outputs for p in passes])
+    for one in passes:
+        add(found, one.losses)
     gradients.add(by_group(found))
     return _detached(found)
 
@@ -54,7 +57,7 @@ def cached(run: Run, batches: int, judge: Judge, gradients: Gradients) -> dict[s
         place += len(outputs)
         carried = {g: _carry(outputs, at_leaves[here]) for g, at_leaves in taught.items()}
         gradients.add({g: c for g, c in carried.items() if c is not None} | by_group(again.losses))
-        found = _total([found, _detached(again.losses)])
+        add(found, _detached(again.losses))
     return found
 
 
@@ -82,15 +85,6 @@ def _cut(output: Output) -> Output:
     own = tensors(output)
     floats: dict[str, Any] = {n: _cut(v) for n, v in own.items() if v.is_floating_point()}
     return replace(output, **floats)
-
-
-def _total(found: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """Sums by name."""
-    total: dict[str, Tensor] = {}
-    for losses in found:
-        for name, loss in losses.items():
-            total[name] = total[name] + loss if name in total else loss
-    return total
 
 
 def _detached(losses: Mapping[str, Tensor]) -> dict[str, Tensor]:

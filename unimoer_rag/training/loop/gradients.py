@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from unimoer_rag.model import layer_of
 from unimoer_rag.training.loop.processes import Processes
+from unimoer_rag.training.objectives.objective import add
 
 __all__ = ["ROUTING", "Gradients", "by_group", "cagrad", "pcgrad"]
 
@@ -78,11 +79,9 @@ class Gradients:
 
     def _take(self, group: str) -> None:
         """Move the gradients at the parameters to the group's own."""
-        kept = self._kept.setdefault(group, {})
-        for name, parameter in self._named.items():
-            if parameter.grad is not None:
-                kept[name] = kept[name] + parameter.grad if name in kept else parameter.grad
-                parameter.grad = None
+        found = {name: p.grad for name, p in self._named.items() if p.grad is not None}
+        add(self._kept.setdefault(group, {}), found)
+        self._put({})
 
     def mean(self, processes: Processes) -> None:
         """Average over the processes, each group for itself."""
@@ -129,15 +128,14 @@ class Gradients:
             return
         total: dict[str, Tensor] = {}
         for kept in self._kept.values():
-            for name, gradient in kept.items():
-                total[name] = total[name] + gradient if name in total else gradient
+            add(total, kept)
         reached = list(self._reached().values()) if how != "sum" else []
         shared = [name for name in self._named if sum(name in own for own in reached) > 1]
         if shared:
             settled = self._settle(shared, how, seed)
             routing = self._kept.get(ROUTING, {})
-            for name, gradient in settled.items():
-                total[name] = gradient + routing[name] if name in routing else gradient
+            total |= settled
+            add(total, {name: routing[name] for name in shared if name in routing})
         self._put(total)
 
     def _settle(self, shared: Sequence[str], how: Conflicts, seed: int) -> dict[str, Tensor]:

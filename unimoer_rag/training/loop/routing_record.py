@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from unimoer_rag.model import Batch, States, UniMoER
+from unimoer_rag.training.losses.routing import row_means
 
 __all__ = ["RoutingRecord"]
 
@@ -32,7 +33,7 @@ class RoutingRecord:
         self._rows.index_add_(0, task, torch.ones_like(task, dtype=torch.float32))
         if not states.routing:
             return
-        means = [_row_means(w.detach(), batch.mask) for w in states.weights]
+        means = [row_means(w.detach(), batch.mask) for w in states.weights]
         active = torch.tensor([self._experts.index(e) for e in states.experts])
         whole = torch.zeros(len(task), *self._sums.shape[1:], device=self._sums.device)
         whole[..., active.to(whole.device)] = torch.stack(means, dim=1)
@@ -62,11 +63,3 @@ class RoutingRecord:
         """Mean weight of each expert over all rows, float32 `[layers]`; 0 where a row may not."""
         means = self._sums.sum(0) / self._rows.sum().clamp_min(1)
         return {expert: means[:, at] for at, expert in enumerate(self._experts)}
-
-
-def _row_means(weights: Tensor, mask: Tensor) -> Tensor:
-    """Mean over a row's decisions, `[rows, n, experts]` to `[rows, experts]`."""
-    if weights.shape[1] == 1:
-        return weights[:, 0]
-    share = mask.float() / mask.sum(1, keepdim=True)
-    return torch.einsum("rne,rn->re", weights, share)

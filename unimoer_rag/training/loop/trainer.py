@@ -31,7 +31,7 @@ from unimoer_rag.training.loop.recomputation import recompute_layers
 from unimoer_rag.training.loop.routing_record import RoutingRecord
 from unimoer_rag.training.loop.schedules import Schedule
 from unimoer_rag.training.loop.tracking import Track, Tracker
-from unimoer_rag.training.objectives.types import Draw, Objective
+from unimoer_rag.training.objectives.objective import Draw, Objective, add
 from unimoer_rag.training.recipe import Recipe
 
 __all__ = ["StepReport", "Trainer"]
@@ -178,9 +178,7 @@ class Trainer:
             for micro in range(config.accumulate):
                 draws = self._draws(objectives, micro)
                 tokens += sum(len(row.ids) for draw in draws for row in draw.rows)
-                found = self._backward(draws, gradients, routing, micro)
-                for name, loss in found.items():
-                    parts[name] = parts.get(name, 0.0) + loss
+                add(parts, self._backward(draws, gradients, routing, micro))
         losses, tokens = self._together(parts, routing, tokens)
         rate = rate_at(step, config)
         report: StepReport = {

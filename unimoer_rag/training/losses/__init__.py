@@ -1,43 +1,52 @@
-"""Losses: pure functions of float32 tensors, each a scalar, with no model inside.
+"""Losses: what a recipe says of each, and its formula, a pure function of float32 tensors.
 
-| family | functions | of |
+| file | what a recipe names | the formula, of |
 |---|---|---|
-| `contrastive` | `info_nce` | vectors of queries and documents |
-| `matryoshka` | `matryoshka` | any of those, on truncated vectors |
-| `ranking` | `lce`, `bce`, `ranknet`, `lambda_loss` | one group's logits and labels |
-| `distillation` | `kl`, `margin_mse`, `cprd` | one group's logits and a teacher's |
-| `span` | `span` | one row's span scores |
-| `classification` | `classification` | one example's class logits |
-| `routing` | `load_balance`, `sparsity`, `entropy`, `dynmole` | the routing of each layer |
+| `contrastive` | `InfoNce` | vectors of queries and documents |
+| `matryoshka` | `dimensions` of the objective | any of those, on truncated vectors |
+| `ranking` | `Lce`, `Bce`, `RankNet`, `Lambda` | one group's logits and labels |
+| `distillation` | `Kl`, `Anchor`, `MarginMse`, `Cprd` | one group's logits and a teacher's |
+| `span` | the objective `reading` | one row's span scores |
+| `classification` | the objective `classification` | one example's class logits |
+| `routing` | `routing` | the routing of each layer |
 
 A group is one query with its candidates: `[n]`. A loss with nothing to learn from (one candidate,
 labels all the same) is exactly 0 and so is its gradient.
+
+A new loss is a class in a file here, and a line below that imports it: see `base`.
 """
 
 from __future__ import annotations
 
+from unimoer_rag.training.losses.base import LOSSES, Candidates, GroupLoss, Loss
 from unimoer_rag.training.losses.classification import classification
-from unimoer_rag.training.losses.contrastive import info_nce
-from unimoer_rag.training.losses.distillation import cprd, kl, margin_mse
+from unimoer_rag.training.losses.contrastive import InfoNce, info_nce
+from unimoer_rag.training.losses.distillation import (
+    Anchor,
+    Cprd,
+    Kl,
+    MarginMse,
+    cprd,
+    kl,
+    margin_mse,
+)
 from unimoer_rag.training.losses.matryoshka import matryoshka
-from unimoer_rag.training.losses.ranking import bce, lambda_loss, lce, ranknet
-from unimoer_rag.training.losses.routing import dynmole, entropy, load_balance, sparsity
+from unimoer_rag.training.losses.ranking import (
+    Bce,
+    Lambda,
+    Lce,
+    RankNet,
+    bce,
+    lambda_loss,
+    lce,
+    ranknet,
+)
+from unimoer_rag.training.losses.routing import Routing, dynmole, entropy, load_balance, sparsity
 from unimoer_rag.training.losses.span import span
 
 __all__ = [
-    "bce",
-    "classification",
-    "cprd",
-    "dynmole",
-    "entropy",
-    "info_nce",
-    "kl",
-    "lambda_loss",
-    "lce",
-    "load_balance",
-    "margin_mse",
-    "matryoshka",
-    "ranknet",
-    "span",
-    "sparsity",
-]
+    "LOSSES", "Anchor", "Bce", "Candidates", "Cprd", "GroupLoss", "InfoNce", "Kl", "Lambda",
+    "Lce", "Loss", "MarginMse", "RankNet", "Routing", "bce", "classification", "cprd",
+    "dynmole", "entropy", "info_nce", "kl", "lambda_loss", "lce", "load_balance", "margin_mse",
+    "matryoshka", "ranknet", "span", "sparsity",
+]  # fmt: skip

@@ -2,11 +2,53 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Literal
+
 import torch
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["info_nce"]
+from unimoer_rag.training.losses.base import Loss, VectorBatch
+from unimoer_rag.training.losses.matryoshka import matryoshka
+
+__all__ = ["InfoNce", "info_nce"]
+
+
+class InfoNce(Loss):
+    """Contrastive cross entropy over the batch, with the extra terms of Qwen3-Embedding."""
+
+    kind: Literal["info-nce"] = "info-nce"
+    query_query: bool = Field(default=False, description="other queries are negatives too")
+    document_document: bool = Field(
+        default=False, description="other documents are negatives of the positive too"
+    )
+    margin: float | None = Field(
+        default=None, description="drop negatives above the positive's cosine and this much"
+    )
+
+    def batch_loss(self, batch: VectorBatch) -> Tensor:
+        """`info_nce`, also of vectors cut to the objective's `dimensions`."""
+        contrast = partial(
+            info_nce,
+            positives=batch.positives,
+            masked=batch.masked,
+            temperature=batch.temperature,
+            query_query=self.query_query,
+            document_document=self.document_document,
+            margin=self.margin,
+        )
+        if not batch.dimensions:
+            return contrast(batch.queries, batch.documents)
+        weights = {batch.queries.shape[-1]: 1.0, **batch.dimensions}
+        return matryoshka(
+            contrast,
+            batch.queries,
+            batch.documents,
+            dimensions=list(weights),
+            weights=list(weights.values()),
+        )
 
 
 def info_nce(

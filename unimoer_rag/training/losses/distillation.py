@@ -6,11 +6,45 @@ For a mix of hard and soft targets (Hinton et al. 2015), add `kl` to `ranking.lc
 from __future__ import annotations
 
 import math
+from typing import ClassVar, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
-__all__ = ["cprd", "kl", "margin_mse"]
+from unimoer_rag.training.losses.base import Candidates, GroupLoss, VectorBatch
+
+__all__ = ["Anchor", "Cprd", "Kl", "MarginMse", "cprd", "kl", "margin_mse"]
+
+
+class Kl(GroupLoss):
+    """KL divergence from the teacher's distribution over the group; needs its scores."""
+
+    kind: Literal["kl"] = "kl"
+    needs_teacher: ClassVar[bool] = True
+    temperature: float = Field(default=2.0, gt=0, description="divides both sides' scores")
+
+    def loss(self, group: Candidates) -> Tensor:
+        """See `kl`."""
+        return kl(group.logits, group.teacher, temperature=self.temperature)
+
+
+class Anchor(GroupLoss):
+    """KL divergence from the frozen backbone's own scores."""
+
+    kind: Literal["anchor"] = "anchor"
+    needs_frozen: ClassVar[bool] = True
+    temperature: float = Field(default=2.0, gt=0, description="divides both sides' scores")
+
+    def loss(self, group: Candidates) -> Tensor:
+        """`kl` with the backbone as the teacher."""
+        assert group.frozen is not None
+        return kl(group.logits, group.frozen, temperature=self.temperature)
+
+    def batch_loss(self, batch: VectorBatch) -> Tensor:
+        """Over all documents of the batch, not a query's own alone."""
+        assert batch.frozen is not None
+        return kl(batch.logits, batch.frozen.logits, temperature=self.temperature)
 
 
 def kl(logits: Tensor, teacher: Tensor, *, temperature: float) -> Tensor:
@@ -30,6 +64,17 @@ def kl(logits: Tensor, teacher: Tensor, *, temperature: float) -> Tensor:
     return divergence.mean() * temperature**2
 
 
+class MarginMse(GroupLoss):
+    """Squared difference of the margins to the positive; needs a teacher's scores."""
+
+    kind: Literal["margin-mse"] = "margin-mse"
+    needs_teacher: ClassVar[bool] = True
+
+    def loss(self, group: Candidates) -> Tensor:
+        """See `margin_mse`."""
+        return margin_mse(group.logits, group.teacher)
+
+
 def margin_mse(logits: Tensor, teacher: Tensor, positive: int = 0) -> Tensor:
     """Squared error of the margins between positive and negatives (Hofstaetter et al. 2020).
 
@@ -41,6 +86,21 @@ def margin_mse(logits: Tensor, teacher: Tensor, positive: int = 0) -> Tensor:
     # The positive's own margin is 0 on both sides, so that it need not be taken out.
     error = (logits - logits[positive]) - (teacher - teacher[positive])
     return error.square().sum() / max(len(logits) - 1, 1)
+
+
+class Cprd(GroupLoss):
+    """The teacher's order among the valid hard negatives alone; needs its scores."""
+
+    kind: Literal["cprd"] = "cprd"
+    needs_teacher: ClassVar[bool] = True
+    threshold: float | None = Field(
+        default=None, description="a negative is valid from this score of the teacher on"
+    )
+
+    def loss(self, group: Candidates) -> Tensor:
+        """See `cprd`."""
+        threshold = -math.inf if self.threshold is None else self.threshold
+        return cprd(group.logits, group.teacher, threshold=threshold)
 
 
 def cprd(

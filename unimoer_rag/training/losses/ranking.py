@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["bce", "lambda_loss", "lce", "ranknet"]
+from unimoer_rag.training.losses.base import Candidates, GroupLoss
+
+__all__ = ["Bce", "Lambda", "Lce", "RankNet", "bce", "lambda_loss", "lce", "ranknet"]
+
+
+class Lce(GroupLoss):
+    """Softmax cross entropy of the positive among its group."""
+
+    kind: Literal["lce"] = "lce"
+
+    def loss(self, group: Candidates) -> Tensor:
+        """See `lce`."""
+        return lce(group.logits)
 
 
 def lce(logits: Tensor, positive: int = 0) -> Tensor:
@@ -19,6 +33,16 @@ def lce(logits: Tensor, positive: int = 0) -> Tensor:
         positive: which candidate is the answer.
     """
     return -logits.log_softmax(-1)[positive]
+
+
+class Bce(GroupLoss):
+    """Binary cross entropy, positive and negatives weighing the same in sum."""
+
+    kind: Literal["bce"] = "bce"
+
+    def loss(self, group: Candidates) -> Tensor:
+        """See `bce`."""
+        return bce(group.logits, group.labels)
 
 
 def bce(logits: Tensor, labels: Tensor) -> Tensor:
@@ -37,6 +61,17 @@ def bce(logits: Tensor, labels: Tensor) -> Tensor:
     return 0.5 * (_weighted_mean(relevant, labels) + _weighted_mean(irrelevant, 1 - labels))
 
 
+class RankNet(GroupLoss):
+    """Pairwise logistic loss; on the teacher's order where the group has scores."""
+
+    kind: Literal["ranknet"] = "ranknet"
+    temperature: float = Field(default=1.0, gt=0, description="divides the logits")
+
+    def loss(self, group: Candidates) -> Tensor:
+        """See `ranknet`."""
+        return ranknet(group.logits / self.temperature, group.teacher)
+
+
 def ranknet(logits: Tensor, labels: Tensor) -> Tensor:
     """RankNet (Burges et al. 2005): mean of `log(1 + exp(s_j - s_i))` over pairs `y_i > y_j`.
 
@@ -48,6 +83,18 @@ def ranknet(logits: Tensor, labels: Tensor) -> Tensor:
     ordered = labels.unsqueeze(1) > labels.unsqueeze(0)
     pairs = -functional.logsigmoid(logits.unsqueeze(1) - logits.unsqueeze(0))
     return _weighted_mean(pairs, ordered.to(pairs.dtype))
+
+
+class Lambda(GroupLoss):
+    """LambdaLoss: pairs weighted by what swapping them would change in nDCG."""
+
+    kind: Literal["lambda"] = "lambda"
+    sigma: float = Field(default=1.0, gt=0, description="steepness of the pairwise loss")
+    top: int | None = Field(default=None, ge=1, description="ranks that count; all without")
+
+    def loss(self, group: Candidates) -> Tensor:
+        """See `lambda_loss`."""
+        return lambda_loss(group.logits, group.labels, sigma=self.sigma, top=self.top)
 
 
 def lambda_loss(

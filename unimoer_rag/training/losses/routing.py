@@ -1,5 +1,7 @@
 """Regularisers of the routing: how its weights spread over rows and experts.
 
+One more is a weight among the keys of `Routing`, and its line in `Routing.losses`.
+
 All of them read one tensor a transformer layer, `[rows, n, experts]` with n decisions a row (one,
 or one a token), and average over decisions, rows and layers. `allowed`, bool `[rows, experts]`,
 says what a row's task may use; `mask`, bool `[rows, tokens]`, which tokens are real, and matters
@@ -13,15 +15,58 @@ import math
 from collections.abc import Iterator, Sequence
 
 import torch
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from unimoer_rag.model import MASKED
+from unimoer_rag.model import MASKED, States
+from unimoer_rag.training.data.config import Part
 
-__all__ = ["dynmole", "entropy", "load_balance", "sparsity"]
+__all__ = ["Routing", "dynmole", "entropy", "load_balance", "row_means", "sparsity"]
 
 # Below this, a probability's logarithm and powers are its own: their slopes have no end at 0.
 _LEAST = 1e-9
+
+
+class Routing(Part):
+    """What training asks of the router besides the tasks' losses."""
+
+    balance: float = Field(default=0.01, ge=0, description="weight of the load-balance loss")
+    sparsity: float = Field(default=0.0, ge=0, description="weight of LD-MoLE's sparsity loss")
+    active: int = Field(default=2, ge=1, description="experts that the sparsity loss leaves active")
+    entropy: float = Field(default=0.0, ge=0, description="weight of the routing's entropy")
+    entropy_order: float = Field(default=1.0, gt=0, description="1 is Shannon's, others Tsallis'")
+    dynmole: float = Field(default=0.0, ge=0, description="weight of DynMoLE's auxiliary loss")
+    expert_dropout: float = Field(
+        default=0.0, ge=0, lt=1, description="share of a text's experts left out of the routing"
+    )
+    logit_noise: float = Field(default=0.0, ge=0, description="standard deviation")
+
+    def losses(self, states: States, allowed: Tensor, mask: Tensor) -> dict[str, Tensor]:
+        """What is asked, by name, each with its weight.
+
+        Args:
+            states: of a forward, with the routing of some layer.
+            allowed: bool `[layers, rows, experts]`.
+            mask: bool `[rows, tokens]`.
+        """
+        weights = states.weights
+        known = [at for at, decision in enumerate(states.routing) if decision.logits is not None]
+        logits = [d.logits for d in states.routing if d.logits is not None]
+        found: dict[str, Tensor] = {}
+        if self.balance:
+            found["balance"] = self.balance * load_balance(weights, allowed, mask=mask)
+        if self.sparsity:
+            lam = [d.lam for d in states.routing if d.lam is not None]
+            sparse = sparsity(logits, lam, allowed[known], k=self.active, mask=mask)
+            found["sparsity"] = self.sparsity * sparse
+        if self.entropy:
+            spread = entropy(weights, allowed, q=self.entropy_order, mask=mask)
+            found["entropy"] = self.entropy * spread
+        if self.dynmole:
+            gated = [weights[at] for at in known]
+            found["dynmole"] = self.dynmole * dynmole(logits, gated, allowed[known], mask=mask)
+        return found
 
 
 def load_balance(
@@ -75,7 +120,7 @@ def sparsity(
         ordered = functional.pad(u.sort(-1, descending=True).values, (0, 1), value=MASKED)
         kept = min(k, u.shape[-1])
         lower = 1 - (ordered[..., :kept] - ordered[..., kept : kept + 1]).sum(-1)
-        gap = _row_mean((lower - sparse).clamp_min(0), mask)
+        gap = row_means((lower - sparse).clamp_min(0), mask)
         parts.append((gap * (open_.sum(-1) > k)).mean())
     return torch.stack(parts).mean()
 
@@ -103,7 +148,7 @@ def entropy(
     for p, open_ in _by_layer(weights, allowed):
         most = _surprise(1.0 / open_.sum(-1).clamp_min(2).float(), q)
         given = (p * _surprise(p.clamp_min(_LEAST), q)).sum(-1)
-        layers.append((_row_mean(given, mask) / most).mean())
+        layers.append((row_means(given, mask) / most).mean())
     return torch.stack(layers).mean()
 
 
@@ -157,7 +202,7 @@ def _surprise(p: Tensor, q: float) -> Tensor:
 def _load(weights: Tensor, allowed: Tensor, mask: Tensor | None) -> Tensor:
     """Mean weight of each expert `[experts]` over its rows, 1 being a row's even split."""
     n_allowed = allowed.sum(-1, keepdim=True).float()
-    return (_row_mean(weights, mask) * n_allowed).sum(0) / allowed.sum(0).clamp_min(1)
+    return (row_means(weights, mask) * n_allowed).sum(0) / allowed.sum(0).clamp_min(1)
 
 
 def _agreement(routed: Tensor, likely: Tensor, allowed: Tensor) -> Tensor:
@@ -165,8 +210,8 @@ def _agreement(routed: Tensor, likely: Tensor, allowed: Tensor) -> Tensor:
     return (routed * likely).sum() / allowed.any(0).sum().clamp_min(1)
 
 
-def _row_mean(values: Tensor, mask: Tensor | None) -> Tensor:
-    """Mean over the decisions of a row, `[rows, n, ...]` to `[rows, ...]`."""
+def row_means(values: Tensor, mask: Tensor | None) -> Tensor:
+    """Mean over the decisions of each row, `[rows, n, ...]` to `[rows, ...]`; padding left out."""
     if mask is None or values.shape[1] == 1:
         return values.mean(1)
     share = mask.to(values.dtype) / mask.sum(1, keepdim=True).clamp_min(1)

@@ -2,67 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
 
 import torch
+from pydantic import Field
 
 from unimoer_rag.errors import DataError
-from unimoer_rag.model import Row, UniMoER
+from unimoer_rag.model import ClassifyingHead, Row, TaskConfig, UniMoER
 from unimoer_rag.training import losses
-from unimoer_rag.training.data.types import Labelled
-from unimoer_rag.training.objectives import config
-from unimoer_rag.training.objectives.order import Order
-from unimoer_rag.training.objectives.types import Draw, Losses
+from unimoer_rag.training.data import Labelled, Sources
+from unimoer_rag.training.objectives.drawn import DrawnObjective
+from unimoer_rag.training.objectives.material import Material
+from unimoer_rag.training.objectives.objective import Draw, Losses, Objective, ObjectiveSettings
 
-__all__ = ["ClassificationObjective"]
+__all__ = ["Classification", "ClassificationObjective"]
 
 
-class ClassificationObjective:
+class Classification(ObjectiveSettings):
+    """Labels of texts, or of pairs of texts."""
+
+    kind: Literal["classification"] = "classification"
+    smoothing: float = Field(
+        default=0.0, ge=0, lt=1, description="share of the label spread over all labels"
+    )
+    weight: float = Field(default=1.0, gt=0, description="of this loss")
+
+    teaches: ClassVar[type] = ClassifyingHead
+
+    def make(self, name: str, model: UniMoER, material: Material, *, seed: int) -> Objective:
+        """See `ObjectiveSettings`."""
+        sets = {source: material.sources.labelled(source) for source in self.sources}
+        return ClassificationObjective(name, model, sets, self, seed=seed)
+
+    def counts(self, sources: Sources, source: str) -> dict[str, int]:
+        """See `ObjectiveSettings`."""
+        return {"labelled": len(sources.labelled(source))}
+
+    def check(
+        self, name: str, task: TaskConfig, sources: Sources, source: str, *, taught: bool
+    ) -> None:
+        """See `ObjectiveSettings`."""
+        unknown = [one for one in sources.labelled(source).labels if one not in task.labels]
+        if unknown:
+            raise DataError(
+                f"the label {unknown[0]!r} is none of the task {task.name}'s, expected one of "
+                f"{', '.join(task.labels)}"
+            )
+
+
+class ClassificationObjective(DrawnObjective[Classification, Sequence[Labelled]]):
     """Labelled texts of one or more data sets, in their shuffled orders.
-
-    Args:
-        name: of the objective in its recipe.
-        model: what learns.
-        sets: labelled examples by data set.
-        settings: of the recipe.
-        seed: of the draws.
 
     Raises:
         DataError: an example has a label that the task does not know.
     """
 
-    def __init__(
-        self,
-        name: str,
-        model: UniMoER,
-        sets: Mapping[str, Sequence[Labelled]],
-        settings: config.Classification,
-        *,
-        seed: int,
-    ) -> None:
-        self.name, self.every = name, settings.every
-        self._model, self._sets, self._settings = model, sets, settings
-        self._task = model.task(settings.task)
+    def _prepare(self) -> None:
         self._place = {label: at for at, label in enumerate(self._task.labels)}
-        for source, examples in sets.items():
+        for source, examples in self._sets.items():
             for at, example in enumerate(examples):
                 if example.label not in self._place:
                     raise DataError(
                         f"{source}, example {at + 1}: the label {example.label!r} is none of the "
                         f"task's, expected one of {', '.join(self._task.labels)}"
                     )
-        self._order = Order(
-            settings,
-            {name: len(examples) for name, examples in sets.items()},
-            seed=f"{name}-{seed}",
-            lengths=lambda source: [len(e.text) + len(e.pair or "") for e in sets[source]],
-        )
+
+    def _size(self, found: Sequence[Labelled]) -> int:
+        return len(found)
+
+    def _lengths(self, found: Sequence[Labelled]) -> Sequence[int]:
+        return [len(e.text) + len(e.pair or "") for e in found]
 
     def draw(self, index: int) -> Draw:
         """The next examples of a data set's shuffled order."""
-        source, items = self._order.draw(index)
-        examples = [self._sets[source][item] for item in items]
+        chosen, items, _ = self._drawn(index)
+        examples = [chosen[item] for item in items]
         rows: list[Row] = []
         for example in examples:
             if example.pair is None:

@@ -2,86 +2,91 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Mapping
-from itertools import chain
-from typing import Any
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
-from torch import Tensor
+from pydantic import Field, SerializeAsAny
 
-from unimoer_rag.model import UniMoER
-from unimoer_rag.training.data.types import Group, TrainingSet
-from unimoer_rag.training.objectives import config
-from unimoer_rag.training.objectives.order import Order
-from unimoer_rag.training.objectives.terms import check_negatives, check_teacher, group_loss
-from unimoer_rag.training.objectives.types import Draw, Losses
+from unimoer_rag.model import Row, ScoringHead, TaskConfig, UniMoER
+from unimoer_rag.training.data import Sources
+from unimoer_rag.training.losses import Anchor, Bce, Lce
+from unimoer_rag.training.losses.base import Candidates, GroupLoss, one_of
+from unimoer_rag.training.objectives.groups import (
+    GroupObjective,
+    GroupSettings,
+    check_negatives,
+    weighted,
+)
+from unimoer_rag.training.objectives.material import Material
+from unimoer_rag.training.objectives.objective import Draw, Losses, Objective
 
-__all__ = ["RankingObjective"]
+__all__ = ["Ranking", "RankingObjective"]
 
 
-class RankingObjective:
+class Ranking(GroupSettings):
+    """Groups of one positive and mined negatives, scored by the task's head."""
+
+    kind: Literal["ranking"] = "ranking"
+    negatives: int = Field(default=7, ge=1, description="mined negatives a group")
+    losses: tuple[Annotated[SerializeAsAny[GroupLoss], one_of(GroupLoss)], ...] = Field(
+        default=(Lce(weight=0.5), Bce(weight=0.1), Anchor(weight=2.0)),
+        min_length=1,
+        description="terms of the sum, by kind",
+    )
+
+    teaches: ClassVar[type] = ScoringHead
+
+    def make(self, name: str, model: UniMoER, material: Material, *, seed: int) -> Objective:
+        """See `ObjectiveSettings`."""
+        return RankingObjective(name, model, material.groups(self.sources), self, seed=seed)
+
+    def check(
+        self, name: str, task: TaskConfig, sources: Sources, source: str, *, taught: bool
+    ) -> None:
+        """See `ObjectiveSettings`."""
+        if not sources.is_mined(source):
+            check_negatives(name, [sources.groups(source)])
+        super().check(name, task, sources, source, taught=taught)
+
+
+class RankingObjective(GroupObjective[Ranking]):
     """Groups of several sources, as the task's head scores them.
-
-    Args:
-        name: of the objective in its recipe.
-        model: what learns.
-        sets: where groups come from.
-        settings: of the recipe.
-        seed: of the draws.
 
     Raises:
         DataError: a data set has no negatives, or not the teacher's scores that a loss needs.
     """
 
-    def __init__(
-        self,
-        name: str,
-        model: UniMoER,
-        sets: Mapping[str, TrainingSet],
-        settings: config.Ranking,
-        *,
-        seed: int,
-    ) -> None:
-        check_negatives(name, sets.values())
-        check_teacher(name, settings.losses, sets.values())
-        self.name, self.every = name, settings.every
-        self._model, self._sets, self._settings, self._seed = model, sets, settings, seed
-        self._task = model.task(settings.task)
-        self._anchored = any(isinstance(term, config.Anchor) for term in settings.losses)
+    def _prepare(self) -> None:
+        check_negatives(self.name, self._sets.values())
+        super()._prepare()
         # The head as it starts: the frozen scores to stay near are judged by it throughout.
-        self._frozen_head: Any = model.new_head(self._task)
-        self._order = Order.of_groups(settings, sets, seed=f"{name}-{seed}")
+        self._frozen_head: Any = self._model.new_head(self._task)
 
     def draw(self, index: int) -> Draw:
         """`size` groups of the data set whose turn it is."""
-        rng = random.Random(f"{self.name}-{self._seed}-{index}")
-        source, items = self._order.draw(index)
-        chosen = self._sets[source]
-        groups = [self._group(chosen, chosen.groups[item], rng) for item in items]
-        each = [self._model.rows.compared(q, documents, self._task) for q, documents, _ in groups]
+        chosen, items, rng = self._drawn(index)
+        rows: list[Row] = []
+        ends, scores = [0], []
+        for item in items:
+            group = chosen.groups[item]
+            places, taught = group.drawn(self._settings.negatives, rng)
+            documents = [chosen.texts[place] for place in places]
+            rows += self._model.rows.compared(group.query, documents, self._task)
+            ends.append(len(rows))
+            scores.append(taught)
 
         def loss(outputs: list[Any], frozen: list[Any]) -> Losses:
             head: Any = self._model.heads[self._task.name]
-            totals: dict[str, list[Tensor]] = {term.kind: [] for term in self._settings.losses}
-            at = 0
-            for rows, (_, _, scores) in zip(each, groups, strict=True):
-                end = at + len(rows)
-                logits = head.logits(outputs[at:end])
+            groups = []
+            for at, taught in enumerate(scores):
+                own = slice(ends[at], ends[at + 1])
                 with torch.no_grad():
-                    still = self._frozen_head.logits(frozen[at:end]) if frozen else None
-                at = end
-                for term in self._settings.losses:
-                    totals[term.kind].append(group_loss(term, logits, scores, still))
-            # The mean over groups; terms of one kind add up.
-            n = len(groups)
-            return {f"{self.name}/{k}": torch.stack(v).sum() / n for k, v in totals.items()}
+                    still = self._frozen_head.logits(frozen[own]) if frozen else None
+                groups.append(Candidates(head.logits(outputs[own]), taught, still))
+            return weighted(
+                self.name,
+                self._settings.losses,
+                lambda term: torch.stack([term.loss(group) for group in groups]).mean(),
+            )
 
-        return Draw(list(chain(*each)), anchored=self._anchored, loss=loss)
-
-    def _group(
-        self, chosen: TrainingSet, group: Group, rng: random.Random
-    ) -> tuple[str, list[str], tuple[float, ...]]:
-        """A query, its positive and negatives, and their scores where there is a teacher."""
-        places, scores = group.drawn(self._settings.negatives, rng)
-        return group.query, [chosen.texts[place] for place in places], scores
+        return Draw(rows, anchored=self._settings.anchored, loss=loss)

@@ -2,57 +2,67 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
 
 import torch
+from pydantic import Field
 
-from unimoer_rag.model import MAX_ANSWER_TOKENS, Row, UniMoER
+from unimoer_rag.data import BeirDataset
+from unimoer_rag.model import MAX_ANSWER_TOKENS, ReadingHead, Row, UniMoER
 from unimoer_rag.training import losses
-from unimoer_rag.training.data.reading import ReadSource
-from unimoer_rag.training.objectives import config
-from unimoer_rag.training.objectives.order import Order
-from unimoer_rag.training.objectives.types import Draw, Losses
+from unimoer_rag.training.data import ReadSource, Sources
+from unimoer_rag.training.objectives.drawn import DrawnObjective
+from unimoer_rag.training.objectives.material import Material
+from unimoer_rag.training.objectives.objective import Draw, Losses, ObjectiveSettings
 
-__all__ = ["ReadingObjective", "token_spans"]
+__all__ = ["Reading", "ReadingObjective", "token_spans"]
 
 
-class ReadingObjective:
-    """Span extraction with unanswerable pairs.
+class Reading(ObjectiveSettings):
+    """Answer spans, with pairs made unanswerable."""
 
-    Args:
-        name: of the objective in its recipe.
-        model: what learns.
-        sources: where examples come from.
-        settings: of the recipe.
-        seed: of the draws.
-    """
+    kind: Literal["reading"] = "reading"
+    unanswerable: float = Field(
+        default=0.3, ge=0, le=1, description="share of the pairs that is made unanswerable"
+    )
+    crop: float = Field(
+        default=0.6, ge=0, le=1, description="share of the passages cropped around the answer"
+    )
+    crop_words: int = Field(default=80, ge=10, description="words that a crop leaves at most")
+    weight: float = Field(default=1.0, gt=0, description="of this loss")
 
-    def __init__(
-        self,
-        name: str,
-        model: UniMoER,
-        sources: Mapping[str, ReadSource],
-        settings: config.Reading,
-        *,
-        seed: int,
-    ) -> None:
-        self.name, self.every = name, settings.every
-        self._model, self._sources, self._settings, self._seed = model, sources, settings, seed
-        self._task = model.task(settings.task)
-        self._order = Order(
-            settings,
-            {name: len(source) for name, source in sources.items()},
-            seed=f"{name}-{seed}",
-            lengths=lambda source: sources[source].lengths(),
+    teaches: ClassVar[type] = ReadingHead
+
+    def source(self, dataset: BeirDataset) -> ReadSource:
+        """The examples of a data set, cropped and made unanswerable as they are drawn."""
+        return ReadSource(
+            dataset, unanswerable=self.unanswerable, crop=self.crop, crop_words=self.crop_words
         )
+
+    def make(self, name: str, model: UniMoER, material: Material, *, seed: int) -> ReadingObjective:
+        """See `ObjectiveSettings`."""
+        sources = {one: self.source(material.sources.beir(one)) for one in self.sources}
+        return ReadingObjective(name, model, sources, self, seed=seed)
+
+    def counts(self, sources: Sources, source: str) -> dict[str, int]:
+        """See `ObjectiveSettings`."""
+        return {"answered": len(self.source(sources.beir(source)))}
+
+
+class ReadingObjective(DrawnObjective[Reading, ReadSource]):
+    """Span extraction with unanswerable pairs."""
+
+    def _size(self, found: ReadSource) -> int:
+        return len(found)
+
+    def _lengths(self, found: ReadSource) -> Sequence[int]:
+        return found.lengths()
 
     def draw(self, index: int) -> Draw:
         """The next examples of a data set's shuffled order."""
-        rng = random.Random(f"{self.name}-{self._seed}-{index}")
-        source, items = self._order.draw(index)
-        examples = [self._sources[source].draw(item, rng) for item in items]
+        chosen, items, rng = self._drawn(index)
+        examples = [chosen.draw(item, rng) for item in items]
         rows = self._model.rows.pairs([(e.question, e.passage) for e in examples], self._task)
 
         def loss(outputs: list[Any], frozen: list[Any]) -> Losses:

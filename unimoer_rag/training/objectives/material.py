@@ -1,0 +1,74 @@
+"""The data sets of a run as its objectives draw from them: mined, scored by a teacher."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from unimoer_rag.data import Progress
+from unimoer_rag.model import UniMoER
+from unimoer_rag.training.data import (
+    BM25Searcher,
+    Mining,
+    ModelSearcher,
+    ModelTeacher,
+    Sources,
+    TrainingSet,
+    mine,
+    score_groups,
+)
+
+__all__ = ["Material"]
+
+
+class Material:
+    """Data sets, each made into what an objective draws from when it is asked for.
+
+    Args:
+        mining: how negatives are mined, and who scores them.
+        model: mines them, as it is at that moment, where the recipe does not say "bm25".
+        sources: the data sets.
+        cache: folder of mined negatives, by content.
+        on_progress: told of mining.
+    """
+
+    def __init__(
+        self,
+        mining: Mining,
+        model: UniMoER,
+        sources: Sources,
+        *,
+        cache: Path,
+        on_progress: Progress = lambda what, done, total: None,
+    ) -> None:
+        self._mining, self._model, self.sources = mining, model, sources
+        self._cache, self._on_progress = cache, on_progress
+        self._groups: dict[str, TrainingSet] = {}
+
+    def groups(self, names: tuple[str, ...]) -> dict[str, TrainingSet]:
+        """Queries with passages; two objectives that draw from a data set share its mining."""
+        for name in names:
+            if name not in self._groups:
+                self._groups[name] = self._mined(name)
+        return {name: self._groups[name] for name in names}
+
+    def _mined(self, name: str) -> TrainingSet:
+        mining, groups = self._mining, self.sources.groups(name)
+        if self.sources.is_mined(name):
+            groups = mine(
+                groups,
+                BM25Searcher() if mining.searcher == "bm25" else ModelSearcher(self._model),
+                mining,
+                seed=mining.seed,
+                cache=self._cache,
+                progress=lambda done, total: self._on_progress(f"mining {name}", done, total),
+            )
+        elif len(groups.groups) and groups.groups[0].scores:
+            return groups  # scored by people or a teacher already
+        if mining.teacher:
+            groups = score_groups(
+                groups,
+                ModelTeacher(UniMoER.from_pretrained(mining.teacher)),
+                cache=self._cache,
+                progress=lambda done, total: self._on_progress(f"scoring {name}", done, total),
+            )
+        return groups
