@@ -15,11 +15,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from unimoer_rag.errors import BackboneError, InputError
+from unimoer_rag.errors import InputError
 from unimoer_rag.model.batching import FEWEST_TOKENS, count_lanes, default_token_budget
 from unimoer_rag.model.device import Precision
-from unimoer_rag.model.io.backbone import as_backbone
-from unimoer_rag.model.io.pretrained import LOCAL, bare_model, read_config
+from unimoer_rag.model.io.skeleton import bare_backbone
 from unimoer_rag.model.layers.quantized import count_bytes, quantize
 
 __all__ = ["CACHE_BYTES", "MemoryPlan", "choose_plan", "parse_size", "plan_of", "show_size"]
@@ -194,19 +193,24 @@ class _Sizes:
 
     @classmethod
     def of(cls, path: Path, precision: Precision) -> _Sizes:
-        model, layers = _skeleton(path, precision.dtype)
-        loading, whole = count_bytes(model), 0
+        bare = bare_backbone(path, precision.dtype)
+        model, loading, whole = bare.model, count_bytes(bare.model), 0
         if precision.quantization:
-            linears = (m for layer in layers for m in layer.modules() if isinstance(m, nn.Linear))
+            linears = (m for m in bare.layers.modules() if isinstance(m, nn.Linear))
             whole = max(linear.weight.numel() for linear in linears)
-            quantize(model, layers, precision.quantization)
+            quantize(model, bare.layers, precision.quantization)
         return cls(precision, model.config, count_bytes(model), loading, whole)
 
     def plan(
         self, *, experts: int, device: torch.device, token_budget: int, cache: int
     ) -> MemoryPlan:
-        size = self.precision.dtype.itemsize
-        per_token = _numbers_per_token(self.config, min(token_budget, _SCORED))
+        """See `plan_of`."""
+        size, config = self.precision.dtype.itemsize, self.config
+        # What a transformer layer holds at a time for a token of a batch: eight of the model's
+        # width (its input, queries, keys, values, what attention gives, and copies on the way),
+        # three of the feed-forward's, and the scores of attention.
+        scores = config.num_attention_heads * min(token_budget, _SCORED)
+        per_token = 8 * config.hidden_size + 3 * config.intermediate_size + scores
         return MemoryPlan(
             dtype=str(self.precision),
             weights=self.weights,
@@ -217,29 +221,3 @@ class _Sizes:
             libraries=_LIBRARIES,
             loading=self.loading,
         )
-
-
-def _skeleton(path: Path, dtype: torch.dtype) -> tuple[Any, nn.ModuleList]:
-    """The backbone without a number in it, and its transformer layers."""
-    from transformers import AutoConfig
-
-    read_config(path)
-    try:
-        config = AutoConfig.from_pretrained(str(path), **LOCAL)
-    except Exception as error:  # transformers and json each have their own kinds
-        raise BackboneError(
-            f"no configuration of a backbone in {path} ({type(error).__name__}: {error}): expected "
-            "config.json"
-        ) from error
-    model = bare_model(config, path, dtype)
-    return model, as_backbone(model, None, path).layers
-
-
-def _numbers_per_token(config: Any, scored: int) -> int:
-    """Numbers that a transformer layer holds at a time for a token of a batch.
-
-    Eight of the model's width: the layer's input, queries, keys, values, what attention gives, and
-    copies on the way; three of the feed-forward's; and the scores of attention.
-    """
-    width, inner = config.hidden_size, config.intermediate_size
-    return int(8 * width + 3 * inner + config.num_attention_heads * scored)

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from unimoer_rag.cost import count_operations
 from unimoer_rag.errors import InputError
 from unimoer_rag.lab.bench.profile import _kind, measure_profile
-from unimoer_rag.lab.bench.roofline import count_operations
 from unimoer_rag.model.unimoer import UniMoER
 
 
