@@ -237,5 +237,7 @@ def test_what_saves_memory_does(tiny: dict[str, Path]) -> None:
 def test_a_backbone_without_a_configuration(tmp_path: Path) -> None:
     with pytest.raises(BackboneError, match="unknown backbone 'minilmm'"):
         backbone_config("minilmm")
+    with pytest.raises(BackboneError, match="pinned as owner/name@<40-digit commit>"):
+        backbone_config("owner/name@main")
     with pytest.raises(BackboneError, match="no configuration"):
         backbone_config(str(tmp_path))

@@ -12,8 +12,7 @@ from typing import Any
 import torch
 
 from unimoer_rag.errors import BackboneError
-from unimoer_rag.model.io.backbone import BACKBONES, Backbone, as_backbone
-from unimoer_rag.model.io.files import local_folder
+from unimoer_rag.model.io.backbone import Backbone, as_backbone, locate
 from unimoer_rag.model.io.pretrained import LOCAL, bare_model, read_config
 
 __all__ = ["ARCHITECTURES", "backbone_config", "bare_backbone"]
@@ -82,17 +81,12 @@ def backbone_config(name: str | Path) -> Any:
 
     if name in ARCHITECTURES:
         return AutoConfig.for_model(**ARCHITECTURES[str(name)])
-    folder = name if isinstance(name, Path) else local_folder(name)
-    repo, _, revision = str(name).partition("@")
-    if folder is None and not ("/" in repo and revision):
-        raise BackboneError(
-            f"unknown backbone {name!r}: expected one of {', '.join(BACKBONES)}, a folder that "
-            "exists, or a Hub repository pinned as owner/name@<40-digit commit>"
-        )
+    where = name if isinstance(name, Path) else locate(name)
     try:
-        if folder is not None:
-            read_config(folder)
-            return AutoConfig.from_pretrained(str(folder), **LOCAL)
+        if isinstance(where, Path):
+            read_config(where)
+            return AutoConfig.from_pretrained(str(where), **LOCAL)
+        repo, revision = where
         return AutoConfig.from_pretrained(repo, revision=revision, trust_remote_code=False)
     except BackboneError:
         raise
