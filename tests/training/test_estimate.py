@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from model.tiny_models import ARCHITECTURES, save_backbone
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
-from unimoer_rag.cost.forward import backbone_operations, trace
+from unimoer_rag.cost.forward import backbone_operations, trace_activations
 from unimoer_rag.cost.recipe import Rows, estimate, forward_flops, row_flops, rows_of
 from unimoer_rag.errors import BackboneError
 from unimoer_rag.model.io.backbone import BACKBONES
@@ -151,7 +152,7 @@ def test_activations_are_what_autograd_keeps(
 ) -> None:
     recipe = recipe_of(tiny[kind], attention=attention)
     n, tokens = 6, 101
-    traced = trace(
+    traced = trace_activations(
         skeleton_of(recipe),
         rows=n,
         tokens=tokens,
@@ -241,3 +242,10 @@ def test_a_backbone_without_a_configuration(tmp_path: Path) -> None:
         backbone_config("owner/name@main")
     with pytest.raises(BackboneError, match="no configuration"):
         backbone_config(str(tmp_path))
+
+
+def test_modules_are_found_where_they_were() -> None:
+    for old, now in (("estimate", "recipe"), ("activations", "forward")):
+        with pytest.warns(DeprecationWarning, match=f"is now unimoer_rag.cost.{now}"):
+            module = import_module(f"unimoer_rag.training.{old}")
+        assert module is import_module(f"unimoer_rag.cost.{now}")

@@ -17,7 +17,13 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from unimoer_rag.model import RoutedLinear, UniMoER, bare_model, transformer_layers
 
-__all__ = ["Activations", "Operations", "backbone_operations", "count_operations", "trace"]
+__all__ = [
+    "Activations",
+    "Operations",
+    "backbone_operations",
+    "count_operations",
+    "trace_activations",
+]
 
 # Any length will do: what torch counts at one tells that of every other.
 _COUNTED = 8
@@ -88,7 +94,7 @@ class Activations:
     layer: int
 
 
-def trace(
+def trace_activations(
     model: UniMoER,
     *,
     rows: int,

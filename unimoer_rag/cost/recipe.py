@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from unimoer_rag.cost.forward import Activations, Operations, backbone_operations, trace
+from unimoer_rag.cost.forward import Activations, Operations, backbone_operations, trace_activations
 from unimoer_rag.model import UniMoER, parameters_by_name
 from unimoer_rag.training import Recipe, rate_of, skeleton_of
 
@@ -45,20 +45,18 @@ class Device:
     Attributes:
         name: of the device.
         flops: its dense peak a second, in the number format that recipes use there.
-        memory: bytes.
         dtype: that "auto" gives there.
     """
 
     name: str
     flops: float
-    memory: float
     dtype: torch.dtype = torch.bfloat16
 
 
 DEVICES: tuple[Device, ...] = (
-    Device("H200", 989e12, 141e9),
-    Device("A100-80GB", 312e12, 80e9),
-    Device("laptop CPU", 0.5e12, 16e9, dtype=torch.float32),
+    Device("H200", 989e12),
+    Device("A100-80GB", 312e12),
+    Device("laptop CPU", 0.5e12, dtype=torch.float32),
 )
 """Peaks of the first two are the manufacturer's, of the last eight cores with AVX2 at 2 GHz."""
 
@@ -160,13 +158,9 @@ def estimate(recipe: Recipe, *, passage_tokens: int = 160, query_tokens: int = 2
     """
     model = skeleton_of(recipe)
     sizes, optimizer = _sizes(model), recipe.optimizer
-    experts, heads, router = (dict(sizes[kind]) for kind in ("experts", "heads", "router"))
     trained = sum(each.total() for each in sizes.values())
-    learning = sum(
-        parameter.numel()
-        for name, parameter in parameters_by_name(model).items()
-        if rate_of(name, optimizer) > 0
-    )
+    named = parameters_by_name(model)
+    learning = sum(p.numel() for name, p in named.items() if rate_of(name, optimizer) > 0)
     backbone = sum(p.numel() for p in model.backbone.parameters()) - sizes["experts"].total()
     each = backbone_operations(model.backbone)
     flops = n_tokens = 0.0
@@ -188,9 +182,9 @@ def estimate(recipe: Recipe, *, passage_tokens: int = 160, query_tokens: int = 2
     chosen = None if recipe.dtype == "auto" else getattr(torch, recipe.dtype)
     return Estimate(
         backbone=backbone,
-        experts=experts,
-        router=sum(router.values()),
-        heads=heads,
+        experts=dict(sizes["experts"]),
+        router=sizes["router"].total(),
+        heads=dict(sizes["heads"]),
         learning=learning,
         passage_tokens=passage_tokens,
         query_tokens=query_tokens,
@@ -221,10 +215,8 @@ def rows_of(recipe: Recipe, passage_tokens: int, query_tokens: int) -> dict[str,
         n = objective.size
         if objective.kind in ("contrastive", "ranking"):
             n_documents = n * (1 + objective.negatives)
-            if task.head == "cross":
-                shapes = [(n_documents, pair)]
-            else:
-                shapes = [(n, query), (n_documents, passage)]
+            apart = [(n, query), (n_documents, passage)]
+            shapes = [(n_documents, pair)] if task.head == "cross" else apart
         else:
             shapes = [(n, pair)]
         found[name] = [Rows(task.name, rows, tokens, anchored) for rows, tokens in shapes]
@@ -278,7 +270,7 @@ def _kept(recipe: Recipe, model: UniMoER, query_tokens: int, dtype: torch.dtype)
     fused = recipe.attention == "sdpa"
 
     def traced(n: int, tokens: int) -> Activations:
-        return trace(
+        return trace_activations(
             model, rows=n, tokens=tokens, experts=experts, dtype=dtype, fused_attention=fused
         )
 
