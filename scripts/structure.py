@@ -20,7 +20,7 @@ PACKAGE = "unimoer_rag"
 # From the bottom up: a room imports from itself and from rooms before it.
 ROOMS = (
     "common", "model", "engine", "retrieval", "generation", "ranking", "pipelines", "data",
-    "cost", "evaluation", "training", "serving", "cli", "lab",
+    "evaluation", "training", "cost", "serving", "cli", "lab",
 )  # fmt: skip
 # What an application imports: retrieval, pipelines, both frameworks, and their commands.
 APPLICATION = (

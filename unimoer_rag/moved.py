@@ -15,6 +15,8 @@ __all__ = ["MOVED", "install"]
 MOVED = {
     "unimoer_rag.benchmarks": "unimoer_rag.lab.bench",
     "unimoer_rag.training.studies": "unimoer_rag.lab.studies",
+    "unimoer_rag.training.estimate": "unimoer_rag.cost.recipe",
+    "unimoer_rag.training.activations": "unimoer_rag.cost.forward",
     "unimoer_rag.cli.bench": "unimoer_rag.lab.commands.bench",
     "unimoer_rag.cli.study": "unimoer_rag.lab.commands.study",
     "unimoer_rag.evaluation.systems.adapters": "unimoer_rag.lab.baselines.adapters",

@@ -45,7 +45,7 @@ class Forwards:
 
     def __init__(self, llm: LocalLLM) -> None:
         self.n, self.threads = 0, set[int]()
-        llm._decoder.model.register_forward_hook(self._count)
+        llm.model.register_forward_hook(self._count)
 
     def _count(self, *args: object) -> None:
         self.n += 1
@@ -121,7 +121,7 @@ def test_template_options_reach_the_template(llm_folder: Path) -> None:
     def prompt(**options: object) -> str:
         llm = load(llm_folder, **options)
         reply = llm.begin(MESSAGES)
-        text: str = llm._decoder.tokenizer.decode(reply._unread)
+        text: str = llm.tokenizer.decode(reply._unread)
         return text
 
     assert prompt().endswith("<|assistant|>")
@@ -135,7 +135,7 @@ def test_a_template_without_a_system_message_gets_it_from_the_user(tmp_path: Pat
         "{% endif %}{{ messages[0]['content'] }}",
     )
     llm = load(folder)
-    text = llm._decoder.tokenizer.decode(llm.begin(MESSAGES)._unread)
+    text = llm.tokenizer.decode(llm.begin(MESSAGES)._unread)
     assert text == "\n\n".join(message["content"].strip() for message in MESSAGES)
 
 
@@ -155,18 +155,18 @@ def test_an_option_that_no_template_takes(llm_folder: Path) -> None:
 def test_without_a_template_the_reply_is_its_first_line(tmp_path: Path) -> None:
     folder = save_llm(tmp_path, template=None, max_position_embeddings=4096)
     llm = load(folder, max_tokens=60, temperature=2.0)
-    text = llm._decoder.tokenizer.decode(llm.begin(MESSAGES)._unread)
+    text = llm.tokenizer.decode(llm.begin(MESSAGES)._unread)
     assert text.endswith(f"Question: {QUESTION}\nAnswer:")
     for seed in range(100):  # a line ends by chance, with one token in 360
-        llm._decoder.seed = seed
+        llm.seed = seed
         reply = llm.begin(MESSAGES)
         line = finish(reply)[1]
         assert "\n" not in line
-        if "\n" in llm._decoder.tokenizer.decode(reply.ids[-1:]):
+        if "\n" in llm.tokenizer.decode(reply.ids[-1:]):
             break
     assert reply.complete
     assert len(reply.ids) < 60
-    assert line == llm._decoder.tokenizer.decode(reply.ids).lstrip().split("\n")[0]
+    assert line == llm.tokenizer.decode(reply.ids).lstrip().split("\n")[0]
 
 
 # -- every door -----------------------------------------------------------------------------
@@ -256,7 +256,7 @@ async def test_a_model_that_fails_says_so(llm_folder: Path) -> None:
         if (error := next(failing, None)) is not None:
             raise error
 
-    hook = llm._decoder.model.register_forward_pre_hook(fail)
+    hook = llm.model.register_forward_pre_hook(fail)
     reply = llm.begin(MESSAGES)
     with pytest.raises(GenerationError, match=r"failed after 2 tokens .*no memory\): free memory"):
         finish(reply)
@@ -316,5 +316,5 @@ def test_settings_are_checked(llm_folder: Path, options: dict, message: str) -> 
 )
 def test_other_precisions(llm_folder: Path) -> None:
     llm = LocalLLM(str(llm_folder), device="cpu", dtype="bfloat16", max_tokens=5)
-    assert str(llm._decoder.model.dtype) == "torch.bfloat16"
+    assert str(llm.model.dtype) == "torch.bfloat16"
     assert len(ids(llm)) == 5

@@ -71,12 +71,12 @@ def test_the_logits_are_bit_for_bit_those_of_transformers(model: UniMoER, folder
 def test_nothing_is_loaded_twice(engine: Engine, model: UniMoER, folder: Path) -> None:
     resident = pointers(model.backbone)
     first, second = ResidentLLM(engine), ResidentLLM(engine)
-    whole = pointers(first._decoder.model)
+    whole = pointers(first.model)
     added = {at: size for at, size in whole.items() if at not in resident}
     assert resident.items() <= whole.items()
     head = model.width * len(model.tokenizer) * 4
     assert list(added.values()) == ([] if folder.name.startswith("tied") else [head])
-    assert pointers(second._decoder.model) == whole
+    assert pointers(second.model) == whole
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,17 @@ from model.tiny_models import ARCHITECTURES, save_backbone
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
+from unimoer_rag.cost.forward import backbone_operations, trace_activations
+from unimoer_rag.cost.recipe import Rows, estimate, forward_flops, row_flops, rows_of
 from unimoer_rag.errors import BackboneError
 from unimoer_rag.model.io.backbone import BACKBONES
 from unimoer_rag.model.io.checkpoint import parameters_by_name
+from unimoer_rag.model.io.skeleton import ARCHITECTURES as KNOWN
+from unimoer_rag.model.io.skeleton import backbone_config
 from unimoer_rag.model.rows import Row
 from unimoer_rag.model.unimoer import UniMoER
-from unimoer_rag.training.activations import trace_activations
-from unimoer_rag.training.estimate import Rows, estimate, forward_flops, row_flops, rows_of
 from unimoer_rag.training.recipe import Recipe
-from unimoer_rag.training.skeleton import ARCHITECTURES as KNOWN
-from unimoer_rag.training.skeleton import backbone_config, skeleton
+from unimoer_rag.training.skeleton import skeleton_of
 
 
 def recipe_of(backbone: str | Path, **changes: Any) -> Recipe:
@@ -92,7 +94,7 @@ def rows(model: UniMoER, task: str, n: int, tokens: int) -> list[Row]:
 @pytest.mark.parametrize("kind", ARCHITECTURES)
 def test_parameters_are_those_of_the_real_model(tiny: dict[str, Path], kind: str) -> None:
     recipe = recipe_of(tiny[kind])
-    real, bare = parameters_by_name(real_model(recipe)), parameters_by_name(skeleton(recipe))
+    real, bare = parameters_by_name(real_model(recipe)), parameters_by_name(skeleton_of(recipe))
     assert {n: p.shape for n, p in bare.items()} == {n: p.shape for n, p in real.items()}
     found = estimate(recipe)
     n_all = sum(p.numel() for p in real_model(recipe).parameters())
@@ -114,7 +116,7 @@ PUBLISHED = {
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(BACKBONES))
 def test_backbones_known_by_name_have_their_published_size(name: str) -> None:
-    model = skeleton(recipe_of(name))
+    model = skeleton_of(recipe_of(name))
     experts = sum(p.numel() for n, p in parameters_by_name(model).items() if "experts" in n)
     assert sum(p.numel() for p in model.backbone.parameters()) - experts == PUBLISHED[name]
 
@@ -151,7 +153,7 @@ def test_activations_are_what_autograd_keeps(
     recipe = recipe_of(tiny[kind], attention=attention)
     n, tokens = 6, 101
     traced = trace_activations(
-        skeleton(recipe),
+        skeleton_of(recipe),
         rows=n,
         tokens=tokens,
         experts={"embed", "shared"},
@@ -177,9 +179,11 @@ def test_operations_are_what_torch_counts(tiny: dict[str, Path], kind: str, task
     floats = [o if isinstance(o, torch.Tensor) else o.start + o.end for o in outputs]
     with FlopCounterMode(display=False) as backward:
         torch.stack(floats).sum().backward()
-    spent = sum(forward_flops(skeleton(recipe), task, tokens)) * n * tokens
+    bare = skeleton_of(recipe)
+    each = backbone_operations(bare.backbone)
+    spent = sum(forward_flops(bare, each, task, tokens)) * n
     assert spent == pytest.approx(forward.get_total_flops(), rel=0.05)
-    whole = row_flops(recipe, skeleton(recipe), Rows(task, n, tokens, anchored=False))
+    whole = row_flops(recipe, bare, each, Rows(task, n, tokens, anchored=False))
     counted = forward.get_total_flops() + backward.get_total_flops()
     # The first layer's frozen maps need no gradient of their input: a tenth of three layers.
     assert whole == pytest.approx(counted, rel=0.12)
@@ -188,18 +192,19 @@ def test_operations_are_what_torch_counts(tiny: dict[str, Path], kind: str, task
 
 def test_second_forwards_and_the_anchor_are_counted(tiny: dict[str, Path]) -> None:
     plain = recipe_of(tiny["qwen3"])
-    model = skeleton(plain)
+    model = skeleton_of(plain)
     plain_rows, anchored = Rows("embed", 2, 40, False), Rows("embed", 2, 40, True)
-    frozen, attention, trained = (x * 80 for x in forward_flops(model, "embed", 40))
-    once = row_flops(plain, model, plain_rows)
+    each = backbone_operations(model.backbone)
+    frozen, attention, trained = (x * 2 for x in forward_flops(model, each, "embed", 40))
+    once = row_flops(plain, model, each, plain_rows)
     again = plain.model_copy(update={"gradient_checkpointing": True})
     cached = plain.model_copy(
         update={"optimizer": plain.optimizer.model_copy(update={"grad_cache": True})}
     )
     assert once == 2 * frozen + 3 * attention + 3 * trained
-    assert row_flops(again, model, plain_rows) - once == frozen + attention + trained
-    assert row_flops(cached, model, plain_rows) - once == frozen + attention + trained
-    assert row_flops(plain, model, anchored) - once == frozen + attention
+    assert row_flops(again, model, each, plain_rows) - once == frozen + attention + trained
+    assert row_flops(cached, model, each, plain_rows) - once == frozen + attention + trained
+    assert row_flops(plain, model, each, anchored) - once == frozen + attention
 
 
 @pytest.mark.slow
@@ -233,5 +238,14 @@ def test_what_saves_memory_does(tiny: dict[str, Path]) -> None:
 def test_a_backbone_without_a_configuration(tmp_path: Path) -> None:
     with pytest.raises(BackboneError, match="unknown backbone 'minilmm'"):
         backbone_config("minilmm")
+    with pytest.raises(BackboneError, match="pinned as owner/name@<40-digit commit>"):
+        backbone_config("owner/name@main")
     with pytest.raises(BackboneError, match="no configuration"):
         backbone_config(str(tmp_path))
+
+
+def test_modules_are_found_where_they_were() -> None:
+    for old, now in (("estimate", "recipe"), ("activations", "forward")):
+        with pytest.warns(DeprecationWarning, match=f"is now unimoer_rag.cost.{now}"):
+            module = import_module(f"unimoer_rag.training.{old}")
+        assert module is import_module(f"unimoer_rag.cost.{now}")

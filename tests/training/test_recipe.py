@@ -14,11 +14,11 @@ from training.toy import toy_recipe
 
 from unimoer_rag.cli.train.look import duration
 from unimoer_rag.cli.train.run import COMMANDS
+from unimoer_rag.cost import estimate
 from unimoer_rag.data.datasets import BeirDataset
 from unimoer_rag.errors import TrainingError
 from unimoer_rag.model.io.backbone import BACKBONES
 from unimoer_rag.model.unimoer import UniMoER
-from unimoer_rag.training.estimate import estimate
 from unimoer_rag.training.recipe import Recipe, find_recipe
 from unimoer_rag.training.run import train
 

@@ -11,7 +11,7 @@ from typing import Any
 from unimoer_rag.errors import GeneratorRefusedError, InputError
 from unimoer_rag.generation.plain_text import PlainText
 
-__all__ = ["TEMPLATE_OPTIONS", "Conversation", "FirstLine", "check_template_options"]
+__all__ = ["TEMPLATE_OPTIONS", "Conversation", "FirstLine", "template_variables"]
 
 TEMPLATE_OPTIONS: Mapping[str, Any] = {"enable_thinking": False}
 """Variables of a chat template by default; a template that does not know one ignores it."""
@@ -24,18 +24,21 @@ _TAKEN = {
 }  # fmt: skip
 
 
-def check_template_options(options: Mapping[str, Any]) -> None:
-    """Refuse what is no variable of a chat template.
+def template_variables(options: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Variables of a chat template: those given, else `TEMPLATE_OPTIONS`.
 
     Raises:
         InputError: an option is an argument of what fills the template in.
     """
+    if options is None:
+        return TEMPLATE_OPTIONS
     taken = sorted(options.keys() & _TAKEN)
     if taken:
         raise InputError(
             f"template_options has {taken[0]!r}, which is no variable of a chat template: give "
             "variables such as enable_thinking"
         )
+    return options
 
 
 @dataclass(frozen=True, slots=True)

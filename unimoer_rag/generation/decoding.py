@@ -14,12 +14,7 @@ from torch import Tensor
 
 from unimoer_rag.engine import Worker
 from unimoer_rag.errors import GenerationError, InputError
-from unimoer_rag.generation.conversation import (
-    TEMPLATE_OPTIONS,
-    Conversation,
-    FirstLine,
-    check_template_options,
-)
+from unimoer_rag.generation.conversation import Conversation, FirstLine, template_variables
 from unimoer_rag.model import cache_name
 
 __all__ = ["Decoder", "Decoding", "Device", "OwnThread"]
@@ -92,8 +87,7 @@ class Decoder:
             raise InputError(f"seed is {seed}: expected 0 or more, of 64 bits")
         self.model, self.tokenizer, self.device, self.name = model, tokenizer, device, name
         self.max_tokens, self.temperature, self.seed = max_tokens, temperature, seed
-        self.options = TEMPLATE_OPTIONS if template_options is None else template_options
-        check_template_options(self.options)
+        self.options = template_variables(template_options)
         self.context = int(model.config.max_position_embeddings)
         self.ends = _ends(model, tokenizer)
         self.cache_name = cache_name(model)

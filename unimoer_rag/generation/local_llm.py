@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from unimoer_rag.generation.decoding import Decoder, OwnThread
-from unimoer_rag.generation.writer import Reply
 from unimoer_rag.model import (
     choose_device,
     choose_dtype,
@@ -18,7 +17,7 @@ from unimoer_rag.model import (
 __all__ = ["LocalLLM"]
 
 
-class LocalLLM:
+class LocalLLM(Decoder):
     """A causal language model from a folder or the Hub, beside the model that retrieves.
 
     Replies asked for at the same time take turns on the device. Only safetensors are read, and no
@@ -57,7 +56,7 @@ class LocalLLM:
         where = choose_device(device)
         path = resolve_backbone(f"{model}@{revision}" if revision else model)
         body = load_backbone(path, dtype=choose_dtype(dtype, where), device=where, attention=None)
-        self._decoder = Decoder(
+        super().__init__(
             with_output_layer(body.model, path, causal=body.family == "decoder"),
             body.tokenizer,
             device=OwnThread(),
@@ -67,12 +66,3 @@ class LocalLLM:
             seed=seed,
             template_options=template_options,
         )
-
-    @property
-    def name(self) -> str:
-        """What it was loaded by."""
-        return self._decoder.name
-
-    def begin(self, messages: list[dict[str, str]]) -> Reply:
-        """See `LanguageModel.begin`."""
-        return self._decoder.begin(messages)

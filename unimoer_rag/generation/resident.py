@@ -7,13 +7,12 @@ from typing import Any
 
 from unimoer_rag.engine import Engine
 from unimoer_rag.generation.decoding import Decoder
-from unimoer_rag.generation.writer import Reply
 from unimoer_rag.model import resident_language_model
 
 __all__ = ["ResidentLLM"]
 
 
-class ResidentLLM:
+class ResidentLLM(Decoder):
     """A model's own decoder backbone, its experts off, as a language model.
 
     One copy of the weights embeds, reranks and generates. The tokens of a reply are work for the
@@ -44,7 +43,7 @@ class ResidentLLM:
         template_options: Mapping[str, Any] | None = None,
     ) -> None:
         self.engine = engine
-        self._decoder = Decoder(
+        super().__init__(
             resident_language_model(engine.model),
             engine.model.tokenizer,
             device=engine.call,
@@ -54,12 +53,3 @@ class ResidentLLM:
             seed=seed,
             template_options=template_options,
         )
-
-    @property
-    def name(self) -> str:
-        """The backbone's name."""
-        return self._decoder.name
-
-    def begin(self, messages: list[dict[str, str]]) -> Reply:
-        """See `LanguageModel.begin`."""
-        return self._decoder.begin(messages)

@@ -18,12 +18,7 @@ from unimoer_rag.errors import (
     InputError,
 )
 from unimoer_rag.extras import needs_extra
-from unimoer_rag.generation.conversation import (
-    TEMPLATE_OPTIONS,
-    Conversation,
-    FirstLine,
-    check_template_options,
-)
+from unimoer_rag.generation.conversation import Conversation, FirstLine, template_variables
 from unimoer_rag.generation.writer import Reply
 
 __all__ = ["VllmEngine"]
@@ -77,8 +72,7 @@ class VllmEngine:
 
         from unimoer_rag.model import LOCAL, read_config, resolve_backbone
 
-        self._options = TEMPLATE_OPTIONS if template_options is None else template_options
-        check_template_options(self._options)
+        self._options = template_variables(template_options)
         self.name = model
         path = resolve_backbone(f"{model}@{revision}" if revision else model)
         read_config(path)

@@ -6,11 +6,11 @@ from .home import Home
 from .io.backbone import BACKBONES, as_backbone, load_backbone, resolve_backbone, transformer_layers
 from .io.checkpoint import CONFIG, WEIGHTS, layer_of, parameters_by_name
 from .io.config import ExpertConfig, TaskConfig
-from .io.expected import bare_tokenizer
 from .io.files import file_digest, local_folder
 from .io.loading import memory_table, shipped_checkpoints
 from .io.peft_adapters import adapter_shape, export_expert, import_expert
 from .io.pretrained import LOCAL, bare_model, check_finite, check_modules, read_config
+from .io.skeleton import bare_backbone
 from .language import read_tensors, resident_language_model, with_output_layer
 from .layers.experts import ExpertSpec, RoutedLinear
 from .layers.packed_attention import has_kernels
@@ -93,8 +93,8 @@ __all__ = [
     "adapter_shape",
     "as_backbone",
     "asking",
+    "bare_backbone",
     "bare_model",
-    "bare_tokenizer",
     "cache_name",
     "check_finite",
     "check_modules",

@@ -15,11 +15,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from unimoer_rag.errors import BackboneError, InputError
+from unimoer_rag.errors import InputError
 from unimoer_rag.model.batching import FEWEST_TOKENS, count_lanes, default_token_budget
 from unimoer_rag.model.device import Precision
-from unimoer_rag.model.io.backbone import as_backbone
-from unimoer_rag.model.io.pretrained import LOCAL, bare_model, read_config
+from unimoer_rag.model.io.skeleton import bare_backbone
 from unimoer_rag.model.layers.quantized import count_bytes, quantize
 
 __all__ = ["CACHE_BYTES", "MemoryPlan", "choose_plan", "parse_size", "plan_of", "show_size"]
@@ -115,6 +114,7 @@ def plan_of(
     device: torch.device,
     token_budget: int | None = None,
     cache: int = CACHE_BYTES,
+    budget: int | None = None,
 ) -> MemoryPlan:
     """What a model takes with a setting.
 
@@ -125,14 +125,47 @@ def plan_of(
         device: where it will run.
         token_budget: padded tokens a batch; by default as the engine's.
         cache: token states that the engine keeps.
+        budget: bytes that batches are halved for, down to `FEWEST_TOKENS`, and then the cache cut.
 
     Raises:
         BackboneError: there is no configuration of a backbone.
     """
+    bare = bare_backbone(path, precision.dtype)
+    model: Any = bare.model
+    config, size, whole = model.config, precision.dtype.itemsize, 0
+    loading = count_bytes(model)
+    if precision.quantization:
+        # The largest layer's quantized weights are whole while it computes.
+        linears = (m for m in bare.layers.modules() if isinstance(m, nn.Linear))
+        whole = max(linear.weight.numel() for linear in linears)
+        quantize(model, bare.layers, precision.quantization)
+
+    def activations(tokens: int) -> int:
+        # What a transformer layer holds at a time for a token: eight of the model's width (its
+        # input, queries, keys, values, what attention gives, and copies on the way), three of the
+        # feed-forward's, and the scores of attention.
+        scores = config.num_attention_heads * min(tokens, _SCORED)
+        per_token = 8 * config.hidden_size + 3 * config.intermediate_size + scores
+        return int(count_lanes(device) * size * (tokens * per_token + whole))
+
     tokens = default_token_budget(device) if token_budget is None else token_budget
-    return _Sizes.of(path, precision).plan(
-        experts=experts, device=device, token_budget=tokens, cache=cache
+    plan = MemoryPlan(
+        dtype=str(precision),
+        weights=count_bytes(model),
+        experts=experts + experts * size // 2,
+        activations=activations(tokens),
+        token_budget=tokens,
+        cache=cache if budget is None else 0,
+        libraries=_LIBRARIES,
+        loading=loading,
+        budget=budget,
     )
+    if budget is None:
+        return plan
+    while plan.total > budget and tokens >= 2 * FEWEST_TOKENS:
+        tokens //= 2
+        plan = replace(plan, token_budget=tokens, activations=activations(tokens))
+    return replace(plan, cache=max(0, min(cache, budget - plan.total)))
 
 
 def choose_plan(
@@ -155,91 +188,15 @@ def choose_plan(
     Raises:
         InputError: none fits; names the smallest.
     """
-    least: MemoryPlan | None = None
+    plans = []
     for precision in precisions:
-        sizes, tokens = _Sizes.of(path, precision), default_token_budget(device)
-        while tokens >= FEWEST_TOKENS:
-            bare = sizes.plan(experts=experts, device=device, token_budget=tokens, cache=0)
-            if bare.total <= budget:
-                cache = min(CACHE_BYTES, budget - bare.total)
-                return replace(bare, cache=cache, budget=budget)
-            least = bare if least is None or bare.total < least.total else least
-            tokens //= 2
-    assert least is not None  # there is a precision, and the default batch is not below the least
+        plan = plan_of(path, precision, experts=experts, device=device, budget=budget)
+        if plan.total <= budget:
+            return plan
+        plans.append(plan)
+    least = min(plans, key=lambda plan: plan.total)
     raise InputError(
         f"memory budget {show_size(budget)} is too small: the smallest setting, {least.dtype} with "
         f"batches of {least.token_budget:,} tokens and no cache, takes {show_size(least.total)}; "
         "give at least that, or a smaller model"
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Sizes:
-    """What of a backbone does not depend on batches.
-
-    Attributes:
-        precision: of its weights.
-        config: transformers' description of it.
-        weights: bytes of them.
-        loading: bytes of them before they are quantized.
-        whole: numbers of the largest layer, whose quantized weights are whole while it computes; 0
-            where nothing is quantized.
-    """
-
-    precision: Precision
-    config: Any
-    weights: int
-    loading: int
-    whole: int
-
-    @classmethod
-    def of(cls, path: Path, precision: Precision) -> _Sizes:
-        model, layers = _skeleton(path, precision.dtype)
-        loading, whole = count_bytes(model), 0
-        if precision.quantization:
-            linears = (m for layer in layers for m in layer.modules() if isinstance(m, nn.Linear))
-            whole = max(linear.weight.numel() for linear in linears)
-            quantize(model, layers, precision.quantization)
-        return cls(precision, model.config, count_bytes(model), loading, whole)
-
-    def plan(
-        self, *, experts: int, device: torch.device, token_budget: int, cache: int
-    ) -> MemoryPlan:
-        size = self.precision.dtype.itemsize
-        per_token = _numbers_per_token(self.config, min(token_budget, _SCORED))
-        return MemoryPlan(
-            dtype=str(self.precision),
-            weights=self.weights,
-            experts=experts + experts * size // 2,
-            activations=count_lanes(device) * size * (token_budget * per_token + self.whole),
-            token_budget=token_budget,
-            cache=cache,
-            libraries=_LIBRARIES,
-            loading=self.loading,
-        )
-
-
-def _skeleton(path: Path, dtype: torch.dtype) -> tuple[Any, nn.ModuleList]:
-    """The backbone without a number in it, and its transformer layers."""
-    from transformers import AutoConfig
-
-    read_config(path)
-    try:
-        config = AutoConfig.from_pretrained(str(path), **LOCAL)
-    except Exception as error:  # transformers and json each have their own kinds
-        raise BackboneError(
-            f"no configuration of a backbone in {path} ({type(error).__name__}: {error}): expected "
-            "config.json"
-        ) from error
-    model = bare_model(config, path, dtype)
-    return model, as_backbone(model, None, path).layers
-
-
-def _numbers_per_token(config: Any, scored: int) -> int:
-    """Numbers that a transformer layer holds at a time for a token of a batch.
-
-    Eight of the model's width: the layer's input, queries, keys, values, what attention gives, and
-    copies on the way; three of the feed-forward's; and the scores of attention.
-    """
-    width, inner = config.hidden_size, config.intermediate_size
-    return int(8 * width + 3 * inner + config.num_attention_heads * scored)

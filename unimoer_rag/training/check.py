@@ -14,7 +14,7 @@ from unimoer_rag.training.data import Sources
 from unimoer_rag.training.loop.fit import check_fit
 from unimoer_rag.training.objectives.config import ObjectiveConfig
 from unimoer_rag.training.recipe import Recipe
-from unimoer_rag.training.skeleton import skeleton
+from unimoer_rag.training.skeleton import skeleton_of
 
 __all__ = ["Check", "check_recipe"]
 
@@ -45,7 +45,7 @@ def check_recipe(recipe: Recipe, data: Path | None, *, output: Path | None = Non
     found = Check()
     # The backbone's weights may have to be downloaded: a run would do that too.
     _attempt(found, "backbone", lambda: resolve_backbone(recipe.backbone))
-    _attempt(found, "model", lambda: check_fit(skeleton(recipe), recipe))
+    _attempt(found, "model", lambda: check_fit(skeleton_of(recipe), recipe))
     if recipe.start is not None:
         _attempt(found, "start", lambda: _check_start(recipe))
     if data is not None:

@@ -1,123 +1,21 @@
-"""A recipe's model without weights: every parameter with its shape, on torch's meta device.
-
-What is counted on it is exact, and takes seconds and no memory for a backbone of any size.
-"""
+"""A recipe's model without weights, and what of it a recipe says."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
-
 import torch
 
-from unimoer_rag.errors import BackboneError
-from unimoer_rag.model import (
-    BACKBONES,
-    LOCAL,
-    UniMoER,
-    as_backbone,
-    bare_model,
-    bare_tokenizer,
-    local_folder,
-    read_config,
-)
+from unimoer_rag.model import UniMoER, bare_backbone
 from unimoer_rag.training.recipe import Recipe
 
-__all__ = ["ARCHITECTURES", "backbone_config", "skeleton"]
-
-_QWEN3: Mapping[str, Any] = {
-    "model_type": "qwen3",
-    "vocab_size": 151936,
-    "num_key_value_heads": 8,
-    "head_dim": 128,
-    "max_position_embeddings": 40960,
-    "tie_word_embeddings": True,
-}
-
-ARCHITECTURES: Mapping[str, Mapping[str, Any]] = {
-    "minilm": {
-        "model_type": "bert",
-        "vocab_size": 30522,
-        "hidden_size": 384,
-        "num_hidden_layers": 6,
-        "num_attention_heads": 12,
-        "intermediate_size": 1536,
-        "max_position_embeddings": 512,
-        "type_vocab_size": 2,
-    },
-    "qwen3-0.6b": {
-        **_QWEN3,
-        "hidden_size": 1024,
-        "num_hidden_layers": 28,
-        "num_attention_heads": 16,
-        "intermediate_size": 3072,
-    },
-    "qwen3-4b": {
-        **_QWEN3,
-        "hidden_size": 2560,
-        "num_hidden_layers": 36,
-        "num_attention_heads": 32,
-        "intermediate_size": 9728,
-    },
-    "mistral-7b": {
-        "model_type": "mistral",
-        "vocab_size": 32000,
-        "hidden_size": 4096,
-        "num_hidden_layers": 32,
-        "num_attention_heads": 32,
-        "num_key_value_heads": 8,
-        "head_dim": 128,
-        "intermediate_size": 14336,
-        "max_position_embeddings": 32768,
-        "sliding_window": 4096,
-    },
-}
-"""The shapes of the backbones known by name, at their pinned revisions: no download tells them."""
+__all__ = ["skeleton_of"]
 
 
-def backbone_config(name: str) -> Any:
-    """The Hugging Face configuration of a backbone, its weights neither read nor downloaded.
-
-    Args:
-        name: as for `resolve_backbone`. Of a Hub repository its `config.json` alone is downloaded.
-
-    Raises:
-        BackboneError: there is none of that name, or its configuration cannot be had.
-    """
-    from transformers import AutoConfig
-
-    if name in ARCHITECTURES:
-        return AutoConfig.for_model(**ARCHITECTURES[name])
-    folder = local_folder(name)
-    repo, _, revision = name.partition("@")
-    if folder is None and not ("/" in repo and revision):
-        raise BackboneError(
-            f"unknown backbone {name!r}: expected one of {', '.join(BACKBONES)}, a folder that "
-            "exists, or a Hub repository pinned as owner/name@<40-digit commit>"
-        )
-    try:
-        if folder is not None:
-            read_config(folder)
-            return AutoConfig.from_pretrained(str(folder), **LOCAL)
-        return AutoConfig.from_pretrained(repo, revision=revision, trust_remote_code=False)
-    except BackboneError:
-        raise
-    except Exception as error:  # transformers and the Hub client each have their own kinds
-        raise BackboneError(
-            f"no configuration of the backbone {name} ({type(error).__name__}: {error}): expected "
-            "a config.json"
-        ) from error
-
-
-def skeleton(recipe: Recipe) -> UniMoER:
+def skeleton_of(recipe: Recipe) -> UniMoER:
     """The model of a recipe as it will be trained, but without a number in it.
 
     Raises:
         BackboneError: the backbone's configuration cannot be had.
         InputError: router, gate, targets, experts or tasks do not fit the backbone.
     """
-    config = backbone_config(recipe.backbone)
-    bare = bare_model(config, Path(recipe.backbone), torch.bfloat16)
-    backbone = as_backbone(bare, bare_tokenizer(), Path())
+    backbone = bare_backbone(recipe.backbone, torch.bfloat16)
     return UniMoER(backbone, name=recipe.backbone, spec=recipe.spec())

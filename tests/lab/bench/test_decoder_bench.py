@@ -10,9 +10,9 @@ import pytest
 from typer.testing import CliRunner
 
 from unimoer_rag.cli.main import app
+from unimoer_rag.cost import count_operations
 from unimoer_rag.lab.bench.decoder import ENCODE, RERANK, RERANK_SEEN
 from unimoer_rag.lab.bench.random_decoder import SIZES, save_decoder
-from unimoer_rag.lab.bench.roofline import count_operations
 from unimoer_rag.model.unimoer import UniMoER
 
 WORDS = (

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from unimoer_rag.cost import count_operations
 from unimoer_rag.errors import InputError
 from unimoer_rag.lab.bench.profile import _kind, measure_profile
-from unimoer_rag.lab.bench.roofline import count_operations
 from unimoer_rag.model.unimoer import UniMoER
 
 
@@ -33,7 +33,9 @@ def test_operations_are_those_of_the_matrix_products(minilm_path: Path) -> None:
     n, width, inner, layers = 10, 384, 1536, 6
     linear = 4 * width * width + 2 * width * inner
     attention = 2 * n * width  # scores and mixture of one token
+    before = model.backbone.config._attn_implementation
     assert count_operations(model, [n]) == 2 * n * layers * (linear + attention)
+    assert model.backbone.config._attn_implementation == before
 
 
 @pytest.mark.parametrize(

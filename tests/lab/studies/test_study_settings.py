@@ -18,7 +18,7 @@ from unimoer_rag.lab.studies.settings import (
 )
 from unimoer_rag.model.layers.experts import ExpertSpec
 from unimoer_rag.training.recipe import Recipe
-from unimoer_rag.training.skeleton import skeleton
+from unimoer_rag.training.skeleton import skeleton_of
 
 
 @pytest.mark.parametrize("name", study_names())
@@ -46,7 +46,7 @@ def test_variants_have_equal_parameters(name: str) -> None:
 
 
 def _expert_parameters(recipe: Recipe) -> int:
-    layers = skeleton(recipe).routed_layers().values()
+    layers = skeleton_of(recipe).routed_layers().values()
     return sum(p.numel() for m in layers for d in (m.lora_A, m.lora_B) for p in d.values())
 
 

@@ -21,7 +21,8 @@ from unimoer_rag.cli.output import (
 from unimoer_rag.cli.train.run import RecipeArgument, SetOption, chosen_recipe
 
 if TYPE_CHECKING:
-    from unimoer_rag.training import Estimate, Recipe
+    from unimoer_rag.cost import Estimate
+    from unimoer_rag.training import Recipe
 
 __all__ = ["duration", "ls", "show", "validate"]
 
@@ -73,7 +74,7 @@ def show(
     """
     quiet()
     chosen = _recipe_of(recipe, settings)
-    from unimoer_rag.training.estimate import estimate
+    from unimoer_rag.cost import estimate
 
     found = estimate(chosen, passage_tokens=passage_tokens, query_tokens=query_tokens)
     if as_json:

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from unimoer_rag.cost import count_operations
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import InputError
 from unimoer_rag.lab.bench.decoder_rivals import open_embedders, score_pairs
@@ -29,7 +30,7 @@ from unimoer_rag.lab.bench.random_decoder import (
     state_bytes,
 )
 from unimoer_rag.lab.bench.report import report
-from unimoer_rag.lab.bench.roofline import count_operations, measure_peak
+from unimoer_rag.lab.bench.roofline import measure_peak
 from unimoer_rag.lab.bench.timing import alternate, check_rounds, median_ratio, rounded
 from unimoer_rag.model import EMBED, Row, Task, UniMoER, choose_device
 

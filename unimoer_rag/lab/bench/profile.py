@@ -12,9 +12,10 @@ from typing import Any
 
 import torch
 
+from unimoer_rag.cost import count_operations
 from unimoer_rag.errors import InputError
 from unimoer_rag.lab.bench.report import report
-from unimoer_rag.lab.bench.roofline import count_operations, measure_peak
+from unimoer_rag.lab.bench.roofline import measure_peak
 from unimoer_rag.lab.bench.texts import make_passages, make_queries
 from unimoer_rag.model import Job, Row, UniMoER, embedding, load_own, ranking
 from unimoer_rag.retrieval import BM25Encoder, Chunker, Chunking, Document, Record, UnifiedRetriever

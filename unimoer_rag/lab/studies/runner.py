@@ -24,8 +24,7 @@ from unimoer_rag.lab.studies.runs import Progress, StudyRun, digest_of_data, kep
 from unimoer_rag.lab.studies.settings import Base, DevSet, Study
 from unimoer_rag.lab.studies.sharing import share
 from unimoer_rag.lab.studies.stats import over_seeds
-from unimoer_rag.training import Recipe
-from unimoer_rag.training.skeleton import skeleton
+from unimoer_rag.training import Recipe, skeleton_of
 
 __all__ = ["Budget", "run_study"]
 
@@ -191,5 +190,5 @@ def _check_parameters(study: Study, runs: Mapping[str, StudyRun]) -> None:
 
 
 def _expert_parameters(recipe: Recipe) -> int:
-    layers = skeleton(recipe).routed_layers().values()
+    layers = skeleton_of(recipe).routed_layers().values()
     return sum(p.numel() for m in layers for side in (m.lora_A, m.lora_B) for p in side.values())

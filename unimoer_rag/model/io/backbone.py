@@ -29,6 +29,7 @@ __all__ = [
     "BackboneSpec",
     "as_backbone",
     "load_backbone",
+    "locate",
     "resolve_backbone",
     "transformer_layers",
 ]
@@ -161,17 +162,29 @@ def resolve_backbone(name: str) -> Path:
 
 def _unlisted(name: str) -> Path:
     """Folder of a backbone that is no key of `BACKBONES`."""
+    where = locate(name)
+    if not isinstance(where, Path):
+        return _download(*where)
+    if not (where / "config.json").is_file():
+        raise BackboneError(
+            f"{where} has no config.json: expected the folder of a Hugging Face model "
+            "(config.json, tokenizer.json, model.safetensors)"
+        )
+    return where.resolve()
+
+
+def locate(name: str) -> Path | tuple[str, str]:
+    """Where a backbone that is no key of `BACKBONES` is: its folder, or repository and commit.
+
+    Raises:
+        BackboneError: the name is neither's.
+    """
     folder = local_folder(name)
     if folder is not None:
-        if not (folder / "config.json").is_file():
-            raise BackboneError(
-                f"{folder} has no config.json: expected the folder of a Hugging Face model "
-                "(config.json, tokenizer.json, model.safetensors)"
-            )
-        return folder.resolve()
+        return folder
     repo, _, revision = name.partition("@")
     if "/" in repo and re.fullmatch(r"[0-9a-f]{40}", revision):
-        return _download(repo, revision)
+        return repo, revision
     raise BackboneError(
         f"unknown backbone {name!r}: expected one of {', '.join(BACKBONES)}, a folder that "
         "exists, or a Hub repository pinned as owner/name@<40-digit commit>"

@@ -8,21 +8,20 @@ from __future__ import annotations
 
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
-from unimoer_rag.errors import BackboneError, CheckpointError, InputError
+from unimoer_rag.errors import CheckpointError, InputError
 from unimoer_rag.model.core import RoutedModel
-from unimoer_rag.model.io.backbone import as_backbone
 from unimoer_rag.model.io.checkpoint import CONFIG, WEIGHTS, parameters_by_name
-from unimoer_rag.model.io.pretrained import LOCAL, bare_model, read_config
+from unimoer_rag.model.io.skeleton import bare_backbone
 from unimoer_rag.model.io.tensors import Shape
 
 if TYPE_CHECKING:
     from unimoer_rag.model.io.config import CheckpointConfig
 
-__all__ = ["bare_tokenizer", "check_fit"]
+__all__ = ["check_fit"]
 
 # Of a file beside its numbers.
 _HEADER_BYTES = 16 * 2**20
@@ -59,16 +58,7 @@ def check_fit(config: CheckpointConfig, folder: Path, backbone: Path) -> None:
 
 def _wanted(config: CheckpointConfig, folder: Path, backbone: Path) -> dict[str, Shape]:
     """The shape of each tensor that the checkpoint must have."""
-    from transformers import AutoConfig
-
-    read_config(backbone)
-    try:
-        described = AutoConfig.from_pretrained(str(backbone), **LOCAL)
-    except Exception as error:  # transformers has many kinds
-        raise BackboneError(
-            f"could not load the backbone in {backbone} ({type(error).__name__}: {error})"
-        ) from error
-    bare = as_backbone(bare_model(described, backbone), bare_tokenizer(), backbone)
+    bare = bare_backbone(backbone)
     shape = (bare.width, len(bare.layers))
     if shape != (config.hidden_size, config.num_hidden_layers):
         raise CheckpointError(
@@ -85,16 +75,3 @@ def _wanted(config: CheckpointConfig, folder: Path, backbone: Path) -> dict[str,
             "unimoer-rag, or get the checkpoint again if it was edited"
         ) from error
     return {name: tuple(p.shape) for name, p in parameters_by_name(model).items()}
-
-
-def bare_tokenizer() -> Any:
-    """The smallest tokenizer that makes rows: no shape depends on it."""
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
-    words = {word: at for at, word in enumerate(("<end>", "alpha", "beta"))}
-    tokenizer = Tokenizer(models.WordLevel(words, unk_token="<end>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, eos_token="<end>", pad_token="<end>", unk_token="<end>"
-    )

@@ -8,6 +8,7 @@ Every call of a `from_pretrained` that is not ours takes `LOCAL`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,7 @@ def bare_model(config: Any, folder: Path, dtype: torch.dtype | None = None) -> A
     try:
         with torch.device("meta"):
             return AutoModel.from_config(
-                config, dtype=dtype, attn_implementation="eager", trust_remote_code=False
+                deepcopy(config), dtype=dtype, attn_implementation="eager", trust_remote_code=False
             )
     except Exception as error:  # transformers and torch each have their own kinds
         raise BackboneError(

@@ -7,7 +7,7 @@ import posixpath
 import zipfile
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from typing import IO, NamedTuple, Protocol
+from typing import IO, NamedTuple
 from urllib.parse import unquote
 
 from unimoer_rag.retrieval.limits import MAX_UNPACKED_BYTES, TooLargeError, in_mebibytes
@@ -21,8 +21,8 @@ _MAX_DEPTH = 1024
 _MAX_DIRECTORY = 16 << 20
 
 
-class Target(Protocol):
-    """What is told of a part's elements and text, in their order."""
+class Target:
+    """What is told of a part's elements and text, in their order; by itself it does nothing."""
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
         """An element begins."""
@@ -128,7 +128,7 @@ def _refuse_many_parts(data: bytes) -> None:
         raise TooLargeError(f"its list of parts is larger than {in_mebibytes(_MAX_DIRECTORY)}")
 
 
-class _Relations:
+class _Relations(Target):
     def __init__(self, folder: str) -> None:
         self.found: list[Relation] = []
         self._folder = folder
@@ -140,15 +140,6 @@ class _Relations:
         kind = attributes.get("Type", "").rpartition("/")[2]
         part = posixpath.normpath(posixpath.join("/", self._folder, unquote(target))).lstrip("/")
         self.found.append(Relation(attributes.get("Id", ""), kind, part))
-
-    def end(self, tag: str) -> None:
-        pass
-
-    def data(self, text: str) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
 
 
 @lru_cache(maxsize=1 << 12)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from unimoer_rag.retrieval.readers.archive import Archive, attribute, split_tag
+from unimoer_rag.retrieval.readers.archive import Archive, Target, attribute, split_tag
 
 __all__ = ["described", "drawing_texts"]
 
@@ -32,7 +32,7 @@ def described(attributes: Mapping[str, str]) -> str:
     return f" {text} " if text else ""
 
 
-class _Lines:
+class _Lines(Target):
     """The paragraphs of a diagram; titles and the names of categories and series of a chart."""
 
     def __init__(self) -> None:
@@ -55,6 +55,3 @@ class _Lines:
     def data(self, text: str) -> None:
         if self._names[-1] == "t" or (self._names[-1] == "v" and "strCache" in self._names):
             self._pieces.append(text)
-
-    def close(self) -> None:
-        pass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from unimoer_rag.retrieval.readers.archive import Archive, split_tag
+from unimoer_rag.retrieval.readers.archive import Archive, Target, split_tag
 
 __all__ = ["first_text", "gather"]
 
@@ -26,24 +26,15 @@ def first_text(archive: Archive, parts: Iterable[str], name: str) -> str:
     return ""
 
 
-class _Watched:
+class _Watched(Target):
     def __init__(self, watch: _Watch) -> None:
         self._watch = watch
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
         self._watch(split_tag(tag)[1], attributes)
 
-    def end(self, tag: str) -> None:
-        pass
 
-    def data(self, text: str) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-
-class _Text:
+class _Text(Target):
     def __init__(self, name: str) -> None:
         self.pieces: list[str] = []
         self._name, self._inside, self._done = name, False, False
@@ -59,6 +50,3 @@ class _Text:
     def data(self, text: str) -> None:
         if self._inside:
             self.pieces.append(text)
-
-    def close(self) -> None:
-        pass

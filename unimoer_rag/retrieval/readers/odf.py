@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from unimoer_rag.retrieval.readers.archive import Archive, attribute, split_tag
+from unimoer_rag.retrieval.readers.archive import Archive, Target, attribute, split_tag
 from unimoer_rag.retrieval.readers.elements import OpenElements
 from unimoer_rag.retrieval.readers.extracted import Extracted, UnreadableError, reading
 from unimoer_rag.retrieval.readers.gathered import first_text, gather
@@ -43,7 +43,7 @@ def _refuse_encrypted(archive: Archive) -> None:
     gather(archive, "META-INF/manifest.xml", watch)
 
 
-class _Content:
+class _Content(Target):
     """Takes the events of a part.
 
     Args:
@@ -126,9 +126,6 @@ class _Content:
         if self._open.is_read and self._paragraphs:
             # White space counts as in HTML: the document's own is written as elements.
             self._put(" ".join(f"|{text}|".split())[1:-1])
-
-    def close(self) -> None:
-        pass
 
     def _put(self, text: str) -> None:
         if self._paragraphs:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from unimoer_rag.retrieval.readers.archive import Archive, attribute, split_tag
+from unimoer_rag.retrieval.readers.archive import Archive, Target, attribute, split_tag
 from unimoer_rag.retrieval.readers.drawing import described, drawing_texts
 from unimoer_rag.retrieval.readers.elements import OpenElements
 from unimoer_rag.retrieval.readers.extracted import Extracted, paged, reading
@@ -49,7 +49,7 @@ def _slides(archive: Archive, main: str) -> list[str]:
     return [parts[key] for key in ids if key in parts]
 
 
-class _Slide:
+class _Slide(Target):
     """Takes a slide's events; `blocks` are its paragraphs and the rows of its tables."""
 
     def __init__(self) -> None:
@@ -112,9 +112,6 @@ class _Slide:
     def data(self, text: str) -> None:
         if self._open.is_read and self._open.names[-1] in ("t", "text"):
             self._pieces.append(text)
-
-    def close(self) -> None:
-        pass
 
     def _add(self, text: str) -> None:
         if text:

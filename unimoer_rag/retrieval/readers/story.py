@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from unimoer_rag.retrieval.readers.archive import attribute, split_tag
+from unimoer_rag.retrieval.readers.archive import Target, attribute, split_tag
 from unimoer_rag.retrieval.readers.drawing import described
 from unimoer_rag.retrieval.readers.elements import OpenElements
 from unimoer_rag.retrieval.readers.symbols import symbol
@@ -25,7 +25,7 @@ _EXPONENT = "0123456789+-−"
 _BEFORE_MATH = {"den": "/", "sup": "^", "sub": "_", "deg": "√"}
 
 
-class Story:
+class Story(Target):
     """Takes the events of a part; `blocks` are its paragraphs and tables.
 
     Args:
@@ -90,9 +90,6 @@ class Story:
         if self._open.is_read and self._open.names[-1] == "t" and not self._hidden_run:
             self._put(f"^{text}" if self._raised and text[0] in _EXPONENT else text)
             self._raised = False
-
-    def close(self) -> None:
-        """Nothing is left to do."""
 
     # What they mean -------------------------------------------------------------------------------
 

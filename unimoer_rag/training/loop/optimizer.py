@@ -11,7 +11,7 @@ import torch
 from unimoer_rag.errors import TrainingError
 from unimoer_rag.training.recipe import Optimizer
 
-__all__ = ["make_optimizer", "rate_at"]
+__all__ = ["make_optimizer", "rate_at", "rate_of"]
 
 
 def make_optimizer(
@@ -30,7 +30,7 @@ def make_optimizer(
     """
     groups: dict[float, list[torch.nn.Parameter]] = defaultdict(list)
     for name, parameter in named.items():
-        rate = _rate_of(name, config)
+        rate = rate_of(name, config)
         parameter.requires_grad_(rate > 0)
         if rate > 0:
             if parameter.dtype != torch.float32:
@@ -45,7 +45,7 @@ def make_optimizer(
     )
 
 
-def _rate_of(name: str, config: Optimizer) -> float:
+def rate_of(name: str, config: Optimizer) -> float:
     """A parameter's peak rate: of its expert or head, else of its kind, else the default."""
     rates = config.learning_rate
     kind, owner, *_ = name.split(".")

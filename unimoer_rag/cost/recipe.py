@@ -1,28 +1,24 @@
 """What a recipe will cost: parameters exactly, memory and time from first principles.
 
-Parameters and what autograd keeps are counted on the recipe's own model without weights; floating
-point operations follow from the sizes of its linear layers: 2 for each weight and token forward, as
-many again for the gradient of the input, and as many for that of the weight where it is trained
-(Kaplan et al. 2020, 2001.08361, section 2.1). Computed, never measured.
+All is counted on the recipe's own model without weights: what a forward computes and keeps for the
+backward pass by torch itself, which computes as much again for the gradient of the input, and once
+more for that of a weight that is trained (Kaplan et al. 2020, 2001.08361, section 2.1). Computed,
+never measured.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any
 
 import torch
-from torch import nn
 
-from unimoer_rag.model import HEADS, RoutedLinear, UniMoER, parameters_by_name
-from unimoer_rag.training.activations import Activations, trace_activations
-from unimoer_rag.training.objectives import config
-from unimoer_rag.training.recipe import Recipe
-from unimoer_rag.training.skeleton import skeleton
-
-# Longer than any task takes.
-_ENDLESS = 10**6
+from unimoer_rag.cost.forward import Activations, Operations, backbone_operations, trace_activations
+from unimoer_rag.model import HEADS, UniMoER, parameters_by_name
+from unimoer_rag.training import Recipe, rate_of, skeleton_of
 
 __all__ = [
     "DEVICES",
@@ -36,6 +32,11 @@ __all__ = [
     "rows_of",
 ]
 
+# Longer than any task takes.
+_ENDLESS = 10**6
+# Share of a device's peak that training is taken to reach.
+_REACHED = 0.35
+
 
 @dataclass(frozen=True, slots=True)
 class Device:
@@ -44,22 +45,18 @@ class Device:
     Attributes:
         name: of the device.
         flops: its dense peak a second, in the number format that recipes use there.
-        memory: bytes.
         dtype: that "auto" gives there.
-        utilisation: share of the peak that training is taken to reach.
     """
 
     name: str
     flops: float
-    memory: float
     dtype: torch.dtype = torch.bfloat16
-    utilisation: float = 0.35
 
 
 DEVICES: tuple[Device, ...] = (
-    Device("H200", 989e12, 141e9),
-    Device("A100-80GB", 312e12, 80e9),
-    Device("laptop CPU", 0.5e12, 16e9, dtype=torch.float32),
+    Device("H200", 989e12),
+    Device("A100-80GB", 312e12),
+    Device("laptop CPU", 0.5e12, dtype=torch.float32),
 )
 """Peaks of the first two are the manufacturer's, of the last eight cores with AVX2 at 2 GHz."""
 
@@ -159,48 +156,44 @@ def estimate(recipe: Recipe, *, passage_tokens: int = 160, query_tokens: int = 2
         BackboneError: the backbone's configuration cannot be had.
         InputError: the recipe's router, experts or tasks do not fit the backbone.
     """
-    model = skeleton(recipe)
-    experts: dict[str, int] = {}
-    heads: dict[str, int] = {}
-    trained = learning = 0
-    for name, parameter in parameters_by_name(model).items():
-        kind, owner, *_ = name.split(".")
-        size = parameter.numel()
-        if kind != "router":
-            sizes = experts if kind == "experts" else heads
-            sizes[owner] = sizes.get(owner, 0) + size
-        trained += size
-        learning += size if _learns(name, recipe.optimizer.learning_rate) else 0
-    backbone = sum(p.numel() for p in model.backbone.parameters()) - sum(experts.values())
-    router = trained - sum(experts.values()) - sum(heads.values())
+    model = skeleton_of(recipe)
+    sizes, optimizer = _sizes(model), recipe.optimizer
+    trained = sum(each.total() for each in sizes.values())
+    named = parameters_by_name(model)
+    learning = sum(p.numel() for name, p in named.items() if rate_of(name, optimizer) > 0)
+    backbone = sum(p.numel() for p in model.backbone.parameters()) - sizes["experts"].total()
+    each = backbone_operations(model.backbone)
     flops = n_tokens = 0.0
     for name, rows in rows_of(recipe, passage_tokens, query_tokens).items():
-        share = recipe.optimizer.accumulate / recipe.objectives[name].every
+        share = optimizer.accumulate / recipe.objectives[name].every
         n_tokens += share * sum(r.n * r.tokens for r in rows)
-        flops += share * sum(row_flops(recipe, model, r) for r in rows)
-    steps = recipe.optimizer.steps
-    counts = {"backbone": backbone, "trained": trained, "learning": learning}
-    dtypes = {device.name: _dtype(recipe, device) for device in DEVICES}
-    by_dtype = {d: _memory(recipe, model, counts, query_tokens, d) for d in set(dtypes.values())}
+        flops += share * sum(row_flops(recipe, model, each, r) for r in rows)
+
+    @cache
+    def memory(dtype: torch.dtype) -> Memory:
+        return Memory(
+            backbone=backbone * dtype.itemsize,
+            trained=4 * trained,
+            gradients=4 * learning,
+            moments=8 * learning,
+            activations=_kept(recipe, model, query_tokens, dtype),
+        )
+
+    chosen = None if recipe.dtype == "auto" else getattr(torch, recipe.dtype)
     return Estimate(
         backbone=backbone,
-        experts=experts,
-        router=router,
-        heads=heads,
+        experts=dict(sizes["experts"]),
+        router=sizes["router"].total(),
+        heads=dict(sizes["heads"]),
         learning=learning,
         passage_tokens=passage_tokens,
         query_tokens=query_tokens,
         tokens=n_tokens,
         flops=flops,
-        steps=steps,
-        memory={name: by_dtype[dtype] for name, dtype in dtypes.items()},
-        seconds={d.name: steps * flops / (d.flops * d.utilisation) for d in DEVICES},
+        steps=optimizer.steps,
+        memory={device.name: memory(chosen or device.dtype) for device in DEVICES},
+        seconds={d.name: optimizer.steps * flops / (d.flops * _REACHED) for d in DEVICES},
     )
-
-
-def _dtype(recipe: Recipe, device: Device) -> torch.dtype:
-    dtype: torch.dtype = device.dtype if recipe.dtype == "auto" else getattr(torch, recipe.dtype)
-    return dtype
 
 
 def rows_of(recipe: Recipe, passage_tokens: int, query_tokens: int) -> dict[str, list[Rows]]:
@@ -221,7 +214,7 @@ def rows_of(recipe: Recipe, passage_tokens: int, query_tokens: int) -> dict[str,
         terms = getattr(objective, "losses", ())
         anchored = any(term.needs_frozen for term in terms)
         n = objective.size
-        if isinstance(objective, config.Contrastive | config.Ranking):
+        if objective.kind in ("contrastive", "ranking"):
             n_documents = n * (1 + objective.negatives)
             apart = [(n, query), (n_documents, passage)]
             shapes = [(n_documents, pair)] if HEADS[task.head].joint else apart
@@ -231,54 +224,40 @@ def rows_of(recipe: Recipe, passage_tokens: int, query_tokens: int) -> dict[str,
     return found
 
 
-def row_flops(recipe: Recipe, model: UniMoER, rows: Rows) -> float:
+def row_flops(recipe: Recipe, model: UniMoER, each: Operations, rows: Rows) -> int:
     """Floating point operations that a training step spends on some rows."""
-    tokens = rows.n * rows.tokens
-    frozen, attention, trained = forward_flops(model, rows.task, rows.tokens)
+    frozen, attention, trained = forward_flops(model, each, rows.task, rows.tokens)
     passes = 1 + recipe.gradient_checkpointing + recipe.optimizer.grad_cache
     forward = passes * (frozen + attention + trained)
     # Backward: the base needs the gradient of its input alone.
     backward = frozen + 2 * attention + 2 * trained
     anchor = (frozen + attention) if rows.anchored else 0
-    return tokens * (forward + backward + anchor)
+    return rows.n * (forward + backward + anchor)
 
 
-def forward_flops(model: UniMoER, task: str, tokens: int) -> tuple[float, float, float]:
-    """Operations for each token of a forward: frozen layers, attention, experts and head.
+def forward_flops(model: UniMoER, each: Operations, task: str, tokens: int) -> tuple[int, int, int]:
+    """Operations of a row's forward: frozen layers, attention, experts and head.
 
     Args:
         model: a skeleton, or a model with weights.
+        each: of its backbone.
         task: of the row, by name.
         tokens: length of the row.
     """
-    settings: Any = model.backbone.config
-    heads = settings.num_attention_heads
-    width = heads * (getattr(settings, "head_dim", None) or model.width // heads)
-    experts = model.task(task).experts
-    frozen = trained = 0
-    for layer in model.layers:
-        for module in layer.modules():
-            if isinstance(module, nn.Linear):
-                frozen += module.weight.numel()
-            elif isinstance(module, RoutedLinear):
-                held = [name for name in experts if name in module.lora_A]
-                trained += sum(module.lora_A[n].numel() + module.lora_B[n].numel() for n in held)
+    sizes = _sizes(model)
+    trained = sum(sizes["experts"][name] for name in model.task(task).experts)
     if model.task(task).head_type.by_token:
-        trained += sum(p.numel() for p in model.heads[task].parameters())
-    attention = model.n_layers * 2 * tokens * width
-    return 2 * frozen, 2 * attention, 2 * trained
+        trained += sizes["heads"][task]
+    return each.token * tokens, each.pair * tokens * tokens, 2 * trained * tokens
 
 
-def _memory(
-    recipe: Recipe, model: UniMoER, sizes: Mapping[str, int], query_tokens: int, dtype: torch.dtype
-) -> Memory:
-    return Memory(
-        backbone=sizes["backbone"] * dtype.itemsize,
-        trained=4 * sizes["trained"],
-        gradients=4 * sizes["learning"],
-        moments=8 * sizes["learning"],
-        activations=_kept(recipe, model, query_tokens, dtype),
-    )
+def _sizes(model: UniMoER) -> dict[str, Counter[str]]:
+    """Parameters of experts, router and heads, each by the names in it."""
+    sizes: dict[str, Counter[str]] = {kind: Counter() for kind in ("experts", "router", "heads")}
+    for name, parameter in parameters_by_name(model).items():
+        kind, owner, *_ = name.split(".")
+        sizes[kind][owner] += parameter.numel()
+    return sizes
 
 
 def _kept(recipe: Recipe, model: UniMoER, query_tokens: int, dtype: torch.dtype) -> int:
@@ -288,28 +267,18 @@ def _kept(recipe: Recipe, model: UniMoER, query_tokens: int, dtype: torch.dtype)
     While a layer's backward runs, its gradients take at most as much as it kept.
     """
     drawn = [r for rows in rows_of(recipe, _ENDLESS, query_tokens).values() for r in rows]
-    budget = recipe.optimizer.token_budget
     experts = {name for r in drawn for name in model.task(r.task).experts}
+    fused = recipe.attention == "sdpa"
 
     def traced(n: int, tokens: int) -> Activations:
         return trace_activations(
-            model,
-            rows=n,
-            tokens=tokens,
-            experts=experts,
-            dtype=dtype,
-            fused_attention=recipe.attention == "sdpa",
+            model, rows=n, tokens=tokens, experts=experts, dtype=dtype, fused_attention=fused
         )
 
     longest = max(drawn, key=lambda r: r.tokens)
-    batch = traced(max(1, min(budget // longest.tokens, longest.n)), longest.tokens)
+    n_rows = max(1, min(recipe.optimizer.token_budget // longest.tokens, longest.n))
+    batch = traced(n_rows, longest.tokens)
     held = [batch] if recipe.optimizer.grad_cache else [traced(r.n, r.tokens) for r in drawn]
     if recipe.gradient_checkpointing:
         return sum(each.inputs for each in held) + 2 * batch.layer
     return sum(each.whole for each in held) + batch.layer
-
-
-def _learns(name: str, rates: Mapping[str, float]) -> bool:
-    kind, owner, *_ = name.split(".")
-    keys = (f"{kind}.{owner}", owner if kind == "experts" else kind, "default")
-    return next(rates[key] for key in keys if key in rates) > 0

@@ -1,0 +1,124 @@
+"""A backbone without a number in it: every parameter with its shape, on torch's meta device.
+
+What is counted on it is exact, and takes seconds and no memory for a backbone of any size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from unimoer_rag.errors import BackboneError
+from unimoer_rag.model.io.backbone import Backbone, as_backbone, locate
+from unimoer_rag.model.io.pretrained import LOCAL, bare_model, read_config
+
+__all__ = ["ARCHITECTURES", "backbone_config", "bare_backbone"]
+
+_QWEN3: Mapping[str, Any] = {
+    "model_type": "qwen3",
+    "vocab_size": 151936,
+    "num_key_value_heads": 8,
+    "head_dim": 128,
+    "max_position_embeddings": 40960,
+    "tie_word_embeddings": True,
+}
+
+ARCHITECTURES: Mapping[str, Mapping[str, Any]] = {
+    "minilm": {
+        "model_type": "bert",
+        "vocab_size": 30522,
+        "hidden_size": 384,
+        "num_hidden_layers": 6,
+        "num_attention_heads": 12,
+        "intermediate_size": 1536,
+        "max_position_embeddings": 512,
+        "type_vocab_size": 2,
+    },
+    "qwen3-0.6b": {
+        **_QWEN3,
+        "hidden_size": 1024,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 16,
+        "intermediate_size": 3072,
+    },
+    "qwen3-4b": {
+        **_QWEN3,
+        "hidden_size": 2560,
+        "num_hidden_layers": 36,
+        "num_attention_heads": 32,
+        "intermediate_size": 9728,
+    },
+    "mistral-7b": {
+        "model_type": "mistral",
+        "vocab_size": 32000,
+        "hidden_size": 4096,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+        "head_dim": 128,
+        "intermediate_size": 14336,
+        "max_position_embeddings": 32768,
+        "sliding_window": 4096,
+    },
+}
+"""The shapes of the backbones known by name, at their pinned revisions: no download tells them."""
+
+
+def backbone_config(name: str | Path) -> Any:
+    """The Hugging Face configuration of a backbone, its weights neither read nor downloaded.
+
+    Args:
+        name: a folder, or as for `resolve_backbone`. Of a Hub repository its `config.json` alone is
+            downloaded.
+
+    Raises:
+        BackboneError: there is none of that name, or its configuration cannot be had.
+    """
+    from transformers import AutoConfig
+
+    if name in ARCHITECTURES:
+        return AutoConfig.for_model(**ARCHITECTURES[str(name)])
+    where = name if isinstance(name, Path) else locate(name)
+    try:
+        if isinstance(where, Path):
+            read_config(where)
+            return AutoConfig.from_pretrained(str(where), **LOCAL)
+        repo, revision = where
+        return AutoConfig.from_pretrained(repo, revision=revision, trust_remote_code=False)
+    except BackboneError:
+        raise
+    except Exception as error:  # transformers and the Hub client each have their own kinds
+        raise BackboneError(
+            f"no configuration of the backbone {name} ({type(error).__name__}: {error}): expected "
+            "a config.json"
+        ) from error
+
+
+def bare_backbone(name: str | Path, dtype: torch.dtype | None = None) -> Backbone:
+    """A backbone as it will be loaded, but without a number in it; its tokenizer knows three words.
+
+    Args:
+        name: as for `backbone_config`.
+        dtype: of the weights; by default the configuration's.
+
+    Raises:
+        BackboneError: its configuration cannot be had, or no model made of it.
+    """
+    path = Path(name)
+    return as_backbone(bare_model(backbone_config(name), path, dtype), _bare_tokenizer(), path)
+
+
+def _bare_tokenizer() -> Any:
+    """The smallest tokenizer that makes rows: no shape depends on it."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    words = {word: at for at, word in enumerate(("<end>", "alpha", "beta"))}
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="<end>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token="<end>", pad_token="<end>", unk_token="<end>"
+    )
