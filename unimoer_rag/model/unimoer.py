@@ -91,6 +91,9 @@ class UniMoER(nn.Module):
             expert that does not exist.
     """
 
+    probabilistic = True
+    """What it ranks by are probabilities of relevance; see `retrieval.Ranks`."""
+
     def __init__(
         self,
         backbone: Backbone,
