@@ -100,8 +100,8 @@ class RetrieverSettings:
         "a Qdrant server's URL, in place of a folder; with neither, the index is in memory",
         secret=True,  # it may hold a password
     )
-    api_key: str | None = _setting("place", None, "for the server", secret=True)
-    collection: str = _setting("place", "unimoer", "on the server")
+    api_key: str | None = _setting("place", None, "key of the server", secret=True)
+    collection: str = _setting("place", "unimoer", "collection on the server")
     chunking: ChunkingChoice = _setting(
         "index",
         None,
@@ -141,9 +141,9 @@ class RetrieverSettings:
         "stage is uncertain, as calibrated for the checkpoint or in the file of a calibration",
     )
     mode: Mode = _setting("search", "dense", "first stage: vectors, BM25, or both fused by rank")
-    device: str = _setting("model", "auto", "what it runs on: auto, cpu, cuda, cuda:1, ...")
+    device: str = _setting("model", "auto", "what the model runs on: auto, cpu, cuda, cuda:1, ...")
     dtype: str = _setting(
-        "model", "auto", "of its weights: auto, float32, bfloat16, float16, int8 or int4"
+        "model", "auto", "of the weights: auto, float32, bfloat16, float16, int8 or int4"
     )
     query_cache: QueryCache | None = _setting(
         "search", None, "keeps the hits of earlier queries; none keeps nothing"
