@@ -31,7 +31,6 @@ MOVED = {
     "unimoer_rag.evaluation.systems.sentence_models": "unimoer_rag.lab.baselines.sentence_models",
     "unimoer_rag.evaluation.systems.verdict": "unimoer_rag.lab.baselines.verdict",
     "unimoer_rag.evaluation.systems.two_stage": "unimoer_rag.lab.baselines.two_stage",
-    "unimoer_rag.evaluation.systems.stored": "unimoer_rag.lab.baselines.stored",
     "unimoer_rag.evaluation.catalogue": "unimoer_rag.data.catalogue",
     "unimoer_rag.evaluation.formats": "unimoer_rag.data.formats",
     "unimoer_rag.evaluation.corpora": "unimoer_rag.data.corpora",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from langchain_core.callbacks import (
@@ -19,10 +18,8 @@ from pydantic import ConfigDict, Field, field_validator
 from langchain_unimoer.documents import to_langchain, to_unimoer
 
 if TYPE_CHECKING:
-    from unimoer_rag.model import UniMoER
     from unimoer_rag.retrieval import (
         AddReport,
-        ChunkingChoice,
         Mode,
         Rerank,
         UnifiedRetriever,
@@ -82,36 +79,16 @@ class UniMoERRetriever(BaseRetriever):
         parse_filters(self.filters)
 
     @classmethod
-    def from_documents(
-        cls,
-        documents: Iterable[Document],
-        *,
-        model: str | Path | UniMoER = "unimoer-minilm",
-        index: str | Path | None = None,
-        url: str | None = None,
-        api_key: str | None = None,
-        collection: str = "unimoer",
-        chunking: ChunkingChoice = None,
-        device: str = "auto",
-        dtype: str = "auto",
-        **settings: Any,
-    ) -> Self:
+    def from_documents(cls, documents: Iterable[Document], **settings: Any) -> Self:
         """A retriever of these documents, as `add_documents` indexes them.
 
         An index on disk is open until `retriever.retriever.close()`.
 
         Args:
             documents: what to index.
-            model: a checkpoint's name or folder, a backbone's name, or a loaded model.
-            index: folder of an index on disk, which may hold documents already.
-            url: a Qdrant server's URL, in place of a folder. With neither, it is in memory.
-            api_key: for the server.
-            collection: on the server.
-            chunking: how documents are cut; "whole" for what a text splitter cut already; None
-                takes the index's, or 160 tokens with 32 overlapping for a new one.
-            device: see `UniMoER.from_pretrained`.
-            dtype: see `UniMoER.from_pretrained`.
-            settings: k, rerank, mode, filters, tags, metadata of the retriever.
+            settings: those of the retriever (k, rerank, mode, filters, tags, metadata), and those
+                of `RetrieverSettings`, such as model, index, url, dtype, or chunking: "whole" for
+                what a text splitter cut already.
 
         Raises:
             InputError: something is no document; nothing is indexed.
@@ -119,19 +96,12 @@ class UniMoERRetriever(BaseRetriever):
 
         >>> UniMoERRetriever.from_documents(loader.load(), k=3)        # doctest: +SKIP
         """
-        from unimoer_rag.retrieval import UnifiedRetriever
+        from unimoer_rag.retrieval import DECLARED, UnifiedRetriever
 
         ours = to_unimoer(documents)  # first, so that a bad document leaves no new index behind
-        indexed = UnifiedRetriever(
-            model,
-            index=index,
-            url=url,
-            api_key=api_key,
-            collection=collection,
-            chunking=chunking,
-            device=device,
-            dtype=dtype,
-        )
+        fields = cls.model_fields.keys()  # for its searches alone
+        own = {name: settings.pop(name) for name in DECLARED.keys() & settings.keys() - fields}
+        indexed = UnifiedRetriever(**own)
         try:
             retriever = cls(retriever=indexed, **settings)
             _tell_cut(_add(indexed, ours, replace=False))

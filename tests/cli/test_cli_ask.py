@@ -38,6 +38,24 @@ def test_quotes_its_sources(run: Command, docs: Path, eager_reader: Path) -> Non
 
 
 @pytest.mark.slow
+def test_an_index_that_is_made_for_it_has_its_settings(
+    run: Command, docs: Path, tmp_path: Path
+) -> None:
+    place = ("--index", tmp_path / "index", *MINILM)
+    made = ("--whole", "--quantization", "int8", "--token-states", "int8", "--token-pooling", "2")
+    result = run("ask", "what is the deposit?", "--docs", docs, *place, *made, "--oversampling", 3)
+    assert result.exit_code == 0, result.stderr
+    for option, value, said in (
+        ("--chunk-size", 64, "whole documents"),
+        ("--quantization", "binary", "quantization int8, not binary"),
+        ("--token-states", "binary", "int8, pooled by 2"),
+    ):
+        other = run("index", docs, *place, option, value)
+        assert other.exit_code == 1
+        assert said in " ".join(other.stderr.split())
+
+
+@pytest.mark.slow
 def test_shows_the_words_around_an_answer(run: Command, tmp_path: Path, eager_reader: Path) -> None:
     long = " ".join(f"Rule {n} is written here." for n in range(30))
     (tmp_path / "long.txt").write_text(long, encoding="utf-8")

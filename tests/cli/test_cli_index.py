@@ -130,6 +130,20 @@ def test_another_chunking_is_refused(run: Command, docs: Path, indexed: Path) ->
 
 
 @pytest.mark.slow
+def test_documents_are_kept_whole(run: Command, docs: Path, tmp_path: Path) -> None:
+    place = ("--index", tmp_path / "whole", *MINILM, "--device", "cpu")
+    made = run("index", docs, *place, "--whole", "--json")
+    found = json.loads(made.stdout)
+    assert found["documents"] == found["added"] > 0
+    other = run("index", docs, *place, "--chunk-size", "64")
+    assert "cut with chunking off (whole documents), not 64 tokens" in " ".join(
+        other.stderr.split()
+    )
+    both = run("index", docs, *place, "--whole", "--chunk-size", "64")
+    assert both.exit_code == 1
+    assert "leave out --chunk-size" in " ".join(both.stderr.split())
+
+
 def test_token_states_are_kept_and_found_again(run: Command, docs: Path, tmp_path: Path) -> None:
     place = ("--index", tmp_path / "index", *MINILM)
     made = run("index", docs, *place, "--token-states", "int8", "--token-pooling", "2")

@@ -18,7 +18,7 @@ from unimoer_rag.data.datasets import BeirDataset, load_beir
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import DataError, IndexMismatchError, InputError
 from unimoer_rag.evaluation.evaluate import EvalOptions, evaluate
-from unimoer_rag.evaluation.systems import Finder, System, Unified
+from unimoer_rag.evaluation.systems import System, Unified
 from unimoer_rag.generation.extractive import ExtractiveReader
 from unimoer_rag.lab.baselines.cosine import CosineRanker, ModelEmbedder
 from unimoer_rag.lab.baselines.two_stage import TwoStage
@@ -86,7 +86,7 @@ def opened(
     )
 
 
-def described(finder: Finder, questions: list[str]) -> list[list[dict[str, object]]]:
+def described(finder: UnifiedRetriever, questions: list[str]) -> list[list[dict[str, object]]]:
     return [[hit.to_dict() for hit in hits] for hits in finder.search_batch(questions, k=9)]
 
 

@@ -26,7 +26,12 @@ from unimoer_rag.generation.types import THRESHOLD
 from unimoer_rag.generation.vllm_engine import VllmEngine
 from unimoer_rag.generation.writer import Writer
 from unimoer_rag.pipelines.build import build
-from unimoer_rag.pipelines.config import PipelineConfig, RetrieveConfig, SelectConfig
+from unimoer_rag.pipelines.config import (
+    PipelineConfig,
+    QueryCacheConfig,
+    RetrieveConfig,
+    SelectConfig,
+)
 from unimoer_rag.pipelines.generators import (
     LocalConfig,
     ReaderConfig,
@@ -34,6 +39,7 @@ from unimoer_rag.pipelines.generators import (
     ServerConfig,
     VllmConfig,
 )
+from unimoer_rag.retrieval import Chunking, QueryCache
 
 ROOT = Path(__file__).resolve().parents[2]
 PRESETS = sorted(path.stem for path in (ROOT / "pipelines").glob("*.yaml"))
@@ -117,6 +123,23 @@ def test_an_index_is_let_go_where_the_pipeline_cannot_be_built(
         assert retriever.count() == 0
 
 
+def test_a_file_says_how_documents_are_cut_and_what_is_remembered(
+    minilm_path: Path, tmp_path: Path
+) -> None:
+    text = "retrieve:\n  model: minilm\n  query_cache: {entries: 7, ttl: 60}\n  chunking: "
+    for written, meant in (
+        ("whole", "whole"),
+        ("{size: 40, overlap: 4}", Chunking(40, 4)),
+        ("{size: 80}", Chunking(80)),
+    ):
+        config = PipelineConfig.load(write(tmp_path / "cut.yaml", text + written))
+        with config.retrieve.open() as retriever:
+            assert retriever.chunking == meant
+            assert (retriever.query_cache.entries, retriever.query_cache.ttl) == (7, 60)
+        with config.retrieve.open(read_only=False):  # each has a cache of its own
+            pass
+
+
 def test_an_empty_file_is_the_default(tmp_path: Path) -> None:
     assert PipelineConfig.load(write(tmp_path / "empty.yaml", "")) == PipelineConfig()
 
@@ -132,6 +155,9 @@ def test_an_empty_file_is_the_default(tmp_path: Path) -> None:
         ("generate:\n  url: http://x\n", r":2: generate\.url: Extra inputs"),
         ("generate:\n  kind: reader\n  threshold: 2\n", r":3: generate\.threshold: .*less than"),
         ("select: {}\nhops: 0\n", r":2: hops: .*greater than or equal to 1"),
+        ("retrieve:\n  chunking: hole\n", r":2: retrieve\.chunking: expected whole, or size"),
+        ("retrieve:\n  chunking: {size: 3}\n", r":2: retrieve\.chunking.*: chunking size must be"),
+        ("retrieve:\n  query_cache: {semantic: 2}\n", r":2: retrieve\.query_cache\.semantic: "),
         ("hops: 2\nreranker: x\n", r":2: reranker: Extra inputs"),
         ("[]", r":1: pipeline: .*valid dictionary"),
         ("a: [", "is not YAML"),
@@ -162,8 +188,9 @@ def test_a_file_need_not_name_the_reader(tmp_path: Path) -> None:
         (
             RetrieveConfig,
             UnifiedRetriever,
-            {"api_key", "chunking", "k", "query_cache", "read_only"},
+            {"api_key", "k", "read_only", "reranker"},
         ),
+        (QueryCacheConfig, QueryCache, {"clock"}),
         (SelectConfig, RagPipeline, {"retriever", "generator", "hops", "threshold"}),
         (ServerConfig, ChatServer, {"api_key"}),
         (ResidentConfig, ResidentLLM, {"engine"}),

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from shop import DOCUMENTS
 
 from unimoer_rag.generation.types import Citation
+from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.pipelines.rag import RagPipeline
 from unimoer_rag.pipelines.stages import cite, select
 from unimoer_rag.pipelines.tracing import Trace
+from unimoer_rag.retrieval.auto_rerank import AutoRerank, Rerank
+from unimoer_rag.retrieval.query_cache import QueryCache
+from unimoer_rag.retrieval.retriever import UnifiedRetriever
 from unimoer_rag.retrieval.types import Hit, Passage
 
 
@@ -51,6 +61,19 @@ def test_the_best_are_read_as_many_as_fit(
         full = len(kept) == n
         long = max_tokens is not None and sum(sizes) > max_tokens and kept
         assert full or long or left.score < min_score
+
+
+@pytest.mark.parametrize("rerank", [10, AutoRerank(dense=-math.inf, depth=10)])
+def test_what_is_asked_again_is_known(frozen: UniMoER, rerank: Rerank) -> None:
+    """A pipeline searches as everybody does, the query cache included."""
+    cache = QueryCache(9)
+    with UnifiedRetriever(frozen, rerank=rerank, query_cache=cache) as retriever:
+        retriever.add(DOCUMENTS.values())
+        pipeline = RagPipeline(retriever, threshold=0.0)
+        first = pipeline.answer("How long do refunds take?")
+        again = asyncio.run(pipeline.aanswer("How long do refunds take?"))
+        assert (again.hits, again.text) == (first.hits, first.text)
+        assert (retriever.stats.exact, retriever.stats.searches) == (1, 2)
 
 
 def test_each_place_is_cited_once_by_its_best_passage() -> None:

@@ -25,6 +25,17 @@ from unimoer_rag.cli.output import (
     quiet,
     say_plan,
 )
+from unimoer_rag.cli.retrieval_options import (
+    TOKEN_POOLING,
+    ChunkOverlapOption,
+    ChunkSizeOption,
+    DimensionsOption,
+    OversamplingOption,
+    QuantizationOption,
+    TokenStatesOption,
+    WholeFlag,
+    chunking_of,
+)
 from unimoer_rag.cli.search import FiltersOption, parse_filters, require_index
 from unimoer_rag.cli.settings import ENVIRONMENT, is_typed
 from unimoer_rag.errors import InputError, UnimoerError
@@ -85,6 +96,17 @@ def ask(
             "--collection", envvar=ENVIRONMENT["collection"], help="Collection on the server."
         ),
     ] = None,
+    chunk_size: ChunkSizeOption = None,
+    chunk_overlap: ChunkOverlapOption = None,
+    whole: WholeFlag = False,
+    dimensions: DimensionsOption = None,
+    quantization: QuantizationOption = None,
+    oversampling: OversamplingOption = None,
+    token_states: TokenStatesOption = None,
+    token_pooling: Annotated[int | None, TOKEN_POOLING] = None,
+    device: Annotated[
+        str | None, typer.Option("--device", help="As of index; the pipeline's if not given.")
+    ] = None,
     dtype: Annotated[
         str | None, typer.Option("--dtype", help="As of index; the pipeline's if not given.")
     ] = None,
@@ -122,6 +144,13 @@ def ask(
             "mode": mode,
             "rerank": None if rerank is None else parse_rerank(rerank),
             "collection": collection,
+            "chunking": chunking_of(chunk_size, chunk_overlap, whole),
+            "dimensions": dimensions,
+            "quantization": quantization,
+            "oversampling": oversampling,
+            "token_states": token_states,
+            "token_pooling": token_pooling,
+            "device": device,
             "dtype": dtype,
             "memory_budget": memory_budget,
         },

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.text import Text
@@ -13,6 +13,7 @@ from rich.text import Text
 from unimoer_rag.cli.output import (
     INCOMPLETE,
     Collection,
+    DeviceOption,
     DtypeOption,
     IndexModelOption,
     IndexOption,
@@ -27,6 +28,16 @@ from unimoer_rag.cli.output import (
     progress_bar,
     quiet,
     say_plan,
+)
+from unimoer_rag.cli.retrieval_options import (
+    TOKEN_POOLING,
+    ChunkOverlapOption,
+    ChunkSizeOption,
+    DimensionsOption,
+    QuantizationOption,
+    TokenStatesOption,
+    WholeFlag,
+    chunking_of,
 )
 from unimoer_rag.errors import InputError
 
@@ -159,30 +170,14 @@ def index(
     url: UrlOption = None,
     api_key: KeyOption = None,
     collection: Collection = "unimoer",
-    chunk_size: Annotated[
-        int | None, typer.Option(help="Tokens a passage has at most (a new index: 160).")
-    ] = None,
-    chunk_overlap: Annotated[
-        int | None, typer.Option(help="Tokens repeated from the passage before (32).")
-    ] = None,
-    dimensions: Annotated[
-        int | None,
-        typer.Option(help="Length of the vectors, where the checkpoint was trained to be cut."),
-    ] = None,
-    quantization: Annotated[
-        Literal["int8", "binary"] | None,
-        typer.Option(help="Vectors in a quarter or a thirtieth of the memory (a new index: none)."),
-    ] = None,
-    token_states: Annotated[
-        Literal["float16", "int8", "binary"] | None,
-        typer.Option(
-            help="Keep token states, so that reranking encodes the query alone: float16, int8 or "
-            "binary (a new index: none)."
-        ),
-    ] = None,
-    token_pooling: Annotated[
-        int, typer.Option(help="Neighbouring tokens that are kept as one.")
-    ] = 1,
+    chunk_size: ChunkSizeOption = None,
+    chunk_overlap: ChunkOverlapOption = None,
+    whole: WholeFlag = False,
+    dimensions: DimensionsOption = None,
+    quantization: QuantizationOption = None,
+    token_states: TokenStatesOption = None,
+    token_pooling: Annotated[int, TOKEN_POOLING] = 1,
+    device: DeviceOption = "auto",
     dtype: DtypeOption = "auto",
     memory_budget: MemoryBudgetOption = None,
     sync: SyncFlag = False,
@@ -207,7 +202,7 @@ def index(
         "follow_links": follow_links,
     }
     corpora = scan_paths(paths, **selection)
-    chunking = _chunking(chunk_size, chunk_overlap)
+    chunking = chunking_of(chunk_size, chunk_overlap, whole)
     with open_retriever(
         checkpoint,
         index,
@@ -219,6 +214,7 @@ def index(
         quantization=quantization,
         token_states=token_states,
         token_pooling=token_pooling,
+        device=device,
         dtype=dtype,
         memory_budget=memory_budget,
     ) as retriever:
@@ -238,13 +234,3 @@ def index(
             print_text(f"passed over: {skipped}")
     if report.problems:
         raise typer.Exit(INCOMPLETE)
-
-
-def _chunking(size: int | None, overlap: int | None) -> Any:
-    if size is None and overlap is None:
-        return None
-    from unimoer_rag.retrieval import Chunking
-
-    default = Chunking()
-    chosen = default.size if size is None else size
-    return Chunking(chosen, min(default.overlap, chosen // 5) if overlap is None else overlap)

@@ -22,6 +22,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from unimoer_rag.cli.retrieval_options import told
 from unimoer_rag.cli.settings import ENVIRONMENT, key_of, model_of, one_place
 from unimoer_rag.cli.terminal import Terminal, harmless, harmless_text, json_text
 from unimoer_rag.errors import StoreError, UnimoerWarning
@@ -35,6 +36,7 @@ __all__ = [
     "INTERRUPTED",
     "CheckpointOption",
     "Collection",
+    "DeviceOption",
     "DtypeOption",
     "IndexModelOption",
     "IndexOption",
@@ -78,6 +80,7 @@ DtypeOption = Annotated[
     str,
     typer.Option("--dtype", help="auto, float32, bfloat16, float16, int8 or int4."),
 ]
+DeviceOption = Annotated[str, typer.Option("--device", help=told("device"))]
 MemoryBudgetOption = Annotated[
     str | None,
     typer.Option(

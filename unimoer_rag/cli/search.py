@@ -11,6 +11,7 @@ from rich.text import Text
 from unimoer_rag.cli.index import open_retriever
 from unimoer_rag.cli.output import (
     Collection,
+    DeviceOption,
     DtypeOption,
     IndexModelOption,
     IndexOption,
@@ -24,6 +25,7 @@ from unimoer_rag.cli.output import (
     print_json,
     print_text,
 )
+from unimoer_rag.cli.retrieval_options import OversamplingOption
 from unimoer_rag.errors import InputError
 from unimoer_rag.json_text import parse_json
 
@@ -69,14 +71,12 @@ def search(
     rerank: Annotated[str, RerankText] = "50",
     mode: ModeOption = "dense",
     filters: FiltersOption = None,
-    oversampling: Annotated[
-        float | None,
-        typer.Option(help="Candidates of a quantized index for each result (int8: 2, binary: 8)."),
-    ] = None,
+    oversampling: OversamplingOption = None,
     checkpoint: IndexModelOption = None,
     url: UrlOption = None,
     api_key: KeyOption = None,
     collection: Collection = "unimoer",
+    device: DeviceOption = "auto",
     dtype: DtypeOption = "auto",
     memory_budget: MemoryBudgetOption = None,
     as_json: JsonFlag = False,
@@ -94,6 +94,7 @@ def search(
         rerank=parse_rerank(rerank),
         mode=mode,
         oversampling=oversampling,
+        device=device,
         dtype=dtype,
         memory_budget=memory_budget,
         read_only=True,

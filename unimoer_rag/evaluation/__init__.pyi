@@ -19,7 +19,7 @@ from .skipping import LOSS, Outcomes, Statistic, choose_threshold, cross_validat
 from .systems.pipeline import check_pipeline, configured
 from .systems.registry import READER, Models, build_system, choose_models, find_entry
 from .systems.types import Embedder, Progress, Ranker, Rescorer, System
-from .systems.unified import Unified, check_nothing_else, describe_checkpoint
+from .systems.unified import Unified, corpus_in_index, describe_checkpoint
 
 __all__ = [
     "FEW",
@@ -48,13 +48,13 @@ __all__ = [
     "build_system",
     "caching",
     "calibrate_rerank",
-    "check_nothing_else",
     "check_pipeline",
     "choose_models",
     "choose_threshold",
     "columns_with_values",
     "compare_results",
     "configured",
+    "corpus_in_index",
     "cross_validate",
     "describe_checkpoint",
     "distinct_bytes",

@@ -25,10 +25,11 @@ from unimoer_rag.evaluation.options import PARTS, EvalOptions
 from unimoer_rag.evaluation.plain import plain
 from unimoer_rag.evaluation.statistics import LEVEL, RESAMPLES
 from unimoer_rag.evaluation.summary import Rows, answer_intervals, intervals, means, rounded
-from unimoer_rag.evaluation.systems import Finder, System, Unified
+from unimoer_rag.evaluation.systems import System, Unified
 from unimoer_rag.evaluation.systems.pipeline import Answering
 from unimoer_rag.evaluation.systems.types import Progress
 from unimoer_rag.model import UniMoER
+from unimoer_rag.retrieval import UnifiedRetriever
 
 __all__ = ["PARTS", "EvalOptions", "evaluate"]
 
@@ -39,7 +40,7 @@ def evaluate(
     *,
     run: Run | None = None,
     options: EvalOptions | None = None,
-    pipeline: Callable[[Finder], Answering] | None = None,
+    pipeline: Callable[[UnifiedRetriever], Answering] | None = None,
     on_progress: Progress = lambda what, done, total: None,
 ) -> dict[str, Any]:
     """Measure a system on a data set.

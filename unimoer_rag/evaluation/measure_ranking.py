@@ -14,9 +14,9 @@ from unimoer_rag.errors import DataError
 from unimoer_rag.evaluation.passages import answer_in_passage
 from unimoer_rag.evaluation.ranking import per_query
 from unimoer_rag.evaluation.summary import Rows
-from unimoer_rag.evaluation.systems.types import Finder, Progress, Rescorer, System
+from unimoer_rag.evaluation.systems.types import Progress, Rescorer, System
 from unimoer_rag.evaluation.timing import Timings
-from unimoer_rag.retrieval import Hit, best_first
+from unimoer_rag.retrieval import Hit, UnifiedRetriever, best_first
 
 __all__ = [
     "Stages",
@@ -66,7 +66,7 @@ def asked(dataset: BeirDataset) -> list[Question]:
 def measure_ranking(
     system: System,
     dataset: BeirDataset,
-    source: Finder | Run,
+    source: UnifiedRetriever | Run,
     *,
     depth: int,
     rerank: bool,
@@ -135,7 +135,7 @@ def others_than_own(dataset: BeirDataset, question: Question, hits: Sequence[Hit
 
 
 def search_run(
-    retriever: Finder,
+    retriever: UnifiedRetriever,
     dataset: BeirDataset,
     questions: Sequence[Question],
     n: int,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -18,8 +19,8 @@ from unimoer_rag.evaluation.judged import check_judge
 from unimoer_rag.evaluation.measure_answers import Answers, measure_pipeline, measure_reading
 from unimoer_rag.evaluation.measure_ranking import Stages, asked, measure_ranking
 from unimoer_rag.evaluation.options import EvalOptions
-from unimoer_rag.evaluation.systems import Finder, System, Unified
-from unimoer_rag.evaluation.systems.pipeline import Answering, PlainPipeline
+from unimoer_rag.evaluation.systems import System, Unified
+from unimoer_rag.evaluation.systems.pipeline import Answering
 from unimoer_rag.evaluation.systems.types import Progress
 from unimoer_rag.evaluation.timing import Timings
 from unimoer_rag.generation import ExtractiveReader
@@ -55,7 +56,7 @@ class Measuring:
     dataset: BeirDataset
     run: Run | None
     options: EvalOptions
-    pipeline: Callable[[Finder], Answering] | None
+    pipeline: Callable[[UnifiedRetriever], Answering] | None
     on_progress: Progress
     timings: Timings = field(default_factory=Timings)
 
@@ -143,7 +144,7 @@ class Measuring:
             for model in self.system.modules:
                 if isinstance(model, UniMoER):
                     open_until_done.enter_context(caching(Engine.of(model)))
-            finder: Finder | None = None
+            finder: UnifiedRetriever | None = None
             if (self.ranks and self.run is None) or (self.reads and reader is None):
                 finder = self._finder(open_until_done)
             if reader is not None:
@@ -161,7 +162,7 @@ class Measuring:
         known = all(q.context for q in self.dataset.questions if q.answers is not None)
         return self.system.reader if self.reads and known and self.pipeline is None else None
 
-    def _finder(self, open_until_done: ExitStack) -> Finder:
+    def _finder(self, open_until_done: ExitStack) -> UnifiedRetriever:
         index = self.options.index
         if index is None:
             scratch = open_until_done.enter_context(tempfile.TemporaryDirectory())
@@ -189,7 +190,7 @@ class Measuring:
             on_progress=self.on_progress,
         )
 
-    def _answer(self, finder: Finder) -> Answers:
+    def _answer(self, finder: UnifiedRetriever) -> Answers:
         make = self.pipeline or self._default_pipeline
         return measure_pipeline(
             make(finder),
@@ -202,16 +203,18 @@ class Measuring:
             on_progress=self.on_progress,
         )
 
-    def _default_pipeline(self, finder: Finder) -> Answering:
+    def _default_pipeline(self, finder: UnifiedRetriever) -> Answering:
         reader = self.system.reader
         if reader is None:
             raise DataError(f"{self.system.name!r} has no reader: give it one, or a pipeline")
-        generator = ExtractiveReader(reader, threshold=0.0)
-        if isinstance(finder, UnifiedRetriever):
-            return RagPipeline(finder, generator=generator)
-        return PlainPipeline(finder, generator)
+        return RagPipeline(
+            finder,
+            generator=ExtractiveReader(reader, threshold=0.0),
+            # Other rankers order by what is no probability, and cosines may be negative.
+            min_score=0.0 if isinstance(self.system, Unified) else -math.inf,
+        )
 
-    def _rank(self, first: Finder | Run) -> Stages:
+    def _rank(self, first: UnifiedRetriever | Run) -> Stages:
         wanted = "rerank" in self.options.parts and self.system.reranks
         return measure_ranking(
             self.system,

@@ -20,14 +20,14 @@ class ExtractiveReader:
     reranked, their relevance counts as much as the reader (`Reading.confidence`).
 
     Args:
-        engine: runs the READ task.
+        engine: runs the READ task; None reads nothing, as where no passage was found.
         threshold: answers below this confidence are not given.
 
     Raises:
         InputError: the threshold is no probability.
     """
 
-    def __init__(self, engine: Engine, *, threshold: float = THRESHOLD) -> None:
+    def __init__(self, engine: Engine | None, *, threshold: float = THRESHOLD) -> None:
         check_threshold(threshold)
         self._engine, self.threshold = engine, threshold
 
@@ -55,12 +55,14 @@ class ExtractiveReader:
 
     def read(self, question: str, hits: Sequence[Hit]) -> list[Citation]:
         """The answers worth giving, most confident first; empty where nothing supports one."""
-        readings = self._engine.read(question, [hit.text for hit in hits]) if hits else []
+        texts = [hit.text for hit in hits]
+        readings = self._engine.read(question, texts) if self._engine and texts else []
         return self.select(hits, readings)
 
     async def aread(self, question: str, hits: Sequence[Hit]) -> list[Citation]:
         """`read` without blocking the event loop."""
-        readings = await self._engine.aread(question, [hit.text for hit in hits]) if hits else []
+        texts = [hit.text for hit in hits]
+        readings = await self._engine.aread(question, texts) if self._engine and texts else []
         return self.select(hits, readings)
 
     def select(self, hits: Sequence[Hit], readings: Sequence[Reading]) -> list[Citation]:

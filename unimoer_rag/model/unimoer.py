@@ -37,6 +37,9 @@ class UniMoER(RoutedModel):
     attributes are those of `RoutedModel`.
     """
 
+    probabilistic = True
+    """What it ranks by are probabilities of relevance; see `retrieval.Ranks`."""
+
     def execute(self, job: Job[T], *, token_budget: int = 4096) -> T:
         """Run a job's rows in batches by token budget, here and now."""
         outputs: dict[int, Output] = {}

@@ -43,9 +43,7 @@ def build(
         InputError: a value cannot be used.
         UnimoerError: the index or the model cannot be opened; see `UnifiedRetriever`.
     """
-    retriever = UnifiedRetriever(
-        **config.retrieve.model_dump(), api_key=api_key, read_only=read_only
-    )
+    retriever = config.retrieve.open(api_key=api_key, read_only=read_only)
     try:
         return assemble(retriever, config, chat_key=chat_key)
     except BaseException:

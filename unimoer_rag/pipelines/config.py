@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self, cast
+from typing import Any, Self, cast
 
 from pydantic import Field, field_validator, model_validator
 
 from unimoer_rag.errors import InputError
+from unimoer_rag.model.tasks.state_format import Precision
 from unimoer_rag.pipelines.generators import GenerateConfig, ReaderConfig
 from unimoer_rag.pipelines.section import Section, Url
-from unimoer_rag.retrieval import AUTO
+from unimoer_rag.retrieval import (
+    AUTO,
+    WHOLE,
+    Chunking,
+    Mode,
+    Quantization,
+    QueryCache,
+    UnifiedRetriever,
+)
 from unimoer_rag.yaml_files import read_yaml
 
 __all__ = ["PipelineConfig", "RetrieveConfig", "SelectConfig"]
@@ -20,23 +29,51 @@ _PRESETS = Path(__file__).parent.parent / "_presets" / "pipelines"
 _CLONE = Path(__file__).parents[2] / "pipelines"
 
 
+class QueryCacheConfig(Section):
+    """Hits of earlier queries; the fields are arguments of `QueryCache`."""
+
+    entries: int = Field(default=1000, ge=0)
+    semantic: float | None = Field(default=None, gt=0, le=1)
+    ttl: float | None = Field(default=None, gt=0)
+
+
 class RetrieveConfig(Section):
-    """What finds and reranks passages; the fields are arguments of `UnifiedRetriever`."""
+    """What finds and reranks passages: of `RetrieverSettings` those that a file may hold.
+
+    Keys do not belong into files, live models cannot be in them, and a pipeline knows by itself how
+    many hits it reads and whether it writes.
+    """
 
     model: str | None = None
     index: str | None = None
     url: Url | None = None
     collection: str = "unimoer"
+    chunking: Chunking | str | None = None
     dimensions: int | None = None
-    quantization: Literal["int8", "binary"] | None = None
+    quantization: Quantization | None = None
     oversampling: float | None = Field(default=None, ge=1)
-    token_states: Literal["float16", "int8", "binary"] | None = None
+    token_states: Precision | None = None
     token_pooling: int = Field(default=1, ge=1)
-    mode: Literal["dense", "sparse", "hybrid"] = "dense"
+    mode: Mode = "dense"
     rerank: int | str = 50
     device: str = "auto"
     dtype: str = "auto"
+    query_cache: QueryCacheConfig | None = None
     memory_budget: str | int | None = None
+
+    def open(self, *, api_key: str | None = None, read_only: bool = False) -> UnifiedRetriever:
+        """The retriever of these settings, and of those that no file holds."""
+        settings = dict(self)
+        if self.query_cache is not None:
+            settings["query_cache"] = QueryCache(**dict(self.query_cache))
+        return UnifiedRetriever(**settings, api_key=api_key, read_only=read_only)
+
+    @field_validator("chunking", mode="before")
+    @classmethod
+    def _whole_or_sizes(cls, value: object) -> object:
+        if value is None or value == WHOLE or isinstance(value, dict | Chunking):
+            return value
+        raise ValueError(f"expected {WHOLE}, or size and overlap in tokens")
 
     @field_validator("rerank", mode="plain")
     @classmethod

@@ -6,9 +6,12 @@ import math
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, closing
 from pathlib import Path
+from pkgutil import resolve_name
+from typing import cast
 
 from unimoer_rag.errors import GenerationError, InputError
 from unimoer_rag.generation import THRESHOLD, ExtractiveReader, Generation, Generator
+from unimoer_rag.model import UniMoER
 from unimoer_rag.pipelines.answer import NO_ANSWER, Answer
 from unimoer_rag.pipelines.multihop import expand, join
 from unimoer_rag.pipelines.stages import asearch, cite, search, select
@@ -40,7 +43,8 @@ class RagPipeline:
         hops: how often passages are looked for.
 
     Raises:
-        InputError: an argument has a value that cannot be used.
+        InputError: an argument has a value that cannot be used; another model than ours embeds, and
+            no generator is given, or tokens are to be counted.
 
     >>> RagPipeline(retriever).answer("how long do refunds take?").text    # doctest: +SKIP
     'within 14 days'
@@ -65,7 +69,9 @@ class RagPipeline:
             raise InputError(f"max_tokens is {max_tokens}: expected tokens to read, or None")
         if hops < 1:
             raise InputError(f"hops is {hops}: expected how often to look for passages, 1 or more")
-        self._reader = ExtractiveReader(retriever.engine, threshold=threshold)
+        # Another model than ours embeds for whoever brings a generator; it counts no tokens.
+        ours = generator is None or max_tokens is not None or isinstance(retriever.embeds, UniMoER)
+        self._reader = ExtractiveReader(retriever.engine if ours else None, threshold=threshold)
         self.retriever, self.n_read, self.hops = retriever, n_read, hops
         self.min_score, self.max_tokens = min_score, max_tokens
         self.generator: Generator = self._reader if generator is None else generator
@@ -94,11 +100,11 @@ class RagPipeline:
 
         >>> RagPipeline.from_yaml("hybrid", index="handbook.index")        # doctest: +SKIP
         """
-        from unimoer_rag.pipelines.build import build
         from unimoer_rag.pipelines.config import PipelineConfig
 
         config = PipelineConfig.load(name).at(index=index, url=url)
-        return build(config, api_key=api_key, chat_key=chat_key)
+        build = resolve_name("unimoer_rag.pipelines.build:build")  # which makes one of these
+        return cast(RagPipeline, build(config, api_key=api_key, chat_key=chat_key))
 
     def answer(self, question: str, *, filters: Filters | None = None) -> Answer:
         """The answer to a question, with its confidence, sources and timings.
@@ -213,7 +219,7 @@ class RagPipeline:
             n=self.n_read,
             min_score=self.min_score,
             max_tokens=self.max_tokens,
-            rows=self.retriever.model.rows,
+            rows=None if self.max_tokens is None else self.retriever.model.rows,
             trace=trace,
         )
 
@@ -238,7 +244,7 @@ class RagPipeline:
         return generation
 
     def _tell_model(self, stage: Stage, generator: Generator) -> None:
-        own = self.retriever.model.checkpoint if generator is self._reader else None
+        own = self.retriever.embeds.checkpoint if generator is self._reader else None
         model = getattr(generator, "model", None)
         name = own or (model if isinstance(model, str) else getattr(model, "name", None))
         stage.tell({"gen_ai.request.model": name})

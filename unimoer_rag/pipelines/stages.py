@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from itertools import accumulate
 
 from unimoer_rag.generation import Citation
 from unimoer_rag.model import RowMaker
 from unimoer_rag.pipelines.tracing import Stage, Trace
-from unimoer_rag.retrieval import Hit, Passage, UnifiedRetriever, rerank_depth
+from unimoer_rag.retrieval import AutoRerank, Hit, Passage, UnifiedRetriever, rerank_depth
 from unimoer_rag.retrieval.retriever import Filters
 
 __all__ = ["asearch", "cite", "search", "select"]
@@ -29,55 +30,81 @@ def search(
         filters: conditions on passages.
         trace: times both stages.
     """
-    with trace.stage("retrieve") as stage:
-        k = max(n, rerank_depth(retriever.rerank))
-        found = retriever.search(query, k=k, rerank=0, filters=filters)
-        _tell_found(stage, retriever, query, found)
-    if not retriever.rerank:
-        return found
-    with trace.stage("rerank") as stage:
-        found = retriever.to_rerank(found, at_least=n)
-        return _tell_ranked(stage, retriever, retriever.rank_hits(query, found))
+    with ExitStack() as until_done:
+        stages = _Stages(retriever, trace, until_done)
+        found = retriever.search(query, k=stages.depth(n), filters=filters, on_stage=stages)
+        hits = retriever.rank_hits(query, found[:n]) if stages.skipped(found) else found
+        return stages.tell(query, found, hits)
 
 
 async def asearch(
     retriever: UnifiedRetriever, query: str, *, n: int, filters: Filters | None, trace: Trace
 ) -> list[Hit]:
     """`search` without blocking the event loop."""
-    with trace.stage("retrieve") as stage:
-        k = max(n, rerank_depth(retriever.rerank))
-        found = await retriever.asearch(query, k=k, rerank=0, filters=filters)
-        _tell_found(stage, retriever, query, found)
-    if not retriever.rerank:
-        return found
-    with trace.stage("rerank") as stage:
-        found = retriever.to_rerank(found, at_least=n)
-        return _tell_ranked(stage, retriever, await retriever.arank_hits(query, found))
+    with ExitStack() as until_done:
+        stages = _Stages(retriever, trace, until_done)
+        found = await retriever.asearch(query, k=stages.depth(n), filters=filters, on_stage=stages)
+        hits = await retriever.arank_hits(query, found[:n]) if stages.skipped(found) else found
+        return stages.tell(query, found, hits)
 
 
-def _tell_found(
-    stage: Stage, retriever: UnifiedRetriever, query: str, found: Sequence[Hit]
-) -> None:
-    stage.tell(
-        {
-            "gen_ai.operation.name": "retrieval",
-            "gen_ai.request.model": retriever.model.checkpoint,
-            "unimoer.mode": retriever.mode,
-            "unimoer.hits": len(found),
-        }
-    )
-    stage.quote({"gen_ai.retrieval.query.text": query})
+class _Stages:
+    """The stages of one search, told of by `UnifiedRetriever.search(on_stage=)`.
 
+    Args:
+        retriever: searches.
+        trace: times the stages.
+        until_done: keeps the stages open, so that what was found can be told at the end.
+    """
 
-def _tell_ranked(stage: Stage, retriever: UnifiedRetriever, hits: list[Hit]) -> list[Hit]:
-    stage.tell(
-        {
-            "gen_ai.request.model": retriever.model.checkpoint,
-            "unimoer.hits": len(hits),
-            "unimoer.top_score": hits[0].score if hits else None,
-        }
-    )
-    return hits
+    def __init__(self, retriever: UnifiedRetriever, trace: Trace, until_done: ExitStack) -> None:
+        self._retriever, self._trace, self._open = retriever, trace, until_done
+        self._retrieve = self._begin("retrieve")
+        self._rerank: Stage | None = None
+
+    def depth(self, n: int) -> int:
+        """How many hits to ask for: all that are reranked."""
+        return max(n, rerank_depth(self._retriever.rerank))
+
+    def __call__(self, ended: str) -> None:
+        if ended == "retrieve":
+            self._working.close()
+            self._retrieve.stop()
+            if self._retriever.rerank:
+                self._rerank = self._begin("rerank")
+
+    def skipped(self, found: Sequence[Hit]) -> bool:
+        """Whether the first stage was so certain that nothing was reranked."""
+        auto = isinstance(self._retriever.rerank, AutoRerank)
+        return auto and bool(found) and found[0].rerank is None
+
+    def tell(self, query: str, found: Sequence[Hit], hits: list[Hit]) -> list[Hit]:
+        """What came of them; gives the hits."""
+        model = self._retriever.embeds.checkpoint
+        self._retrieve.tell(
+            {
+                "gen_ai.operation.name": "retrieval",
+                "gen_ai.request.model": model,
+                "unimoer.mode": self._retriever.mode,
+                "unimoer.hits": len(found),
+            }
+        )
+        self._retrieve.quote({"gen_ai.retrieval.query.text": query})
+        if self._rerank is not None:
+            self._rerank.tell(
+                {
+                    "gen_ai.request.model": model,
+                    "unimoer.hits": len(hits),
+                    "unimoer.top_score": hits[0].score if hits else None,
+                }
+            )
+        return hits
+
+    def _begin(self, name: str) -> Stage:
+        stage = self._open.enter_context(self._trace.streaming(name))
+        self._working = self._open.enter_context(ExitStack())
+        self._working.enter_context(stage.working())
+        return stage
 
 
 def select(
@@ -86,7 +113,7 @@ def select(
     n: int,
     min_score: float,
     max_tokens: int | None,
-    rows: RowMaker,
+    rows: RowMaker | None,
     trace: Trace,
 ) -> list[Hit]:
     """The passages to read: good enough, the best `n` at most, as many of those as fit.
@@ -96,12 +123,12 @@ def select(
         n: passages at most.
         min_score: what is scored below is left out.
         max_tokens: of the passages together; the best one stays however long it is.
-        rows: counts tokens.
+        rows: counts tokens; None where there is no limit.
         trace: times it.
     """
     with trace.stage("select") as stage:
         kept = [hit for hit in hits[:n] if hit.score >= min_score]
-        if max_tokens is not None:
+        if max_tokens is not None and rows is not None:
             sums = list(accumulate(rows.count(hit.passage.content) for hit in kept))
             kept = kept[: max(1, sum(tokens <= max_tokens for tokens in sums))]
             stage.tell({"unimoer.tokens": sums[len(kept) - 1] if kept else 0})

@@ -44,6 +44,16 @@ class Stage:
 
     def __init__(self, span: Span | None) -> None:
         self._span = span
+        self.stopped: float | None = None
+
+    def stop(self) -> None:
+        """Its work ends here, though more may be told of it."""
+        self.stopped, self._stopped_ns = time.perf_counter(), time.time_ns()
+
+    def end(self) -> None:
+        """End its span where its work ended, if that was before now."""
+        if self._span is not None and self.stopped is not None:
+            self._span.end(self._stopped_ns)
 
     def tell(self, attributes: Mapping[str, Any]) -> None:
         """Add attributes to the span, those that are None left out."""
@@ -121,11 +131,14 @@ class Trace(Stage):
     def streaming(self, name: str) -> Iterator[Stage]:
         """A block in which a stage's work is done by `pieces` or `apieces` alone."""
         started = time.perf_counter()
+        self._spent[name] += 0.0  # in the order in which stages begin
         with _span(name, self._span) as span:
+            stage = Stage(span)
             try:
-                yield Stage(span)
+                yield stage
             finally:
-                self._spent[name] += time.perf_counter() - started
+                stage.end()
+                self._spent[name] += (stage.stopped or time.perf_counter()) - started
 
 
 @contextmanager
@@ -149,13 +162,16 @@ def _span(name: str, parent: Span | None) -> Iterator[Span | None]:
     try:
         yield span
     except (GeneratorExit, asyncio.CancelledError):
-        span.set_attribute("unimoer.cancelled", True)  # nobody wants the rest: no error
+        if span.is_recording():
+            span.set_attribute("unimoer.cancelled", True)  # nobody wants the rest: no error
         raise
     except BaseException as error:
-        _record(span, error, api)
+        if span.is_recording():  # a stage that had ended did not fail
+            _record(span, error, api)
         raise
     finally:
-        span.end()
+        if span.is_recording():
+            span.end()
 
 
 def _record(span: Span, error: BaseException, api: ModuleType) -> None:

@@ -4,13 +4,17 @@ from .coercion import Coercion
 from .holdings import Holding, Status, compare, remove
 from .identity import WHOLE, ChunkingChoice, agree
 from .ingest import AddReport, Embedded
+from .other_models import CrossEncoderRanks, LangChainEmbeds, NoVectors, SentenceEmbeds
+from .ports import Embeds, Ranks
 from .problems import Problem, by_kind
+from .query_cache import QueryCache
 from .reranker import Ranked, Reranker, best_first, check_top_n
 from .retriever import UnifiedRetriever
 from .roots import Roots
 from .search import Search, check_settings
 from .searcher import OnStage
 from .selecting import Selection
+from .settings import DECLARED, RetrieverSettings
 from .sources import Corpus, scan
 from .sparse import BM25Encoder, SparseVector, tokenize
 from .states import StoredStates
@@ -28,6 +32,7 @@ from .types import Document, Hit, Mode, Passage
 
 __all__ = [
     "AUTO",
+    "DECLARED",
     "WHOLE",
     "AddReport",
     "AutoRerank",
@@ -37,24 +42,32 @@ __all__ = [
     "ChunkingChoice",
     "Coercion",
     "Corpus",
+    "CrossEncoderRanks",
     "Document",
     "EdgeStore",
     "Embedded",
+    "Embeds",
     "Found",
     "Hit",
     "Holding",
+    "LangChainEmbeds",
     "Mode",
+    "NoVectors",
     "OnStage",
     "Passage",
     "Problem",
     "Quantization",
+    "QueryCache",
     "Ranked",
+    "Ranks",
     "Record",
     "Rerank",
     "Reranker",
+    "RetrieverSettings",
     "Roots",
     "Search",
     "Selection",
+    "SentenceEmbeds",
     "ServerStore",
     "Snapshot",
     "SparseVector",

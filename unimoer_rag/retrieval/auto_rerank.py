@@ -27,7 +27,7 @@ from unimoer_rag.errors import InputError
 from unimoer_rag.retrieval.types import Hit, Mode
 
 if TYPE_CHECKING:
-    from unimoer_rag.model import UniMoER
+    from unimoer_rag.retrieval.ports import Identified
 
 __all__ = [
     "AUTO",
@@ -151,7 +151,7 @@ Rerank = int | str | AutoRerank
 """How many results to rerank; "auto"; the file of a calibration; or the calibration itself."""
 
 
-def resolve(rerank: Rerank, model: UniMoER) -> int | AutoRerank:
+def resolve(rerank: Rerank, model: Identified) -> int | AutoRerank:
     """A number of results to rerank, or when to rerank them, for a model.
 
     Raises:
@@ -173,10 +173,10 @@ def rerank_depth(rerank: int | AutoRerank) -> int:
     return rerank.depth if isinstance(rerank, AutoRerank) else rerank
 
 
-def _find(name: str, model: UniMoER) -> AutoRerank:
+def _find(name: str, model: Identified) -> AutoRerank:
     if name != AUTO:
         return AutoRerank.load(name)
-    folder = model.checkpoint_folder
+    folder: Path | None = getattr(model, "checkpoint_folder", None)  # others have no files
     if folder is None or not (folder / CALIBRATION).is_file():
         raise InputError(
             f"rerank={AUTO!r} is not calibrated for {model.checkpoint!r}: {_remedy(model)}"
@@ -184,7 +184,7 @@ def _find(name: str, model: UniMoER) -> AutoRerank:
     return AutoRerank.load(folder / CALIBRATION)
 
 
-def _remedy(model: UniMoER) -> str:
+def _remedy(model: Identified) -> str:
     return (
         f"run unimoer-rag calibrate --checkpoint {model.checkpoint} --data DIR --out FILE and give "
         "the file as rerank, or give a number of results to rerank"

@@ -68,7 +68,7 @@ class Chunking:
         if self.size < 8:
             raise InputError(
                 f"chunking size must be at least 8 tokens, got {self.size}: 160 is the default; "
-                "for documents that are passages already, use chunking=None"
+                "to keep each document as one passage, use chunking='whole'"
             )
         if self.size > _MOST_TOKENS:
             raise InputError(
@@ -99,12 +99,13 @@ class Chunker:
 
     Args:
         tokenizer: the backbone's fast tokenizer; a copy is taken, without truncation or padding.
+            None is for whole documents alone.
         chunking: sizes, or None to make one passage of each document.
     """
 
-    def __init__(self, tokenizer: Tokenizer, chunking: Chunking | None = Chunking()) -> None:
+    def __init__(self, tokenizer: Tokenizer | None, chunking: Chunking | None = Chunking()) -> None:
         self.chunking = chunking
-        if chunking is None:
+        if chunking is None or tokenizer is None:
             return
         from semantic_text_splitter import TextSplitter
 

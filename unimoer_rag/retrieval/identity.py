@@ -4,32 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from unimoer_rag.errors import IndexMismatchError, InputError
 from unimoer_rag.model import StateFormat
 from unimoer_rag.retrieval.chunking import Chunking
+from unimoer_rag.retrieval.ports import Identified
 from unimoer_rag.retrieval.sparse import BM25Encoder
 from unimoer_rag.retrieval.store import Store
 
-__all__ = ["WHOLE", "Agreed", "ChunkingChoice", "Identified", "agree", "check_model", "identity_of"]
+__all__ = ["WHOLE", "Agreed", "ChunkingChoice", "agree", "check_model", "identity_of"]
 
 WHOLE = "whole"
 """Chunking of documents that are passages already: each is kept as it is."""
 
 ChunkingChoice = Chunking | str | None
-
-
-class Identified(Protocol):
-    """What embeds; a `UniMoER` is one."""
-
-    @property
-    def checkpoint(self) -> str:
-        """Its name, for messages."""
-
-    @property
-    def checkpoint_digest(self) -> str:
-        """Differs between models that embed differently."""
 
 
 class Agreed(NamedTuple):

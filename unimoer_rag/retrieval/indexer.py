@@ -1,20 +1,19 @@
-"""Puts documents into an index: cut, embedded by the model, stored; and takes them out."""
+"""Puts documents into an index: cut, embedded, stored; and takes them out."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from unimoer_rag.engine import Engine
 from unimoer_rag.errors import InputError
-from unimoer_rag.model import StateFormat, embedding, indexing
-from unimoer_rag.retrieval.chunking import Chunker, Chunking, whole
-from unimoer_rag.retrieval.ingest import AddReport, Embedded, Progress, ingest
+from unimoer_rag.retrieval.chunking import Chunker, whole
+from unimoer_rag.retrieval.ingest import AddReport, Progress, ingest
 from unimoer_rag.retrieval.metadata import clean
 from unimoer_rag.retrieval.query_cache import QueryCache
 from unimoer_rag.retrieval.replacing import check_not_all
 from unimoer_rag.retrieval.roots import Roots
+from unimoer_rag.retrieval.running import Embedding
 from unimoer_rag.retrieval.search import Filters
 from unimoer_rag.retrieval.selecting import Selection
 from unimoer_rag.retrieval.sources import scan
@@ -27,33 +26,29 @@ __all__ = ["Indexer"]
 
 
 class Indexer:
-    """Writes one index with one model.
+    """Writes one index.
 
     Args:
-        engine: runs the model.
+        embedding: embeds passages.
         store: the index.
         encoder: of BM25 vectors.
         cache: hits of earlier queries, which every write empties.
-        token_states: the form of token states that the index keeps; None where it keeps none.
-        chunking: how documents are cut; "whole" keeps each as one passage.
+        chunker: cuts documents.
         home: the index's folder, if it has one.
     """
 
     def __init__(
         self,
-        engine: Engine,
+        embedding: Embedding,
         store: Store,
         encoder: BM25Encoder,
         cache: QueryCache,
-        token_states: StateFormat | None,
+        chunker: Chunker,
         *,
-        chunking: Chunking | str,
         home: Path | None = None,
     ) -> None:
-        self._engine, self._store, self._encoder, self._cache = engine, store, encoder, cache
-        cut = chunking if isinstance(chunking, Chunking) else None
-        self._chunker = Chunker(engine.model.tokenizer.backend_tokenizer, cut)
-        self._token_states = token_states
+        self._embedding, self._store, self._encoder = embedding, store, encoder
+        self._cache, self._chunker = cache, chunker
         self._roots = Roots(store, home)
 
     def add(
@@ -113,7 +108,7 @@ class Indexer:
             return ingest(
                 documents,
                 whole if precut else self._chunker.split,
-                embed=self._embed,
+                embed=self._embedding.documents,
                 store=self._store,
                 encoder=self._encoder,
                 report=report,
@@ -121,16 +116,6 @@ class Indexer:
                 within=within,
                 on_progress=on_progress,
             )
-
-    def _embed(self, texts: Sequence[str]) -> Callable[[], Embedded]:
-        model, dimensions = self._engine.model, self._store.dimension
-        if self._token_states is None:
-            job = embedding(model, texts, "document", dimensions=dimensions)
-            vectors = self._engine.submit(job)
-            return lambda: Embedded(vectors.result(), job.n_truncated)
-        both = indexing(model, texts, self._token_states, dimensions=dimensions)
-        done = self._engine.submit(both)
-        return lambda: Embedded(done.result()[0], both.n_truncated, done.result()[1])
 
 
 def _named(text: object, source: str, at: int) -> Document:

@@ -1,105 +1,68 @@
-"""What a retriever's arguments ask of an index, and the index they name."""
+"""The index that a retriever's settings name."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Any
 
 from unimoer_rag.errors import IndexMismatchError, InputError
-from unimoer_rag.model import StateFormat, UniMoER, embedding_size
-from unimoer_rag.model.tasks.state_format import Precision
+from unimoer_rag.model import UniMoER, embedding_size
 from unimoer_rag.retrieval.identity import check_model
 from unimoer_rag.retrieval.index_model import kept_identity
-from unimoer_rag.retrieval.store import Quantization, Store
-from unimoer_rag.urls import shown_url
+from unimoer_rag.retrieval.ports import Embeds
+from unimoer_rag.retrieval.settings import RetrieverSettings
+from unimoer_rag.retrieval.store import Store
 
-__all__ = ["open_store", "state_format"]
+__all__ = ["open_store"]
 
 
-def open_store(
-    model: UniMoER,
-    *,
-    index: str | Path | None,
-    url: str | None,
-    api_key: str | None,
-    collection: str,
-    dimensions: int | None,
-    quantization: Quantization | None,
-    oversampling: float | None,
-    read_only: bool,
-) -> Store:
-    """The index in a folder, on a server, or a new one in memory; see `UnifiedRetriever`.
+def open_store(model: Embeds, settings: RetrieverSettings) -> Store:
+    """The index in a folder, on a server, or a new one in memory; see `RetrieverSettings`.
 
     Raises:
         IndexMismatchError: it was built with another model, which is named, or differs otherwise.
+        InputError: the model does not give vectors of that length.
     """
-    # The lengths of vectors that will do, that of a new index first.
-    if dimensions is None:
-        lengths = (model.dimension, *model.task("embed").dimensions)
-    else:
-        lengths = (embedding_size(model, dimensions),)
     try:
-        return _opened(
-            index, url, api_key, collection, lengths, quantization, oversampling, read_only
-        )
+        return _opened(settings, _lengths(model, settings.dimensions))
     except IndexMismatchError:
-        # Where vectors differ in length, what differs is the model.
-        kept = kept_identity(index=index, url=url, api_key=api_key, collection=collection)
-        if kept is not None:
-            where = str(index) if url is None else shown_url(url)
-            check_model(kept, model, where=where)
+        # Where vectors differ in length, what differs is the model; unless it makes none at all.
+        kept = kept_identity(**settings.place)
+        if kept is not None and kept.get("dimension") and model.dimension:
+            check_model(kept, model, where=settings.where)
         raise
 
 
-def _opened(
-    index: str | Path | None,
-    url: str | None,
-    api_key: str | None,
-    collection: str,
-    dimension: tuple[int, ...],
-    quantization: Quantization | None,
-    oversampling: float | None,
-    read_only: bool,
-) -> Store:
+def _lengths(model: Embeds, dimensions: int | None) -> tuple[int, ...]:
+    """The lengths of vectors that will do, that of a new index first."""
+    if isinstance(model, UniMoER):
+        if dimensions is None:
+            return (model.dimension, *model.task("embed").dimensions)
+        return (embedding_size(model, dimensions),)
+    if dimensions not in (None, model.dimension):
+        raise InputError(
+            f"dimensions is {dimensions!r}: {model.checkpoint} gives embeddings of "
+            f"{model.dimension}"
+        )
+    return (model.dimension,)
+
+
+def _opened(settings: RetrieverSettings, dimension: tuple[int, ...]) -> Store:
+    about: dict[str, Any] = {
+        "dimension": dimension,
+        "quantization": settings.quantization,
+        "oversampling": settings.oversampling,
+    }
     # qdrant-client takes a second to import, which a folder does without.
-    if url is None and index is not None:
+    if settings.url is not None:
+        from unimoer_rag.retrieval.store.server import ServerStore
+
+        return ServerStore.connect(
+            settings.url, api_key=settings.api_key, collection=settings.collection, **about
+        )
+    if settings.index is not None:
         from unimoer_rag.retrieval.store.edge import EdgeStore
 
-        return EdgeStore(
-            index,
-            dimension=dimension,
-            quantization=quantization,
-            oversampling=oversampling,
-            read_only=read_only,
-        )
-    if url is None:
-        from unimoer_rag.retrieval.store.memory import MemoryStore
+        return EdgeStore(settings.index, read_only=settings.read_only, **about)
+    from unimoer_rag.retrieval.store.memory import MemoryStore
 
-        return MemoryStore(
-            dimension=dimension, quantization=quantization, oversampling=oversampling
-        )
-    from unimoer_rag.retrieval.store.server import ServerStore
-
-    return ServerStore.connect(
-        url,
-        api_key=api_key,
-        collection=collection,
-        dimension=dimension,
-        quantization=quantization,
-        oversampling=oversampling,
-    )
-
-
-def state_format(precision: Precision | None, pooling: int) -> StateFormat | None:
-    """How token states are asked to be kept; None where nothing is asked.
-
-    Raises:
-        InputError: pooling is asked for and no precision, or one of them cannot be used.
-    """
-    if precision is not None:
-        return StateFormat(precision, pooling)
-    if pooling != 1:
-        raise InputError(
-            f"token_pooling is {pooling!r} without token_states: say how they are kept, such as "
-            "token_states='int8'"
-        )
-    return None
+    return MemoryStore(**about)

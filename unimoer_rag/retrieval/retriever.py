@@ -4,28 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any, NoReturn, Self, cast
 
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import InputError, UnimoerError
 from unimoer_rag.extras import needs_extra
 from unimoer_rag.model import UniMoER, late_task
-from unimoer_rag.model.tasks.state_format import Precision
 from unimoer_rag.retrieval.auto_rerank import AutoRerank, Rerank, resolve
-from unimoer_rag.retrieval.identity import WHOLE, ChunkingChoice, agree
+from unimoer_rag.retrieval.chunking import Chunker, Chunking
+from unimoer_rag.retrieval.identity import WHOLE, agree
 from unimoer_rag.retrieval.index_model import model_of_index
 from unimoer_rag.retrieval.indexer import Indexer
 from unimoer_rag.retrieval.ingest import AddReport, Progress
-from unimoer_rag.retrieval.opening import open_store, state_format
+from unimoer_rag.retrieval.opening import open_store
+from unimoer_rag.retrieval.ports import Embeds, Ranks
 from unimoer_rag.retrieval.query_cache import QueryCache
-from unimoer_rag.retrieval.search import Filters, Mode, Search, check_settings
+from unimoer_rag.retrieval.running import run_by
+from unimoer_rag.retrieval.search import Filters, Mode, Search
 from unimoer_rag.retrieval.searcher import OnStage, Searcher, ignore_stage
 from unimoer_rag.retrieval.selecting import Selection
+from unimoer_rag.retrieval.settings import RetrieverSettings, takes_settings
 from unimoer_rag.retrieval.sparse import BM25Encoder
 from unimoer_rag.retrieval.stats import SearchStats
-from unimoer_rag.retrieval.store import Quantization
 from unimoer_rag.retrieval.types import Document, Hit
-from unimoer_rag.urls import shown_url
 
 if TYPE_CHECKING:
     from langchain_unimoer import UniMoERRetriever
@@ -41,44 +43,17 @@ _BLOCK = 64
 class UnifiedRetriever:
     """Indexes documents and answers queries with reranked passages, all on one loaded model.
 
-    Args:
-        model: a checkpoint's name or folder, a backbone's name, or a loaded model; None takes the
-            one that the index was built with, or "unimoer-minilm" for a new index.
-        index: folder of an embedded index on disk; made on first use.
-        url: a Qdrant server's URL, in place of a folder. With neither, the index is in memory.
-        api_key: for the server.
-        collection: on the server.
-        chunking: how documents are cut; "whole" keeps each as one passage; None takes the
-            index's, or 160 tokens with 32 overlapping for a new one.
-        dimensions: length of the vectors, where the checkpoint was trained to be cut
-            (Matryoshka); None takes the index's, or the whole for a new one.
-        quantization: "int8" or "binary" for vectors in a quarter or a thirtieth of the memory
-            (see `retrieval.store.quantization`); None takes the index's, or none for a new one.
-            An index in memory records it and compares the full vectors all the same.
-        oversampling: candidates that a quantized index orders by their full vectors, for each
-            passage asked for; None takes 2 for int8 and 8 for binary. Of this retriever's
-            searches, not of the index.
-        token_states: keep the passages' token states ("float16", "int8" or "binary", see
-            `StateFormat`), so that reranking encodes the query alone; None takes what the index
-            has, or keeps none in a new one.
-        token_pooling: neighbouring tokens that are kept as one.
-        k: hits a search gives.
-        rerank: how many first-stage results are reranked; 0 reranks none; "auto" reranks only where
-            the first stage is uncertain, as calibrated for the checkpoint (`AutoRerank`, which can
-            also be given, or the file that holds one).
-        mode: first stage: "dense" vectors, "sparse" BM25, or "hybrid", both fused by rank.
-        device: see `UniMoER.from_pretrained`.
-        dtype: see `UniMoER.from_pretrained`.
-        query_cache: keeps the hits of earlier queries; None for no cache.
-        memory_budget: see `UniMoER.from_pretrained`.
-        read_only: refuse changes, and open a folder that another process has open too (see
-            `EdgeStore`).
+    It takes the settings of `RetrieverSettings` by their names, `model` also as the first argument;
+    `help(UnifiedRetriever.__init__)` tells what each of them means.
 
     Attributes:
+        settings: what it was given.
+        embeds: what embeds; the loaded model itself, where it is one of ours.
+        ranks: what ranks; None where nothing does, and nothing is reranked then.
         stats: `SearchStats` so far: how many queries were reranked, skipped, known.
 
     Raises:
-        InputError: an argument has a value that cannot be used, or `rerank` is "auto" and the
+        InputError: a setting has a value that cannot be used, or `rerank` is "auto" and the
             checkpoint is not calibrated for this mode.
         IndexMismatchError: the index was built with another model, chunking, size of vectors,
             quantization or token states.
@@ -90,77 +65,59 @@ class UnifiedRetriever:
     >>> retriever.search("how do refunds work?")[0].text               # doctest: +SKIP
     """
 
-    def __init__(
-        self,
-        model: str | Path | UniMoER | None = None,
-        *,
-        index: str | Path | None = None,
-        url: str | None = None,
-        api_key: str | None = None,
-        collection: str = "unimoer",
-        chunking: ChunkingChoice = None,
-        dimensions: int | None = None,
-        quantization: Quantization | None = None,
-        oversampling: float | None = None,
-        token_states: Precision | None = None,
-        token_pooling: int = 1,
-        k: int = 5,
-        rerank: Rerank = 50,
-        mode: Mode = "dense",
-        device: str = "auto",
-        dtype: str = "auto",
-        query_cache: QueryCache | None = None,
-        memory_budget: str | int | None = None,
-        read_only: bool = False,
-    ) -> None:
-        if index is not None and url is not None:
-            raise InputError("give either index (a folder) or url (a server), not both")
-        if isinstance(rerank, int):
-            check_settings(k, rerank, mode)  # before a model is loaded
-        if isinstance(chunking, str) and chunking != WHOLE:
-            raise InputError(f"chunking is {chunking!r}: expected a Chunking, {WHOLE!r} or None")
-        form = state_format(token_states, token_pooling)
-        if model is None:
-            model = model_of_index(index=index, url=url, api_key=api_key, collection=collection)
-        self.model = (
-            model
-            if isinstance(model, UniMoER)
-            else UniMoER.from_pretrained(
-                model, device=device, dtype=dtype, memory_budget=memory_budget
-            )
+    @takes_settings(RetrieverSettings)
+    def __init__(self, settings: RetrieverSettings) -> None:
+        self.settings = settings
+        self.embeds = _loaded(settings)
+        own = self.embeds if isinstance(self.embeds, UniMoER) else None
+        self.ranks: Ranks | None = own if settings.reranker is None else settings.reranker
+        self.k, self.mode = settings.k, settings.mode
+        self.rerank: int | AutoRerank = (
+            0 if self.ranks is None else resolve(settings.rerank, self.embeds)
         )
-        self.rerank: int | AutoRerank = resolve(rerank, self.model)
-        check_settings(k, self.rerank, mode)
-        self.k, self.mode = k, mode
-        if form is not None:
-            late_task(self.model)  # refuses a model that has none to keep
-        self.query_cache = QueryCache(0) if query_cache is None else query_cache
+        self.check()
+        _check_parts(settings, self.embeds, self.ranks)
+        cache = settings.query_cache
+        self.query_cache = QueryCache(0) if cache is None else cache
         self.query_cache.attach()
-        self.engine = Engine.of(self.model)
         encoder = BM25Encoder()
-        self.store = open_store(
-            self.model,
-            index=index,
-            url=url,
-            api_key=api_key,
-            collection=collection,
-            dimensions=dimensions,
-            quantization=quantization,
-            oversampling=oversampling,
-            read_only=read_only,
-        )
-        where = shown_url(url) if url else str(index or "memory")
+        self.store = open_store(self.embeds, settings)
         try:
             self.chunking, self.token_states = agree(
-                self.store, self.model, chunking, encoder, token_states=form, where=where
+                self.store,
+                self.embeds,
+                settings.chunking,
+                encoder,
+                token_states=settings.state_format,
+                where=settings.where,
             )
-            parts = (self.engine, self.store, encoder, self.query_cache, self.token_states)
-            home = None if index is None else Path(index)
-            self._indexer = Indexer(*parts, chunking=self.chunking, home=home)
-            self._searcher = Searcher(*parts)
+            parts = (self.store, encoder, self.query_cache)
+            embedding, ranking = run_by(self.embeds, self.ranks, self.store, self.token_states)
+            home = None if settings.index is None else Path(settings.index)
+            chunker = _chunker(self.embeds, self.chunking)
+            self._indexer = Indexer(embedding, *parts, chunker, home=home)
+            self._searcher = Searcher(embedding, ranking, *parts)
         except BaseException:
             self.store.close()
             raise
+
+    @property
+    def model(self) -> UniMoER:
+        """The loaded model.
+
+        Raises:
+            InputError: what embeds is none of ours.
+        """
+        if not isinstance(self.embeds, UniMoER):
+            raise InputError(
+                f"{self.embeds.checkpoint} embeds here, which only embeds: this needs a UniMoER"
+            )
+        return self.embeds
+
+    @property
+    def engine(self) -> Engine:
+        """The model's engine; see `model`."""
+        return Engine.of(self.model)
 
     # -- documents in -----------------------------------------------------------------------
 
@@ -294,11 +251,18 @@ class UnifiedRetriever:
         mode: Mode | None,
         filters: Filters | None,
     ) -> Search:
+        chosen = self.mode if mode is None else mode
+        if not self.embeds.dimension and chosen in ("dense", "hybrid"):
+            raise InputError(
+                f"nothing is embedded here, so there is no {chosen} search: the first stage must "
+                "be 'sparse' (BM25)"
+            )
+        depth = self.rerank if rerank is None else resolve(rerank, self.embeds)
         return Search.plan(
             queries,
             k=self.k if k is None else k,
-            rerank=self.rerank if rerank is None else resolve(rerank, self.model),
-            mode=self.mode if mode is None else mode,
+            rerank=0 if self.ranks is None else depth,
+            mode=chosen,
             filters=filters,
         )
 
@@ -311,18 +275,6 @@ class UnifiedRetriever:
             InputError: names the setting, its value and what is expected.
         """
         self._plan(["any"], k, rerank, mode, None)
-
-    def to_rerank(self, hits: list[Hit], *, at_least: int) -> list[Hit]:
-        """Those of a first stage's results that the retriever's `rerank` wants reranked.
-
-        For pipelines, which rerank by themselves what `search(rerank=0)` found.
-
-        Args:
-            hits: of the retriever's mode, best first.
-            at_least: so many are, where "auto" skips the rest.
-        """
-        auto = self.rerank if isinstance(self.rerank, AutoRerank) else None
-        return self._searcher.to_rerank(hits, auto, self.mode, at_least=at_least)
 
     def rank_hits(self, query: str, hits: Sequence[Hit]) -> list[Hit]:
         """Hits of this index reranked for a query, best first.
@@ -353,9 +305,9 @@ class UnifiedRetriever:
             MissingExtraError: LlamaIndex is not installed.
         """
         with needs_extra("llama_index.core", "llama-index", "as_llama_index"):
-            from llama_index.retrievers.unimoer import UniMoERIndexRetriever
+            adapter = resolve_name("llama_index.retrievers.unimoer:UniMoERIndexRetriever")
 
-        return UniMoERIndexRetriever(self, **settings)
+        return cast("UniMoERIndexRetriever", adapter(self, **settings))
 
     def as_langchain(self, **settings: Any) -> UniMoERRetriever:
         """This retriever as a LangChain `BaseRetriever`.
@@ -367,9 +319,9 @@ class UnifiedRetriever:
             MissingExtraError: LangChain is not installed.
         """
         with needs_extra("langchain_core", "langchain", "as_langchain"):
-            from langchain_unimoer import UniMoERRetriever
+            adapter = resolve_name("langchain_unimoer:UniMoERRetriever")
 
-        return UniMoERRetriever(retriever=self, **settings)
+        return cast("UniMoERRetriever", adapter(retriever=self, **settings))
 
     # -- the rest ---------------------------------------------------------------------------
 
@@ -397,3 +349,42 @@ class UnifiedRetriever:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def _loaded(settings: RetrieverSettings) -> Embeds:
+    """What embeds: loaded by its name, that of the index where none is given, or given itself."""
+    model = model_of_index(**settings.place) if settings.model is None else settings.model
+    if not isinstance(model, str | Path):
+        return model
+    return UniMoER.from_pretrained(
+        model,
+        device=settings.device,
+        dtype=settings.dtype,
+        memory_budget=settings.memory_budget,
+    )
+
+
+def _check_parts(settings: RetrieverSettings, embeds: Embeds, ranks: Ranks | None) -> None:
+    """Refuse what these models cannot have.
+
+    Raises:
+        InputError: token states of a model that keeps none, or documents cut by no tokenizer.
+    """
+    if settings.token_states is not None:
+        if not isinstance(embeds, UniMoER) or ranks is not embeds:
+            raise InputError(
+                "token states are kept for a UniMoER that embeds and ranks, and another model does "
+                "here: leave token_states out"
+            )
+        late_task(embeds)  # refuses a model that has none to keep
+    if embeds.tokenizer is None and settings.chunking != WHOLE:
+        raise InputError(
+            f"{embeds.checkpoint} has no tokenizer to cut documents by: keep each as one passage "
+            f"by chunking={WHOLE!r}, or give it a tokenizer"
+        )
+
+
+def _chunker(embeds: Embeds, chunking: Chunking | str) -> Chunker:
+    if isinstance(chunking, Chunking):
+        return Chunker(embeds.tokenizer.backend_tokenizer, chunking)
+    return Chunker(None, None)

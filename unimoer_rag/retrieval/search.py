@@ -1,7 +1,7 @@
 """One search in three steps: plan it, find passages, rank them.
 
-Between the steps the engine runs the model; whether its caller blocks or awaits meanwhile is the
-retriever's business, so `search` and `asearch` share everything here.
+Between the steps a model runs; whether its caller blocks or awaits meanwhile is the retriever's
+business, so `search` and `asearch` share everything here.
 """
 
 from __future__ import annotations
@@ -14,18 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unimoer_rag.errors import InputError
-from unimoer_rag.model import Job, UniMoER, asking, ranking, ranking_states
 from unimoer_rag.retrieval.auto_rerank import AUTO, AutoRerank, rerank_depth
 from unimoer_rag.retrieval.fusion import counted_ranks, reciprocal_rank_fusion
 from unimoer_rag.retrieval.metadata import clean
 from unimoer_rag.retrieval.reranker import best_first
 from unimoer_rag.retrieval.sparse import BM25Encoder
-from unimoer_rag.retrieval.states import StoredStates
 from unimoer_rag.retrieval.store import Found, Store
 from unimoer_rag.retrieval.text import clean_text, legible_text
 from unimoer_rag.retrieval.types import Hit, Mode
 
-__all__ = ["Filters", "Mode", "Search", "check_settings", "rank_job", "reordered"]
+__all__ = ["Filters", "Mode", "Search", "check_settings", "reordered"]
 
 Filters = Mapping[str, Any]
 Floats = NDArray[np.float32]
@@ -80,10 +78,10 @@ class Search:
         for start in range(0, len(self.queries), size):
             yield replace(self, queries=self.queries[start : start + size])
 
-    def embedding(self, model: UniMoER, dimensions: int | None = None) -> Job[Floats]:
-        """The queries' vectors, of that length; none for a search that needs none."""
-        queries = self.queries if self.mode != "sparse" else []
-        return asking(model, queries, dimensions=dimensions)
+    @property
+    def embedded(self) -> Sequence[str]:
+        """The queries that need vectors; none in a search by words."""
+        return self.queries if self.mode != "sparse" else []
 
     def find(self, vectors: Floats, store: Store, encoder: BM25Encoder) -> list[list[Hit]]:
         """The first stage's results for each query, best first."""
@@ -104,56 +102,26 @@ class Search:
         wanted = max(self.k, self.depth)
         return [_fuse(d, s)[:wanted] for d, s in zip(dense, sparse, strict=True)]
 
-    def to_rank(self, found: Sequence[Sequence[Hit]]) -> list[tuple[str, list[str]]]:
-        """What a reranker is asked: each query that found something, and the passages' texts."""
-        return [(query, _texts(hits)) for query, hits in self._asked(found)]
-
     def reranks(self, hits: Sequence[Hit]) -> bool:
         """Whether a query that found these is to be reranked."""
         if not hits or not self.depth:
             return False
         return self.auto is None or not self.auto.skips(hits, self.mode)
 
-    def rankings(
-        self, model: UniMoER, found: Sequence[Sequence[Hit]], stored: StoredStates | None = None
-    ) -> list[Job[Floats]]:
-        """Jobs that rank what was found, one for each of `to_rank`.
-
-        Args:
-            model: reranks.
-            found: the first stage's results.
-            stored: token states of the passages, which then need not be encoded.
-        """
-        return [rank_job(model, query, hits, stored) for query, hits in self._asked(found)]
-
-    def _asked(self, found: Sequence[Sequence[Hit]]) -> list[tuple[str, Sequence[Hit]]]:
+    def asked(self, found: Sequence[Sequence[Hit]]) -> list[tuple[str, Sequence[Hit]]]:
         """The queries to rank for, with what was found for them."""
         pairs = zip(self.queries, found, strict=True)
         return [(query, hits) for query, hits in pairs if self.reranks(hits)]
 
     def rank(self, found: Sequence[Sequence[Hit]], scores: Sequence[Floats]) -> list[list[Hit]]:
-        """The hits of each query, best first, by the scores of `to_rank` where there are any."""
+        """The hits of each query, best first, by the scores of those in `asked`."""
         left = iter(scores)
         ranked = (reordered(hits, next(left)) if self.reranks(hits) else hits for hits in found)
         return [list(hits[: self.k]) for hits in ranked]
 
 
-def _texts(hits: Sequence[Hit]) -> list[str]:
-    return [hit.passage.content for hit in hits]
-
-
-def rank_job(
-    model: UniMoER, query: str, hits: Sequence[Hit], stored: StoredStates | None
-) -> Job[Floats]:
-    """The job that ranks hits for a query, by their token states where all are stored."""
-    states = stored.of(hits) if stored else None
-    if stored and states:
-        return ranking_states(model, query, states, stored.form, logits=False)
-    return ranking(model, query, _texts(hits), logits=False)
-
-
 def reordered(hits: Sequence[Hit], scores: Floats) -> list[Hit]:
-    """Hits best first by the scores of `rank_job`, each with its own."""
+    """Hits best first by their scores, each with its own."""
     return [replace(hits[at], rerank=float(scores[at])) for at in best_first(scores)]
 
 

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from unimoer_rag.engine import Engine
 from unimoer_rag.model import Side
-from unimoer_rag.retrieval import Document, Hit, OnStage
+from unimoer_rag.retrieval import Document, Ranks, UnifiedRetriever
 
-__all__ = ["Embedder", "Finder", "Progress", "Ranker", "Rescorer", "System"]
+__all__ = ["Embedder", "Progress", "Ranker", "Rescorer", "System"]
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done and how much there is."""
@@ -39,15 +39,8 @@ class Embedder(Protocol):
         """L2-normalised vectors, float32 `[n, dimension]`, of queries or of documents."""
 
 
-class Ranker(Protocol):
+class Ranker(Ranks, Protocol):
     """Scores a query's documents: the second stage of a baseline."""
-
-    @property
-    def probabilistic(self) -> bool:
-        """Whether its scores are probabilities of relevance, in [0, 1].
-
-        A reader weighs what it finds in a passage by those, and by nothing else.
-        """
 
     @property
     def modules(self) -> Sequence[torch.nn.Module]:
@@ -55,28 +48,6 @@ class Ranker(Protocol):
 
     def describe(self) -> Mapping[str, Any]:
         """JSON-ready: what it is made of; `model` is its name."""
-
-    def rank(self, query: str, documents: Sequence[str]) -> NDArray[np.float32]:
-        """Scores of the documents, float32 `[n]`, higher is better."""
-
-
-class Finder(Protocol):
-    """Searches an indexed corpus; `UnifiedRetriever` is one."""
-
-    def search(
-        self,
-        query: str,
-        *,
-        k: int | None = None,
-        rerank: int | None = None,
-        on_stage: OnStage = ...,
-    ) -> list[Hit]:
-        """The best passages for a query, best first; see `UnifiedRetriever.search`."""
-
-    def search_batch(
-        self, queries: Sequence[str], *, k: int | None = None, rerank: int | None = None
-    ) -> list[list[Hit]]:
-        """`search` for many queries at once."""
 
 
 class Rescorer(Protocol):
@@ -123,7 +94,7 @@ class System(Rescorer, Protocol):
         first_stage: str,
         depth: int,
         on_progress: Progress,
-    ) -> AbstractContextManager[Finder]:
+    ) -> AbstractContextManager[UnifiedRetriever]:
         """The corpus indexed, each document whole, and nothing else.
 
         Args:

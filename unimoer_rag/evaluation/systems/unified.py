@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,9 +14,9 @@ from unimoer_rag.engine import Engine
 from unimoer_rag.errors import DataError
 from unimoer_rag.evaluation.systems.types import Progress
 from unimoer_rag.model import UniMoER, ranking
-from unimoer_rag.retrieval import Document, Mode, UnifiedRetriever
+from unimoer_rag.retrieval import Document, Embeds, Mode, Ranks, UnifiedRetriever
 
-__all__ = ["Unified", "describe_checkpoint"]
+__all__ = ["Unified", "corpus_in_index", "describe_checkpoint"]
 
 
 class Unified:
@@ -52,7 +52,6 @@ class Unified:
         other = {} if self._reader is None else {"reader": describe_checkpoint(self._reader.model)}
         return {**describe_checkpoint(self.model), **other}
 
-    @contextmanager
     def over(
         self,
         corpus: Mapping[str, Document],
@@ -61,22 +60,16 @@ class Unified:
         first_stage: str,
         depth: int,
         on_progress: Progress,
-    ) -> Iterator[UnifiedRetriever]:
+    ) -> AbstractContextManager[UnifiedRetriever]:
         """A retriever over the corpus; see `System.over`."""
-        with UnifiedRetriever(
+        return corpus_in_index(
+            corpus,
             self.model,
             index=index,
-            chunking="whole",
-            mode=cast("Mode", first_stage),  # the retriever refuses others
-            rerank=depth,
-        ) as retriever:
-            report = retriever.add(
-                corpus.values(),
-                replace=False,  # each passage is a source; a corpus may be larger than memory
-                on_progress=lambda so_far: on_progress("indexing", so_far.passages, len(corpus)),
-            )
-            check_nothing_else(retriever.count(), report.passages, index=index)
-            yield retriever
+            first_stage=first_stage,
+            depth=depth,
+            on_progress=on_progress,
+        )
 
     def rank(
         self, questions: Sequence[str], documents: Sequence[Sequence[str]]
@@ -102,16 +95,50 @@ def describe_checkpoint(model: UniMoER) -> dict[str, str]:
     return {"checkpoint": model.checkpoint, "checkpoint_digest": model.checkpoint_digest}
 
 
-def check_nothing_else(held: int, wanted: int, *, index: Path) -> None:
-    """Raise `DataError` where an index holds other passages than those of one corpus.
+@contextmanager
+def corpus_in_index(
+    corpus: Mapping[str, Document],
+    model: Embeds,
+    reranker: Ranks | None = None,
+    *,
+    index: Path,
+    first_stage: str,
+    depth: int,
+    on_progress: Progress,
+) -> Iterator[UnifiedRetriever]:
+    """A retriever over a corpus, indexed as far as the index does not hold it already.
 
     Args:
-        held: passages in the index.
-        wanted: passages of the corpus, all of them in the index.
-        index: its folder, for the message.
+        corpus: see `System.over`, as for all that follow the reranker.
+        model: embeds.
+        reranker: ranks in its place.
+        index: folder.
+        first_stage: how it searches.
+        depth: first-stage results to rerank.
+        on_progress: called with "indexing", what is done and its size.
+
+    Raises:
+        IndexMismatchError: something else embedded what the index holds.
+        DataError: the index holds passages of another corpus.
+        InputError: there is no such first stage.
     """
-    if held != wanted:
-        raise DataError(
-            f"the index at {index} holds {held} passages, {held - wanted} of them not from this "
-            "corpus: give each data set an index of its own"
+    with UnifiedRetriever(
+        model,
+        reranker=reranker,
+        index=index,
+        chunking="whole",
+        mode=cast("Mode", first_stage),  # the retriever refuses others
+        rerank=depth,
+    ) as retriever:
+        report = retriever.add(
+            corpus.values(),
+            replace=False,  # each passage is a source; a corpus may be larger than memory
+            on_progress=lambda so_far: on_progress("indexing", so_far.passages, len(corpus)),
         )
+        held, wanted = retriever.count(), report.passages
+        if held != wanted:
+            raise DataError(
+                f"the index at {index} holds {held} passages, {held - wanted} of them not from "
+                "this corpus: give each data set an index of its own"
+            )
+        yield retriever

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -12,9 +14,15 @@ import torch
 from numpy.typing import NDArray
 
 from unimoer_rag.engine import Engine
-from unimoer_rag.evaluation import Embedder, Progress, Ranker, describe_checkpoint
-from unimoer_rag.lab.baselines.stored import StoredCorpus
-from unimoer_rag.retrieval import Document
+from unimoer_rag.evaluation import (
+    Embedder,
+    Progress,
+    Ranker,
+    corpus_in_index,
+    describe_checkpoint,
+)
+from unimoer_rag.model import Side
+from unimoer_rag.retrieval import Document, NoVectors, UnifiedRetriever
 
 __all__ = ["TwoStage"]
 
@@ -74,12 +82,12 @@ class TwoStage:
         first_stage: str,
         depth: int,
         on_progress: Progress,
-    ) -> AbstractContextManager[StoredCorpus]:
-        """The corpus in an index of its own; see `System.over`."""
-        return StoredCorpus.open(
+    ) -> AbstractContextManager[UnifiedRetriever]:
+        """A retriever over the corpus, with these parts in it; see `System.over`."""
+        return corpus_in_index(
             corpus,
-            embedder=self.embedder,
-            ranker=self.ranker,
+            NoVectors() if self.embedder is None else _Port(self.embedder),
+            self.ranker,
             index=index,
             first_stage=first_stage,
             depth=depth,
@@ -101,3 +109,21 @@ class TwoStage:
         """Empty the cache of what reads; no other part keeps what an index would not hold."""
         if self.reader is not None:
             self.reader.cache.clear()
+
+
+class _Port:
+    """An embedder with what an index records of it; see `Embeds`."""
+
+    tokenizer = None  # the documents of data sets are passages already
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder, self.dimension = embedder, embedder.dimension
+        # As for our own models, an index serves every precision.
+        facts = {key: fact for key, fact in embedder.describe().items() if key != "dtype"}
+        self.checkpoint = str(facts["model"])
+        self.checkpoint_digest = hashlib.sha256(
+            json.dumps(facts, sort_keys=True).encode()
+        ).hexdigest()
+
+    def embed(self, texts: Sequence[str], side: Side) -> NDArray[np.float32]:
+        return self._embedder.embed(texts, side)
