@@ -65,8 +65,15 @@ class Indexer:
         on_progress: Progress,
     ) -> AddReport:
         """See `UnifiedRetriever.add`."""
-        if isinstance(documents, str | Document):
-            raise InputError("add takes a list of documents: wrap a single one as [document]")
+        if (
+            isinstance(documents, str | Document)
+            or _framework(documents)
+            or not isinstance(documents, Iterable)
+        ):
+            raise InputError(
+                f"add takes a list of documents, not a {type(documents).__name__}: wrap a single "
+                "one as [document]"
+            )
         named = (
             document if isinstance(document, Document) else _named(document, source, at)
             for at, document in enumerate(documents)
@@ -133,8 +140,30 @@ class Indexer:
         return lambda: Embedded(done.result()[0], both.n_truncated, done.result()[1])
 
 
+# What frameworks call documents, by the package they come from, and what to do with them.
+_REMEDIES = {
+    "langchain_core": "index LangChain documents by retriever.as_langchain().add_documents([...])",
+    "llama_index": "make a unimoer_rag Document of it, as Document(node.get_content(), "
+    "source=node.metadata.get('file_name', node.node_id), metadata=Coercion()(node.metadata)), "
+    "both from unimoer_rag.retrieval",
+}
+
+
+def _framework(value: object) -> str:
+    """The package of a framework's object, also of one derived from it; "" for others."""
+    packages = (kind.__module__.partition(".")[0] for kind in type(value).__mro__)
+    return next((package for package in packages if package in _REMEDIES), "")
+
+
 def _named(text: object, source: str, at: int) -> Document:
     if not isinstance(text, str):
-        raise InputError(f"document {at} is a {type(text).__name__}: expected a str or a Document")
+        kind = type(text)
+        if framework := _framework(text):
+            raise InputError(
+                f"document {at} is a {kind.__module__}.{kind.__qualname__}: {_REMEDIES[framework]}"
+            )
+        raise InputError(
+            f"document {at} is a {kind.__name__}: expected a str or a unimoer_rag Document"
+        )
     name = hashlib.sha256(clean_text(text).encode()).hexdigest()[:16]
     return Document(text=text, source=f"{source}/{name}")
