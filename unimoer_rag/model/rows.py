@@ -154,6 +154,10 @@ class RowMaker:
             )
         return limit - frame
 
+    def room(self, task: Task) -> int:
+        """Tokens of a document that a task reads; what is longer loses its end."""
+        return self._room(task, len(self._prefix) + len(self._suffix))
+
     def _instructed(self, side: Side, instruction: str | None) -> list[int]:
         """The tokens that go before a text to embed."""
         if instruction is None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import warnings
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from unimoer_rag.errors import UntrainedWarning
 
 if TYPE_CHECKING:
     from unimoer_rag.model.unimoer import UniMoER
 
-__all__ = ["silent_experts", "untrained_tasks", "warn_if_untrained"]
+__all__ = ["is_untrained", "silent_experts", "untrained_tasks", "warn_if_untrained"]
 
 # Heads that answer by weights of their own; the others read the backbone's states as they are.
 _LEARNT = ("span", "cross", "class")
@@ -32,6 +33,20 @@ def untrained_tasks(model: UniMoER) -> list[str]:
         for name, task in model.tasks.items()
         if task.head in _LEARNT and task.experts and silent.issuperset(task.experts)
     ]
+
+
+def is_untrained(model: UniMoER, task: str) -> bool:
+    """Whether one task's answers mean nothing; at once where they mean something.
+
+    What has been heard to speak is remembered: asking waits for what the device is doing.
+    """
+    trained = _TRAINED.setdefault(model, set())
+    if task not in trained and task not in untrained_tasks(model):
+        trained.add(task)
+    return task not in trained
+
+
+_TRAINED: WeakKeyDictionary[UniMoER, set[str]] = WeakKeyDictionary()
 
 
 def warn_if_untrained(model: UniMoER, name: str) -> None:

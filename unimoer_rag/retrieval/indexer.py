@@ -11,6 +11,8 @@ from unimoer_rag.errors import InputError
 from unimoer_rag.model import StateFormat, embedding, indexing
 from unimoer_rag.retrieval.chunking import Chunker, Chunking, whole
 from unimoer_rag.retrieval.ingest import AddReport, Embedded, Progress, ingest
+from unimoer_rag.retrieval.known_problems import mark_known
+from unimoer_rag.retrieval.left_behind import left_behind
 from unimoer_rag.retrieval.metadata import clean
 from unimoer_rag.retrieval.query_cache import QueryCache
 from unimoer_rag.retrieval.replacing import check_not_all
@@ -91,13 +93,17 @@ class Indexer:
         if corpus.files:
             self._roots.remember(root)
         report = AddReport(skipped=dict(corpus.skipped))
-        return self._ingest(
+        self._ingest(
             corpus.documents(on_error=report.problems.append, on_note=report.notes.append),
             report,
             precut=corpus.precut,
             within=corpus.within if sync else (),
             on_progress=on_progress,
         )
+        mark_known(self._store, corpus.within, report.problems, report.notes)
+        if Path(path).is_dir():
+            report.notes += left_behind(self._store, self._roots.known())
+        return report
 
     def delete(self, ids: Iterable[str] | None, *, filters: Filters | None) -> int:
         """See `UnifiedRetriever.delete`."""

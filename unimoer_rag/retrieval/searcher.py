@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unimoer_rag.engine import Engine
+from unimoer_rag.errors import UnimoerWarning
 from unimoer_rag.model import Job, StateFormat
 from unimoer_rag.retrieval.auto_rerank import AutoRerank
+from unimoer_rag.retrieval.missing_fields import missing_fields
 from unimoer_rag.retrieval.query_cache import Lookup, QueryCache
 from unimoer_rag.retrieval.search import Search, rank_job, reordered
 from unimoer_rag.retrieval.sparse import BM25Encoder
@@ -67,6 +70,8 @@ class Searcher:
         scores = self._results(self._rankings(lookup, found))
         hits = self._finish(lookup, found, scores)
         on_stage("rerank")
+        if plan.filters and not any(hits):
+            self._tell(missing_fields(self._store, plan.filters))
         return hits
 
     async def arun(self, plan: Search, on_stage: OnStage = ignore_stage) -> list[list[Hit]]:
@@ -78,7 +83,14 @@ class Searcher:
         scores = await self._aresults(await asyncio.to_thread(self._rankings, lookup, found))
         hits = self._finish(lookup, found, scores)
         on_stage("rerank")
+        if plan.filters and not any(hits):
+            self._tell(await asyncio.to_thread(missing_fields, self._store, plan.filters))
         return hits
+
+    def _tell(self, missing: str) -> None:
+        """Warn, where there is something to tell."""
+        if missing:
+            warnings.warn(missing, UnimoerWarning, stacklevel=4)
 
     def _results(self, jobs: Sequence[Job[Floats]]) -> list[Floats]:
         # All are queued before the first is awaited, so that they share batches.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
@@ -22,6 +22,7 @@ from unimoer_rag.model.rows import Row, Side, check_list
 from unimoer_rag.model.tasks.heads import SpanScores, span_logits
 from unimoer_rag.model.tasks.late import LateHead
 from unimoer_rag.model.tasks.task import Task
+from unimoer_rag.model.untrained import is_untrained
 
 if TYPE_CHECKING:
     from unimoer_rag.model.unimoer import UniMoER
@@ -59,6 +60,9 @@ class Job(Generic[T]):
         return sum(row.truncated for row in self.rows)
 
 
+_GUESS = 0.05  # most that a reader which has learnt nothing is sure of
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """The best answer span of one passage.
@@ -73,6 +77,7 @@ class Reading:
         probability: of this span, among all spans and "no answer".
         no_answer: probability that the passage does not answer.
         margin: logit of the span minus that of "no answer"; compares passages.
+        trained: whether the task has learnt to read; what it says means nothing else.
     """
 
     text: str
@@ -81,6 +86,7 @@ class Reading:
     probability: float
     no_answer: float
     margin: float
+    trained: bool = True
 
     @property
     def doubt(self) -> float:
@@ -92,6 +98,8 @@ class Reading:
 
         Reader and reranker are taken for independent witnesses, whose odds multiply (Bayes' rule):
         `sigmoid(margin + logit(relevance))`.
+        Of a task that has not been trained it is a guess, a twentieth of that at most: less than
+        what an answer takes.
 
         Args:
             relevance: probability in [0, 1] from `score` or `rank`; None leaves it to the reader.
@@ -100,7 +108,8 @@ class Reading:
         if relevance is not None:
             kept = min(max(relevance, _CERTAIN), 1 - _CERTAIN)
             evidence += math.log(kept / (1 - kept))
-        return 0.5 * (1 + math.tanh(evidence / 2))  # the sigmoid, without overflow
+        sure = 0.5 * (1 + math.tanh(evidence / 2))  # the sigmoid, without overflow
+        return sure if self.trained else _GUESS * sure
 
 
 def embedding(
@@ -265,9 +274,11 @@ def reading(
     kept = list(passages)
     rows = model.rows.pairs([(question, passage) for passage in kept], chosen)
 
+    trained = not is_untrained(model, task)
+
     def finish(outputs: list[Any]) -> list[Reading]:
         return [
-            decode_span(scores, row, passage)
+            replace(decode_span(scores, row, passage), trained=trained)
             for scores, row, passage in zip(outputs, rows, kept, strict=True)
         ]
 
