@@ -23,6 +23,12 @@ def retriever(
 
 
 @pytest.fixture
+def on_disk(minilm: UniMoER, tmp_path: Path) -> Iterator[UnifiedRetriever]:
+    with UnifiedRetriever(minilm, index=tmp_path / "index") as retriever:
+        yield retriever
+
+
+@pytest.fixture
 def docs(tmp_path: Path) -> Path:
     docs = tmp_path / "docs"
     (docs / "sub").mkdir(parents=True)
@@ -84,42 +90,42 @@ def test_a_run_remembers_some_hundred_files(retriever: UnifiedRetriever, docs: P
     assert len(json.dumps(retriever.store.identity())) < 50_000
 
 
-def test_a_folder_that_was_renamed_is_told_of(retriever: UnifiedRetriever, docs: Path) -> None:
-    assert retriever.add_path(docs).notes == []
+def test_a_folder_that_was_renamed_is_told_of(on_disk: UnifiedRetriever, docs: Path) -> None:
+    assert on_disk.add_path(docs).notes == []
     moved = docs.rename(docs.parent / "handbook")
-    report = retriever.add_path(moved)
+    report = on_disk.add_path(moved)
     [note] = report.notes
     assert note.path == "docs"
     assert f"holds 2 passages of docs, and they answer, though that folder is no longer at {docs}" \
         in note.reason  # fmt: skip
     assert "`unimoer-rag docs rm docs`" in note.reason
-    assert len(retriever.add_path(moved).notes) == 1  # as long as it is so
-    retriever.delete(filters={"source": ["docs/good.md", "1"]})
-    retriever.add_path(moved)
-    assert retriever.add_path(moved).notes == []
+    assert len(on_disk.add_path(moved).notes) == 1  # as long as it is so
+    on_disk.delete(filters={"source": ["docs/good.md", "1"]})
+    on_disk.add_path(moved)
+    assert on_disk.add_path(moved).notes == []
 
 
-def test_files_that_were_renamed_are_told_of(retriever: UnifiedRetriever, docs: Path) -> None:
-    retriever.add_path(docs)
+def test_files_that_were_renamed_are_told_of(on_disk: UnifiedRetriever, docs: Path) -> None:
+    on_disk.add_path(docs)
     (docs / "good.md").rename(docs / "better.md")
-    [note] = retriever.add_path(docs).notes
+    [note] = on_disk.add_path(docs).notes
     assert "holds 1 passages of files that are gone, and they answer (docs/good.md)" in note.reason
     assert "--sync" in note.reason
-    assert retriever.add_path(docs, sync=True).notes == []
+    assert on_disk.add_path(docs, sync=True).notes == []
 
 
 def test_what_is_still_there_is_not_told_of(
-    retriever: UnifiedRetriever, docs: Path, tmp_path: Path
+    on_disk: UnifiedRetriever, docs: Path, tmp_path: Path
 ) -> None:
     (docs / "left-out.md").write_text("Excluded later.")
     other = tmp_path / "b" / "docs"
     other.mkdir(parents=True)
     (other / "good.md").write_text("Another of that name.")
-    retriever.add(["A text."])
-    retriever.add_path(docs)
-    retriever.add_path(other)
-    assert retriever.add_path(docs, exclude=["left-out.md"]).notes == []
+    on_disk.add(["A text."])
+    on_disk.add_path(docs)
+    on_disk.add_path(other)
+    assert on_disk.add_path(docs, exclude=["left-out.md"]).notes == []
     same = docs.rename(tmp_path / "elsewhere") / ".." / "elsewhere"
     (tmp_path / "x").mkdir()
     same.resolve().rename(tmp_path / "x" / "docs")  # moved whole: it keeps its name
-    assert retriever.add_path(tmp_path / "x" / "docs").notes == []
+    assert on_disk.add_path(tmp_path / "x" / "docs").notes == []

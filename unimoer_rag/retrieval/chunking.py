@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from unimoer_rag.errors import InputError, UnimoerWarning
+from unimoer_rag.errors import InputError
 from unimoer_rag.retrieval.text import clean_text
 from unimoer_rag.retrieval.types import Document, Passage
 
@@ -80,21 +79,6 @@ class Chunking:
             raise InputError(
                 f"chunking overlap must be at least 0 and below half of size={self.size}, "
                 f"got {self.overlap}: a fifth of the size is a good choice"
-            )
-
-    def warn_beyond(self, limit: int) -> None:
-        """Warn where passages may be longer than a model reads.
-
-        Args:
-            limit: tokens of a passage that it embeds.
-        """
-        if self.size > limit:
-            warnings.warn(
-                f"chunking size is {self.size:,} tokens, and the model reads {limit:,} of a "
-                f"passage and its title: the end of longer ones is not searched; choose {limit:,} "
-                "at most, or a model that reads more",
-                UnimoerWarning,
-                stacklevel=3,
             )
 
     def to_dict(self) -> dict[str, int]:

@@ -56,7 +56,7 @@ class Indexer:
         cut = chunking if isinstance(chunking, Chunking) else None
         self._chunker = Chunker(engine.model.tokenizer.backend_tokenizer, cut)
         self._token_states = token_states
-        self._roots = Roots(store, home)
+        self._roots, self._home = Roots(store, home), home
 
     def add(
         self,
@@ -101,7 +101,8 @@ class Indexer:
             on_progress=on_progress,
         )
         mark_known(self._store, corpus.within, report.problems, report.notes)
-        if Path(path).is_dir():
+        # On a server, folders of other machines are not gone.
+        if self._home is not None and Path(path).is_dir():
             report.notes += left_behind(self._store, self._roots.known())
         return report
 

@@ -15,7 +15,7 @@ __all__ = ["left_behind"]
 
 # Passages that are looked through: of a larger index that would take seconds at every run, and
 # `docs status` tells.
-_MOST = 20_000
+_MOST = 10_000
 _FEW = 3  # names that are told
 
 

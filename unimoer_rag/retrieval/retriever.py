@@ -12,8 +12,7 @@ from unimoer_rag.extras import needs_extra
 from unimoer_rag.model import UniMoER, late_task
 from unimoer_rag.model.tasks.state_format import Precision
 from unimoer_rag.retrieval.auto_rerank import AutoRerank, Rerank, resolve
-from unimoer_rag.retrieval.chunking import Chunking
-from unimoer_rag.retrieval.identity import WHOLE, ChunkingChoice, agree
+from unimoer_rag.retrieval.identity import WHOLE, ChunkingChoice, agree, warn_beyond
 from unimoer_rag.retrieval.index_model import model_of_index
 from unimoer_rag.retrieval.indexer import Indexer
 from unimoer_rag.retrieval.ingest import AddReport, Progress
@@ -130,8 +129,7 @@ class UnifiedRetriever:
                 model, device=device, dtype=dtype, memory_budget=memory_budget
             )
         )
-        if isinstance(chunking, Chunking):
-            chunking.warn_beyond(self.model.rows.room(self.model.task("embed")))
+        warn_beyond(self.model.rows.room(self.model.task("embed")), chunking)
         self.rerank: int | AutoRerank = resolve(rerank, self.model)
         check_settings(k, self.rerank, mode)
         self.k, self.mode = k, mode
