@@ -9,9 +9,17 @@ from typing import Any
 from langchain_core.documents import Document
 
 from unimoer_rag.errors import InputError
-from unimoer_rag.retrieval import Coercion, clean_text, types
+from unimoer_rag.retrieval import Coercion, clean_text, coerce_metadata, types
 
-__all__ = ["RELEVANCE", "RETRIEVAL", "Metadata", "to_langchain", "to_unimoer", "with_metadata"]
+__all__ = [
+    "RELEVANCE",
+    "RETRIEVAL",
+    "Metadata",
+    "to_filters",
+    "to_langchain",
+    "to_unimoer",
+    "with_metadata",
+]
 
 RELEVANCE = "relevance_score"
 RETRIEVAL = "retrieval_score"
@@ -90,6 +98,26 @@ def to_unimoer(documents: Iterable[Document]) -> list[types.Document]:
     ours = [_to_unimoer(document, at, coercion) for at, document in enumerate(documents)]
     coercion.tell(stacklevel=3)
     return ours
+
+
+def to_filters(filters: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Filters whose values are those that metadata with the same values became when indexed.
+
+    Raises:
+        InputError: a value becomes nothing, so that no passage has it.
+
+    >>> to_filters({"day": date(2024, 2, 29), "path": Path("a.md")})
+    {'day': '2024-02-29', 'path': 'a.md'}
+    """
+    if not isinstance(filters, Mapping):
+        return filters  # none, or what is refused where it is used
+    kept, dropped = coerce_metadata(filters)
+    for key, kind in dropped.items():
+        raise InputError(
+            f"filter {key!r} has a {kind} as its value, which no index keeps: give strings, finite "
+            "numbers, booleans, dates, paths, or lists of them"
+        )
+    return kept
 
 
 def _to_unimoer(document: Document, at: int, coercion: Coercion) -> types.Document:

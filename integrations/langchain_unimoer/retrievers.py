@@ -15,7 +15,7 @@ from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever, LangSmithRetrieverParams
 from pydantic import ConfigDict, Field, field_validator
 
-from langchain_unimoer.documents import to_langchain, to_unimoer
+from langchain_unimoer.documents import to_filters, to_langchain, to_unimoer
 
 if TYPE_CHECKING:
     from unimoer_rag.retrieval import (
@@ -44,7 +44,8 @@ class UniMoERRetriever(BaseRetriever):
             None for the retriever's own.
         mode: first stage, "dense", "sparse" or "hybrid"; None for the retriever's own.
         filters: conditions on source, title and metadata, such as
-            `{"source": "a.md", "year": {"gte": 2020}, "tag": ["x", "y"]}`.
+            `{"source": "a.md", "year": {"gte": 2020}, "tag": ["x", "y"]}`; dates, paths and others
+            become what they become as metadata.
 
     Raises:
         ValidationError: a setting is unknown or cannot be used (also a ValueError).
@@ -76,7 +77,7 @@ class UniMoERRetriever(BaseRetriever):
         from unimoer_rag.retrieval import parse_filters
 
         self.retriever.check(k=self.k, rerank=self.rerank, mode=self.mode)
-        parse_filters(self.filters)
+        parse_filters(to_filters(self.filters))
 
     @classmethod
     def from_documents(cls, documents: Iterable[Document], **settings: Any) -> Self:
@@ -177,7 +178,7 @@ class UniMoERRetriever(BaseRetriever):
             "k": self.k if k is None else k,
             "rerank": self.rerank if rerank is None else rerank,
             "mode": self.mode if mode is None else mode,
-            "filters": self.filters if filters is None else filters,
+            "filters": to_filters(self.filters if filters is None else filters),
         }
 
     def _get_ls_params(self, **kwargs: Any) -> LangSmithRetrieverParams:

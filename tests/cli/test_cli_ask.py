@@ -56,6 +56,18 @@ def test_an_index_that_is_made_for_it_has_its_settings(
 
 
 @pytest.mark.slow
+def test_an_untrained_reader_gives_no_answer(run: Command, docs: Path, eager_reader: Path) -> None:
+    words = ("ask", "what is the deposit?", "--docs", docs, "--checkpoint", eager_reader)
+    found = json.loads(run(*words, "--json").stdout)
+    assert (found["answer"], found["confidence"]) == (None, 0.0)
+    found = json.loads(run(*words, "--json", "--threshold", 0).stdout)
+    assert found["answer"]
+    assert all(
+        0 <= one["confidence"] <= 0.05 for one in (*found["citations"], *found["candidates"])
+    )
+
+
+@pytest.mark.slow
 def test_shows_the_words_around_an_answer(run: Command, tmp_path: Path, eager_reader: Path) -> None:
     long = " ".join(f"Rule {n} is written here." for n in range(30))
     (tmp_path / "long.txt").write_text(long, encoding="utf-8")

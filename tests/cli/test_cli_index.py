@@ -78,13 +78,57 @@ def test_several_paths(run: Command, docs: Path, tmp_path: Path) -> None:
     assert json.loads(result.stdout)["documents"] == 2
 
 
-def test_an_empty_folder_is_said_to_be_one(run: Command, tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    result = run("index", tmp_path / "empty", "--index", tmp_path / "index", *MINILM)
+def test_problems_of_an_earlier_run_are_counted(run: Command, tmp_path: Path) -> None:
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    (folder / "good.md").write_text("Cats sleep for 15 hours a day.", encoding="utf-8")
+    for n in range(4):
+        (folder / f"{n}.pdf").write_bytes(b"%PDF-")
+    words = ("index", folder, "--index", tmp_path / "index", *MINILM)
+    assert "not indexed: 4: " in run(*words).stderr
+    (folder / "5.docx").write_bytes(b"nothing")
+    again = run(*words)
+    assert again.exit_code == 3
+    assert again.stderr.splitlines()[-1] == (
+        "not indexed: 4 as told before (docs/0.pdf, docs/1.pdf, docs/2.pdf, ...; --json lists all)"
+    )
+    assert again.stderr.count("not indexed: ") == 2
+    assert "5.docx" in again.stderr
+    told = json.loads(run(*words, "--json").stdout)["problems"]
+    assert [problem["known"] for problem in told] == [True] * 5
+
+
+def test_an_empty_folder_is_said_to_be_one(run: Command, docs: Path, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    (empty / "picture.png").write_bytes(b"\x89PNG")
+    words = ("--index", tmp_path / "index", *MINILM)
+    for options in ((), ("--sync",), ("--json",)):
+        result = run("index", empty, *words, *options)
+        assert result.exit_code == 1
+        assert result.stdout == ""
+        assert f"error: there is nothing to index in {empty} (passed over: 1 .png)" in result.stderr
+        assert not (tmp_path / "index").exists()
+    assert run("index", docs, *words).exit_code == 0
+    for options in ((), ("--sync",)):
+        result = run("index", empty, *words, *options)
+        assert result.exit_code == 1
+        assert "nothing to index in" in result.stderr
+        assert "docs/hours.md" in run("docs", "ls", "--index", tmp_path / "index").stdout
+    result = run("index", docs, empty, *words)  # one of two
     assert result.exit_code == 0
-    assert "nothing to index in" in result.stderr
-    assert "the index holds 0" in result.stdout
-    assert "nothing found" in run("search", "x", "--index", tmp_path / "index", *MINILM).stdout
+    assert f"nothing to index in {empty}" in result.stderr
+
+
+@pytest.mark.filterwarnings("always::unimoer_rag.errors.UnimoerWarning")
+def test_passages_longer_than_the_model_reads_are_told_of(
+    run: Command, docs: Path, tmp_path: Path
+) -> None:
+    words = ("index", docs, *MINILM)
+    result = run(*words, "--index", tmp_path / "long", "--chunk-size", 255)
+    assert "warning: chunking size is 255 tokens, and the model reads 254 of" in result.stderr
+    result = run(*words, "--index", tmp_path / "right", "--chunk-size", 254)
+    assert "warning" not in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,7 @@ def test_other_questions_and_older_files_are_refused(
     done = typed("compare", results[0], other)
     assert done.exit_code == 1
     assert done.stderr.startswith("error: the results differ in their questions")
+    assert f"{other} has as many of that name, but others" in done.stderr
     old = tmp_path / "old.json"
     old.write_text(json.dumps({"dataset": "micro", "split": "dev"}), encoding="utf-8")
     done = typed("compare", old, results[1])
@@ -134,6 +135,7 @@ def test_a_table_of_other_data_is_refused(
     done = typed("table", results[0], other)
     assert done.exit_code == 1
     assert "the results differ in their corpus" in done.stderr
+    assert f"{results[0]} has 10 passages of micro, {other} has as many" in done.stderr
 
 
 def test_writes_a_page(typed: Command, results: list[Path], tmp_path: Path) -> None:

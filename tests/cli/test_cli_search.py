@@ -34,6 +34,16 @@ def test_json_has_every_score(run: Command, indexed: Path, mode: str) -> None:
     assert without[0]["rerank"] is None
 
 
+@pytest.mark.filterwarnings("always::unimoer_rag.errors.UnimoerWarning")
+def test_a_filter_on_a_field_that_no_passage_has(run: Command, indexed: Path) -> None:
+    for command in ("search", "ask"):
+        words = (command, "refunds", "--index", indexed, *MINILM, "--filters", '{"lnag": "en"}')
+        result = run(*words)
+        assert result.exit_code == 0
+        assert "warning: no passage has the field 'lnag'" in result.stderr
+        assert "there are source, title, type" in result.stderr
+
+
 def test_filters(run: Command, indexed: Path) -> None:
     words = ("search", "refunds", "--index", indexed, *MINILM, "--json", "--filters")
     hits = json.loads(run(*words, '{"source": "docs/hours.md"}').stdout)

@@ -57,7 +57,7 @@ def test_other_tasks_know_no_instruction(backbone_path) -> None:
 
 
 def test_an_instruction_must_be_text_that_leaves_room(model: UniMoER) -> None:
-    with pytest.raises(InputError, match="instruction 0 is a int"):
+    with pytest.raises(InputError, match="the instruction is a int"):
         model.embed(TEXTS, instruction=3)  # type: ignore[arg-type]
     with pytest.raises(InputError, match=r"taken by the .* around the text"):
         model.embed(TEXTS, instruction="word " * 5000)

@@ -22,7 +22,7 @@ def test_empty_texts_are_refused_by_position(model: UniMoER) -> None:
     for blank in ("", "   ", "\n\t"):
         with pytest.raises(InputError, match="document 1 is empty: give text"):
             model.embed(["fine", blank])
-        with pytest.raises(InputError, match="query 0 is empty"):
+        with pytest.raises(InputError, match="the query is empty"):
             model.score(blank, ["fine"])
         with pytest.raises(InputError, match="document 2 is empty"):
             model.read("fine", ["fine", "fine", blank])
@@ -31,7 +31,7 @@ def test_empty_texts_are_refused_by_position(model: UniMoER) -> None:
 def test_other_things_than_strings_are_refused(model: UniMoER) -> None:
     with pytest.raises(InputError, match="document 0 is a NoneType, expected a string"):
         model.embed([None])  # type: ignore[list-item]
-    with pytest.raises(InputError, match="query 0 is a int, expected a string"):
+    with pytest.raises(InputError, match="the query is a int, expected a string"):
         model.score(3, ["fine"])  # type: ignore[arg-type]
     with pytest.raises(InputError, match="document 1 is a bytes"):
         model.read("fine", ["fine", b"fine"])  # type: ignore[list-item]

@@ -10,6 +10,7 @@ import torch
 from tiny_models import make_model, randomise
 
 from unimoer_rag.errors import UnimoerWarning, UntrainedWarning
+from unimoer_rag.generation import THRESHOLD
 from unimoer_rag.model.layers.experts import ExpertSpec
 from unimoer_rag.model.tasks import Task
 from unimoer_rag.model.unimoer import UniMoER, load_own
@@ -55,6 +56,23 @@ def test_a_checkpoint_with_a_part_untrained_names_it(backbone_path, tmp_path: Pa
     with torch.no_grad():
         next(iter(model.routed_layers().values())).lora_B["new"][0, 0] = 1.0
     assert untrained_tasks(model) == []
+
+
+def test_an_untrained_reader_is_sure_of_nothing(backbone_path) -> None:
+    model = make_model(backbone_path("bert"))
+    silent = UniMoER.from_backbone(str(backbone_path("bert")), device="cpu")
+    with torch.no_grad():  # a head that points at something, whatever it means
+        silent.heads["read"].null.bias.fill_(-50.0)  # type: ignore[union-attr,operator]
+    [reading] = silent.read("who?", ["It was Ann."])
+    assert reading.margin > 10
+    assert not reading.trained
+    assert 0 < reading.confidence() <= reading.confidence(1.0) < THRESHOLD
+    with torch.no_grad():
+        next(iter(silent.routed_layers().values())).lora_B["read"][0, 0] = 1.0
+    [reading] = silent.read("who?", ["It was Ann."])
+    assert reading.trained
+    assert reading.confidence() > 0.9
+    assert randomise(model).read("who?", ["It was Ann."])[0].trained
 
 
 def test_python_shows_it_once_a_text(backbone_path) -> None:

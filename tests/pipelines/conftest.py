@@ -18,7 +18,10 @@ from unimoer_rag.retrieval.retriever import UnifiedRetriever
 def frozen(minilm_path: Path) -> UniMoER:
     with torch.random.fork_rng():
         torch.manual_seed(0)  # the reading head starts at random
-        return UniMoER.from_backbone("minilm", device="cpu", dtype="float32")
+        model = UniMoER.from_backbone("minilm", device="cpu", dtype="float32")
+    with torch.no_grad():  # a reader that has learnt nothing is sure of nothing
+        next(iter(model.routed_layers().values())).lora_B["read"][0, 0] = 1e-6
+    return model
 
 
 @pytest.fixture(scope="session")

@@ -62,6 +62,22 @@ def test_listed_and_removed_by_name(retriever: UnifiedRetriever) -> None:
     assert [hit.source for hit in retriever.search("sentence")] == ["note"]
 
 
+def test_only_close_names_are_suggested(retriever: UnifiedRetriever) -> None:
+    store = retriever.store
+    for typed, meant in (
+        ("long.md", "docs/long.md"),
+        ("docs/long.txt", "docs/long.md"),
+        ("docs/odl", "docs/old"),
+        ("dosc", "docs"),
+        ("notes", "note"),
+    ):
+        with pytest.raises(InputError, match=rf"did you mean {meant}\?"):
+            remove(store, [typed])
+    for typed in ("docs/zebra.md", "docs/row.txt.gz.old", "docs/new/c.txt", "nothing.md", "*.pdf"):
+        with pytest.raises(InputError, match="see `unimoer-rag docs ls`"):
+            remove(store, [typed])
+
+
 def test_compared_with_the_files(retriever: UnifiedRetriever, docs: Path) -> None:
     same = compare(retriever.store, scan(docs))
     assert (same.new, same.changed, same.gone, same.problems) == ((), (), (), ())

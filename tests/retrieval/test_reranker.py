@@ -66,7 +66,7 @@ async def test_a_number_that_keeps_nothing_is_refused(reranker: Reranker, top_n)
 
 
 def test_what_is_no_text_is_refused(reranker: Reranker) -> None:
-    with pytest.raises(InputError, match="query 0 is empty"):
+    with pytest.raises(InputError, match="the query is empty"):
         reranker.rank(" ", TEXTS)
     with pytest.raises(InputError, match="is a NoneType, expected a string"):
         reranker.rank(QUERY, ["fine", None])  # type: ignore[list-item]

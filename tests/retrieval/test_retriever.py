@@ -170,7 +170,7 @@ async def test_async_searches_are_the_sync_ones(filled: UnifiedRetriever) -> Non
     expected = filled.search_batch(queries, mode="hybrid")
     assert [[h.id for h in hits] for hits in found] == [[h.id for h in hits] for hits in expected]
     assert (await filled.asearch("zzyzx", mode="sparse")) == []
-    with pytest.raises(InputError, match="query 0 is empty"):
+    with pytest.raises(InputError, match="the query is empty"):
         await filled.asearch(" ")
 
 

@@ -78,14 +78,30 @@ def test_links_stay_inside_unless_followed(tmp_path: Path) -> None:
     (docs / "sub" / "up").symlink_to(tmp_path, target_is_directory=True)
     (other / "back").symlink_to(docs, target_is_directory=True)
     corpus = scan(docs)
-    assert [source for source, _ in corpus.files] == [
-        "docs/a.md", "docs/inside.md", "docs/sub/b.md"
-    ]  # fmt: skip
-    assert corpus.skipped == {"link out of the folder": 4, "linked folder": 1}
+    assert [source for source, _ in corpus.files] == ["docs/a.md", "docs/sub/b.md"]
+    assert corpus.skipped == {
+        "link out of the folder": 4, "linked file": 1, "linked folder": 1
+    }  # fmt: skip
     followed = found(docs, follow_links=True)
-    assert followed == [
-        "a.md", "again/deep/more.md", "again/secret.md", "inside.md", "out.md", "sub/b.md"
+    assert followed == ["a.md", "again/deep/more.md", "again/secret.md", "sub/b.md"]
+
+
+def test_a_file_is_read_once_whatever_links_to_it(tmp_path: Path) -> None:
+    docs = make(tmp_path / "docs", "a.md", "sub/b.md", ".store/hidden.md", "named.other")
+    (docs / "0.md").symlink_to("a.md")
+    (docs / "sub" / "chain.md").symlink_to(docs / "0.md")
+    (docs / "sub" / "out-of-sub.md").symlink_to("b.md")
+    # What is read at no place of its own is read by its first link.
+    (docs / "one.md").symlink_to(".store/hidden.md")
+    (docs / "two.md").symlink_to(".store/hidden.md")
+    (docs / "other.md").symlink_to("named.other")
+    (docs / "gone.md").symlink_to("nowhere.md")
+    corpus = scan(docs)
+    assert [source for source, _ in corpus.files] == [
+        "docs/a.md", "docs/gone.md", "docs/one.md", "docs/other.md", "docs/sub/b.md"
     ]  # fmt: skip
+    assert corpus.skipped == {".other": 1, "hidden": 1, "linked file": 4}
+    assert [source for source, _ in scan(docs / "0.md").files] == ["docs/0.md"]  # asked for
 
 
 def test_a_linked_corpus_is_passed_over(tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -149,16 +150,28 @@ def _passages(report: AddReport) -> str:
 
 
 def say_problems(problems: Iterable[Problem], label: str = "not indexed: ") -> None:
-    """What was not indexed, or how, on standard error: in full, or a line for many of a kind."""
+    """What was not indexed, or how, on standard error: in full, or a line for many of a kind.
+
+    What the run before has told of is one line in all.
+    """
     from unimoer_rag.retrieval import by_kind
 
-    for kind, some in by_kind(problems).items():
-        lines = [problem.reason for problem in some]
+    lines: list[str] = []
+    told = list(problems)
+    for kind, some in by_kind(one for one in told if not one.known).items():
         if len(some) > _FEW:
-            names = ", ".join(problem.path for problem in some[:_FEW])
-            lines = [f"{len(some)}: {kind} ({names}, ...; --json lists all)"]
-        for line in lines:
-            errors.print(Text.assemble((label, "yellow"), line), soft_wrap=True)
+            lines.append(f"{len(some)}: {kind} ({_names(some)})")
+        else:
+            lines += [problem.reason for problem in some]
+    if known := [one for one in told if one.known]:
+        lines.append(f"{len(known)} as told before ({_names(known)})")
+    for line in lines:
+        errors.print(Text.assemble((label, "yellow"), line), soft_wrap=True)
+
+
+def _names(problems: Sequence[Problem]) -> str:
+    few = list(dict.fromkeys(problem.path for problem in problems))[:_FEW]
+    return f"{', '.join(few)}{', ...' * (len(problems) > _FEW)}; --json lists all"
 
 
 def index(
@@ -193,6 +206,8 @@ def index(
     again after an interruption, or after files changed: only what is new is embedded. What is
     gone stays in the index, unless --sync is given; see also `unimoer-rag docs`.
     """
+    from unimoer_rag.retrieval import is_index
+
     if index is None and url is None:
         raise InputError("say where the index is: --index DIR, or --url of a Qdrant server")
     selection = {
@@ -202,6 +217,9 @@ def index(
         "follow_links": follow_links,
     }
     corpora = scan_paths(paths, **selection)
+    empty = not any(corpus.files for corpus in corpora.values())
+    if empty and not (sync and (index is None or is_index(index))):  # before a folder is made
+        raise _nothing(corpora)
     chunking = chunking_of(chunk_size, chunk_overlap, whole)
     with open_retriever(
         checkpoint,
@@ -232,5 +250,18 @@ def index(
         if report.skipped:
             skipped = ", ".join(f"{n} {kind}" for kind, n in report.skipped.items())
             print_text(f"passed over: {skipped}")
+    if empty:
+        raise typer.Exit(1)
     if report.problems:
         raise typer.Exit(INCOMPLETE)
+
+
+def _nothing(corpora: dict[Path, Corpus]) -> InputError:
+    """The error of paths without documents, with what there is in place of them."""
+    say_problems(problem for corpus in corpora.values() for problem in corpus.problems)
+    skipped = sum((Counter(corpus.skipped) for corpus in corpora.values()), Counter[str]())
+    over = ", ".join(f"{n} {kind}" for kind, n in skipped.items()) or "nothing"
+    return InputError(
+        f"there is nothing to index in {', '.join(map(str, corpora))} (passed over: {over}); the "
+        "index is as it was"
+    )

@@ -35,6 +35,7 @@ from unimoer_rag.cli.terminal import (
     harmless_text,
     leave_quietly,
     prepare_streams,
+    read_as_utf8,
 )
 from unimoer_rag.errors import UnimoerError
 
@@ -137,6 +138,7 @@ def options(
 
 def main() -> None:
     """Run the command line."""
+    read_as_utf8()
     # Typer prints help through consoles of its own.
     Console.on_broken_pipe = Terminal.on_broken_pipe  # type: ignore[method-assign,assignment]
     warnings.formatwarning = _warning

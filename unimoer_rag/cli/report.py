@@ -53,7 +53,8 @@ def compare(
     """
     from unimoer_rag.evaluation import compare_results, load_result
 
-    found = compare_results(load_result(first), load_result(second), seed=seed)
+    names = (str(first), str(second))
+    found = compare_results(load_result(first), load_result(second), seed=seed, names=names)
     if as_json:
         print_json({"files": [str(first), str(second)], **found})
         return
@@ -75,7 +76,7 @@ def table(
     from unimoer_rag.evaluation import load_result, markdown_table, system_rows
 
     loaded = [load_result(path) for path in results]
-    rows = system_rows(loaded)
+    rows = system_rows(loaded, [str(path) for path in results])
     if as_json:
         first = loaded[0]
         shared = {key: getattr(first, key) for key in ("dataset", "split", "questions_sha256")}

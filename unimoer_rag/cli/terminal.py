@@ -12,6 +12,7 @@ import io
 import json
 import os
 import sys
+from codecs import lookup
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
@@ -31,6 +32,7 @@ __all__ = [
     "json_text",
     "leave_quietly",
     "prepare_streams",
+    "read_as_utf8",
 ]
 
 CLOSED = 141
@@ -68,6 +70,21 @@ def _with_nulls(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_with_nulls(inner) for inner in value]
     return None if isinstance(value, float) and value - value != 0 else value
+
+
+def read_as_utf8() -> None:
+    """Begin again in Python's UTF-8 mode where arguments and names of files are read as ASCII.
+
+    So Python does by itself in the locale "C", unless PYTHONUTF8=0 says otherwise. Other encodings
+    are those of the terminal. What is printed is encoded as before.
+    """
+    asked = "utf8" in sys._xoptions  # by the user, or here before
+    if asked or not sys.executable or lookup(sys.getfilesystemencoding()).name != "ascii":
+        return
+    out = sys.stdout
+    kept = {} if out is None else {"PYTHONIOENCODING": f"{out.encoding}:{out.errors}"}
+    words = [sys.executable, "-X", "utf8", *sys.orig_argv[1:]]
+    os.execve(sys.executable, words, {**kept, **os.environ})
 
 
 def prepare_streams() -> None:

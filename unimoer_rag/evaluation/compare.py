@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -23,12 +24,18 @@ _PARTS = (*PARTS, "ragas")
 _SHARED = {
     "dataset": "data set",
     "split": "split",
-    "questions_sha256": "questions (questions_sha256)",
-    "corpus_sha256": "corpus (corpus_sha256)",
+    "questions_sha256": "questions",
+    "corpus_sha256": "corpus",
 }
 
 
-def compare_results(first: Result, second: Result, *, seed: int = 0) -> dict[str, Any]:
+def compare_results(
+    first: Result,
+    second: Result,
+    *,
+    seed: int = 0,
+    names: Sequence[str] = ("the first", "the second"),
+) -> dict[str, Any]:
     """The second result minus the first, for every measure that both have.
 
     Measures that not every question has (citations, ragas) are compared over the questions that
@@ -39,6 +46,7 @@ def compare_results(first: Result, second: Result, *, seed: int = 0) -> dict[str
         first: what is compared to.
         second: measured on the same questions over the same corpus.
         seed: of the resampling.
+        names: what messages call the two, such as their files.
 
     Returns:
         JSON-ready: `dataset`, `split`, `questions_sha256`, `first` and `second` (what was
@@ -51,7 +59,7 @@ def compare_results(first: Result, second: Result, *, seed: int = 0) -> dict[str
     """
     if seed < 0:
         raise InputError(f"seed is {seed}: expected 0 or a positive number")
-    check_same_data(first, second)
+    check_same_data(first, second, names=names)
     differences = {part: _differences(first, second, part, seed) for part in _PARTS}
     if not any(differences.values()):
         raise DataError(
@@ -72,8 +80,15 @@ def compare_results(first: Result, second: Result, *, seed: int = 0) -> dict[str
     }
 
 
-def check_same_data(first: Result, second: Result) -> None:
+def check_same_data(
+    first: Result, second: Result, *, names: Sequence[str] = ("the first", "the second")
+) -> None:
     """Raise unless two results were measured on the same questions over the same corpus.
+
+    Args:
+        first: one.
+        second: the other.
+        names: what messages call them, such as their files.
 
     Raises:
         DataError: they were not; names what differs.
@@ -81,9 +96,12 @@ def check_same_data(first: Result, second: Result) -> None:
     for name, words in _SHARED.items():
         ours, theirs = getattr(first, name), getattr(second, name)
         if ours != theirs:
+            one, other = (_data(name, result) for result in (first, second))
+            if one == other:
+                other = "as many of that name, but others"
             raise DataError(
-                f"the results differ in their {words}: {ours!r} and {theirs!r}; compare two that "
-                "were measured on the same questions"
+                f"the results differ in their {words}: {names[0]} has {one}, {names[1]} has "
+                f"{other}; compare two that were measured on the same questions"
             )
     rules = {r.answers.get("rules", "squad") for r in (first, second) if r.answers}
     if len(rules) > 1:
@@ -91,6 +109,15 @@ def check_same_data(first: Result, second: Result) -> None:
             f"the answers were scored by the rules of {' and of '.join(sorted(map(str, rules)))}: "
             "measure both again on the same data set by name"
         )
+
+
+def _data(name: str, result: Result) -> str:
+    """What a result was measured on, for people, to whom digests say nothing."""
+    if name == "questions_sha256":
+        return f"{result.n:,} questions of {result.dataset} {result.split}"
+    if name == "corpus_sha256":
+        return f"{result.passages:,} passages of {result.dataset}"
+    return repr(getattr(result, name))
 
 
 def _differences(first: Result, second: Result, part: str, seed: int) -> dict[str, Any]:

@@ -136,7 +136,12 @@ class RowMaker:
 
     def _encode(self, texts: Sequence[str], what: str, *, blank: bool = False) -> list[Any]:
         check_list(texts, "texts")
-        cleaned = [check_text(text, what, at, blank=blank) for at, text in enumerate(texts)]
+        # Of a question with many passages, one text is there many times.
+        alone = what == "query" and all(text is texts[0] for text in texts)
+        cleaned = [
+            check_text(text, what, None if alone else at, blank=blank)
+            for at, text in enumerate(texts)
+        ]
         return list(self._tokenizer.encode_batch(cleaned, add_special_tokens=False))
 
     def _room(self, task: Task, frame: int) -> int:
@@ -149,11 +154,15 @@ class RowMaker:
             )
         return limit - frame
 
+    def room(self, task: Task) -> int:
+        """Tokens of a document that a task reads; what is longer loses its end."""
+        return self._room(task, len(self._prefix) + len(self._suffix))
+
     def _instructed(self, side: Side, instruction: str | None) -> list[int]:
         """The tokens that go before a text to embed."""
         if instruction is None:
             return self._instruction if side == "query" else []
-        return self._ids(check_text(instruction, "instruction", 0)) if instruction else []
+        return self._ids(check_text(instruction, "instruction", None)) if instruction else []
 
     def count(self, text: str) -> int:
         """Number of tokens of a text, special tokens not counted."""
@@ -255,18 +264,23 @@ def _pair_row(task: Task, query: Any, document: Any, frame: Sequence[list[int]],
     )
 
 
-def check_text(text: object, what: str, position: int, *, blank: bool = False) -> str:
+def check_text(text: object, what: str, position: int | None, *, blank: bool = False) -> str:
     """The text, fit for a tokenizer: lone surrogates become U+FFFD.
+
+    Args:
+        text: what was given.
+        what: it is, for messages.
+        position: in a list of such; None where there is but one.
+        blank: take a text without a visible character, too.
 
     Raises:
         InputError: it is no string, or has no visible character and may not be `blank`.
     """
+    named = f"the {what}" if position is None else f"{what} {position}"
     if not isinstance(text, str):
-        raise InputError(f"{what} {position} is a {type(text).__name__}, expected a string")
+        raise InputError(f"{named} is a {type(text).__name__}, expected a string")
     if not blank and not text.strip():
-        raise InputError(
-            f"{what} {position} is empty: give text with at least one visible character"
-        )
+        raise InputError(f"{named} is empty: give text with at least one visible character")
     try:
         text.encode()
     except UnicodeEncodeError:

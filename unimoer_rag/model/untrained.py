@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import warnings
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from unimoer_rag.errors import UntrainedWarning
 
 if TYPE_CHECKING:
     from unimoer_rag.model.core import RoutedModel
 
-__all__ = ["silent_experts", "untrained_tasks", "warn_if_untrained"]
+__all__ = ["is_untrained", "silent_experts", "untrained_tasks", "warn_if_untrained"]
 
 
 def silent_experts(model: RoutedModel) -> list[str]:
@@ -29,6 +30,20 @@ def untrained_tasks(model: RoutedModel) -> list[str]:
         for name, task in model.tasks.items()
         if task.head_type.learnt and task.experts and silent.issuperset(task.experts)
     ]
+
+
+def is_untrained(model: RoutedModel, task: str) -> bool:
+    """Whether one task's answers mean nothing; at once where they mean something.
+
+    What has been heard to speak is remembered: asking waits for what the device is doing.
+    """
+    trained = _TRAINED.setdefault(model, set())
+    if task not in trained and task not in untrained_tasks(model):
+        trained.add(task)
+    return task not in trained
+
+
+_TRAINED: WeakKeyDictionary[RoutedModel, set[str]] = WeakKeyDictionary()
 
 
 def warn_if_untrained(model: RoutedModel, name: str) -> None:

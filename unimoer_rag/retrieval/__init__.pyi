@@ -1,6 +1,6 @@
 from .auto_rerank import AUTO, AutoRerank, Rerank, certainty, rerank_depth, resolve, stage_scores
 from .chunking import Chunker, Chunking, whole
-from .coercion import Coercion
+from .coercion import Coercion, coerce_metadata
 from .holdings import Holding, Status, compare, remove
 from .identity import WHOLE, ChunkingChoice, agree
 from .ingest import AddReport, Embedded
@@ -83,6 +83,7 @@ __all__ = [
     "check_settings",
     "check_top_n",
     "clean_text",
+    "coerce_metadata",
     "compare",
     "is_index",
     "legible_text",

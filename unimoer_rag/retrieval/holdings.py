@@ -21,6 +21,8 @@ from unimoer_rag.retrieval.types import Document
 
 __all__ = ["Holding", "Status", "compare", "holdings", "remove"]
 
+_CLOSE = 0.66  # likeness of names of which one may be a slip of the other
+
 
 @dataclass(frozen=True, slots=True)
 class Holding:
@@ -70,13 +72,31 @@ def remove(store: Store, names: Sequence[str]) -> list[Holding]:
                 ids.append(label.id)
     for name, ids in meant.items():
         if not ids:
-            near = difflib.get_close_matches(name, there, n=3)
+            near = _near(name, there)
             hint = f"did you mean {' or '.join(near)}?" if near else "see `unimoer-rag docs ls`"
             raise InputError(f"the index holds nothing of {name!r}: {hint}")
     gone = holdings(store, names)
     store.delete(sorted({id for ids in meant.values() for id in ids}))
     store.flush()
     return gone
+
+
+def _near(name: str, there: Iterable[str]) -> list[str]:
+    """What of an index has nearly this name, nearest first; folders too."""
+    # By the last part without its suffix: what is around it is the same for all of a folder.
+    by_stem: dict[str, set[str]] = defaultdict(set)
+    for one in there:
+        parts = one.split("/")
+        for n in range(1, len(parts) + 1):
+            by_stem[_stem(parts[n - 1])].add("/".join(parts[:n]))
+    typed = _stem(name.rstrip("/").rpartition("/")[2])
+    stems = difflib.get_close_matches(typed, by_stem, n=len(by_stem) or 1, cutoff=_CLOSE)
+    close = sorted({one for stem in stems for one in by_stem[stem]})
+    return difflib.get_close_matches(name, close, n=3, cutoff=0)
+
+
+def _stem(part: str) -> str:
+    return part.rpartition(".")[0] or part
 
 
 def _is_meant(label: Label, name: str) -> bool:

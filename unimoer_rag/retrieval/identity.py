@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
-from unimoer_rag.errors import IndexMismatchError, InputError
+from unimoer_rag.errors import IndexMismatchError, InputError, UnimoerWarning
 from unimoer_rag.model import StateFormat
 from unimoer_rag.retrieval.chunking import Chunking
 from unimoer_rag.retrieval.ports import Identified
 from unimoer_rag.retrieval.sparse import BM25Encoder
 from unimoer_rag.retrieval.store import Store
 
-__all__ = ["WHOLE", "Agreed", "ChunkingChoice", "agree", "check_model", "identity_of"]
+__all__ = [
+    "WHOLE",
+    "Agreed",
+    "ChunkingChoice",
+    "agree",
+    "check_model",
+    "identity_of",
+    "warn_beyond",
+]
 
 WHOLE = "whole"
 """Chunking of documents that are passages already: each is kept as it is."""
@@ -110,6 +119,23 @@ def agree(
             "the documents again into a new index"
         )
     return Agreed(chosen, kept_states)
+
+
+def warn_beyond(limit: int, chunking: ChunkingChoice) -> None:
+    """Warn of passages that may be longer than the model reads.
+
+    Args:
+        limit: tokens of a passage that it embeds.
+        chunking: as it was asked for.
+    """
+    if isinstance(chunking, Chunking) and chunking.size > limit:
+        warnings.warn(
+            f"chunking size is {chunking.size:,} tokens, and the model reads {limit:,} of a "
+            "passage and its title: the end of longer ones is not searched; choose "
+            f"{limit:,} at most, or a model that reads more",
+            UnimoerWarning,
+            stacklevel=3,
+        )
 
 
 def check_model(kept: Mapping[str, Any], model: Identified, *, where: str) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 from unimoer_rag.errors import InputError
 from unimoer_rag.retrieval.chunking import Chunker, whole
 from unimoer_rag.retrieval.ingest import AddReport, Progress, ingest
+from unimoer_rag.retrieval.known_problems import mark_known
+from unimoer_rag.retrieval.left_behind import left_behind
 from unimoer_rag.retrieval.metadata import clean
 from unimoer_rag.retrieval.query_cache import QueryCache
 from unimoer_rag.retrieval.replacing import check_not_all
@@ -49,7 +51,7 @@ class Indexer:
     ) -> None:
         self._embedding, self._store, self._encoder = embedding, store, encoder
         self._cache, self._chunker = cache, chunker
-        self._roots = Roots(store, home)
+        self._roots, self._home = Roots(store, home), home
 
     def add(
         self,
@@ -60,8 +62,15 @@ class Indexer:
         on_progress: Progress,
     ) -> AddReport:
         """See `UnifiedRetriever.add`."""
-        if isinstance(documents, str | Document):
-            raise InputError("add takes a list of documents: wrap a single one as [document]")
+        if (
+            isinstance(documents, str | Document)
+            or _framework(documents)
+            or not isinstance(documents, Iterable)
+        ):
+            raise InputError(
+                f"add takes a list of documents, not a {type(documents).__name__}: wrap a single "
+                "one as [document]"
+            )
         named = (
             document if isinstance(document, Document) else _named(document, source, at)
             for at, document in enumerate(documents)
@@ -79,13 +88,18 @@ class Indexer:
         if corpus.files:
             self._roots.remember(root)
         report = AddReport(skipped=dict(corpus.skipped))
-        return self._ingest(
+        self._ingest(
             corpus.documents(on_error=report.problems.append, on_note=report.notes.append),
             report,
             precut=corpus.precut,
             within=corpus.within if sync else (),
             on_progress=on_progress,
         )
+        mark_known(self._store, corpus.within, report.problems, report.notes)
+        # On a server, folders of other machines are not gone.
+        if self._home is not None and Path(path).is_dir():
+            report.notes += left_behind(self._store, self._roots.known())
+        return report
 
     def delete(self, ids: Iterable[str] | None, *, filters: Filters | None) -> int:
         """See `UnifiedRetriever.delete`."""
@@ -118,8 +132,30 @@ class Indexer:
             )
 
 
+# What frameworks call documents, by the package they come from, and what to do with them.
+_REMEDIES = {
+    "langchain_core": "index LangChain documents by retriever.as_langchain().add_documents([...])",
+    "llama_index": "make a unimoer_rag Document of it, as Document(node.get_content(), "
+    "source=node.metadata.get('file_name', node.node_id), metadata=Coercion()(node.metadata)), "
+    "both from unimoer_rag.retrieval",
+}
+
+
+def _framework(value: object) -> str:
+    """The package of a framework's object, also of one derived from it; "" for others."""
+    packages = (kind.__module__.partition(".")[0] for kind in type(value).__mro__)
+    return next((package for package in packages if package in _REMEDIES), "")
+
+
 def _named(text: object, source: str, at: int) -> Document:
     if not isinstance(text, str):
-        raise InputError(f"document {at} is a {type(text).__name__}: expected a str or a Document")
+        kind = type(text)
+        if framework := _framework(text):
+            raise InputError(
+                f"document {at} is a {kind.__module__}.{kind.__qualname__}: {_REMEDIES[framework]}"
+            )
+        raise InputError(
+            f"document {at} is a {kind.__name__}: expected a str or a unimoer_rag Document"
+        )
     name = hashlib.sha256(clean_text(text).encode()).hexdigest()[:16]
     return Document(text=text, source=f"{source}/{name}")

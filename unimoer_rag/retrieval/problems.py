@@ -19,12 +19,14 @@ class Problem:
         reason: a full sentence for people: what could not be read, why, and the remedy.
         kind: why, without what it was: the same for all of a kind; "" where nothing else is so.
         empty: it was read and says nothing, so that what an index has of it is out of date.
+        known: the run before told of it, too.
     """
 
     path: str
     reason: str
     kind: str = ""
     empty: bool = False
+    known: bool = False
 
     def __str__(self) -> str:
         return self.reason

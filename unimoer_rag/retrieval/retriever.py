@@ -13,7 +13,7 @@ from unimoer_rag.extras import needs_extra
 from unimoer_rag.model import UniMoER, late_task
 from unimoer_rag.retrieval.auto_rerank import AutoRerank, Rerank, resolve
 from unimoer_rag.retrieval.chunking import Chunker, Chunking
-from unimoer_rag.retrieval.identity import WHOLE, agree
+from unimoer_rag.retrieval.identity import WHOLE, agree, warn_beyond
 from unimoer_rag.retrieval.index_model import model_of_index
 from unimoer_rag.retrieval.indexer import Indexer
 from unimoer_rag.retrieval.ingest import AddReport, Progress
@@ -77,6 +77,8 @@ class UnifiedRetriever:
         )
         self.check()
         _check_parts(settings, self.embeds, self.ranks)
+        if own is not None:
+            warn_beyond(own.rows.room(own.task("embed")), settings.chunking)
         cache = settings.query_cache
         self.query_cache = QueryCache(0) if cache is None else cache
         self.query_cache.attach()

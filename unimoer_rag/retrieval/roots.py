@@ -59,7 +59,7 @@ class Roots:
         path = Path(os.path.abspath(path))
         walked = path.is_dir()
         folder = path if walked else path.parent
-        known = list(self._known())
+        known = list(self.known())
         for root in known:
             if _same(root.folder, folder):
                 # What lies deeper has its names already if a folder around was walked.
@@ -79,7 +79,7 @@ class Roots:
         root = self.of(path)
         if not path.is_dir():
             return Naming(root.name)
-        known = list(self._known())
+        known = list(self.known())
         deep: dict[PurePath, str] = {}
         flat: dict[PurePath, str] = {}
         for other in known:
@@ -93,14 +93,15 @@ class Roots:
 
     def remember(self, root: Root) -> None:
         """Keep a folder's name."""
-        known = {known.name: known for known in self._known()}
+        known = {known.name: known for known in self.known()}
         if root.follows or known.get(root.name) == root:
             return
         known[root.name] = root
         kept = {one.name: self._kept(one) for one in known.values()}
         self._store.set_identity({**(self._store.identity() or {}), _KEY: kept})
 
-    def _known(self) -> Iterator[Root]:
+    def known(self) -> Iterator[Root]:
+        """All of them, whether they are still there or not."""
         kept = (self._store.identity() or {}).get(_KEY, {})
         for name, place in kept.items() if isinstance(kept, Mapping) else ():
             if isinstance(place, Mapping) and isinstance(place.get("folder"), str):

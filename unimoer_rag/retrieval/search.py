@@ -69,7 +69,8 @@ class Search:
         cleaned = [legible_text(clean_text(query)) for query in queries]
         for at, query in enumerate(cleaned):
             if not query.strip():
-                raise InputError(f"query {at} is empty: give words to look for")
+                named = "the query" if len(cleaned) == 1 else f"query {at}"
+                raise InputError(f"{named} is empty: give words to look for")
         depth = max(rerank_depth(rerank), k) if rerank else 0
         return cls(queries=cleaned, k=k, depth=depth, mode=mode, filters=clean(filters), auto=auto)
 

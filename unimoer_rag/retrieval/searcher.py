@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
@@ -10,6 +11,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from unimoer_rag.errors import UnimoerWarning
+from unimoer_rag.retrieval.missing_fields import missing_fields
 from unimoer_rag.retrieval.query_cache import Lookup, QueryCache
 from unimoer_rag.retrieval.running import Embedding, Ranking
 from unimoer_rag.retrieval.search import Search, reordered
@@ -65,6 +68,8 @@ class Searcher:
         hits = self._finish(lookup, found, _results(self._rankings(lookup, found)))
         if plan.depth:
             on_stage("rerank")
+        if plan.filters and not any(hits):
+            self._tell(missing_fields(self._store, plan.filters))
         return hits
 
     async def arun(self, plan: Search, on_stage: OnStage = ignore_stage) -> list[list[Hit]]:
@@ -77,7 +82,14 @@ class Searcher:
         hits = self._finish(lookup, found, scores)
         if plan.depth:
             on_stage("rerank")
+        if plan.filters and not any(hits):
+            self._tell(await asyncio.to_thread(missing_fields, self._store, plan.filters))
         return hits
+
+    def _tell(self, missing: str) -> None:
+        """Warn, where there is something to tell."""
+        if missing:
+            warnings.warn(missing, UnimoerWarning, stacklevel=4)
 
     def _asking(self, lookup: Lookup) -> list[Future[Floats]]:
         """The vectors of the queries left, begun; nothing where the cache knows all."""

@@ -47,8 +47,8 @@ class Corpus:
         files: the files to read with their sources, in order.
         precut: the documents are passages already (a BEIR corpus): keep each whole.
         skipped: how many entries of a folder were passed over, by kind: "hidden", "ignored",
-            "excluded", "index", "linked folder", "link out of the folder", "special file", or the
-            suffix that no reader knows.
+            "excluded", "index", "linked folder", "linked file", "link out of the folder", "special
+            file", or the suffix that no reader knows.
         problems: folders that could not be listed.
         within: what sources call the path itself: the file, or the folder, and behind it folders
             in it that have names of their own.

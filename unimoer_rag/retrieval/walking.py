@@ -36,7 +36,25 @@ class Walk:
     unlistable: list[tuple[Path, str]] = field(default_factory=list)
 
     def files(self) -> Iterator[Path]:
-        """The files that are documents, in no certain order."""
+        """The files that are documents, in no certain order; each once, whatever links to it."""
+        links: list[Path] = []
+        read: list[Path] = []
+        for path in self._entries():
+            if path.is_symlink():
+                links.append(path)
+            else:
+                read.append(path)
+                yield path
+        targets = {os.path.realpath(path) for path in read} if links else set()
+        for path in sorted(links):
+            target = os.path.realpath(path)
+            if target in targets:
+                self.skipped["linked file"] += 1
+            else:
+                targets.add(target)
+                yield path
+
+    def _entries(self) -> Iterator[Path]:
         ignoring = IgnoreFiles(self.root) if self.selection.ignore_files else None
         followed: set[str] = set()
         folders = [self.root]

@@ -148,7 +148,7 @@ async def test_tags_metadata_names_and_callbacks_get_through(
 
 async def test_errors_are_told_and_raised(retriever: UniMoERRetriever, recorder: Recorder) -> None:
     config: Any = {"callbacks": [recorder]}
-    with pytest.raises(InputError, match="query 0 is empty"):
+    with pytest.raises(InputError, match="the query is empty"):
         retriever.invoke(" ", config)
     with pytest.raises(InputError, match="k is 0"):
         await retriever.ainvoke(QUERY, config, k=0)

@@ -118,7 +118,7 @@ async def test_texts_that_cannot_be_embedded_are_named() -> None:
     assert embeddings.embed_documents([]) == await embeddings.aembed_documents([]) == []
     with pytest.raises(InputError, match="document 1 is a int, expected a string"):
         embeddings.embed_documents(["text", 7])  # type: ignore[list-item]
-    with pytest.raises(InputError, match="query 0 is empty"):
+    with pytest.raises(InputError, match="the query is empty"):
         await embeddings.aembed_query("")
     with pytest.raises(InputError, match="expected a list of them"):
         embeddings.embed_documents("text")  # type: ignore[arg-type]

@@ -213,7 +213,7 @@ async def test_bad_settings_of_a_call_are_refused(retriever: UniMoERRetriever) -
         retriever.invoke(QUERY, top_k=3)
     with pytest.raises(TypeError, match="top_k"):
         await retriever.ainvoke(QUERY, top_k=3)
-    with pytest.raises(InputError, match="query 0 is empty"):
+    with pytest.raises(InputError, match="the query is empty"):
         retriever.invoke(" ")
 
 
@@ -345,6 +345,37 @@ async def test_metadata_of_any_kind_are_coerced(empty: UniMoERRetriever) -> None
         "start_index": 0,
         "end_index": 8,
     }
+
+
+def test_filters_take_the_values_that_metadata_took(empty: UniMoERRetriever) -> None:
+    metadata = {
+        "source": Path("docs/boats.md"),
+        "day": date(2024, 2, 29),
+        "price": Decimal("19.5"),
+        "key": UUID(int=1),
+        "tags": {"a", "b"},
+    }
+    empty.add_documents([Document("A kayak.", metadata=metadata), KAYAK])
+    for key, value in metadata.items():
+        (found,) = empty.invoke("boat", filters={key: value})
+        assert plain(found).metadata["source"] == "docs/boats.md"
+    bound = empty.model_copy(update={"filters": {"not": {"day": [date(2024, 2, 29)]}}})
+    assert [document.metadata["source"] for document in bound.invoke("boat")] == ["kayak.md"]
+    assert len(empty.invoke("boat", filters={"price": {"gte": Decimal("19.5")}})) == 1
+    with pytest.raises(InputError, match="filter 'raw' has a bytes as its value"):
+        empty.invoke("boat", filters={"day": date(2024, 2, 29), "raw": b""})
+    with pytest.raises(ValueError, match="filter 'raw' has a bytes"):
+        UniMoERRetriever(retriever=empty.retriever, filters={"raw": b""})
+
+
+def test_the_retriever_itself_says_where_documents_of_langchain_go(
+    filled: UnifiedRetriever,
+) -> None:
+    said = r"document 0 is a langchain_core\.documents\.base\.Document: .*as_langchain\(\)"
+    with pytest.raises(InputError, match=said):
+        filled.add([KAYAK])  # type: ignore[list-item]
+    with pytest.raises(InputError, match=r"not a Document: wrap a single one as \[document\]"):
+        filled.add(KAYAK)  # type: ignore[arg-type]
 
 
 def test_metadata_that_cannot_be_kept_are_told_once(empty: UniMoERRetriever) -> None:

@@ -246,7 +246,7 @@ def test_what_names_the_model_is_fixed(embedding: UniMoEREmbedding, setting: str
 
 
 def test_an_empty_query_is_named(embedding: UniMoEREmbedding) -> None:
-    with pytest.raises(InputError, match="query 0 is empty"):
+    with pytest.raises(InputError, match="the query is empty"):
         embedding.get_query_embedding("")
 
 

@@ -6,6 +6,7 @@ import asyncio
 import pickle
 from collections import Counter
 from dataclasses import replace
+from datetime import date
 from itertools import chain
 from typing import Any
 
@@ -16,6 +17,7 @@ from llama_index.core.instrumentation.events.retrieval import RetrievalEndEvent
 from llama_index.core.llms import CompletionResponse, MockLLM
 from llama_index.core.query_engine import RetrieverQueryEngine
 from llama_index.core.retrievers import QueryFusionRetriever
+from llama_index.core.schema import Document as LlamaDocument
 from llama_index.core.schema import (
     IndexNode,
     MetadataMode,
@@ -34,6 +36,7 @@ from llama_index_helpers import EXACT, HANDBOOK, Events
 
 from unimoer_rag import UnifiedRetriever
 from unimoer_rag.errors import InputError
+from unimoer_rag.retrieval import Coercion
 from unimoer_rag.retrieval.types import Document, Hit, Passage
 
 QUESTION = "How long do refunds take?"
@@ -304,11 +307,25 @@ def test_what_is_no_retriever_is_refused(handbook: UnifiedRetriever) -> None:
         handbook.as_llama_index(top_k=3)
 
 
+def test_the_retriever_itself_says_what_to_make_of_nodes(handbook: UnifiedRetriever) -> None:
+    node = TextNode(text="A kayak.", metadata={"file_name": "kayak.md", "day": date(2024, 2, 29)})
+    for one in (node, NodeWithScore(node=node), LlamaDocument(text="A kayak.")):
+        said = rf"document 0 is a llama_index\.core\.schema\.{type(one).__name__}: make a"
+        with pytest.raises(InputError, match=said) as failed:
+            handbook.add([one])  # type: ignore[list-item]
+    told = str(failed.value).partition("as ")[2].partition(", both")[0]
+    ours = eval(told, {"Document": Document, "Coercion": Coercion, "node": node})
+    with UnifiedRetriever(**EXACT) as retriever:
+        assert retriever.add([ours]).added == 1
+        [hit] = retriever.search("boat", filters={"day": "2024-02-29"})
+        assert hit.source == "kayak.md"
+
+
 async def test_an_empty_query_is_refused(handbook: UnifiedRetriever) -> None:
     retriever = handbook.as_llama_index()
-    with pytest.raises(InputError, match="query 0 is empty"):
+    with pytest.raises(InputError, match="the query is empty"):
         retriever.retrieve("")
-    with pytest.raises(InputError, match="query 0 is empty"):
+    with pytest.raises(InputError, match="the query is empty"):
         await retriever.aretrieve(" ")
 
 

@@ -94,8 +94,12 @@ COLUMNS = (
 """What a table of systems shows, in order."""
 
 
-def system_rows(results: Sequence[Result]) -> list[Row]:
+def system_rows(results: Sequence[Result], names: Sequence[str] = ()) -> list[Row]:
     """One row a result.
+
+    Args:
+        results: of one data set.
+        names: what messages call them, such as their files.
 
     Raises:
         InputError: there are no results.
@@ -103,8 +107,9 @@ def system_rows(results: Sequence[Result]) -> list[Row]:
     """
     if not results:
         raise InputError("there are no results to put into a table: name one or more")
-    for other in results[1:]:
-        check_same_data(results[0], other)
+    called = names or [f"result {n}" for n in range(1, len(results) + 1)]
+    for at, other in enumerate(results):
+        check_same_data(results[0], other, names=(called[0], called[at]))
     return [_row(result) for result in results]
 
 

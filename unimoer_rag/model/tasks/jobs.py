@@ -7,7 +7,7 @@ Both get the same answer from the same three functions.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
@@ -29,6 +29,7 @@ from unimoer_rag.model.tasks.head import (
 from unimoer_rag.model.tasks.registry import heads_of
 from unimoer_rag.model.tasks.span import Reading
 from unimoer_rag.model.tasks.task import Task
+from unimoer_rag.model.untrained import is_untrained
 
 if TYPE_CHECKING:
     from unimoer_rag.model.unimoer import UniMoER
@@ -199,9 +200,11 @@ def reading(
     kept = list(passages)
     rows = model.rows.pairs([(question, passage) for passage in kept], chosen)
 
+    trained = not is_untrained(model, task)
+
     def finish(outputs: list[Any]) -> list[Reading]:
         return [
-            head.reading(output, row, passage)
+            replace(head.reading(output, row, passage), trained=trained)
             for output, row, passage in zip(outputs, rows, kept, strict=True)
         ]
 

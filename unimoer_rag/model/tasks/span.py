@@ -30,6 +30,7 @@ __all__ = [
 MAX_ANSWER_TOKENS = 30
 # Relevance comes as a float32 probability: nothing nearer to 0 and 1 means more.
 _CERTAIN = 1e-7
+_GUESS = 0.05  # most that a reader which has learnt nothing is sure of
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,7 @@ class Reading:
         probability: of this span, among all spans and "no answer".
         no_answer: probability that the passage does not answer.
         margin: logit of the span minus that of "no answer"; compares passages.
+        trained: whether the task has learnt to read; what it says means nothing else.
     """
 
     text: str
@@ -69,6 +71,7 @@ class Reading:
     probability: float
     no_answer: float
     margin: float
+    trained: bool = True
 
     @property
     def doubt(self) -> float:
@@ -80,6 +83,8 @@ class Reading:
 
         Reader and reranker are taken for independent witnesses, whose odds multiply (Bayes' rule):
         `sigmoid(margin + logit(relevance))`.
+        Of a task that has not been trained it is a guess, a twentieth of that at most: less than
+        what an answer takes.
 
         Args:
             relevance: probability in [0, 1] from `score` or `rank`; None leaves it to the reader.
@@ -88,7 +93,8 @@ class Reading:
         if relevance is not None:
             kept = min(max(relevance, _CERTAIN), 1 - _CERTAIN)
             evidence += math.log(kept / (1 - kept))
-        return 0.5 * (1 + math.tanh(evidence / 2))  # the sigmoid, without overflow
+        sure = 0.5 * (1 + math.tanh(evidence / 2))  # the sigmoid, without overflow
+        return sure if self.trained else _GUESS * sure
 
 
 class SpanHead(ReadingHead):

@@ -1,0 +1,57 @@
+"""What an index holds of files that are gone: told, since it goes on answering."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from unimoer_rag.retrieval.problems import Problem
+from unimoer_rag.retrieval.replacing import lies_within
+from unimoer_rag.retrieval.roots import Root
+from unimoer_rag.retrieval.store import Store
+
+__all__ = ["left_behind"]
+
+# Passages that are looked through: of a larger index that would take seconds at every run, and
+# `docs status` tells.
+_MOST = 10_000
+_FEW = 3  # names that are told
+
+
+def left_behind(store: Store, roots: Iterable[Root]) -> Iterator[Problem]:
+    """One note of each folder that is no longer where it was, and one of all other files.
+
+    Args:
+        store: the index.
+        roots: the folders that it knows.
+    """
+    if store.count() > _MOST:
+        return
+    known = sorted(roots, key=lambda root: len(root.name), reverse=True)
+    folders: Counter[Root] = Counter()
+    files: Counter[str] = Counter()
+    for label in store.labels():
+        root = next((root for root in known if lies_within(label.file, root.name)), None)
+        if root is None or "\\" in label.file:  # as names are written that are no text
+            continue
+        if not root.folder.is_dir():
+            folders[root] += 1
+        elif not os.path.lexists(root.folder / label.file[len(root.name) + 1 :]):
+            files[label.file] += 1
+    for root, n in folders.items():
+        yield Problem(
+            root.name,
+            f"the index still holds {n} passages of {root.name}, and they answer, though that "
+            f"folder is no longer at {root.folder}: remove them with `unimoer-rag docs rm "
+            f"{root.name}`",
+        )
+    if files:
+        names = sorted(files)
+        more = ", ..." if len(names) > _FEW else ""
+        yield Problem(
+            names[0],
+            f"the index still holds {files.total()} passages of files that are gone, and they "
+            f"answer ({', '.join(names[:_FEW])}{more}): remove them with `unimoer-rag index "
+            "--sync` or `docs rm`",
+        )
