@@ -12,6 +12,8 @@ from typer import Context
 from typer.models import ArgumentInfo, OptionInfo
 
 from unimoer_rag.cli.main import app
+from unimoer_rag.lab.bench.bench import command
+from unimoer_rag.lab.commands.bench import NAMES, bench, open_bench
 
 PAGE = Path(__file__).parent.parent / "docs" / "cli.md"
 
@@ -35,13 +37,14 @@ Control characters in texts, file names and answers of servers are shown as symb
 def render() -> str:
     """The page, as it should be."""
     commands = [_command(c.name or "", c.callback) for c in app.registered_commands]
-    for group in app.registered_groups:
-        for c in group.typer_instance.registered_commands:
-            commands.append(
-                _command(
-                    f"{group.typer_instance.info.name} {c.name or c.callback.__name__}", c.callback
-                )
-            )
+    for group in (group.typer_instance for group in app.registered_groups):
+        if group is bench:  # whose commands come when they are asked for
+            callbacks = {name: command(open_bench(name)) for name in NAMES}
+        else:
+            callbacks = {
+                c.name or c.callback.__name__: c.callback for c in group.registered_commands
+            }
+        commands += [_command(f"{group.info.name} {n}", c) for n, c in callbacks.items()]
     return "\n".join([HEADER, *commands])
 
 

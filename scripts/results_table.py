@@ -15,8 +15,8 @@ from typing import Any
 
 from unimoer_rag.evaluation import Result, compare_results, load_result
 from unimoer_rag.lab.bench.decoder import ENCODE, RERANK, RERANK_SEEN
-from unimoer_rag.lab.bench.tables import TABLES
 from unimoer_rag.lab.bench.timing import median_ratio
+from unimoer_rag.lab.commands.bench import NAMES, open_bench
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"
@@ -363,9 +363,13 @@ def filled(page: Path) -> str:
     for name in _MARKER.findall(text):
         if name in tables:
             text = fill(text, tables[name](), name)
-        elif name in TABLES:
+        elif name in NAMES:
             said = f"Not measured yet: `unimoer-rag bench {name}` does it."
-            text = fill(text, TABLES[name](benches[name]) if name in benches else said, name)
+            text = fill(
+                text,
+                open_bench(name).table(benches[name]).markdown() if name in benches else said,
+                name,
+            )
     return text
 
 

@@ -5,34 +5,40 @@ from __future__ import annotations
 import inspect
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
 from cli_helpers import Command
 from typer.testing import CliRunner
 
-from unimoer_rag.lab.commands.bench.group import _COMMANDS
-from unimoer_rag.lab.commands.bench.quick import QUICK, with_quick
+from unimoer_rag.lab.bench.bench import Bench, PassagesOption, RoundsOption, command
+from unimoer_rag.lab.commands.bench import NAMES, open_bench
+from unimoer_rag.lab.tables import Table
 
 
 def test_every_size_is_an_option_of_its_command() -> None:
-    commands = {command.__name__: command for command in _COMMANDS}
+    benches = {name: open_bench(name) for name in NAMES}
     # Its figures are bytes, which no smaller number of calls gives sooner.
-    assert commands.keys() - QUICK.keys() == {"memory"}
-    for name, sizes in QUICK.items():
-        options = inspect.signature(commands[name]).parameters
-        assert sizes.keys() <= options.keys(), name
-        assert all(options[option].default != size for option, size in sizes.items())
+    assert {name for name, bench in benches.items() if not bench.quick} == {"memory"}
+    for name, bench in benches.items():
+        options = inspect.signature(command(bench)).parameters
+        assert bench.quick.keys() <= options.keys(), name
+        assert all(options[option].default != size for option, size in bench.quick.items())
 
 
-def test_what_was_given_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_given_stays() -> None:
     seen: dict[str, int] = {}
 
-    def padding(passages: int = 1000, rounds: int = 5) -> None:
+    def measure(passages: PassagesOption = 1000, rounds: RoundsOption = 5) -> dict[str, Any]:
         seen.update(passages=passages, rounds=rounds)
+        return {}
+
+    def table(found: object) -> Table:
+        return Table("Nothing", ("",), [])
 
     app = typer.Typer()
-    app.command()(with_quick(padding))
+    app.command()(command(Bench(measure, table, quick={"passages": 24})))
     for words, expected in (
         ([], (1000, 5)),
         (["--quick"], (24, 5)),
@@ -42,6 +48,38 @@ def test_what_was_given_stays(monkeypatch: pytest.MonkeyPatch) -> None:
         result = CliRunner().invoke(app, words)
         assert result.exit_code == 0, result.output
         assert tuple(seen.values()) == expected
+
+
+def test_a_file_is_a_command() -> None:
+    """Its docstring is the help; what is no option stays inside; a fault is an exit code."""
+    told: list[object] = []
+
+    def measure(passages: PassagesOption = 3, words: int = 9, *, on_run: Any) -> dict[str, Any]:
+        """Count passages.
+
+        Returns:
+            How many.
+        """
+        on_run("counting")
+        told.append((passages, words))
+        return {"n": passages}
+
+    def table(found: Any) -> Table:
+        return Table("Counted", ("", "n"), [("passages", str(found["n"]))], ["Each once."])
+
+    bench = Bench(measure, table, failed=lambda found: found["n"] > 5)
+    callback = command(bench)
+    assert callback.__doc__ == "Count passages."
+    assert list(inspect.signature(callback).parameters) == ["passages", "json", "context"]
+    app = typer.Typer()
+    app.command()(callback)
+    shown = CliRunner().invoke(app, ["--passages", "4"])
+    assert (shown.exit_code, told) == (0, [(4, 9)])
+    assert "counting ..." in shown.stderr
+    assert shown.stdout.splitlines()[-2:] == ["passages  4", "Each once."]
+    assert CliRunner().invoke(app, ["--passages", "6"]).exit_code == 1
+    written = CliRunner().invoke(app, ["--passages", "2", "--json", "-"])
+    assert json.loads(written.stdout) == {"n": 2}
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from .moved import BeirDataset, Question, load_beir, load_run, open_dataset, wri
 from .options import EvalOptions
 from .passages import holds_answer
 from .ranking import MEASURES, evaluate_run, per_query
+from .report.charts import Chart, Value, interval_chart, series_chart
 from .report.page import page_template, render_page
 from .report.table import Row, columns_with_values, markdown_table, system_rows
 from .report.texts import markdown_cell, shown
@@ -30,6 +31,7 @@ __all__ = [
     "AnswerScores",
     "BeirDataset",
     "Calibration",
+    "Chart",
     "Embedder",
     "EvalOptions",
     "Judge",
@@ -44,6 +46,7 @@ __all__ = [
     "Statistic",
     "System",
     "Unified",
+    "Value",
     "asked",
     "build_system",
     "caching",
@@ -65,6 +68,7 @@ __all__ = [
     "find_entry",
     "first_stage",
     "holds_answer",
+    "interval_chart",
     "known_run",
     "load_beir",
     "load_result",
@@ -80,6 +84,7 @@ __all__ = [
     "rerank_run",
     "score_answers",
     "search_run",
+    "series_chart",
     "shown",
     "system_rows",
     "versions",

@@ -13,7 +13,7 @@ from unimoer_rag.lab.bench.concurrency import measure_concurrency
 
 @pytest.mark.slow
 def test_clients_are_compared_to_one_batch_and_to_the_first(minilm_path: Path) -> None:
-    found = measure_concurrency(clients=(1, 3), calls=6)
+    found = measure_concurrency(clients=[1, 3], calls=6)
     assert found["bench"] == "concurrency"
     assert set(found["seconds"]) == {"offline", "1", "3"}
     seconds = found["seconds"]
@@ -30,9 +30,9 @@ def test_clients_are_compared_to_one_batch_and_to_the_first(minilm_path: Path) -
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"clients": (4,)}, "expected two numbers or more"),
-        ({"clients": (0, 4)}, "each from 1"),
-        ({"clients": (1, 8), "calls": 7}, "calls is 7: expected one a client or more, 8 here"),
+        ({"clients": [4]}, "expected two numbers or more"),
+        ({"clients": [0, 4]}, "each from 1"),
+        ({"clients": [1, 8], "calls": 7}, "calls is 7: expected one a client or more, 8 here"),
     ],
 )
 def test_what_cannot_be_measured_is_refused(options, message: str) -> None:

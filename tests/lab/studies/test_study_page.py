@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from html.parser import HTMLParser
 from typing import Any
 
 import pytest
 
+from unimoer_rag.evaluation.report.charts import HEIGHT, WIDTH, Chart, Shape, Span
 from unimoer_rag.lab.studies.panels import Findings, Folded, Panel, Point, fold, fold_numbers
 from unimoer_rag.lab.studies.report import render_studies
-from unimoer_rag.lab.studies.report.charts import HEIGHT, WIDTH, differences, draw, levels
+from unimoer_rag.lab.studies.report.page import differences, draw, levels
 from unimoer_rag.lab.studies.results import Compared, Score, StudyResult, VariantResult
 from unimoer_rag.lab.studies.stats import over_seeds
 
@@ -119,43 +121,74 @@ def test_folding_is_the_mean_with_its_interval() -> None:
     }
 
 
+def _numbers(shape: Shape, *names: str) -> list[float]:
+    return [float(shape.attributes[name]) for name in names]
+
+
+def _of(shapes: Sequence[Shape], kind: str) -> list[Shape]:
+    return [s for s in shapes if kind in str(s.attributes.get("class", "")).split()]
+
+
+def _ticks(chart: Chart) -> tuple[dict[float, float], dict[str, float]]:
+    """Where values of the axis on the left and labels of that below stand."""
+    texts = [s for s in chart.shapes if s.tag == "text"]
+    left = {float(s.text): float(s.attributes["y"]) - 6 for s in texts if s.attributes["x"] == -6}
+    return left, {s.text: float(s.attributes["x"]) for s in texts if s.attributes["y"] == 262}
+
+
 def test_lines_stand_where_their_values_are() -> None:
     chart = draw(next(p for p in _panels() if p.title == "Lines"), "plain")
-    (x1, y1), (x2, y2) = chart.marks[1].points  # from (1, -0.2) up to (2, 0.0)
+    _, second = _of(chart.shapes, "line")
+    points = [
+        tuple(map(float, pair.split(","))) for pair in str(second.attributes["points"]).split()
+    ]
+    (x1, y1), (x2, y2) = points  # from (1, -0.2) up to (2, 0.0)
     assert 0 < x1 < x2 < WIDTH
     assert HEIGHT > y1 > y2 > 0
     # A tick and a point of the same value share their place.
-    zero = next(t.at for t in chart.y_ticks if float(t.label) == 0)
-    assert y2 == pytest.approx(zero, abs=0.02)
-    at_two = next(t.at for t in chart.x_ticks if float(t.label) == 2)
+    left, below = _ticks(chart)
+    assert y2 == pytest.approx(left[0], abs=0.02)
+    at_two = next(at for label, at in below.items() if float(label) == 2)
     assert x2 == pytest.approx(at_two, abs=0.02)
+    assert [name for _, name in chart.key] == ["one", "two"]
+    assert [colour in str(second.attributes["class"]) for colour, _ in chart.key] == [False, True]
     assert chart.table[0] == ["step", "one", "two"]
     assert chart.table[1] == ["1", "0.2000", "-0.2000"]
 
 
 def test_bars_begin_at_zero() -> None:
     chart = draw(next(p for p in _panels() if p.title == "Bars"), "plain")
-    ((_, y, _, height, low, high),) = chart.marks[0].bars
-    zero = next(t.at for t in chart.y_ticks if float(t.label) == 0)
-    assert y + height == pytest.approx(zero, abs=0.03)
+    [bar] = _of(chart.shapes, "bar")
+    [whisker] = _of(chart.shapes, "whisker")
+    y, height = _numbers(bar, "y", "height")
+    low, high = _numbers(whisker, "y1", "y2")
+    assert y + height == pytest.approx(_ticks(chart)[0][0], abs=0.03)
     assert high < y < low
 
 
 def test_bars_below_zero_hang_from_it() -> None:
     panel = Folded(title="t", kind="bars", x="", y="", series={"one": [Point(x="nq", mean=-0.3)]})
     chart = draw(panel, "plain")
-    ((_, y, _, height, _, _),) = chart.marks[0].bars
-    at = {float(tick.label): tick.at for tick in chart.y_ticks}
+    [bar] = _of(chart.shapes, "bar")
+    y, height = _numbers(bar, "y", "height")
+    at, _ = _ticks(chart)
     assert y == pytest.approx(at[0.0], abs=0.03)
     assert y + height == pytest.approx(at[-0.3], abs=0.03)
 
 
 def test_differences_stand_around_none() -> None:
-    chart = differences(_result())
-    sure, unsure = chart.spans
-    assert chart.zero is not None
-    assert chart.zero < sure.low < sure.at < sure.high
-    assert unsure.low < chart.zero < unsure.high
+    def places(span: Span) -> tuple[float, float, float]:
+        [track], [mean] = _of(span.shapes, "track"), _of(span.shapes, "mean")
+        low, high = _numbers(track, "x1", "x2")
+        return low, _numbers(mean, "x")[0] + 0.4, high
+
+    sure, unsure = differences(_result()).spans
+    [zero] = _numbers(_of(sure.shapes, "zero")[0], "x1")
+    low, at, high = places(sure)
+    assert zero < low < at < high
+    low, _, high = places(unsure)
+    assert low < zero < high
     assert (sure.sure, unsure.sure) == (True, False)
     plain, other = levels(_result(), "embed").spans
-    assert plain.low < plain.at < other.at < other.high
+    assert places(plain)[0] < places(plain)[1] < places(other)[1] < places(other)[2]
+    assert not _of(plain.shapes, "zero")

@@ -57,17 +57,25 @@ def render_page(result: Result) -> str:
     return page_template().render(**_content(result))
 
 
-def page_template() -> Template:
-    """The page's template; asked for early, it tells early that Jinja is missing.
+def page_template(
+    name: str = "report.html.jinja", *, package: str = __package__, extra: str = "eval"
+) -> Template:
+    """A page's template; asked for early, it tells early that Jinja is missing.
+
+    Args:
+        name: its file, by default that of a result's page.
+        package: whose templates come before the style and the charts that all pages share.
+        extra: what installs Jinja.
 
     Raises:
         MissingExtraError: Jinja is not installed.
     """
-    with needs_extra("jinja2", "eval", "writing an HTML report"):
-        from jinja2 import Environment, PackageLoader, StrictUndefined
+    with needs_extra("jinja2", extra, "writing an HTML report"):
+        from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
+    packages = dict.fromkeys((package, __package__))
     environment = Environment(
-        loader=PackageLoader("unimoer_rag.evaluation.report"),
+        loader=ChoiceLoader([PackageLoader(each) for each in packages]),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=shown,
@@ -75,7 +83,7 @@ def page_template() -> Template:
         lstrip_blocks=True,
     )
     environment.filters["number"] = _number
-    return environment.get_template("report.html.jinja")
+    return environment.get_template(name)
 
 
 def _content(result: Result) -> dict[str, Any]:

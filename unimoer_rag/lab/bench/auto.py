@@ -9,11 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+import typer
 
-from unimoer_rag.data import BeirDataset
+from unimoer_rag.cli import (
+    CheckpointOption,
+    DepthOption,
+    IndexesOption,
+    LimitOption,
+    ModeOption,
+    SeedOption,
+    SplitOption,
+    cells,
+)
+from unimoer_rag.data import BeirDataset, load_limited
 from unimoer_rag.evaluation import (
     LOSS,
     Outcomes,
@@ -23,11 +34,13 @@ from unimoer_rag.evaluation import (
     cross_validate,
     outcomes_on,
 )
+from unimoer_rag.lab.bench.bench import Bench, Facts
 from unimoer_rag.lab.bench.report import report
+from unimoer_rag.lab.tables import Table
 from unimoer_rag.model import UniMoER
 from unimoer_rag.retrieval import AUTO, AutoRerank, Hit, Mode, certainty, resolve, stage_scores
 
-__all__ = ["STATISTICS", "measure_auto"]
+__all__ = ["BENCH", "STATISTICS", "measure_auto"]
 
 # Shares of the questions to skip, for the curve.
 _SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -72,29 +85,31 @@ STATISTICS: Mapping[str, Statistic] = {
 
 
 def measure_auto(
-    checkpoint: str,
-    held_out: Sequence[BeirDataset],
+    checkpoint: CheckpointOption = "unimoer-minilm",
     *,
-    development: Sequence[BeirDataset] = (),
-    mode: Mode = "dense",
-    loss: float = LOSS,
-    depth: int = 50,
-    index: Path | None = None,
-    seed: int = 0,
+    data: Annotated[
+        list[Path], typer.Option("--data", help="BEIR folder to try it on; again for more.")
+    ],
+    dev: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--dev",
+            help="BEIR folder to choose the threshold on, again for more; the checkpoint's own "
+            "threshold if not given.",
+        ),
+    ] = None,
+    mode: ModeOption = "dense",
+    loss: Annotated[
+        float, typer.Option(help="Share of nDCG@10 that may be lost on each set of --dev.")
+    ] = LOSS,
+    depth: DepthOption = 50,
+    split: SplitOption = None,
+    limit: LimitOption = None,
+    seed: SeedOption = 0,
+    index: IndexesOption = None,
     on_progress: Progress = lambda what, done, total: None,
 ) -> dict[str, Any]:
-    """Try a threshold on questions that it was not chosen on.
-
-    Args:
-        checkpoint: the model.
-        held_out: sets that it is tried on.
-        development: sets that thresholds are chosen on; without them, the checkpoint's is tried.
-        mode: first stage.
-        loss: share of nDCG@10 that may be lost on each development set.
-        depth: first-stage results that are reranked.
-        index: folder that keeps an index of each set.
-        seed: of cross-validation and intervals.
-        on_progress: called with what is done, how much of it and its size.
+    """Measure what `rerank auto` skips, and what it loses, on sets it was not calibrated on.
 
     Returns:
         See `report`. `ratio` is how many times fewer of the held-out questions are reranked;
@@ -105,6 +120,8 @@ def measure_auto(
     Raises:
         InputError: there is no development set, and the checkpoint is not calibrated.
     """
+    held_out = load_limited(data, split, limit=limit, seed=seed)
+    development = load_limited(dev or [], split, limit=limit, seed=seed)
     model = UniMoER.from_pretrained(checkpoint)
     own = None if development else resolve(AUTO, model)
     if isinstance(own, AutoRerank):
@@ -216,3 +233,18 @@ def _curve(
 def _mean(rows: Sequence[Mapping[str, Any]], key: str) -> float:
     """Over all questions of the sets."""
     return float(np.average([row[key] for row in rows], weights=[row["questions"] for row in rows]))
+
+
+def _table(found: Facts) -> Table:
+    return Table(
+        "nDCG@10 with reranking always, where it is needed, and never",
+        ("", "questions", "skipped", "always", "auto", "never", "loss", "95% interval"),
+        [
+            (name + told, str(row["questions"]), *cells(row))
+            for part, told in (("development", " (cross-validated)"), ("held_out", ""))
+            for name, row in found[part].items()
+        ],
+    )
+
+
+BENCH = Bench(measure_auto, _table, quick={"depth": 10, "limit": 20})

@@ -9,16 +9,28 @@ from functools import partial
 from itertools import islice
 from random import Random
 from statistics import median
-from typing import Any
+from typing import Annotated, Any
 
+import typer
+
+from unimoer_rag.cli import CheckpointOption
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import InputError
+from unimoer_rag.lab.bench.bench import Bench, Facts, RoundsOption
 from unimoer_rag.lab.bench.report import report
 from unimoer_rag.lab.bench.texts import make_passages, make_queries
-from unimoer_rag.lab.bench.timing import alternate, median_ratio, percentiles, rounded
+from unimoer_rag.lab.bench.timing import (
+    OnRun,
+    alternate,
+    median_ratio,
+    percentiles,
+    rounded,
+    silent,
+)
+from unimoer_rag.lab.tables import Table
 from unimoer_rag.model import Job, UniMoER, embedding, ranking, reading
 
-__all__ = ["measure_concurrency"]
+__all__ = ["BENCH", "measure_concurrency"]
 
 # Texts that a client embeds, passages that it reranks, and passages that it reads, at a time.
 _EMBEDDED, _RANKED, _READ = (1, 2, 8), (5, 10, 20), (1, 3)
@@ -27,24 +39,24 @@ Make = Callable[[], Job[Any]]
 
 
 def measure_concurrency(
-    checkpoint: str = "unimoer-minilm",
+    checkpoint: CheckpointOption = "unimoer-minilm",
     *,
-    clients: Sequence[int] = (1, 8, 64),
-    calls: int = 192,
-    rounds: int = 5,
-    on_run: Callable[[str, int], None] = lambda side, round_: None,
+    clients: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--clients",
+            help="How many there are; again for more (1, 8 and 64). Latency is compared to the "
+            "first.",
+        ),
+    ] = None,
+    calls: Annotated[int, typer.Option(help="Calls of all clients together.")] = 192,
+    rounds: RoundsOption = 5,
+    on_run: OnRun = silent,
 ) -> dict[str, Any]:
-    """Make the same calls by one client, by several at once, and all in one offline batch.
+    """Embed, rerank and read for many clients at once, against the same work in one batch.
 
     A client makes its calls one after the other, and waits for each answer. No token states are
     kept, so that every run does the same work.
-
-    Args:
-        checkpoint: the model, in the precision it takes by itself, where it runs by itself.
-        clients: how many there are on each side; the first is what latency is compared to.
-        calls: calls of all clients together; a third each of embedding, reranking and reading.
-        rounds: measured rounds.
-        on_run: see `alternate`.
 
     Returns:
         See `report`; `ratio` is the lowest of `throughput`: of each number of clients above the
@@ -54,8 +66,9 @@ def measure_concurrency(
     Raises:
         InputError: there are too few rounds or calls, or no two numbers of clients.
     """
+    clients = clients or [1, 8, 64]
     if len(set(clients)) < 2 or min(clients) < 1:
-        raise InputError(f"clients are {list(clients)}: expected two numbers or more, each from 1")
+        raise InputError(f"clients are {clients}: expected two numbers or more, each from 1")
     if calls < max(clients):
         raise InputError(f"calls is {calls}: expected one a client or more, {max(clients)} here")
     model = UniMoER.from_pretrained(checkpoint)
@@ -123,3 +136,26 @@ def _answer(engine: Engine, make: Make) -> float:
     started = time.perf_counter()
     engine.submit(make()).result()
     return time.perf_counter() - started
+
+
+def _table(found: Facts) -> Table:
+    rows = [("one offline batch", f"{found['others']['offline']['seconds']:.3f}", "", "", "")]
+    for n, side in found["ours"].items():
+        latency = side["latency_ms"]
+        rows.append(
+            (
+                n,
+                f"{side['seconds']:.3f}",
+                f"{found['throughput'][n]:.3f}",
+                f"{latency['p50']:.1f}",
+                f"{latency['p95']:.1f}",
+            )
+        )
+    return Table(
+        f"{found['calls']} calls, medians of {found['rounds']} rounds",
+        ("clients", "seconds", "throughput over offline", "p50 ms", "p95 ms"),
+        rows,
+    )
+
+
+BENCH = Bench(measure_concurrency, _table, quick={"calls": 12, "clients": [1, 4]})

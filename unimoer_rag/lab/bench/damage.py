@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 
 from unimoer_rag.errors import StoreError, UnimoerError
-from unimoer_rag.lab.bench.kill import answers
-from unimoer_rag.lab.bench.kill_side import DIMENSION, document, passages, vectors
+from unimoer_rag.lab.bench.kill_side import DIMENSION, answers, document, passages, vectors
 from unimoer_rag.retrieval import BM25Encoder, EdgeStore, Record
 
 __all__ = ["measure_flips", "measure_full_disk", "measure_read_only"]

@@ -10,16 +10,18 @@ from functools import partial
 from pathlib import Path
 from random import Random
 from statistics import median
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+import typer
 from numpy.typing import NDArray
 from torch import nn
 
 from unimoer_rag.cost import count_operations
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import InputError
+from unimoer_rag.lab.bench.bench import Bench, DeviceOption, Facts, RoundsOption
 from unimoer_rag.lab.bench.decoder_rivals import open_embedders, score_pairs
 from unimoer_rag.lab.bench.encode import cosines
 from unimoer_rag.lab.bench.random_decoder import (
@@ -31,10 +33,18 @@ from unimoer_rag.lab.bench.random_decoder import (
 )
 from unimoer_rag.lab.bench.report import report
 from unimoer_rag.lab.bench.roofline import measure_peak
-from unimoer_rag.lab.bench.timing import alternate, check_rounds, median_ratio, rounded
+from unimoer_rag.lab.bench.timing import (
+    OnRun,
+    alternate,
+    check_rounds,
+    median_ratio,
+    rounded,
+    silent,
+)
+from unimoer_rag.lab.tables import Table
 from unimoer_rag.model import EMBED, Row, Task, UniMoER, choose_device
 
-__all__ = ["ENCODE", "RERANK", "RERANK_SEEN", "measure_decoder"]
+__all__ = ["BENCH", "ENCODE", "RERANK", "RERANK_SEEN", "measure_decoder"]
 
 ENCODE, RERANK, RERANK_SEEN = "encode", "rerank", "rerank, documents seen"
 """What is measured of ours; keys of the report."""
@@ -50,37 +60,35 @@ Race = Callable[[Mapping[str, Callable[[], Any]]], dict[str, list[float]]]
 
 
 def measure_decoder(
-    size: str | None = None,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            help="tiny, small or qwen3-0.6b; by default small on CPUs and the last elsewhere."
+        ),
+    ] = None,
     *,
-    passages: int = 128,
-    tokens: int = 512,
-    queries: int = 2,
-    documents: int = 50,
-    document_tokens: int = 300,
-    query_tokens: int = 24,
-    batches: Sequence[int] = (),
-    rounds: int = 5,
-    device: str = "auto",
-    on_run: Callable[[str, int], None] = lambda side, round_: None,
+    passages: Annotated[int, typer.Option(help="Passages to embed, of mixed lengths.")] = 128,
+    tokens: Annotated[
+        int, typer.Option(help="Tokens of the longest of them; the shortest have a sixteenth.")
+    ] = 512,
+    queries: Annotated[int, typer.Option(help="Queries, one after the other.")] = 2,
+    documents: Annotated[int, typer.Option(help="Documents to rerank for each.")] = 50,
+    document_tokens: Annotated[int, typer.Option(help="Tokens of each document.")] = 300,
+    query_tokens: Annotated[int, typer.Option(help="Tokens of each query.")] = 24,
+    batch: Annotated[
+        list[int] | None,
+        typer.Option(
+            help="Rows a batch of the rivals, again for more; by default 32 and 8 or 128."
+        ),
+    ] = None,
+    rounds: RoundsOption = 5,
+    device: DeviceOption = "auto",
+    on_run: OnRun = silent,
 ) -> dict[str, Any]:
-    """Embed passages and rerank documents with a decoder of random weights, by either side.
+    """Embed and rerank with a random decoder, against sentence-transformers and transformers.
 
     Documents are reranked in two ways: after the query, which runs once for all of them where that
     saves enough, and before it, with the states kept that an earlier query left.
-
-    Args:
-        size: a key of `SIZES`; by default "small" on CPUs and "qwen3-0.6b" elsewhere.
-        passages: to embed.
-        tokens: of the longest of them; the shortest have a sixteenth.
-        queries: one after the other.
-        documents: reranked for each query, the same ones.
-        document_tokens: of each.
-        query_tokens: of each query.
-        batches: rows a batch of the rivals, each a side of its own; by default 32, which is
-            sentence-transformers' own, and 8 on CPUs or 128 elsewhere.
-        rounds: measured rounds.
-        device: where it runs, in the precision that a model takes there by itself.
-        on_run: see `alternate`.
 
     Returns:
         See `report`. `ratio` is against sentence-transformers with its default attention and the
@@ -102,7 +110,7 @@ def measure_decoder(
         save_decoder(Path(scratch), SIZES[size])
         model = _load(Path(scratch), device)
         rivals, refused = open_embedders(Path(scratch), device=model.device, dtype=model.dtype)
-        batches = batches or (32, 8 if model.device.type == "cpu" else 128)
+        batches = batch or [32, 8 if model.device.type == "cpu" else 128]
         plain = rivals["sdpa"][0].model
         mixed = _mixed(model, passages, tokens)
         lengths = [query_tokens] * queries + [document_tokens] * documents
@@ -132,7 +140,7 @@ def measure_decoder(
         documents=documents,
         document_tokens=document_tokens,
         query_tokens=query_tokens,
-        batches=list(batches),
+        batches=batches,
         rounds=rounds,
         ours=encoded.pop("ours") | reranked.pop("ours"),
         others=encoded.pop("others") | reranked.pop("others"),
@@ -288,3 +296,41 @@ def _check_whole(rows: list[Row]) -> None:
     """Refuse texts that a row has no room for."""
     if any(row.truncated for row in rows):
         raise InputError(f"the texts take more than the {POSITIONS} tokens of a row: ask for fewer")
+
+
+def _table(found: Facts) -> Table:
+    ratios = {
+        ENCODE: found["ratio"],
+        RERANK: found["ratio_rerank"],
+        RERANK_SEEN: found["ratio_rerank_seen"],
+    }
+    return Table(
+        f"{found['parameters'] / 1e6:,.0f} million parameters in {found['dtype']} on "
+        f"{found['device']}; a large product reaches {found['peak_tflops']:.2f} TFLOP/s",
+        ("", "seconds", "theirs over ours", "TFLOP/s", "utilisation"),
+        [
+            (
+                name,
+                f"{facts['seconds']:.3f}",
+                f"{ratios[name]:.2f}" if name in ratios else "",
+                f"{facts['tflops']:.2f}" if "tflops" in facts else "",
+                f"{facts['utilisation']:.0%}" if "utilisation" in facts else "",
+            )
+            for name, facts in {**found["ours"], **found["others"]}.items()
+        ],
+        [f"{name}: not run, {reason}." for name, reason in found["not_run"].items()],
+    )
+
+
+BENCH = Bench(
+    measure_decoder,
+    _table,
+    quick={
+        "size": "tiny",
+        "passages": 8,
+        "tokens": 128,
+        "queries": 1,
+        "documents": 8,
+        "document_tokens": 64,
+    },
+)

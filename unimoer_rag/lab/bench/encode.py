@@ -12,36 +12,31 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unimoer_rag.cli import CheckpointOption
 from unimoer_rag.engine import Engine
 from unimoer_rag.extras import needs_extra
+from unimoer_rag.lab.bench.bench import Bench, PassagesOption, RoundsOption
 from unimoer_rag.lab.bench.report import report
-from unimoer_rag.lab.bench.rivals import SETTINGS, open_rivals, setting_of
+from unimoer_rag.lab.bench.rivals import RivalOption, chosen_rivals, open_rivals, setting_of, speeds
 from unimoer_rag.lab.bench.texts import make_passages
-from unimoer_rag.lab.bench.timing import alternate, median_ratio, rounded
+from unimoer_rag.lab.bench.timing import OnRun, alternate, median_ratio, rounded, silent
 from unimoer_rag.model import UniMoER
 
-__all__ = ["EQUAL", "cosines", "measure_encode"]
+__all__ = ["BENCH", "EQUAL", "cosines", "measure_encode"]
 
 EQUAL = 0.999
 """Mean cosine to the float32 embeddings from which a setting counts as equally accurate."""
 
 
 def measure_encode(
-    checkpoint: str = "unimoer-minilm",
+    checkpoint: CheckpointOption = "unimoer-minilm",
     *,
-    passages: int = 1000,
-    rounds: int = 5,
-    settings: tuple[str, ...] = tuple(SETTINGS),
-    on_run: Callable[[str, int], None] = lambda side, round_: None,
+    passages: PassagesOption = 1000,
+    rounds: RoundsOption = 5,
+    rival: RivalOption = None,
+    on_run: OnRun = silent,
 ) -> dict[str, Any]:
-    """Embed the same passages by either side, in turns.
-
-    Args:
-        checkpoint: our model, in the precision it takes by itself.
-        passages: how many, of 8 to 250 tokens.
-        rounds: measured rounds.
-        settings: of the rival; see `rivals.SETTINGS`.
-        on_run: see `alternate`.
+    """Embed passages on the CPU, against sentence-transformers with the same backbone.
 
     Returns:
         See `report`; `ratio_to_best` is against the fastest setting of the rival whose embeddings
@@ -51,6 +46,7 @@ def measure_encode(
         MissingExtraError: sentence-transformers is not installed.
         InputError: there are too few rounds.
     """
+    settings = chosen_rivals(rival)
     with needs_extra("sentence_transformers", "bench", "the encoding benchmark"):
         from sentence_transformers import SentenceTransformer
 
@@ -60,8 +56,8 @@ def measure_encode(
     with tempfile.TemporaryDirectory() as scratch, Engine(model) as engine:
         load = partial(SentenceTransformer, str(model.path), device="cpu")
         rivals, refused = open_rivals(load, settings, Path(scratch))
-        for rival in rivals.values():
-            rival.max_seq_length = limit
+        for opened in rivals.values():
+            opened.max_seq_length = limit
         vectors: dict[str, NDArray[np.float32]] = {}
 
         def ours() -> None:
@@ -112,3 +108,10 @@ def cosines(vectors: NDArray[np.float32], truth: NDArray[np.float32]) -> dict[st
     norms = np.linalg.norm(vectors, axis=-1) * np.linalg.norm(truth, axis=-1)
     found = (vectors * truth).sum(-1) / norms
     return {"mean": round(float(found.mean()), 5), "least": round(float(found.min()), 5)}
+
+
+BENCH = Bench(
+    measure_encode,
+    partial(speeds, "encoding"),
+    quick={"passages": 16, "rival": ["default"]},
+)

@@ -5,17 +5,22 @@ from __future__ import annotations
 import math
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from unimoer_rag.errors import InputError
+from unimoer_rag.lab.bench.bench import Bench, Facts
 from unimoer_rag.lab.bench.process import run_module
 from unimoer_rag.lab.bench.report import report
+from unimoer_rag.lab.bench.timing import OnRun, silent
+from unimoer_rag.lab.tables import Table
 from unimoer_rag.retrieval import Quantization, check_quantization
 
-__all__ = ["MEASURES", "STEEP", "measure_growth"]
+__all__ = ["BENCH", "MEASURES", "STEEP", "measure_growth"]
 
 MEASURES = (
     "store_seconds",
@@ -37,24 +42,21 @@ _SIDE = "unimoer_rag.lab.bench.growth_side"
 
 
 def measure_growth(
-    sizes: Sequence[int],
+    sizes: Annotated[
+        list[int] | None,
+        typer.Argument(help="Numbers of passages, rising: 10000 100000 1000000 if not given."),
+    ] = None,
     *,
-    dimension: int = 384,
-    quantization: Quantization | None = None,
-    queries: int = 50,
-    folder: Path | None = None,
-    on_run: Callable[[str], None] = lambda what: None,
+    dimension: Annotated[int, typer.Option(help="Length of the vectors.")] = 384,
+    quantization: Annotated[Quantization | None, typer.Option(help="Of the index.")] = None,
+    queries: Annotated[int, typer.Option(help="Measured queries; from 5.")] = 50,
+    folder: Annotated[
+        Path | None,
+        typer.Option(help="Where the indexes are for the while; 10 GB for a million passages."),
+    ] = None,
+    on_run: OnRun = silent,
 ) -> dict[str, Any]:
-    """Index and search synthetic passages of each size, in fresh processes.
-
-    Args:
-        sizes: numbers of passages, two or more, rising.
-        dimension: length of the vectors.
-        quantization: of the index.
-        queries: measured ones, each dense and hybrid, 50 passages asked for.
-        folder: where the indexes are for the while; 10 GB for a million passages. None takes
-            the system's folder for temporary files.
-        on_run: called with what begins.
+    """Index and search synthetic passages of rising sizes: time, memory, disk and latency.
 
     Returns:
         See `report`. `ours` holds the measures of each size; `exponents`, for each two sizes that
@@ -69,8 +71,9 @@ def measure_growth(
         InputError: there are fewer than two sizes, or they do not rise.
         UnimoerError: a process failed; its last words are in the message.
     """
-    if len(sizes) < 2 or min(sizes) < 1 or list(sizes) != sorted(set(sizes)):
-        raise InputError(f"sizes are {list(sizes)}: expected two or more, rising, from 1")
+    sizes = sizes or [10_000, 100_000, 1_000_000]
+    if len(sizes) < 2 or min(sizes) < 1 or sizes != sorted(set(sizes)):
+        raise InputError(f"sizes are {sizes}: expected two or more, rising, from 1")
     if queries < 5:
         raise InputError(f"queries is {queries}: expected 5 or more")
     check_quantization(quantization)
@@ -98,7 +101,7 @@ def measure_growth(
     return report(
         "growth",
         ratio=max(max(step.values()) for step in exponents.values()),
-        sizes=list(sizes),
+        sizes=sizes,
         dimension=dimension,
         quantization=quantization,
         queries=queries,
@@ -134,3 +137,40 @@ def _exponents(
         for name in MEASURES
         if name not in unlike
     }
+
+
+def _table(found: Facts) -> Table:
+    columns: dict[str, tuple[str, float, int]] = {  # measure, its unit, digits
+        "storing, s": ("store_seconds", 1, 1),
+        "graph, s": ("optimize_seconds", 1, 1),
+        "1,000 more, s": ("add_seconds", 1, 2),
+        "memory of indexing, MB": ("index_memory_bytes", 1e6, 0),
+        "with mapped files, MB": ("index_resident_bytes", 1e6, 0),
+        "disk, MB": ("disk_bytes", 1e6, 0),
+        "opening, s": ("open_seconds", 1, 2),
+        "memory of searching, MB": ("search_memory_bytes", 1e6, 0),
+        "dense p50, ms": ("dense_p50_milliseconds", 1, 1),
+        "hybrid p50, ms": ("hybrid_p50_milliseconds", 1, 1),
+    }
+    rows = [
+        (
+            f"{int(n):,}",
+            *(f"{side[name] / unit:.{digits}f}" for name, unit, digits in columns.values()),
+        )
+        for n, side in found["ours"].items()
+    ]
+    rows += [
+        (
+            f"exponent, {step}",
+            *(f"{of[name]:.2f}" if name in of else "" for name, _, _ in columns.values()),
+        )
+        for step, of in found["exponents"].items()
+    ]
+    return Table(
+        f"Growth; exponents above {STEEP} are steeper than the index", ("passages", *columns), rows
+    )
+
+
+BENCH = Bench(
+    measure_growth, _table, quick={"sizes": [500, 1000, 2000], "dimension": 64, "queries": 5}
+)

@@ -10,6 +10,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from unimoer_rag.cli import CheckpointOption
+from unimoer_rag.lab.bench.bench import Bench, Facts, PassagesOption, RoundsOption
 from unimoer_rag.lab.bench.frameworks import (
     check_frameworks,
     ingest_langchain,
@@ -17,30 +19,28 @@ from unimoer_rag.lab.bench.frameworks import (
 )
 from unimoer_rag.lab.bench.report import report
 from unimoer_rag.lab.bench.texts import make_passages
-from unimoer_rag.lab.bench.timing import alternate, median_ratio, rounded
+from unimoer_rag.lab.bench.timing import OnRun, alternate, median_ratio, rounded, silent
+from unimoer_rag.lab.tables import Table
 from unimoer_rag.model import UniMoER
 from unimoer_rag.retrieval import WHOLE, UnifiedRetriever
 
-__all__ = ["measure_ingest"]
+__all__ = ["BENCH", "measure_ingest"]
 
 
 def measure_ingest(
-    checkpoint: str = "unimoer-minilm",
+    checkpoint: CheckpointOption = "unimoer-minilm",
     *,
-    passages: int = 1000,
-    rounds: int = 5,
-    on_run: Callable[[str, int], None] = lambda side, round_: None,
+    passages: PassagesOption = 1000,
+    rounds: RoundsOption = 5,
+    on_run: OnRun = silent,
 ) -> dict[str, Any]:
-    """Index the same passages by each side, into a new folder every time, in turns.
+    """Index passages into a folder on the CPU, against LlamaIndex and LangChain with Qdrant.
 
     The others embed with the checkpoint's backbone through sentence-transformers and store in
     Qdrant's local mode, both at their defaults. Ours writes vectors for BM25 besides.
 
-    Args:
-        checkpoint: our model, in the precision it takes by itself.
-        passages: how many, of 8 to 250 tokens; none is cut.
-        rounds: measured rounds.
-        on_run: see `alternate`.
+    Returns:
+        See `report`.
 
     Raises:
         MissingExtraError: a package of the extra `rivals` is not installed.
@@ -89,3 +89,17 @@ def measure_ingest(
         others=facts,
         seconds=rounded(seconds),
     )
+
+
+def _table(found: Facts) -> Table:
+    return Table(
+        f"ingestion: medians of {found['rounds']} rounds",
+        ("", "seconds", "passages a second"),
+        [
+            (name, f"{side['seconds']:.3f}", f"{side['passages_a_second']:.1f}")
+            for name, side in {"ours": found["ours"], **found["others"]}.items()
+        ],
+    )
+
+
+BENCH = Bench(measure_ingest, _table, quick={"passages": 16})

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -13,16 +14,32 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Annotated, Any
 
+import typer
+
+from unimoer_rag.cli import Show
+from unimoer_rag.command_line import typed_command
 from unimoer_rag.errors import UnimoerError
-from unimoer_rag.lab.bench.kill_side import DIMENSION, Step, document, passages, steps, vectors
+from unimoer_rag.lab.bench.bench import Bench, Facts
+from unimoer_rag.lab.bench.damage import measure_flips, measure_full_disk, measure_read_only
+from unimoer_rag.lab.bench.kill_side import (
+    DIMENSION,
+    QUERIES,
+    Step,
+    answers,
+    document,
+    passages,
+    steps,
+    vectors,
+)
+from unimoer_rag.lab.bench.report import describe_machine
+from unimoer_rag.lab.tables import Table
 from unimoer_rag.retrieval import BM25Encoder, EdgeStore, Passage, Snapshot, Store
 
-__all__ = ["answers", "measure_kills"]
+__all__ = ["BENCH", "measure_kill", "measure_kills"]
 
 _LONGEST = 1.0  # seconds from a child's first word to its death, at most
-_QUERIES = 20
 
 Stored = dict[str, Passage]
 
@@ -35,6 +52,41 @@ class _Wrong:
     doubled: int = 0
     stale: int = 0
     not_opened: list[str] = field(default_factory=list)
+
+
+def measure_kill(
+    *,
+    kills: Annotated[int, typer.Option(help="Writers to kill, each at a random moment.")] = 100,
+    flips: Annotated[int, typer.Option(help="Bits to flip in each file, one at a time.")] = 3,
+    folder: Annotated[
+        Path | None,
+        typer.Option(help="Where the indexes are made; a temporary folder if left out."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the changes, the moments and the places.")] = 0,
+    on_progress: Show = lambda what, done, total, note="", /: None,
+) -> dict[str, Any]:
+    """Kill writers of an index, flip its bits, fill its disk; count what is lost.
+
+    Writers add, update, delete, record identities, optimize, close and open, and are ended with
+    SIGKILL; the index is looked at after each, and compared at the end with one that nobody
+    disturbed. A full disk and a read-only folder need the right to mount, and are left out without
+    it. The exit code is 1 if anything was lost, doubled, stale, or silently other.
+    """
+    with tempfile.TemporaryDirectory(dir=folder) as name:
+        place = Path(name)
+        found: dict[str, Any] = {
+            "bench": "kill",
+            "seed": seed,
+            "kills": measure_kills(
+                place, kills=kills, seed=seed, on_kill=lambda n: on_progress("killing", n, kills)
+            ),
+            "flips": measure_flips(place, each=flips, seed=seed),
+            "full_disk": measure_full_disk(place),
+            "read_only": measure_read_only(place),
+            "machine": describe_machine(),
+            "command": typed_command(),
+        }
+    return found | {"well": _well(found)}
 
 
 def measure_kills(
@@ -148,7 +200,7 @@ def _compare(found: Stored, step: Step, wrong: _Wrong, *, begun: bool) -> None:
 
 
 def _search(found: Stored, store: Store, wrong: _Wrong) -> None:
-    some = list(found.values())[:_QUERIES]
+    some = list(found.values())[:QUERIES]
     if not some:
         return
     nearest = store.search_dense(vectors([p.text for p in some]), limit=1)
@@ -158,11 +210,50 @@ def _search(found: Stored, store: Store, wrong: _Wrong) -> None:
         wrong.lost += passage not in [hit.passage for hit in hits]
 
 
-def answers(store: Store) -> tuple[Any, ...]:
-    """What an index holds and finds, for comparing two."""
-    stored = list(store.scroll())
-    some = stored[:: max(1, len(stored) // _QUERIES)]
-    dense = store.search_dense(vectors([p.text for p in some]), limit=50)
-    sparse = store.search_sparse([BM25Encoder().query(p.text) for p in some], limit=50)
-    found = [[(hit.passage, round(hit.score, 5)) for hit in hits] for hits in (*dense, *sparse)]
-    return stored, found, store.sources(), store.identity()
+def _well(found: Facts) -> bool:
+    killed, disk, folder = (found[name] for name in ("kills", "full_disk", "read_only"))
+    return bool(
+        killed["equal_to_undisturbed"]
+        and not any(killed[name] for name in ("lost", "doubled", "stale", "not_opened"))
+        and not found["flips"]["silent"]
+        and all(
+            part is None or (part["searched_the_same"] and part["went_on"])
+            for part in (disk, folder)
+        )
+        and (disk is None or (disk["adding"] and disk["deleted"]))
+        and (folder is None or folder["deleting"])
+    )
+
+
+def _table(found: Facts) -> Table:
+    killed, flips = found["kills"], found["flips"]
+    moments = ", ".join(f"{n} {doing}" for doing, n in killed["killed_while"].items())
+    told = ", ".join(
+        f"{flips.get(name, 0)} {name}" for name in ("detected", "same results", "other results")
+    )
+
+    def mounted(name: str) -> str:
+        part = found[name]
+        return "not measured: nothing can be mounted here" if part is None else str(part)
+
+    return Table(
+        "An index under kills and damage",
+        ("", "found"),
+        [
+            ("kills", f"{killed['kills']} ({moments})"),
+            *((f"passages {name}", str(killed[name])) for name in ("lost", "doubled", "stale")),
+            ("indexes that did not open", str(len(killed["not_opened"]))),
+            ("equal to an undisturbed index", "yes" if killed["equal_to_undisturbed"] else "no"),
+            ("bits flipped", f"{flips['flips']} in {flips['files']} files: {told}"),
+            ("a full disk", mounted("full_disk")),
+            ("a read-only folder", mounted("read_only")),
+        ],
+    )
+
+
+BENCH = Bench(
+    measure_kill,
+    _table,
+    quick={"kills": 3, "flips": 1},
+    failed=lambda found: not found["well"],
+)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import count, islice
 from pathlib import Path
 from random import Random
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,9 +32,12 @@ from unimoer_rag.retrieval import (
 )
 from unimoer_rag.retrieval.ingest import ingest
 
-__all__ = ["DIMENSION", "Step", "document", "passages", "steps", "vectors"]
+__all__ = ["DIMENSION", "QUERIES", "Step", "answers", "document", "passages", "steps", "vectors"]
 
 DIMENSION = 16
+
+QUERIES = 20
+"""Searches of an index that is looked at."""
 
 Kind = Literal["add", "update", "delete", "identity", "optimize"]
 Versions = Mapping[str, int]
@@ -111,6 +114,16 @@ def vectors(texts: Sequence[str]) -> NDArray[np.float32]:
     seeds = [int.from_bytes(hashlib.blake2b(text.encode()).digest()[:8]) for text in texts]
     rows = [np.random.default_rng(seed).standard_normal(DIMENSION) for seed in seeds]
     return np.array(rows, dtype=np.float32).reshape(-1, DIMENSION)
+
+
+def answers(store: Store) -> tuple[Any, ...]:
+    """What an index holds and finds, for comparing two."""
+    stored = list(store.scroll())
+    some = stored[:: max(1, len(stored) // QUERIES)]
+    dense = store.search_dense(vectors([p.text for p in some]), limit=50)
+    sparse = store.search_sparse([BM25Encoder().query(p.text) for p in some], limit=50)
+    found = [[(hit.passage, round(hit.score, 5)) for hit in hits] for hits in (*dense, *sparse)]
+    return stored, found, store.sources(), store.identity()
 
 
 def _embed(texts: Sequence[str]) -> Callable[[], Embedded]:

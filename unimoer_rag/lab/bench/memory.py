@@ -1,44 +1,52 @@
-"""What one model saves: memory of our three tasks against two and three models of the same size.
-
-Each side runs in a fresh process (`memory_side`). Ours holds embedding and reranker of LlamaIndex
-and of LangChain and reads besides; the pair is a sentence-transformers embedder and a
-cross-encoder; a question-answering model makes it three.
-"""
+"""What one model saves: memory of our three tasks against two and three models of its size."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
+import typer
+
+from unimoer_rag.cli import CheckpointOption
 from unimoer_rag.extras import needs_extra
+from unimoer_rag.lab.bench.bench import Bench, Facts
 from unimoer_rag.lab.bench.process import run_module
 from unimoer_rag.lab.bench.report import report
 from unimoer_rag.lab.bench.rivals import random_cross_encoder, random_reader
+from unimoer_rag.lab.bench.timing import OnRun, silent
+from unimoer_rag.lab.tables import Table
 
-__all__ = ["SIDES", "measure_memory", "run_side"]
+__all__ = ["BENCH", "SIDES", "measure_memory", "run_side"]
 
 SIDES = ("ours", "pair", "three")
 
 
 def measure_memory(
-    checkpoint: str = "unimoer-minilm",
+    checkpoint: CheckpointOption = "unimoer-minilm",
     *,
-    dtype: str = "float32",
-    embedder: str | None = None,
-    cross_encoder: str | None = None,
-    on_side: Callable[[str], None] = lambda side: None,
+    dtype: Annotated[
+        Literal["float32", "bfloat16", "auto"],
+        typer.Option(help="Of the weights on all sides; auto: what each library takes."),
+    ] = "float32",
+    embedder: Annotated[
+        str | None,
+        typer.Option(help="A sentence-transformers model; the checkpoint's backbone if not given."),
+    ] = None,
+    cross_encoder: Annotated[
+        str | None,
+        typer.Option(
+            help="A cross-encoder; if not given one of the backbone's size with random weights, "
+            "which take the memory of any others."
+        ),
+    ] = None,
+    on_run: OnRun = silent,
 ) -> dict[str, Any]:
-    """Measure all sides.
+    """Measure the memory of one model that embeds, reranks and reads against two and three models.
 
-    Args:
-        checkpoint: our model.
-        dtype: of the weights on all sides; "auto" for what each library takes by itself.
-        embedder: a sentence-transformers model; by default the backbone of `checkpoint`.
-        cross_encoder: a cross-encoder; by default one with the backbone's architecture and random
-            weights, which take the memory of any others. The reader is always such a one.
-        on_side: called with the name of each side before it runs.
+    Each side runs in a fresh process: ours with embedding and reranker of LlamaIndex and of
+    LangChain, and reading; the pair with a sentence-transformers embedder and a cross-encoder; the
+    three with a question-answering model besides.
 
     Returns:
         See `report`. `ratio` and `ratio_to_three` compare the bytes of the weights; `added_ratio`
@@ -61,7 +69,7 @@ def measure_memory(
         }
         sides = {}
         for side in SIDES:
-            on_side(side)
+            on_run(f"measuring {side}")
             sides[side] = run_side(side, settings)
     ours = sides.pop("ours")
     return report(
@@ -111,3 +119,24 @@ def run_side(side: str, settings: dict[str, Any]) -> dict[str, Any]:
         UnimoerError: the process failed; its last words are in the message.
     """
     return run_module("unimoer_rag.lab.bench.memory_side", side, settings)
+
+
+def _table(found: Facts) -> Table:
+    ours, sides = found["ours"], {"ours": found["ours"], **found["others"]}
+    rows = []
+    for name, key in (
+        ("weights of all models", "model_bytes"),
+        ("process, in use", "resident_in_use"),
+        ("process, at its peak", "peak"),
+        ("its peak above that of the libraries", "peak_added"),
+    ):
+        ratios = [
+            "" if side is ours else f" ({ours[key] / side[key]:.2f})" for side in sides.values()
+        ]
+        shown = [f"{side[key] / 2**20:.1f}" for side in sides.values()]
+        rows.append((name, *map("".join, zip(shown, ratios, strict=True))))
+    rows.append(("models", *(str(side["models"]) for side in sides.values())))
+    return Table(f"memory in MiB, {found['dtype']} weights", ("", *sides), rows)
+
+
+BENCH = Bench(measure_memory, _table)

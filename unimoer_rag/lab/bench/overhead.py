@@ -7,34 +7,31 @@ from functools import partial
 from statistics import median
 from typing import Any
 
+from unimoer_rag.cli import CheckpointOption
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import InputError
+from unimoer_rag.lab.bench.bench import Bench, Facts, PassagesOption, RoundsOption
 from unimoer_rag.lab.bench.report import report
 from unimoer_rag.lab.bench.texts import make_passages, make_queries
-from unimoer_rag.lab.bench.timing import alternate, median_ratio, rounded
+from unimoer_rag.lab.bench.timing import OnRun, alternate, median_ratio, rounded, silent
+from unimoer_rag.lab.tables import Table
 from unimoer_rag.model import Job, Row, Task, UniMoER, load_own
 
-__all__ = ["measure_overhead"]
+__all__ = ["BENCH", "measure_overhead"]
 
 _BARE, _MERGED = "{}, bare backbone", "{}, merged"
 
 
 def measure_overhead(
-    checkpoint: str = "unimoer-minilm",
+    checkpoint: CheckpointOption = "unimoer-minilm",
     *,
-    passages: int = 500,
-    rounds: int = 5,
-    on_run: Callable[[str, int], None] = lambda side, round_: None,
+    passages: PassagesOption = 500,
+    rounds: RoundsOption = 5,
+    on_run: OnRun = silent,
 ) -> dict[str, Any]:
-    """Run the rows of every task with its experts, with them merged, and without any, in turns.
+    """Run every task with its experts and without any: what routing and experts cost.
 
-    Merged are the tasks whose routing is constant and whose experts are on (`UniMoER.merge`).
-
-    Args:
-        checkpoint: the model, in the precision it takes by itself, where it runs by itself.
-        passages: rows of each task.
-        rounds: measured rounds.
-        on_run: see `alternate`.
+    The experts also run merged, for the tasks whose routing is constant and whose experts are on.
 
     Returns:
         See `report`; `ratio` is the largest of `by_task`: time with experts, routing included, over
@@ -92,3 +89,24 @@ def _rows(model: UniMoER, task: Task, n: int) -> Callable[[Task], list[Row]]:
 
 def _run(engine: Engine, rows: list[Row]) -> None:
     engine.submit(Job(rows, len)).result()
+
+
+def _table(found: Facts) -> Table:
+    bare, merged = found["others"]["bare"]["seconds"], found["merged"]
+    return Table(
+        f"seconds, medians of {found['rounds']} rounds",
+        ("task", "with experts", "bare backbone", "ratio", "ratio, merged"),
+        [
+            (
+                task,
+                f"{taken:.3f}",
+                f"{bare[task]:.3f}",
+                f"{found['by_task'][task]:.3f}",
+                f"{merged[task]:.3f}" if task in merged else "",
+            )
+            for task, taken in found["ours"]["seconds"].items()
+        ],
+    )
+
+
+BENCH = Bench(measure_overhead, _table, quick={"passages": 12})

@@ -2,40 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from statistics import median
 from typing import Any
 
 import numpy as np
 
+from unimoer_rag.cli import CheckpointOption
 from unimoer_rag.engine import Engine
+from unimoer_rag.lab.bench.bench import (
+    Bench,
+    DeviceOption,
+    Facts,
+    PassagesOption,
+    RoundsOption,
+)
 from unimoer_rag.lab.bench.report import report
 from unimoer_rag.lab.bench.texts import make_passages
-from unimoer_rag.lab.bench.timing import alternate, median_ratio, rounded
+from unimoer_rag.lab.bench.timing import OnRun, alternate, median_ratio, rounded, silent
+from unimoer_rag.lab.tables import Table
 from unimoer_rag.model import load_own
 
-__all__ = ["measure_padding"]
+__all__ = ["BENCH", "measure_padding"]
 
 _PADDED, _PACKED = "padded", "without padding"
 
 
 def measure_padding(
-    checkpoint: str = "unimoer-minilm",
+    checkpoint: CheckpointOption = "unimoer-minilm",
     *,
-    passages: int = 1000,
-    rounds: int = 5,
-    device: str = "auto",
-    on_run: Callable[[str, int], None] = lambda side, round_: None,
+    passages: PassagesOption = 1000,
+    rounds: RoundsOption = 5,
+    device: DeviceOption = "auto",
+    on_run: OnRun = silent,
 ) -> dict[str, Any]:
-    """Embed passages with padding and without, in turns.
-
-    Args:
-        checkpoint: the model, in the precision it takes by itself.
-        passages: how many, of 8 to 250 tokens.
-        rounds: measured rounds.
-        device: where it runs.
-        on_run: see `alternate`.
+    """Embed passages in padded batches and without padding.
 
     Returns:
         See `report`. `ratio` is the time with padding over the time without; `padding` the share of
@@ -75,3 +76,17 @@ def measure_padding(
         others={_PADDED: {"seconds": medians[_PADDED]}},
         seconds=rounded(seconds),
     )
+
+
+def _table(found: Facts) -> Table:
+    return Table(
+        f"{found['padding']:.1%} of padding; kernels: {'yes' if found['kernels'] else 'none here'}",
+        ("", "seconds"),
+        [
+            (name, f"{facts['seconds']:.3f}")
+            for name, facts in {**found["others"], _PACKED: found["ours"]}.items()
+        ],
+    )
+
+
+BENCH = Bench(measure_padding, _table, quick={"passages": 24})

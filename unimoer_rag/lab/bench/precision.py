@@ -16,17 +16,22 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Annotated, Any
 
+import typer
+
+from unimoer_rag.cli import CheckpointOption
 from unimoer_rag.data import BeirDataset, load_beir, load_run, ranked
 from unimoer_rag.engine import Engine
 from unimoer_rag.evaluation import EvalOptions
 from unimoer_rag.evaluation.evaluate import evaluate
 from unimoer_rag.extras import needs_extra
+from unimoer_rag.lab.bench.bench import Bench, Facts, RoundsOption
 from unimoer_rag.lab.bench.report import report
 from unimoer_rag.lab.bench.rivals import random_cross_encoder
 from unimoer_rag.lab.bench.texts import make_passages, make_queries
-from unimoer_rag.lab.bench.timing import alternate, rounded
+from unimoer_rag.lab.bench.timing import OnRun, alternate, rounded, silent
+from unimoer_rag.lab.tables import Table
 from unimoer_rag.model import (
     LOCAL,
     UniMoER,
@@ -39,36 +44,31 @@ from unimoer_rag.model import (
 )
 from unimoer_rag.model.device import Precision
 
-__all__ = ["PRECISIONS", "measure_precision"]
+__all__ = ["BENCH", "PRECISIONS", "measure_precision"]
 
 PRECISIONS = ("float32", "bfloat16", "int8", "int4")
 
 _RUN = "run.bm25.trec.gz"
 _DEPTH = 50
 
-Say = Callable[[str, int], None]
-
 
 def measure_precision(
-    data: Path,
-    checkpoint: str = "unimoer-minilm",
+    data: Annotated[
+        Path, typer.Option(help="Folder with trec-dl-2021, nq and squad-dev in the BEIR layout.")
+    ],
+    checkpoint: CheckpointOption = "unimoer-minilm",
     *,
-    questions: int = 30,
-    passages: int = 1000,
-    timed: int = 40,
-    rounds: int = 5,
-    on_run: Say = lambda side, round_: None,
+    questions: Annotated[
+        int, typer.Option(help="Of trec-dl-2021 and of nq; of squad-dev five times as many.")
+    ] = 30,
+    passages: Annotated[int, typer.Option(help="Of nq, beside those with the answers.")] = 1000,
+    timed: Annotated[int, typer.Option(help="Passages embedded and reranked a round.")] = 40,
+    rounds: RoundsOption = 5,
+    on_run: OnRun = silent,
 ) -> dict[str, Any]:
-    """Measure every precision on the CPU.
+    """Measure float32, bfloat16, int8 and int4 weights on the CPU: quality, bytes and seconds.
 
-    Args:
-        data: folder with `trec-dl-2021`, `nq` and `squad-dev` in the BEIR layout.
-        checkpoint: our model.
-        questions: of the first two; five times as many of the third.
-        passages: of Natural Questions searched, beside those with the answers.
-        timed: passages that are embedded, and reranked for one query, in the timed rounds.
-        rounds: measured rounds.
-        on_run: see `alternate`; of quality it hears as round 0.
+    Beside our model stand an embedder and a cross-encoder of its size, quantized in the same way.
 
     Returns:
         See `report`: `ours` and `others` by precision; `ratio` is our bytes over those of the two
@@ -88,7 +88,7 @@ def measure_precision(
     with tempfile.TemporaryDirectory() as scratch:
         exact = None
         for name in PRECISIONS:
-            on_run(f"quality of {name}", 0)
+            on_run(f"quality of {name}")
             model = load_own(checkpoint, device="cpu", dtype=name)
             texts = make_passages(model.tokenizer, timed)
             query = make_queries(model.tokenizer, 1)[0]
@@ -196,3 +196,41 @@ def _smaller(dataset: BeirDataset, passages: int) -> BeirDataset:
     others = islice((doc_id for doc_id in dataset.corpus if doc_id not in judged), passages)
     kept = judged.union(others)
     return replace(dataset, corpus={i: doc for i, doc in dataset.corpus.items() if i in kept})
+
+
+def _table(found: Facts) -> Table:
+    base = found["ours"]["float32"]["seconds"]
+    rows = []
+    for name, ours in found["ours"].items():
+        theirs = found["others"][name]
+        rows.append(
+            (
+                name,
+                f"{ours['bytes'] / 1e6:.1f}",
+                f"{theirs['bytes'] / 1e6:.1f} ({found['ratios'][name]:.2f})",
+                f"{ours['cosine']:.4f}",
+                f"{ours['rerank_ndcg_10']:.4f}",
+                f"{ours['retrieval_ndcg_10']:.4f}",
+                f"{ours['read_f1']:.1f}",
+                f"{ours['seconds'] / base:.2f}",
+                f"{theirs['seconds'] / base:.2f}",
+            )
+        )
+    return Table(
+        "One model against two of its size, by precision of the frozen weights",
+        (
+            "dtype",
+            "MB",
+            "MB of two models (ours over theirs)",
+            "cosine to float32",
+            "nDCG@10, reranked",
+            "nDCG@10, retrieved",
+            "F1 of reading",
+            "time over float32",
+            "of two models",
+        ),
+        rows,
+    )
+
+
+BENCH = Bench(measure_precision, _table, quick={"questions": 5, "passages": 100, "timed": 4})

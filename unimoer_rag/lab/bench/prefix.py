@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from unimoer_rag.engine import Engine, StateCache
 from unimoer_rag.errors import InputError
+from unimoer_rag.lab.bench.bench import Bench, Facts, RoundsOption
 from unimoer_rag.lab.bench.random_decoder import (
     DecoderSize,
     random_texts,
@@ -18,7 +20,8 @@ from unimoer_rag.lab.bench.random_decoder import (
     state_bytes,
 )
 from unimoer_rag.lab.bench.report import report
-from unimoer_rag.lab.bench.timing import alternate, median_ratio, rounded
+from unimoer_rag.lab.bench.timing import OnRun, alternate, median_ratio, rounded, silent
+from unimoer_rag.lab.tables import Table
 from unimoer_rag.model import (
     EMBED,
     RERANK_CROSS,
@@ -29,7 +32,7 @@ from unimoer_rag.model import (
     plan_batches,
 )
 
-__all__ = ["measure_prefix"]
+__all__ = ["BENCH", "measure_prefix"]
 
 _PLAIN, _SHARED, _KEPT = "whole rows", "query once", "documents kept"
 _TURNED = Task("turned", "cross", RERANK_CROSS.experts, max_tokens=512, document_first=True)
@@ -38,27 +41,17 @@ _HEAD = 64  # numbers of an attention head
 
 def measure_prefix(
     *,
-    documents: int = 50,
-    tokens: int = 300,
-    query_tokens: int = 24,
-    layers: int = 8,
-    width: int = 512,
-    rounds: int = 5,
-    on_run: Callable[[str, int], None] = lambda side, round_: None,
+    documents: Annotated[int, typer.Option(help="Documents to rerank.")] = 50,
+    tokens: Annotated[int, typer.Option(help="Tokens of each.")] = 300,
+    query_tokens: Annotated[int, typer.Option(help="Tokens of the query.")] = 24,
+    layers: Annotated[int, typer.Option(help="Of the decoder, whose weights are random.")] = 8,
+    width: Annotated[int, typer.Option(help="Of the decoder, a multiple of 128.")] = 512,
+    rounds: RoundsOption = 5,
+    on_run: OnRun = silent,
 ) -> dict[str, Any]:
-    """Rerank documents for one query with a decoder of random weights on the CPU, in three ways.
+    """Rerank with a decoder: whole rows, the query run once, and documents kept from before.
 
-    By whole rows; with the query's states computed once; and, where rows begin with the document,
-    with the states of documents that an earlier query met.
-
-    Args:
-        documents: how many.
-        tokens: of each.
-        query_tokens: of the query.
-        layers: of the decoder.
-        width: of it, a multiple of 128.
-        rounds: measured rounds.
-        on_run: see `alternate`.
+    Documents are kept where rows begin with them: their states are those of an earlier query.
 
     Returns:
         See `report`. `ratio` is the time of whole rows over that with the documents kept,
@@ -157,3 +150,20 @@ def _operations(
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
         run()
     return int(counter.get_total_flops())
+
+
+def _table(found: Facts) -> Table:
+    return Table(
+        f"{found['documents']} documents of {found['tokens']} tokens; "
+        f"{found['kept_bytes'] / 2**20:.0f} MiB of states",
+        ("", "seconds", "billion operations"),
+        [
+            (name, f"{facts['seconds']:.3f}", f"{facts['operations'] / 1e9:.1f}")
+            for name, facts in {**found["others"], _KEPT: found["ours"]}.items()
+        ],
+    )
+
+
+BENCH = Bench(
+    measure_prefix, _table, quick={"documents": 8, "tokens": 64, "layers": 2, "width": 128}
+)

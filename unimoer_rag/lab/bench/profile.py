@@ -8,19 +8,23 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+import typer
 
+from unimoer_rag.cli import CheckpointOption
 from unimoer_rag.cost import count_operations
 from unimoer_rag.errors import InputError
+from unimoer_rag.lab.bench.bench import Bench, Facts
 from unimoer_rag.lab.bench.report import report
 from unimoer_rag.lab.bench.roofline import measure_peak
 from unimoer_rag.lab.bench.texts import make_passages, make_queries
+from unimoer_rag.lab.tables import Table
 from unimoer_rag.model import Job, Row, UniMoER, embedding, load_own, ranking
 from unimoer_rag.retrieval import BM25Encoder, Chunker, Chunking, Document, Record, UnifiedRetriever
 
-__all__ = ["measure_profile"]
+__all__ = ["BENCH", "measure_profile"]
 
 # Operators of torch by what they are for; what is in none of these is "other".
 _KINDS = {
@@ -34,25 +38,20 @@ Stages = dict[str, list[float]]
 
 
 def measure_profile(
-    checkpoint: str = "unimoer-minilm",
+    checkpoint: CheckpointOption = "unimoer-minilm",
     *,
-    passages: int = 1000,
-    depth: int = 50,
+    passages: Annotated[int, typer.Option(help="Passages in the index.")] = 1000,
+    depth: Annotated[int, typer.Option(help="Passages reranked.")] = 50,
     words: int = 1200,
-    repeats: int = 9,
+    repeats: Annotated[
+        int, typer.Option(help="Queries and documents; from 3, the first is not counted.")
+    ] = 9,
 ) -> dict[str, Any]:
-    """Time the stages of a query with reranking and of a document, in an index folder.
+    """Time the stages of a query and of a document on the CPU, and compare with the machine.
 
     Nothing is known before: no passage was reranked earlier, no document is there already. The
     forwards of both are also run as transformers alone would, for comparison: one batch after the
     other on all cores, with its own attention and linear layers.
-
-    Args:
-        checkpoint: the model, in the precision it takes by itself, on the CPU.
-        passages: in the index.
-        depth: passages reranked.
-        words: of the document.
-        repeats: queries, documents; medians are given, the first of each is not counted.
 
     Returns:
         See `report`; `ratio` is the time of the query's forwards in transformers' way over ours.
@@ -182,3 +181,30 @@ def _roofline(model: UniMoER, rows: Iterable[Row], seconds: float) -> dict[str, 
     done = count_operations(model, [len(row.ids) for row in rows]) / seconds / 1e9
     peak = measure_peak(model.dtype, model.device) / 1e9
     return {"gflops": round(done, 1), "peak_gflops": round(peak, 1), "share": round(done / peak, 3)}
+
+
+def _table(found: Facts) -> Table:
+    plain = found["others"]["transformers"]["encode_ms"]
+    rows = []
+    for what in ("query", "document"):
+        stages = found["ours"][f"{what}_ms"]
+        total = sum(stages.values())
+        for name, taken in stages.items():
+            before = f"{plain[what]:.1f}" if name == "encode" else ""
+            rows.append((f"{what}: {name}", f"{taken:.1f}", f"{taken / total:.0%}", before))
+        rows.append((f"{what}, whole", f"{total:.1f}", "", ""))
+    shares = ", ".join(f"{kind} {share:.0%}" for kind, share in found["operators"].items())
+    roofline = found["roofline"]
+    return Table(
+        f"Medians of {found['repeats']} queries and documents",
+        ("stage", "ms", "share", "by transformers, ms"),
+        rows,
+        [
+            f"One batch, by kind of operator: {shares}.",
+            f"The query's forwards reach {roofline['gflops']:.0f} GFLOP/s, "
+            f"{roofline['share']:.0%} of the {roofline['peak_gflops']:.0f} of a large product.",
+        ],
+    )
+
+
+BENCH = Bench(measure_profile, _table, quick={"passages": 24, "depth": 5, "repeats": 3})

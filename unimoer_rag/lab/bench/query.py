@@ -6,49 +6,44 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+import typer
 from numpy.typing import NDArray
 
+from unimoer_rag.cli import CheckpointOption
 from unimoer_rag.errors import InputError
+from unimoer_rag.lab.bench.bench import Bench, Facts
 from unimoer_rag.lab.bench.frameworks import LlamaIndexSearch, check_frameworks
 from unimoer_rag.lab.bench.report import report
 from unimoer_rag.lab.bench.rivals import random_cross_encoder
 from unimoer_rag.lab.bench.texts import make_passages, make_queries
-from unimoer_rag.lab.bench.timing import percentiles
+from unimoer_rag.lab.bench.timing import OnRun, percentiles, silent
+from unimoer_rag.lab.tables import Table
 from unimoer_rag.model import UniMoER
 from unimoer_rag.retrieval import WHOLE, BM25Encoder, Passage, Record, UnifiedRetriever
 
-__all__ = ["measure_query"]
+__all__ = ["BENCH", "measure_query"]
 
 _WARM_UP = 3
 _BLOCK = 1000
 
 
 def measure_query(
-    checkpoint: str = "unimoer-minilm",
+    checkpoint: CheckpointOption = "unimoer-minilm",
     *,
-    passages: int = 100_000,
-    queries: int = 50,
-    depth: int = 50,
+    passages: Annotated[int, typer.Option(help="Passages in the index.")] = 100_000,
+    queries: Annotated[int, typer.Option(help="Measured queries; from 5.")] = 50,
+    depth: Annotated[int, typer.Option(help="Passages reranked for each.")] = 50,
     k: int = 5,
-    on_run: Callable[[str], None] = lambda what: None,
+    on_run: OnRun = silent,
 ) -> dict[str, Any]:
-    """Ask the same questions of either side, in turns.
+    """Search and rerank in a large index on the CPU, against LlamaIndex with Qdrant.
 
     Both sides hold the same passages and vectors. The vectors are random directions: embedding a
     hundred thousand passages would take longer than all the rest and changes nothing in what a
     search costs. No passage's token states are kept from one query to the next.
-
-    Args:
-        checkpoint: our model, in the precision it takes by itself; the other side embeds with its
-            backbone and reranks with a cross-encoder of that size, both at their defaults.
-        passages: in the index, of 8 to 250 tokens.
-        queries: measured ones.
-        depth: passages reranked for each.
-        k: hits asked for.
-        on_run: called with what begins.
 
     Returns:
         See `report`; `ratio` compares the medians, `ratio_p95` the 95th percentiles. `seen` is
@@ -140,3 +135,19 @@ def _ask(
             timed("llama-index", theirs.search, query)
             both(query)
     return seconds
+
+
+def _table(found: Facts) -> Table:
+    sides = {
+        "ours": found["ours"]["milliseconds"],
+        "ours, passages seen before": found["ours"]["seen"],
+        **{name: side["milliseconds"] for name, side in found["others"].items()},
+    }
+    return Table(
+        f"milliseconds a query in {found['passages']:,} passages",
+        ("", "p50", "p95"),
+        [(name, f"{of['p50']:.1f}", f"{of['p95']:.1f}") for name, of in sides.items()],
+    )
+
+
+BENCH = Bench(measure_query, _table, quick={"passages": 200, "queries": 5, "depth": 10})

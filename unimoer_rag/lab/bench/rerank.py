@@ -7,43 +7,45 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+import typer
 from numpy.typing import NDArray
 
+from unimoer_rag.cli import CheckpointOption
 from unimoer_rag.engine import Engine
 from unimoer_rag.extras import needs_extra
+from unimoer_rag.lab.bench.bench import Bench, RoundsOption
 from unimoer_rag.lab.bench.report import report
-from unimoer_rag.lab.bench.rivals import SETTINGS, open_rivals, random_cross_encoder, setting_of
+from unimoer_rag.lab.bench.rivals import (
+    RivalOption,
+    chosen_rivals,
+    open_rivals,
+    random_cross_encoder,
+    setting_of,
+    speeds,
+)
 from unimoer_rag.lab.bench.texts import make_passages, make_queries
-from unimoer_rag.lab.bench.timing import alternate, median_ratio, rounded
+from unimoer_rag.lab.bench.timing import OnRun, alternate, median_ratio, rounded, silent
 from unimoer_rag.model import UniMoER
 
-__all__ = ["measure_rerank"]
+__all__ = ["BENCH", "measure_rerank"]
 
 _SEEN = "ours, passages seen before"
 Scores = NDArray[np.float32]
 
 
 def measure_rerank(
-    checkpoint: str = "unimoer-minilm",
+    checkpoint: CheckpointOption = "unimoer-minilm",
     *,
-    queries: int = 100,
-    depth: int = 50,
-    rounds: int = 5,
-    settings: tuple[str, ...] = tuple(SETTINGS),
-    on_run: Callable[[str, int], None] = lambda side, round_: None,
+    queries: Annotated[int, typer.Option(help="Queries, one after the other.")] = 100,
+    depth: Annotated[int, typer.Option(help="Passages a query, no two the same.")] = 50,
+    rounds: RoundsOption = 5,
+    rival: RivalOption = None,
+    on_run: OnRun = silent,
 ) -> dict[str, Any]:
-    """Rerank passages for one query after the other, by either side, in turns.
-
-    Args:
-        checkpoint: our model, in the precision it takes by itself.
-        queries: how many, of 4 to 14 words.
-        depth: passages a query, of 8 to 250 tokens, no two the same.
-        rounds: measured rounds.
-        settings: of the rival; see `rivals.SETTINGS`.
-        on_run: see `alternate`.
+    """Rerank passages on the CPU, against a cross-encoder of the backbone's size.
 
     Returns:
         See `report`; `rows` are sequences that our model encoded. No passage was seen before in
@@ -54,6 +56,7 @@ def measure_rerank(
         MissingExtraError: sentence-transformers is not installed.
         InputError: there are too few rounds.
     """
+    settings = chosen_rivals(rival)
     with needs_extra("sentence_transformers", "bench", "the reranking benchmark"):
         from sentence_transformers import CrossEncoder
 
@@ -129,3 +132,10 @@ def measure_rerank(
         not_run=refused,
         seconds=rounded(seconds),
     )
+
+
+BENCH = Bench(
+    measure_rerank,
+    partial(speeds, "reranking"),
+    quick={"queries": 2, "depth": 10, "rival": ["default"]},
+)

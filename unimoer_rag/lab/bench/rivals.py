@@ -10,16 +10,28 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+import typer
 from torch import Tensor, nn
 
-from unimoer_rag.errors import MissingExtraError, UnimoerError
+from unimoer_rag.errors import InputError, MissingExtraError, UnimoerError
 from unimoer_rag.extras import needs_extra
+from unimoer_rag.lab.bench.timing import median_ratio
+from unimoer_rag.lab.tables import Table
 from unimoer_rag.model import LOCAL
 
-__all__ = ["SETTINGS", "open_rivals", "random_cross_encoder", "random_reader", "setting_of"]
+__all__ = [
+    "SETTINGS",
+    "RivalOption",
+    "chosen_rivals",
+    "open_rivals",
+    "random_cross_encoder",
+    "random_reader",
+    "setting_of",
+    "speeds",
+]
 
 SETTINGS: Mapping[str, str] = MappingProxyType(
     {
@@ -33,8 +45,25 @@ SETTINGS: Mapping[str, str] = MappingProxyType(
 )
 """Settings of a rival, the default first."""
 
+RivalOption = Annotated[
+    list[str] | None,
+    typer.Option("--rival", help="A setting of the rival besides its default; again for more."),
+]
+
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 Forward = Callable[..., Any]
+
+
+def chosen_rivals(chosen: list[str] | None) -> tuple[str, ...]:
+    """The settings of the rival that run: all, or the default and those that were chosen.
+
+    Raises:
+        InputError: there is no such setting.
+    """
+    for name in chosen or ():
+        if name not in SETTINGS:
+            raise InputError(f"unknown rival {name!r}: expected one of {', '.join(SETTINGS)}")
+    return tuple(SETTINGS) if chosen is None else ("default", *(set(chosen) - {"default"}))
 
 
 def open_rivals(
@@ -63,6 +92,23 @@ def open_rivals(
 def setting_of(side: str, dtype: torch.dtype) -> str:
     """What a side ran with, in words: a key of `SETTINGS`, or ours with its weights' dtype."""
     return SETTINGS.get(side, f"{dtype} weights".removeprefix("torch."))
+
+
+def speeds(what: str, found: Mapping[str, Any]) -> Table:
+    """Seconds of ours and of every setting, and how many times ours that is."""
+    seconds = found["seconds"]
+    sides = {"ours": found["ours"], **found["others"]}
+    rows = []
+    for name in seconds:
+        facts = sides.get(name, found.get("ours_seen", {}))
+        times = median_ratio(seconds, name, "ours")
+        rows.append((f"{name} ({facts['setting']})", f"{facts['seconds']:.3f}", f"{times:.2f}"))
+    return Table(
+        f"{what}: medians of {found['rounds']} rounds",
+        ("", "seconds", "times ours"),
+        rows,
+        [f"{name}: not run, {reason}." for name, reason in found["not_run"].items()],
+    )
 
 
 def random_cross_encoder(backbone: Path, folder: Path) -> Path:

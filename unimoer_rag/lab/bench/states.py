@@ -11,12 +11,14 @@ from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
 from statistics import fmean, median
-from typing import Any, cast, get_args
+from typing import Annotated, Any, cast, get_args
 
 import numpy as np
 import torch
+import typer
 from numpy.typing import NDArray
 
+from unimoer_rag.cli import CheckpointOption
 from unimoer_rag.data import BeirDataset, Run, load_beir, load_run, ranked
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import DataError, InputError
@@ -29,8 +31,17 @@ from unimoer_rag.evaluation import (
     rerank_run,
     search_run,
 )
+from unimoer_rag.lab.bench.bench import Bench, Facts, RoundsOption
 from unimoer_rag.lab.bench.report import report
-from unimoer_rag.lab.bench.timing import alternate, check_rounds, median_ratio, rounded
+from unimoer_rag.lab.bench.timing import (
+    OnRun,
+    alternate,
+    check_rounds,
+    median_ratio,
+    rounded,
+    silent,
+)
+from unimoer_rag.lab.tables import Table
 from unimoer_rag.model import LateHead, LateState, StateFormat, UniMoER, late_task, ranking_states
 from unimoer_rag.model.tasks.state_format import Precision
 from unimoer_rag.retrieval import (
@@ -44,7 +55,7 @@ from unimoer_rag.retrieval import (
     UnifiedRetriever,
 )
 
-__all__ = ["measure_states"]
+__all__ = ["BENCH", "measure_states"]
 
 _FORMATS = {
     f"{precision}, pooled by {pooling}": StateFormat(precision, pooling)
@@ -58,34 +69,27 @@ _CANDIDATES = (50, 200, 1000)  # that MaxSim alone is measured over
 _PAGE = 256
 
 Floats = NDArray[np.float32]
-OnRun = Callable[[str, int], None]
 
 
 def measure_states(
-    checkpoint: str = "unimoer-minilm",
+    checkpoint: CheckpointOption = "unimoer-minilm",
     *,
-    data: str | Path,
-    split: str | None = None,
-    run: str | Path | None = None,
-    depth: int = 50,
-    limit: int | None = None,
-    timed: int = 10,
-    rounds: int = 5,
-    on_run: OnRun = lambda side, round_: None,
+    data: Annotated[Path, typer.Option("--data", help="A folder in the BEIR layout.")],
+    split: Annotated[str | None, typer.Option(help="Of the data set.")] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option(
+            help="First stage in the TREC format, of which all is reranked; else the best of a "
+            "dense search."
+        ),
+    ] = None,
+    depth: Annotated[int, typer.Option(help="Candidates in the measured times.")] = 50,
+    limit: Annotated[int | None, typer.Option(help="Questions, drawn at random.")] = None,
+    timed: Annotated[int, typer.Option(help="Questions whose reranking is timed.")] = 10,
+    rounds: RoundsOption = 5,
+    on_run: OnRun = silent,
 ) -> dict[str, Any]:
-    """Rerank the same candidates from states in every format, and by encoding them.
-
-    Args:
-        checkpoint: our model on the CPU, in the precision it takes by itself.
-        data: a folder in the BEIR layout, with judgements.
-        split: of it; by default `test`, or the only one.
-        run: a first stage in the TREC format, of which all is reranked; by default the `depth`
-            best of a dense search.
-        depth: candidates a question in the measured times.
-        limit: so many questions, drawn at random.
-        timed: questions whose reranking is timed, one after the other.
-        rounds: measured rounds of each side, 5 or more.
-        on_run: called with what runs and the round; see `alternate`.
+    """Rerank from token states kept in the index, against encoding the candidates.
 
     Returns:
         See `report`. For each format: `bytes_a_passage`; `ndcg_at_10`; `score_change`, by how
@@ -111,19 +115,19 @@ def measure_states(
     encoding = Unified(model)
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        on_run("indexing", 0)
+        on_run("indexing")
         with UnifiedRetriever(
             model, index=scratch / "index", chunking=WHOLE, token_states="float16"
         ) as index:
             found = _candidates(index, dataset, given, depth)
             full = _states(index, list(found.passages.values()))
         shown = found.to_time(depth)[:timed]
-        on_run(_ENCODED, 0)
+        on_run(_ENCODED)
         exact = found.rerank(encoding)
         facts: dict[str, dict[str, Any]] = {_ENCODED: {"ndcg_at_10": found.ndcg(exact)}}
         sides: dict[str, Callable[[], Any]] = {_ENCODED: partial(_encode, encoding, shown)}
         for name, form in _FORMATS.items():
-            on_run(name, 0)
+            on_run(name)
             packed = _packed(full, form, model.width)
             scores = found.rerank(_Kept(model, packed, form))
             facts[name] = {
@@ -322,3 +326,30 @@ def _comparisons(
 
 def _milliseconds(seconds: Sequence[float], queries: int) -> float:
     return round(1000 * median(seconds) / queries, 1)
+
+
+def _table(found: Facts) -> Table:
+    rows = []
+    for name, side in {**found["others"], **found["ours"]}.items():
+        kept = "bytes_a_passage" in side
+        rows.append(
+            (
+                name,
+                f"{side['bytes_a_passage']:,}" if kept else "",
+                f"{side['ndcg_at_10']:.4f}",
+                f"{round(side['score_change'], 3) + 0.0:+.3f}" if kept else "",  # no negative zero
+                f"{side['milliseconds_a_query']:.1f}",
+            )
+        )
+    alone = found["maxsim_milliseconds"].items()
+    compared = ", ".join(f"{ms:.1f} with {int(n):,}" for n, ms in alone)
+    return Table(
+        f"{found['data']} {found['split']}, {found['questions']} questions; "
+        f"{found['depth']} candidates",
+        ("states", "bytes a passage", "nDCG@10", "score change", "milliseconds a query"),
+        rows,
+        [f"Milliseconds of MaxSim alone, by candidates, int8 without pooling: {compared}."],
+    )
+
+
+BENCH = Bench(measure_states, _table, quick={"depth": 10, "limit": 20, "timed": 2})

@@ -13,18 +13,24 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Annotated, Any
 
+import typer
+
+from unimoer_rag.cli import CheckpointOption, add_corpora, scan_paths
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import InputError, UnimoerError
+from unimoer_rag.lab.bench.bench import Bench, Facts
 from unimoer_rag.lab.bench.calls import Call, make_call
 from unimoer_rag.lab.bench.process import resident
 from unimoer_rag.lab.bench.report import report
-from unimoer_rag.lab.bench.timing import percentiles
+from unimoer_rag.lab.bench.timing import OnRun, percentiles, silent
+from unimoer_rag.lab.tables import Table
 from unimoer_rag.retrieval import UnifiedRetriever
 
-__all__ = ["measure_stress"]
+__all__ = ["BENCH", "measure_stress"]
 
 # Seconds without any answer that count as a deadlock.
 _SILENCE = 60.0
@@ -212,3 +218,64 @@ def _know(engine: Engine, texts: Sequence[str]) -> None:
 def _latency(answered: Sequence[_Answered]) -> dict[str, float]:
     taken = [done.seconds for done in answered]
     return percentiles(taken, (50, 95, 99)) if taken else {}
+
+
+def _run(
+    docs: Annotated[list[Path], typer.Argument(help="Documents to search; 20 passages or more.")],
+    *,
+    seconds: Annotated[float, typer.Option(help="How long clients begin new calls.")] = 30.0,
+    warm_up: Annotated[float, typer.Option(help="How long they do so before, unmeasured.")] = 30.0,
+    threads: Annotated[int, typer.Option(help="Clients that block a thread.")] = 64,
+    coroutines: Annotated[int, typer.Option(help="Clients that share an event loop.")] = 64,
+    seed: Annotated[int, typer.Option(help="Of the clients' choices.")] = 0,
+    checkpoint: CheckpointOption = "unimoer-minilm",
+    on_run: OnRun = silent,
+) -> dict[str, Any]:
+    """Embed, rerank and search from many threads and coroutines at once, and check every answer.
+
+    Afterwards the same calls are made one after the other: the ratio compares the throughputs, and
+    the exit code is 1 if any answer differs. Weights are float32, in which an answer does not
+    depend on what shares its batch.
+    """
+    corpora = scan_paths(docs)
+    with UnifiedRetriever(checkpoint, dtype="float32") as retriever:
+        add_corpora(retriever, corpora)
+        on_run(f"{warm_up:g} s to warm up, {seconds:g} s of clients, then their calls alone")
+        return measure_stress(
+            retriever,
+            seconds=seconds,
+            warm_up=warm_up,
+            n_threads=threads,
+            n_coroutines=coroutines,
+            seed=seed,
+        )
+
+
+def _table(found: Facts) -> Table:
+    sides = (found["ours"], found["others"]["one by one"])
+    rates = [found["calls"] / side["seconds"] for side in sides]
+    kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(found["calls_by_kind"].items()))
+    latency = ", ".join(f"{name} {ms:.0f} ms" for name, ms in found["ours"]["latency_ms"].items())
+    sampled = (found["resident_first"], *found["resident_quarters"], found["resident_last"])
+    memory = " ".join(f"{resident / 2**20:.0f}" for resident in sampled)
+    return Table(
+        f"{found['threads']} threads and {found['coroutines']} coroutines",
+        ("", "found"),
+        [
+            ("calls answered", f"{found['calls']} ({kinds})"),
+            ("wrong answers", str(found["wrong"])),
+            ("given up by their caller", str(found["given_up"])),
+            ("calls a second", f"{rates[0]:.1f}; one by one {rates[1]:.1f}"),
+            ("throughput ratio", f"{found['ratio']:.3f}"),
+            ("latency", latency),
+            ("process, MiB over time", f"{memory} ({found['growth']:+.1%})"),
+        ],
+    )
+
+
+BENCH = Bench(
+    _run,
+    _table,
+    quick={"seconds": 3.0, "warm_up": 2.0, "threads": 4, "coroutines": 4},
+    failed=lambda found: bool(found["wrong"]),
+)

@@ -6,19 +6,39 @@ import gc
 import time
 from collections.abc import Callable, Mapping, Sequence
 from statistics import median
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from unimoer_rag.errors import InputError
 
-__all__ = ["Seconds", "alternate", "check_rounds", "median_ratio", "percentiles", "rounded"]
+__all__ = [
+    "OnRun",
+    "Seconds",
+    "alternate",
+    "check_rounds",
+    "median_ratio",
+    "percentiles",
+    "rounded",
+    "silent",
+]
 
 Seconds = Mapping[str, Sequence[float]]
 """Wall seconds of each round, by side."""
 
 # Fewer say little of a machine that others use too.
 _FEWEST = 5
+
+
+class OnRun(Protocol):
+    """Is told what runs, and of what runs in rounds which one; 0 is the warm-up."""
+
+    def __call__(self, what: str, round_: int | None = None, /) -> None:
+        """Take note."""
+
+
+def silent(what: str, round_: int | None = None, /) -> None:
+    """Tells nobody."""
 
 
 def check_rounds(rounds: int) -> None:
@@ -35,7 +55,7 @@ def alternate(
     sides: Mapping[str, Callable[[], Any]],
     *,
     rounds: int = _FEWEST,
-    on_run: Callable[[str, int], None] = lambda side, round_: None,
+    on_run: OnRun = silent,
 ) -> dict[str, list[float]]:
     """Time what several sides take for the same work.
 

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+import typer
 from numpy.typing import NDArray
 
+from unimoer_rag.cli import CheckpointOption
 from unimoer_rag.data import BeirDataset, load_beir
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import InputError
 from unimoer_rag.evaluation import evaluate_run
+from unimoer_rag.lab.bench.bench import Bench, Facts
 from unimoer_rag.lab.bench.report import report
-from unimoer_rag.lab.bench.timing import percentiles
+from unimoer_rag.lab.bench.timing import OnRun, percentiles, silent
+from unimoer_rag.lab.tables import Table
 from unimoer_rag.model import UniMoER
 from unimoer_rag.retrieval import (
     EdgeStore,
@@ -31,7 +35,7 @@ from unimoer_rag.retrieval import (
     vector_bytes,
 )
 
-__all__ = ["measure_vectors"]
+__all__ = ["BENCH", "measure_vectors"]
 
 _DEPTHS = (10, 100)
 _BASE = "float32"
@@ -56,27 +60,23 @@ class _Setting:
 
 
 def measure_vectors(
-    data: str | Path,
-    checkpoint: str = "unimoer-minilm",
+    data: Annotated[Path, typer.Option(help="A data set in the BEIR layout.")],
+    checkpoint: CheckpointOption = "unimoer-minilm",
     *,
-    split: str | None = None,
-    passages: int = 5000,
-    queries: int = 200,
-    on_run: Callable[[str], None] = lambda what: None,
+    split: Annotated[
+        str | None, typer.Option(help="Its questions; test, or the only split, if not given.")
+    ] = None,
+    passages: Annotated[
+        int, typer.Option(help="Passages indexed: those that are relevant first.")
+    ] = 5000,
+    queries: Annotated[int, typer.Option(help="Questions asked, drawn at random.")] = 200,
+    on_run: OnRun = silent,
 ) -> dict[str, Any]:
-    """Index a data set's passages in every setting and ask all of them the same questions.
+    """Measure bytes, recall and latency of quantized and shorter vectors against float32.
 
     Settings are float32, int8 and binary, the last two also without oversampling, at every size of
     embeddings the checkpoint was trained for. All have a graph and codes, as an index of 50,000
     passages has. They are asked in turns, each question on its own.
-
-    Args:
-        data: folder of a data set in the BEIR layout.
-        checkpoint: embeds.
-        split: of the data set.
-        passages: indexed at most: those relevant to the questions, then others in file order.
-        queries: questions asked at most.
-        on_run: called with what begins.
 
     Returns:
         See `report`; `others` is float32, whole. Memory is what a search needs there (codes, or
@@ -242,3 +242,36 @@ def _quality(
     }
     means = evaluate_run(dataset.qrels, run, relevance_level=dataset.relevance_level)
     return quality | {"nDCG@10": round(means["nDCG@10"], 4)}
+
+
+def _table(found: Facts) -> Table:
+    return Table(
+        f"{found['data']} {found['split']}, {found['passages']:,} passages, "
+        f"{found['queries']} questions",
+        (
+            "vectors",
+            "MB in memory a million",
+            "MB on disk a million",
+            "recall@10",
+            "recall@100",
+            "nDCG@10",
+            "p50 ms",
+            "p95 ms",
+        ),
+        [
+            (
+                name,
+                f"{side['memory_bytes_a_million'] / 1e6:,.0f}",
+                f"{side['disk_bytes_a_million'] / 1e6:,.0f}",
+                f"{side['recall@10']:.4f}",
+                f"{side['recall@100']:.4f}",
+                f"{side['nDCG@10']:.4f}",
+                f"{side['milliseconds']['p50']:.2f}",
+                f"{side['milliseconds']['p95']:.2f}",
+            )
+            for name, side in {**found["others"], **found["ours"]}.items()
+        ],
+    )
+
+
+BENCH = Bench(measure_vectors, _table, quick={"passages": 500, "queries": 20})

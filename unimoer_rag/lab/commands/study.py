@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from unimoer_rag.cli.groups import RunGroup
-from unimoer_rag.cli.output import (
+from unimoer_rag.cli import (
     JsonFlag,
+    RunGroup,
     console,
     counting,
     errors,
@@ -24,7 +24,6 @@ from unimoer_rag.cli.output import (
 )
 
 if TYPE_CHECKING:
-    from unimoer_rag.lab.studies.report.tables import Table as Told
     from unimoer_rag.lab.studies.results import StudyResult
 
 __all__ = ["study"]
@@ -169,15 +168,6 @@ def _show(result: StudyResult) -> None:
     console.print(f"\n{result.title}: {result.question}", style="bold")
     for told in (scores(result, sets=False), comparisons(result), numbers(result)):
         if told.rows:
-            console.print(_table(told))
+            console.print(told.rich())
     if not result.comparisons:
         errors.print("nothing is compared in this study: it looks inside checkpoints")
-
-
-def _table(told: Told) -> Table:
-    table = Table(title=told.title)
-    for at, head in enumerate(told.heads):
-        table.add_column(head, overflow="fold", justify="right" if at else "left")
-    for row in told.rows:
-        table.add_row(*row)
-    return table

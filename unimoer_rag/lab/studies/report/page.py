@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from unimoer_rag.evaluation import shown
-from unimoer_rag.extras import needs_extra
-from unimoer_rag.lab.studies.report.charts import differences, draw, levels
+from unimoer_rag.evaluation import Chart, Value, interval_chart, page_template, series_chart
+from unimoer_rag.lab.studies.panels import Folded
 from unimoer_rag.lab.studies.report.tables import comparisons, numbers, scores
 from unimoer_rag.lab.studies.results import StudyResult
 
-__all__ = ["render_studies"]
+__all__ = ["differences", "draw", "levels", "render_studies"]
 
 
 def render_studies(results: Sequence[StudyResult]) -> str:
@@ -23,23 +22,7 @@ def render_studies(results: Sequence[StudyResult]) -> str:
     Raises:
         MissingExtraError: Jinja is not installed.
     """
-    with needs_extra("jinja2", "studies", "writing an HTML report"):
-        from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=ChoiceLoader(
-            [
-                PackageLoader("unimoer_rag.lab.studies.report"),
-                PackageLoader("unimoer_rag.evaluation.report"),  # the style that all pages share
-            ]
-        ),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=shown,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    template = environment.get_template("studies.html.jinja")
+    template = page_template("studies.html.jinja", package=__package__, extra="studies")
     return template.render(studies=[_content(result) for result in results])
 
 
@@ -56,3 +39,38 @@ def _content(result: StudyResult) -> dict[str, Any]:
         "inside": inside,
         "minutes": sum(sum(v.seconds) for v in result.variants.values()) / 60,
     }
+
+
+def draw(panel: Folded, variant: str) -> Chart:
+    """A panel of a variant as a plot."""
+    series = {
+        name: [Value(p.x, p.mean, p.low, p.high) for p in points]
+        for name, points in panel.series.items()
+    }
+    title = f"{panel.title} ({variant})"
+    return series_chart(panel.kind, title, series, x=panel.x, y=panel.y, note=panel.note)
+
+
+def levels(result: StudyResult, task: str) -> Chart:
+    """Every variant's score of a task, with its interval over seeds."""
+    found = {name: v.scores[task] for name, v in result.variants.items() if task in v.scores}
+    rows = [(Value(n, s.mean, s.low, s.high), f"{s.mean:.4f}", True) for n, s in found.items()]
+    return interval_chart(f"nDCG@10 of {task}", rows)
+
+
+def differences(result: StudyResult) -> Chart:
+    """Every comparison's difference with its interval, around no difference."""
+    rows = [
+        (
+            Value(f"{c.second} - {c.first}: {c.measure}", c.difference, c.low, c.high),
+            f"{c.difference:+.4f}",
+            c.significant,
+        )
+        for c in result.comparisons
+    ]
+    return interval_chart(
+        "Differences in nDCG@10",
+        rows,
+        zero=True,
+        note="Bright: significant once all comparisons of the study are considered (Holm).",
+    )

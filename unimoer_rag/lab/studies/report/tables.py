@@ -2,30 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
-from unimoer_rag.evaluation import markdown_cell
 from unimoer_rag.lab.studies.results import Compared, Score, StudyResult
+from unimoer_rag.lab.tables import Table
 
-__all__ = ["Table", "comparisons", "markdown", "numbers", "scores"]
+__all__ = ["comparisons", "markdown", "numbers", "scores"]
 
 _TASKS = ("embed", "rerank")
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A table of text.
-
-    Attributes:
-        title: what it shows.
-        heads: of the columns, the first one names the rows.
-        rows: as long as the heads.
-    """
-
-    title: str
-    heads: Sequence[str]
-    rows: Sequence[Sequence[str]]
 
 
 def scores(result: StudyResult, *, sets: bool = True) -> Table:
@@ -81,17 +63,8 @@ def numbers(result: StudyResult) -> Table:
 
 def markdown(result: StudyResult) -> str:
     """All tables of a study that have rows, in Markdown."""
-    parts = []
-    for table in (scores(result), comparisons(result), numbers(result)):
-        if table.rows:
-            parts += [f"{table.title}:", "", *_lines(table), ""]
-    return "\n".join(parts).rstrip() + "\n"
-
-
-def _lines(table: Table) -> list[str]:
-    marks = ["---", *("---:" for _ in table.heads[1:])]
-    rows = [list(map(markdown_cell, row)) for row in (table.heads, *table.rows)]
-    return ["| " + " | ".join(row) + " |" for row in (rows[0], marks, *rows[1:])]
+    tables = (scores(result), comparisons(result), numbers(result))
+    return "\n\n".join(table.markdown() for table in tables if table.rows) + "\n"
 
 
 def _score(score: Score) -> str:
