@@ -11,7 +11,7 @@ from model.tiny_models import make_model, save_backbone
 from training.toy import write_toy
 
 from unimoer_rag.data.catalogue import KNOWN, to_download
-from unimoer_rag.data.sampling import Sample, drawn
+from unimoer_rag.data.samples import Sample, drawn
 from unimoer_rag.errors import DataError
 from unimoer_rag.evaluation import load_beir, open_dataset
 from unimoer_rag.evaluation.estimate import Estimate, estimate_indexing

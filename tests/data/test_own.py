@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from unimoer_rag.data.datasets import Question
-from unimoer_rag.data.own import own_dataset
+from unimoer_rag.data.own_set import own_dataset
 from unimoer_rag.errors import DataError
 from unimoer_rag.retrieval.types import Document, Passage
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from model.tiny_models import save_backbone
 
+from unimoer_rag.data import Sources
 from unimoer_rag.data.datasets import BeirDataset
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.training.assemble import Material, make_objectives
-from unimoer_rag.training.data import Sources
 from unimoer_rag.training.objectives.types import Objective
 from unimoer_rag.training.recipe import Recipe
 

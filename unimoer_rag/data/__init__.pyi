@@ -6,17 +6,26 @@ from .answer_rules import (
     has_answer,
     normalize_answer,
 )
+from .answer_spans import ReadExample, ReadSource, find_spans
 from .catalogue.known import KNOWN
 from .catalogue.missing import readable_size
 from .catalogue.opening import open_dataset, to_download
 from .corpora import cache_folder
 from .datasets import TOP_GRADE, BeirDataset, Question, check_limit, load_beir, load_limited
 from .disk_corpus import DiskCorpus
+from .examples import Group, Labelled, TrainingSet
 from .fingerprint import corpus_sha256, questions_sha256
+from .groups import group_lengths, has_negatives, open_rows
+from .judged_groups import beir_set
+from .labelled import LabelledRows
 from .lines import malformed, reading
-from .own import Split, own_dataset, own_passages
+from .opened_sources import Sources
 from .own_questions import Asked, Places, literal, read_questions
+from .own_set import Split, own_dataset, own_passages
+from .own_split import OwnData, OwnReport, own_datasets
+from .rows import JsonlRows
 from .runs import Run, load_run, ranked, write_run
+from .source_settings import Part, SourceConfig
 
 __all__ = [
     "DEFAULT_RULES",
@@ -27,15 +36,31 @@ __all__ = [
     "Asked",
     "BeirDataset",
     "DiskCorpus",
+    "Group",
+    "JsonlRows",
+    "Labelled",
+    "LabelledRows",
+    "OwnData",
+    "OwnReport",
+    "Part",
     "Places",
     "Question",
+    "ReadExample",
+    "ReadSource",
     "Run",
+    "SourceConfig",
+    "Sources",
     "Split",
+    "TrainingSet",
+    "beir_set",
     "cache_folder",
     "check_limit",
     "comparable",
     "corpus_sha256",
+    "find_spans",
+    "group_lengths",
     "has_answer",
+    "has_negatives",
     "literal",
     "load_beir",
     "load_limited",
@@ -43,7 +68,9 @@ __all__ = [
     "malformed",
     "normalize_answer",
     "open_dataset",
+    "open_rows",
     "own_dataset",
+    "own_datasets",
     "own_passages",
     "questions_sha256",
     "ranked",

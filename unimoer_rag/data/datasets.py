@@ -40,7 +40,7 @@ from unimoer_rag.data.lines import (
     shown,
 )
 from unimoer_rag.data.runs import Run, load_run
-from unimoer_rag.data.sampling import Sample, drawn, sampled
+from unimoer_rag.data.samples import Sample, drawn, sampled
 from unimoer_rag.errors import DataError, InputError
 from unimoer_rag.retrieval import Document, clean_text
 

@@ -1,11 +1,9 @@
 from .check import check_recipe
-from .data.config import Part
-from .data.searchers import BM25Searcher
-from .data.sources import Sources
 from .estimate import Estimate
 from .extending.extend import Addition, Extended, extend
 from .launch import Launch, kept_recipe
 from .loop.folder import RunFolder, summary
+from .mining.searchers import BM25Searcher
 from .objectives.config import among
 from .overrides import overridden
 from .own import OwnRun, train_on_own
@@ -20,10 +18,8 @@ __all__ = [
     "Extended",
     "Launch",
     "OwnRun",
-    "Part",
     "Recipe",
     "RunFolder",
-    "Sources",
     "Validator",
     "among",
     "check_recipe",

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from unimoer_rag.data import ReadSource, Sources, TrainingSet
 from unimoer_rag.model import UniMoER
-from unimoer_rag.training.data import (
+from unimoer_rag.training.mining import (
     BM25Searcher,
     ModelSearcher,
     ModelTeacher,
-    ReadSource,
     Searcher,
-    Sources,
-    TrainingSet,
     mine,
     score_groups,
 )

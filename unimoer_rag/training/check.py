@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from unimoer_rag.data import Sources
 from unimoer_rag.errors import DataError, UnimoerError
 from unimoer_rag.model import resolve_backbone
-from unimoer_rag.training.data import Sources
 from unimoer_rag.training.loop.fit import check_fit
 from unimoer_rag.training.objectives import config
 from unimoer_rag.training.recipe import Recipe
@@ -89,7 +89,7 @@ def _count(found: Check, sources: Sources, name: str, kind: str) -> None:
         groups = sources.groups(name)
         counts |= {"passages": len(groups.texts), "questions": len(groups.groups)}
     elif kind == "reading":
-        from unimoer_rag.training.data import ReadSource
+        from unimoer_rag.data import ReadSource
 
         settings = config.Reading(task="read", sources=(name,), size=1)
         source = ReadSource(

@@ -8,11 +8,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from unimoer_rag.data import BeirDataset
+from unimoer_rag.data import BeirDataset, Sources
 from unimoer_rag.errors import TrainingError
 from unimoer_rag.model import UniMoER, parameters_by_name
 from unimoer_rag.training.assemble import Material, Progress, make_objectives
-from unimoer_rag.training.data import Sources
 from unimoer_rag.training.loop.fit import check_fit
 from unimoer_rag.training.loop.folder import RunFolder
 from unimoer_rag.training.loop.processes import Processes

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from unimoer_rag.data.datasets import Question
-from unimoer_rag.data.formats.types import QuestionSet, accepted
+from unimoer_rag.data.formats.question_set import QuestionSet, accepted
 from unimoer_rag.data.lines import (
     json_rows,
     malformed,

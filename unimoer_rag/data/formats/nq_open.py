@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from unimoer_rag.data.datasets import Question
-from unimoer_rag.data.formats.types import QuestionSet, accepted
+from unimoer_rag.data.formats.question_set import QuestionSet, accepted
 from unimoer_rag.data.lines import json_rows, malformed, row_question, shown
 
 __all__ = ["read_nq_open"]

@@ -7,14 +7,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from unimoer_rag.data import BeirDataset, load_beir
+from unimoer_rag.data import (
+    BeirDataset,
+    JsonlRows,
+    LabelledRows,
+    ReadSource,
+    TrainingSet,
+    load_beir,
+    open_rows,
+)
 from unimoer_rag.errors import DataError
 from unimoer_rag.model import Task, UniMoER
-from unimoer_rag.training.data.groups import open_rows
-from unimoer_rag.training.data.labelled import LabelledRows
-from unimoer_rag.training.data.reading import ReadSource
-from unimoer_rag.training.data.rows import JsonlRows
-from unimoer_rag.training.data.types import TrainingSet
 from unimoer_rag.training.extending.held_out import (
     Subset,
     agreement,

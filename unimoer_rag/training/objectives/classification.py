@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
+from unimoer_rag.data import Labelled
 from unimoer_rag.errors import DataError
 from unimoer_rag.model import Row, UniMoER
 from unimoer_rag.training import losses
-from unimoer_rag.training.data.types import Labelled
 from unimoer_rag.training.objectives import config
 from unimoer_rag.training.objectives.order import Order
 from unimoer_rag.training.objectives.types import Draw, Losses

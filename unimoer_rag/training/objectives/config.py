@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from unimoer_rag.training.data.config import Part
+from unimoer_rag.data import Part
 
 __all__ = [
     "Anchor",

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from unimoer_rag.data import Group, TrainingSet
 from unimoer_rag.model import UniMoER
 from unimoer_rag.training import losses
-from unimoer_rag.training.data.types import Group, TrainingSet
 from unimoer_rag.training.objectives import config
 from unimoer_rag.training.objectives.order import Order
 from unimoer_rag.training.objectives.terms import check_teacher

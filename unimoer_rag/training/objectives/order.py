@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from unimoer_rag.training.data.groups import group_lengths
-from unimoer_rag.training.data.sampling import LengthGroups, SetSampler, set_weights, shuffled
-from unimoer_rag.training.data.types import TrainingSet
+from unimoer_rag.data import TrainingSet, group_lengths
+from unimoer_rag.training.draws import LengthGroups, SetSampler, set_weights, shuffled
 from unimoer_rag.training.objectives.config import ObjectiveConfig
 
 __all__ = ["Order"]

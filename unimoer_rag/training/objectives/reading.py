@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
+from unimoer_rag.data import ReadSource
 from unimoer_rag.model import MAX_ANSWER_TOKENS, Row, UniMoER
 from unimoer_rag.training import losses
-from unimoer_rag.training.data.reading import ReadSource
 from unimoer_rag.training.objectives import config
 from unimoer_rag.training.objectives.order import Order
 from unimoer_rag.training.objectives.types import Draw, Losses

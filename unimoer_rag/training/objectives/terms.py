@@ -8,10 +8,9 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from unimoer_rag.data import TrainingSet, has_negatives
 from unimoer_rag.errors import DataError
 from unimoer_rag.training import losses
-from unimoer_rag.training.data.groups import has_negatives
-from unimoer_rag.training.data.types import TrainingSet
 from unimoer_rag.training.objectives import config
 
 __all__ = ["check_negatives", "check_teacher", "group_loss"]

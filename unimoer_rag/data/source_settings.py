@@ -1,4 +1,4 @@
-"""What a recipe says of its data, validated.
+"""What a recipe says of its data sets, validated.
 
 ```yaml
 data:
@@ -15,13 +15,12 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from unimoer_rag.training.data.columns import check_columns
+from unimoer_rag.data.columns import check_columns
 
 __all__ = [
     "BeirSource",
     "HubSource",
     "LabelledSource",
-    "Mining",
     "Part",
     "RowFormat",
     "ScoredSource",
@@ -30,7 +29,7 @@ __all__ = [
 ]
 
 RowFormat = Literal["triples", "scored", "labelled"]
-"""What the rows of a source hold; see `training.data.columns`."""
+"""What the rows of a source hold; see `data.columns`."""
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -122,33 +121,3 @@ SourceConfig = Annotated[
     Field(discriminator="format"),
 ]
 """One data set of a recipe."""
-
-
-class Mining(Part):
-    """Where hard negatives come from: passages that a searcher ranks high and that do not answer.
-
-    A searcher's best results that are judged by nobody are often answers too, so those that score
-    too near the positive are dropped.
-    """
-
-    searcher: Literal["frozen", "trained", "bm25"] = Field(
-        default="frozen",
-        description="the backbone with its experts off, the model as the run begins, or words",
-    )
-    passages: int = Field(default=8000, ge=1, description="passages of each source searched")
-    questions: int = Field(default=6000, ge=1, description="questions of each source mined for")
-    seed: int = Field(default=0, description="which of them, where there are more")
-    depth: int = Field(default=30, ge=1, description="results kept for each question")
-    skip: int = Field(default=0, ge=0, description="first results passed over")
-    ceiling: float | None = Field(
-        default=0.95, gt=0, description="drop results from this share of the positive's score on"
-    )
-    margin: float | None = Field(
-        default=None, description="drop results from the positive's score plus this on"
-    )
-    exclude_answers: bool = Field(
-        default=False, description="drop results that hold one of the question's answers"
-    )
-    teacher: str = Field(
-        default="", description="checkpoint that scores the groups, for distillation; none if empty"
-    )

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from unimoer_rag.training.data.columns import read_labelled
-from unimoer_rag.training.data.groups import read_rows
-from unimoer_rag.training.data.rows import Rows
-from unimoer_rag.training.data.types import Labelled
+from unimoer_rag.data.columns import read_labelled
+from unimoer_rag.data.examples import Labelled
+from unimoer_rag.data.groups import read_rows
+from unimoer_rag.data.rows import Rows
 
 __all__ = ["LabelledRows"]
 

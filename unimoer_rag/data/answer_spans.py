@@ -8,9 +8,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from unimoer_rag.data import BeirDataset
+from unimoer_rag.data.datasets import BeirDataset
+from unimoer_rag.data.unanswerable import break_question, cut_answer, sentences
 from unimoer_rag.errors import DataError
-from unimoer_rag.training.data.unanswerable import break_question, cut_answer, sentences
 
 __all__ = ["ReadExample", "ReadSource", "find_spans"]
 

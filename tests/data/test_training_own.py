@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from docx import Document as DocxDocument
 
+from unimoer_rag.data import OwnData, ReadSource, beir_set, find_spans, own_datasets
 from unimoer_rag.errors import DataError, InputError, ReadError
 from unimoer_rag.retrieval.chunking import Chunker, Chunking, whole
 from unimoer_rag.retrieval.types import Document, Passage
-from unimoer_rag.training.data import OwnData, ReadSource, beir_set, find_spans, own_datasets
 
 
 @pytest.fixture

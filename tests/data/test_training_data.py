@@ -10,15 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from unimoer_rag.data import ReadSource, Sources, beir_set, find_spans
 from unimoer_rag.data.datasets import BeirDataset
+from unimoer_rag.data.unanswerable import sentences
 from unimoer_rag.errors import DataError
-from unimoer_rag.training.data import (
-    ReadSource,
-    Sources,
-    beir_set,
-    find_spans,
-)
-from unimoer_rag.training.data.unanswerable import sentences
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from unimoer_rag.data.rows import JsonlRows, Rows
+from unimoer_rag.data.source_settings import HubSource
 from unimoer_rag.errors import DataError, TrainingError
 from unimoer_rag.extras import needs_extra
 from unimoer_rag.files import replacing
-from unimoer_rag.training.data.config import HubSource
-from unimoer_rag.training.data.rows import JsonlRows, Rows
 
 __all__ = ["open_hub"]
 

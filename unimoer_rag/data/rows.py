@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from unimoer_rag.data import reading
+from unimoer_rag.data.lines import reading
 from unimoer_rag.errors import DataError
 from unimoer_rag.files import replacing
 from unimoer_rag.json_text import parse_json

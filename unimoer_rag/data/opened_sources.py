@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from unimoer_rag.data import BeirDataset, cache_folder, load_beir
-from unimoer_rag.errors import DataError
-from unimoer_rag.training.data.beir import beir_set
-from unimoer_rag.training.data.config import (
+from unimoer_rag.data.corpora import cache_folder
+from unimoer_rag.data.datasets import BeirDataset, load_beir
+from unimoer_rag.data.examples import TrainingSet
+from unimoer_rag.data.groups import open_rows
+from unimoer_rag.data.hub import open_hub
+from unimoer_rag.data.judged_groups import beir_set
+from unimoer_rag.data.labelled import LabelledRows
+from unimoer_rag.data.rows import JsonlRows, Rows
+from unimoer_rag.data.source_settings import (
     BeirSource,
     HubSource,
     LabelledSource,
@@ -16,11 +21,7 @@ from unimoer_rag.training.data.config import (
     SourceConfig,
     TriplesSource,
 )
-from unimoer_rag.training.data.groups import open_rows
-from unimoer_rag.training.data.hub import open_hub
-from unimoer_rag.training.data.labelled import LabelledRows
-from unimoer_rag.training.data.rows import JsonlRows, Rows
-from unimoer_rag.training.data.types import TrainingSet
+from unimoer_rag.errors import DataError
 
 __all__ = ["Sources"]
 

@@ -28,8 +28,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from unimoer_rag.data.examples import Labelled
 from unimoer_rag.retrieval import clean_text
-from unimoer_rag.training.data.types import Labelled
 
 __all__ = ["Example", "check_columns", "read_example", "read_labelled"]
 

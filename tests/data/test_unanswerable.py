@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unimoer_rag.training.data import find_spans
-from unimoer_rag.training.data.unanswerable import break_question, cut_answer, sentences
+from unimoer_rag.data import find_spans
+from unimoer_rag.data.unanswerable import break_question, cut_answer, sentences
 
 TEXT = (
     "The bridge was opened in 1932 by Jack Lang. It is the tallest steel arch bridge in the "

@@ -12,11 +12,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from unimoer_rag.data import Group, TrainingSet
 from unimoer_rag.errors import TrainingError
 from unimoer_rag.model import UniMoER
-from unimoer_rag.training.data.mining import kept_groups
-from unimoer_rag.training.data.searchers import Progress, weights_digest
-from unimoer_rag.training.data.types import Group, TrainingSet
+from unimoer_rag.training.mining.negatives import kept_groups
+from unimoer_rag.training.mining.searchers import Progress, weights_digest
 
 __all__ = ["ModelTeacher", "Teacher", "score_groups"]
 

@@ -20,10 +20,10 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from unimoer_rag.data.columns import Example, read_example
+from unimoer_rag.data.examples import Group, TrainingSet
+from unimoer_rag.data.rows import Rows
 from unimoer_rag.errors import DataError
-from unimoer_rag.training.data.columns import Example, read_example
-from unimoer_rag.training.data.rows import Rows
-from unimoer_rag.training.data.types import Group, TrainingSet
 
 __all__ = ["group_lengths", "has_negatives", "open_rows", "read_rows"]
 

@@ -9,13 +9,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from unimoer_rag.data import Group, TrainingSet
 from unimoer_rag.errors import DataError
 from unimoer_rag.evaluation import holds_answer
 from unimoer_rag.files import write_file
-from unimoer_rag.training.data.config import Mining
-from unimoer_rag.training.data.sampling import shuffled
-from unimoer_rag.training.data.searchers import Found, Progress, Searcher
-from unimoer_rag.training.data.types import Group, TrainingSet
+from unimoer_rag.training.draws import shuffled
+from unimoer_rag.training.mining.mining_settings import Mining
+from unimoer_rag.training.mining.searchers import Found, Progress, Searcher
 
 __all__ = ["hard_negatives", "kept_groups", "mine"]
 

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
+from unimoer_rag.data import Labelled
+from unimoer_rag.data.groups import open_rows
+from unimoer_rag.data.hub import open_hub
+from unimoer_rag.data.labelled import LabelledRows
+from unimoer_rag.data.rows import JsonlRows
+from unimoer_rag.data.source_settings import HubSource
 from unimoer_rag.errors import DataError
-from unimoer_rag.training.data import Labelled
-from unimoer_rag.training.data.config import HubSource
-from unimoer_rag.training.data.groups import open_rows
-from unimoer_rag.training.data.hub import open_hub
-from unimoer_rag.training.data.labelled import LabelledRows
-from unimoer_rag.training.data.rows import JsonlRows
 
 datasets = pytest.importorskip("datasets")
 

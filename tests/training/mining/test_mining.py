@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from unimoer_rag.data import Group, TrainingSet, beir_set
 from unimoer_rag.data.datasets import BeirDataset, Question
 from unimoer_rag.errors import DataError, TrainingError
 from unimoer_rag.evaluation.systems.registry import build_system
@@ -26,22 +27,19 @@ from unimoer_rag.model.tasks import Task
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.retrieval.sparse import BM25Encoder, tokenize
 from unimoer_rag.retrieval.types import Document
-from unimoer_rag.training.data import (
+from unimoer_rag.training.mining import (
     BM25Searcher,
-    Group,
     Mining,
     ModelSearcher,
     ModelTeacher,
     Searcher,
     SystemSearcher,
-    TrainingSet,
-    beir_set,
     mine,
     score_groups,
     searchers,
 )
-from unimoer_rag.training.data.mining import hard_negatives
-from unimoer_rag.training.data.searchers import weights_digest
+from unimoer_rag.training.mining.negatives import hard_negatives
+from unimoer_rag.training.mining.searchers import weights_digest
 
 TEXTS = {
     "refunds": "Refunds are paid within fourteen days of the return.",

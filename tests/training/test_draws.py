@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unimoer_rag.errors import InputError
-from unimoer_rag.training.data.sampling import LengthGroups, SetSampler, set_weights, shuffled
+from unimoer_rag.training.draws import LengthGroups, SetSampler, set_weights, shuffled
 
 
 @given(total=st.integers(1, 300), epoch=st.integers(0, 10**9), seed=st.integers())

@@ -16,14 +16,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
+from unimoer_rag.data import Labelled, SourceConfig, Sources, TrainingSet, group_lengths
+from unimoer_rag.data.columns import Example, read_example, read_labelled
 from unimoer_rag.data.datasets import BeirDataset
+from unimoer_rag.data.groups import open_rows
+from unimoer_rag.data.labelled import LabelledRows
+from unimoer_rag.data.rows import JsonlRows
 from unimoer_rag.errors import DataError
-from unimoer_rag.training.data import Labelled, SourceConfig, Sources, TrainingSet, group_lengths
-from unimoer_rag.training.data.columns import Example, read_example, read_labelled
-from unimoer_rag.training.data.groups import open_rows
-from unimoer_rag.training.data.labelled import LabelledRows
-from unimoer_rag.training.data.rows import JsonlRows
-from unimoer_rag.training.data.sampling import shuffled
+from unimoer_rag.training.draws import shuffled
 
 SOURCE: TypeAdapter[SourceConfig] = TypeAdapter(SourceConfig)
 
@@ -461,7 +461,7 @@ def test_texts_pass_the_one_rule_for_text(tmp_path: Path) -> None:
 def test_a_line_longer_than_any_row_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("unimoer_rag.training.data.rows._LINE_BYTES", 100)
+    monkeypatch.setattr("unimoer_rag.data.rows._LINE_BYTES", 100)
     path = tmp_path / "rows.jsonl"
     path.write_text(json.dumps({"text": "t", "label": "x"}) + "\n" + "x" * 200, encoding="utf-8")
     with pytest.raises(DataError, match="line 2: more than 100 bytes; expected one JSON object"):

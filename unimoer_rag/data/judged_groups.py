@@ -6,10 +6,10 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from unimoer_rag.data import BeirDataset
+from unimoer_rag.data.datasets import BeirDataset
+from unimoer_rag.data.examples import Group, TrainingSet
 from unimoer_rag.errors import DataError
 from unimoer_rag.retrieval import Document
-from unimoer_rag.training.data.types import Group, TrainingSet
 
 __all__ = ["beir_set"]
 

@@ -8,17 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from unimoer_rag.data import (
-    Asked,
-    BeirDataset,
-    Places,
-    Question,
-    Split,
-    literal,
-    malformed,
-    own_passages,
-    read_questions,
-)
+from unimoer_rag.data.datasets import BeirDataset, Question
+from unimoer_rag.data.lines import malformed
+from unimoer_rag.data.own_questions import Asked, Places, literal, read_questions
+from unimoer_rag.data.own_set import Split, own_passages
 from unimoer_rag.errors import DataError, InputError
 from unimoer_rag.retrieval import Passage, Problem
 
@@ -71,7 +64,7 @@ def own_datasets(
 
     Args:
         folder: documents, of any kind that indexing reads; see `retrieval.sources.scan`.
-        questions: a JSONL or CSV file; see `evaluation.own_questions`. Where it lies in the
+        questions: a JSONL or CSV file; see `own_questions`. Where it lies in the
             folder, it is no document.
         split: cuts a document into passages: `retrieval.chunking.Chunker(...).split`.
         name: of the data sets.
