@@ -461,8 +461,10 @@ def test_texts_pass_the_one_rule_for_text(tmp_path: Path) -> None:
 def test_a_line_longer_than_any_row_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("unimoer_rag.data.rows._LINE_BYTES", 100)
+    monkeypatch.setattr("unimoer_rag.data.lines._LONGEST", 100)
     path = tmp_path / "rows.jsonl"
     path.write_text(json.dumps({"text": "t", "label": "x"}) + "\n" + "x" * 200, encoding="utf-8")
-    with pytest.raises(DataError, match="line 2: more than 100 bytes; expected one JSON object"):
+    with pytest.raises(
+        DataError, match="line 2: found a line of more than 100 bytes; expected one row"
+    ):
         JsonlRows(path, cache=tmp_path)

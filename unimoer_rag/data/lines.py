@@ -1,15 +1,13 @@
 """Files of a data set, plain or packed, line by line; every problem names its line.
 
-A line ends at "\\n" alone: what Unicode calls a line separator may stand in an id or a text. What a
-line may hold is bounded, so that no file, however it was packed, fills the memory. Strings of JSON
-come out as `clean_text` leaves them: with the same rule at every door, ids stay the same ids.
+Strings of JSON come out as `clean_text` leaves them: with the same rule at every door, ids stay the
+same ids.
 """
 
 from __future__ import annotations
 
 import gzip
 import io
-import json
 import reprlib
 import zipfile
 import zlib
@@ -19,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any, TextIO, cast
 
 from unimoer_rag.errors import DataError
+from unimoer_rag.json_lines import Line, UnboundedError, json_object, read_lines
 from unimoer_rag.retrieval import clean_text
 
 __all__ = [
@@ -35,6 +34,7 @@ __all__ = [
     "row_text",
     "shown",
     "text_lines",
+    "whole_lines",
 ]
 
 _LONGEST = 2**26  # bytes of a line, which is a document at most
@@ -100,6 +100,22 @@ def reading(path: Path) -> Iterator[None]:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
 
 
+def whole_lines(file: IO[bytes], path: Path, *, most_blank: int | None = None) -> Iterator[Line]:
+    """The lines of an open file, each of a bounded size.
+
+    Raises:
+        DataError: a line is too long, or see `read_lines`.
+    """
+    try:
+        for line in read_lines(file, longest=_LONGEST, most_blank=most_blank):
+            if not line.whole:
+                found = f"a line of more than {_LONGEST:,} bytes"
+                raise malformed(path, line.number, found, "one row a line")
+            yield line
+    except UnboundedError as error:
+        raise DataError(f"{path}, {error}; expected one row a line") from error
+
+
 def text_lines(path: Path) -> Iterator[str]:
     """The lines of a UTF-8 text with their ends, each of a bounded size.
 
@@ -107,17 +123,8 @@ def text_lines(path: Path) -> Iterator[str]:
         DataError: the file cannot be read, is no UTF-8, a damaged archive, or a line is too long.
     """
     with reading(path), open_bytes(path) as file:
-        number = 0
-        while line := file.readline(_LONGEST + 1):
-            number += 1
-            if len(line) > _LONGEST:
-                found = f"a line of more than {_LONGEST:,} bytes"
-                raise malformed(path, number, found, "one row a line")
-            try:
-                # utf-8-sig: files written on Windows often begin with a byte order mark.
-                yield line.decode("utf-8-sig" if number == 1 else "utf-8")
-            except UnicodeDecodeError as error:
-                raise DataError(f"{path}, line {number}: not UTF-8 text ({error})") from error
+        for line in whole_lines(file, path):
+            yield _decoded(line, path)
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -126,15 +133,8 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
     Raises:
         DataError: see `text_lines`; or there is no end to blank lines.
     """
-    blank = 0
-    for number, line in enumerate(text_lines(path), start=1):
-        if line.strip():
-            blank = 0
-            yield number, line.rstrip("\r\n")
-            continue
-        blank += 1
-        if blank > _MOST_BLANK:
-            raise malformed(path, number, f"{blank:,} blank lines in a row", "one row a line")
+    for line in _filled_lines(path):
+        yield line.number, _decoded(line, path).rstrip("\r\n")
 
 
 def json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -143,14 +143,9 @@ def json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     Raises:
         DataError: the file cannot be read, or a line is no JSON object.
     """
-    for number, line in numbered_lines(path):
-        try:
-            row = cleaned(json.loads(line))
-        except (ValueError, RecursionError) as error:  # no JSON, or too deep or long a number
-            raise malformed(path, number, str(error), "one JSON object a line") from error
-        if not isinstance(row, dict):
-            raise malformed(path, number, f"a JSON {type(row).__name__}", "a JSON object")
-        yield number, row
+    for line in _filled_lines(path):
+        row = json_object(line.content, what=f"{path}, line {line.number}")
+        yield line.number, cleaned(row)
 
 
 def cleaned(value: Any) -> Any:
@@ -162,6 +157,19 @@ def cleaned(value: Any) -> Any:
     if isinstance(value, dict):
         return {clean_text(key): cleaned(item) for key, item in value.items()}
     return value
+
+
+def _filled_lines(path: Path) -> Iterator[Line]:
+    with reading(path), open_bytes(path) as file:
+        yield from whole_lines(file, path, most_blank=_MOST_BLANK)
+
+
+def _decoded(line: Line, path: Path) -> str:
+    try:
+        # utf-8-sig: files written on Windows often begin with a byte order mark.
+        return line.content.decode("utf-8-sig" if line.number == 1 else "utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}, line {line.number}: not UTF-8 text ({error})") from error
 
 
 def shown(value: Any) -> str:

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import mmap
 import shutil
 import weakref
 from array import array
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from unimoer_rag.data.lines import reading
+from unimoer_rag.data.lines import open_bytes, reading, whole_lines
 from unimoer_rag.errors import DataError
 from unimoer_rag.files import replacing
-from unimoer_rag.json_text import parse_json
+from unimoer_rag.json_lines import json_object
 
 __all__ = ["JsonlRows", "Rows"]
-
-_LINE_BYTES = 64 * 2**20
 
 
 class Rows(Protocol):
@@ -56,7 +52,7 @@ class JsonlRows(Sequence[dict[str, Any]]):
         self._path = path
         with reading(path):
             plain = _unpacked(path, cache) if path.suffix == ".gz" else path
-            self._starts, self._numbers, self.digest = _scan(plain)
+            self._starts, self._numbers, self.digest = _scan(plain, path)
             if not self._starts:
                 raise DataError(f"{path} is empty: expected one JSON object a line")
             with plain.open("rb") as file:
@@ -72,15 +68,7 @@ class JsonlRows(Sequence[dict[str, Any]]):
         start = self._starts[index]
         end = self._bytes.find(b"\n", start)
         line = self._bytes[start : end if end >= 0 else len(self._bytes)]
-        try:
-            row = parse_json(line, what=self.place(index), error=DataError)
-        except DataError as error:
-            raise DataError(f"{error}; expected one JSON object a line") from error
-        if not isinstance(row, dict):
-            raise DataError(
-                f"{self.place(index)}: found a JSON {type(row).__name__}; expected a JSON object"
-            )
-        return row
+        return json_object(line, what=self.place(index))
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return (self[index] for index in range(len(self)))
@@ -90,22 +78,15 @@ class JsonlRows(Sequence[dict[str, Any]]):
         return f"{self._path}, line {self._numbers[index]}"
 
 
-def _scan(path: Path) -> tuple[array[int], array[int], str]:
-    """Where the lines that are not blank begin, their numbers, and the file's SHA-256."""
-    starts, numbers, digest, at = array("q"), array("q"), hashlib.sha256(), 0
-    with path.open("rb") as file:
-        lines = iter(partial(file.readline, _LINE_BYTES + 1), b"")
-        for number, line in enumerate(lines, start=1):
-            if len(line) > _LINE_BYTES:
-                raise DataError(
-                    f"{path}, line {number}: more than {_LINE_BYTES:,} bytes; expected one JSON "
-                    "object a line"
-                )
-            digest.update(line)
-            if line.strip():
-                starts.append(at)
-                numbers.append(number)
-            at += len(line)
+def _scan(plain: Path, path: Path) -> tuple[array[int], array[int], str]:
+    """Where the lines that are not blank begin, their numbers, and the SHA-256 of all of them."""
+    starts, numbers, digest = array("q"), array("q"), hashlib.sha256()
+    with plain.open("rb") as file:
+        for line in whole_lines(file, path):
+            digest.update(line.content)
+            if line.content.strip():
+                starts.append(line.start)
+                numbers.append(line.number)
     return starts, numbers, digest.hexdigest()
 
 
@@ -116,6 +97,6 @@ def _unpacked(path: Path, cache: Path) -> Path:
     target = cache / f"{digest[:32]}.jsonl"
     if not target.is_file():
         cache.mkdir(parents=True, exist_ok=True)
-        with replacing(target) as part, gzip.open(path, "rb") as source, part.open("wb") as file:
+        with replacing(target) as part, open_bytes(path) as source, part.open("wb") as file:
             shutil.copyfileobj(source, file, 2**20)
     return target
