@@ -18,10 +18,8 @@ from .fingerprint import corpus_sha256, questions_sha256
 from .groups import group_lengths, has_negatives, open_rows
 from .judged_groups import beir_set
 from .labelled import LabelledRows
-from .lines import malformed, reading
 from .opened_sources import Sources
-from .own_questions import Asked, Places, literal, read_questions
-from .own_set import Split, own_dataset, own_passages
+from .own_set import own_dataset
 from .own_split import OwnData, OwnReport, own_datasets
 from .rows import JsonlRows
 from .runs import Run, load_run, ranked, write_run
@@ -33,7 +31,6 @@ __all__ = [
     "TOP_GRADE",
     "WHOLE",
     "AnswerRules",
-    "Asked",
     "BeirDataset",
     "DiskCorpus",
     "Group",
@@ -43,14 +40,12 @@ __all__ = [
     "OwnData",
     "OwnReport",
     "Part",
-    "Places",
     "Question",
     "ReadExample",
     "ReadSource",
     "Run",
     "SourceConfig",
     "Sources",
-    "Split",
     "TrainingSet",
     "beir_set",
     "cache_folder",
@@ -61,22 +56,17 @@ __all__ = [
     "group_lengths",
     "has_answer",
     "has_negatives",
-    "literal",
     "load_beir",
     "load_limited",
     "load_run",
-    "malformed",
     "normalize_answer",
     "open_dataset",
     "open_rows",
     "own_dataset",
     "own_datasets",
-    "own_passages",
     "questions_sha256",
     "ranked",
-    "read_questions",
     "readable_size",
-    "reading",
     "to_download",
     "write_run",
 ]

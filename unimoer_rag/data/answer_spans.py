@@ -12,7 +12,7 @@ from unimoer_rag.data.datasets import BeirDataset
 from unimoer_rag.data.unanswerable import break_question, cut_answer, sentences
 from unimoer_rag.errors import DataError
 
-__all__ = ["ReadExample", "ReadSource", "find_spans"]
+__all__ = ["ReadExample", "ReadSource", "find_spans", "on_words"]
 
 Span = tuple[int, int]
 
@@ -32,11 +32,17 @@ def find_spans(answers: Sequence[str], text: str) -> tuple[Span, ...]:
     for answer in answers:
         if not answer:
             continue
-        left = r"(?<!\w)" if answer[0].isalnum() else ""
-        right = r"(?!\w)" if answer[-1].isalnum() else ""
-        exact = [m.span() for m in re.finditer(left + re.escape(answer) + right, text)]
-        spans.update(exact or [m.span() for m in re.finditer(re.escape(answer), text)])
+        words = re.escape(answer)
+        exact = [m.span() for m in re.finditer(on_words(answer, words), text)]
+        spans.update(exact or [m.span() for m in re.finditer(words, text)])
     return tuple(sorted(spans))
+
+
+def on_words(answer: str, pattern: str) -> str:
+    """A pattern of an answer that ends at word boundaries, where the answer ends with words."""
+    left = r"(?<!\w)" if answer[0].isalnum() else ""
+    right = r"(?!\w)" if answer[-1].isalnum() else ""
+    return left + pattern + right
 
 
 class ReadSource:

@@ -29,6 +29,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from unimoer_rag.data.examples import Labelled
+from unimoer_rag.data.lines import shown
 from unimoer_rag.retrieval import clean_text
 
 __all__ = ["Example", "check_columns", "read_example", "read_labelled"]
@@ -125,10 +126,10 @@ def read_labelled(row: Mapping[str, Any], columns: Mapping[str, str]) -> Labelle
     text = _text(row, "text", columns)
     name, pair = _find(row, "pair", columns)
     if pair is not None and not _is_text(pair):
-        raise ValueError(f"{name} is {_shown(pair)}; expected a text, or nothing")
+        raise ValueError(f"{name} is {shown(pair)}; expected a text, or nothing")
     name, label = _find(row, "label", columns)
     if not isinstance(label, str | int) or (isinstance(label, str) and not _is_text(label)):
-        raise ValueError(f"{name or 'label'} is {_shown(label)}; expected the name of a class")
+        raise ValueError(f"{name or 'label'} is {shown(label)}; expected the name of a class")
     return Labelled(text, pair and clean_text(pair), clean_text(str(label)))
 
 
@@ -208,7 +209,7 @@ def _text(row: Mapping[str, Any], ours: str, columns: Mapping[str, str]) -> str:
             f"{', '.join(_NAMES[ours])}; map another name with columns: {{{ours}: NAME}}"
         )
     if not _is_text(value):
-        raise ValueError(f"{name} is {_shown(value)}; expected a text")
+        raise ValueError(f"{name} is {shown(value)}; expected a text")
     return clean_text(value)
 
 
@@ -220,7 +221,7 @@ def _texts(row: Mapping[str, Any], ours: str, columns: Mapping[str, str]) -> lis
 def _strings(name: str, value: Any) -> list[str]:
     texts = [value] if isinstance(value, str) else value
     if not isinstance(texts, list) or not all(map(_is_text, texts)):
-        raise ValueError(f"{name} is {_shown(value)}; expected a text or a list of texts")
+        raise ValueError(f"{name} is {shown(value)}; expected a text or a list of texts")
     return [clean_text(text) for text in texts]
 
 
@@ -237,7 +238,7 @@ def _numbers(
         return None
     numbers = value if isinstance(value, list) else [value]
     if not all(map(_is_finite, numbers)):
-        raise ValueError(f"{name} is {_shown(value)}; expected a list of finite numbers")
+        raise ValueError(f"{name} is {shown(value)}; expected a list of finite numbers")
     if len(numbers) != n:
         raise ValueError(f"{name} has {len(numbers)} numbers for {n} passages; expected one each")
     return [float(x) for x in numbers]
@@ -250,8 +251,3 @@ def _is_finite(value: Any) -> bool:
         return math.isfinite(value)
     except OverflowError:  # a whole number that no float holds
         return False
-
-
-def _shown(value: Any) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= 60 else f"{shown[:60]}..."

@@ -37,6 +37,7 @@ from unimoer_rag.data.lines import (
     numbered_lines,
     row_id,
     row_question,
+    row_strings,
     shown,
 )
 from unimoer_rag.data.runs import Run, load_run
@@ -316,14 +317,11 @@ def _read_questions(path: Path) -> list[Question]:
     for number, row in json_rows(path):
         qid = row_id(row, path, number, taken=questions)
         text = row_question(row, path, number)
-        answers, context = row.get("answers"), row.get("context")
-        if answers is not None and not (
-            isinstance(answers, list) and all(isinstance(a, str) for a in answers)
-        ):
-            raise malformed(path, number, f"answers {shown(answers)}", "a list of strings")
+        known, context = None, row.get("context")
+        if row.get("answers") is not None:
+            known = tuple(row_strings(row, path, number, key="answers"))
         if context is not None and not isinstance(context, str):
             raise malformed(path, number, f"context {shown(context)}", "a document's id")
-        known = tuple(answers) if answers is not None else None
         questions[qid] = Question(id=qid, text=text, answers=known, context=context)
     return list(questions.values())
 

@@ -31,6 +31,7 @@ __all__ = [
     "reading",
     "row_id",
     "row_question",
+    "row_strings",
     "row_text",
     "shown",
     "text_lines",
@@ -215,6 +216,18 @@ def row_question(row: dict[str, Any], path: Path, number: int, *, key: str = "te
     if not text.strip():
         raise malformed(path, number, f"an empty {key}", "a question")
     return text
+
+
+def row_strings(row: dict[str, Any], path: Path, number: int, *, key: str) -> list[str]:
+    """A row's list of strings.
+
+    Raises:
+        DataError: it is no list of strings.
+    """
+    value = row.get(key)
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise malformed(path, number, f"{key} {shown(value)}", "a list of strings")
+    return value
 
 
 def malformed(path: Path, number: int, found: str, expected: str) -> DataError:

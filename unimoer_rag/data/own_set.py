@@ -110,7 +110,7 @@ def own_dataset(folder: Path, questions: Path, *, split: Split, name: str | None
 
     Args:
         folder: documents; see `own_passages`.
-        questions: a JSONL or CSV file; see `own_questions`. Where it lies in the folder, it is no
+        questions: a JSONL or CSV file; see `read_questions`. Where it lies in the folder, it is no
             document.
         split: cuts a document into passages.
         name: of the data set; the folder's if none is given.
@@ -133,12 +133,7 @@ def own_dataset(folder: Path, questions: Path, *, split: Split, name: str | None
         if ids:
             qrels[str(line)] = dict.fromkeys(ids, 1)
         elif not item.unanswerable:
-            missing.append(
-                Problem(
-                    f"{questions.name}:{line}",
-                    f"{questions}, line {line}: {places.why_not(item)}",
-                )
-            )
+            missing.append(places.missing(item, questions, line))
     known = [_question(str(line), item) for line, item in asked]
     if not qrels and not any(q.answers is not None for q in known):
         raise DataError(

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from unimoer_rag.data.datasets import BeirDataset, Question
 from unimoer_rag.data.lines import malformed
-from unimoer_rag.data.own_questions import Asked, Places, literal, read_questions
+from unimoer_rag.data.own_questions import Asked, Places, literal, plain, read_questions
 from unimoer_rag.data.own_set import Split, own_passages
 from unimoer_rag.errors import DataError, InputError
 from unimoer_rag.retrieval import Passage, Problem
@@ -64,7 +64,7 @@ def own_datasets(
 
     Args:
         folder: documents, of any kind that indexing reads; see `retrieval.sources.scan`.
-        questions: a JSONL or CSV file; see `own_questions`. Where it lies in the
+        questions: a JSONL or CSV file; see `read_questions`. Where it lies in the
             folder, it is no document.
         split: cuts a document into passages: `retrieval.chunking.Chunker(...).split`.
         name: of the data sets.
@@ -97,8 +97,7 @@ def own_datasets(
         if ids := places.of(item):
             placed[f"{name}-{line}"] = _place(f"{name}-{line}", item, ids, corpus)
         else:
-            reason = f"{questions}, line {line}: {places.why_not(item)}"
-            missing.append(Problem(f"{questions.name}:{line}", reason))
+            missing.append(places.missing(item, questions, line))
     held = _held_out((p.question.text for p in placed.values()), held_out)
     if not held:
         said = f" For example: {missing[0].reason}" if missing else ""
@@ -109,7 +108,7 @@ def own_datasets(
     kept = read.as_documents()
 
     def part(which: str, *, dev: bool) -> BeirDataset:
-        chosen = [p for p in placed.values() if (_words(p.question.text) in held) == dev]
+        chosen = [p for p in placed.values() if (plain(p.question.text) in held) == dev]
         return BeirDataset(
             name=name,
             split=which,
@@ -151,14 +150,9 @@ def _place(qid: str, item: Asked, ids: Sequence[str], corpus: Mapping[str, Passa
 
 
 def _held_out(questions: Iterable[str], share: float) -> set[str]:
-    """The questions, by `_words`, that are held out; none where there are not two to part."""
+    """The questions, by `plain`, that are held out; none where there are not two to part."""
     texts = sorted(
-        set(map(_words, questions)),
+        set(map(plain, questions)),
         key=lambda text: hashlib.sha256(text.encode(errors="surrogatepass")).digest(),
     )
     return set(texts[: min(max(1, round(share * len(texts))), len(texts) - 1)])
-
-
-def _words(question: str) -> str:
-    """What makes two questions one: their words in lower case, however they are spaced."""
-    return " ".join(question.lower().split())

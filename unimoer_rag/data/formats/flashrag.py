@@ -16,11 +16,10 @@ from unimoer_rag.data.datasets import Question
 from unimoer_rag.data.formats.question_set import QuestionSet, accepted
 from unimoer_rag.data.lines import (
     json_rows,
-    malformed,
     row_id,
     row_question,
+    row_strings,
     row_text,
-    shown,
 )
 from unimoer_rag.retrieval import Document
 
@@ -36,9 +35,7 @@ def read_flashrag(path: Path) -> QuestionSet:
     questions: dict[str, Question] = {}
     for number, row in json_rows(path):
         qid = row_id(row, path, number, key="id", taken=questions)
-        answers = row.get("golden_answers")
-        if not isinstance(answers, list) or not all(isinstance(a, str) for a in answers):
-            raise malformed(path, number, f"golden_answers {shown(answers)}", "a list of strings")
+        answers = row_strings(row, path, number, key="golden_answers")
         text = row_question(row, path, number, key="question")
         questions[qid] = Question(qid, text, accepted(answers))
     return QuestionSet(list(questions.values()))

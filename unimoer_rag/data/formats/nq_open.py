@@ -10,7 +10,7 @@ from pathlib import Path
 
 from unimoer_rag.data.datasets import Question
 from unimoer_rag.data.formats.question_set import QuestionSet, accepted
-from unimoer_rag.data.lines import json_rows, malformed, row_question, shown
+from unimoer_rag.data.lines import json_rows, row_question, row_strings
 
 __all__ = ["read_nq_open"]
 
@@ -23,10 +23,9 @@ def read_nq_open(path: Path) -> QuestionSet:
     """
     questions = []
     for number, row in json_rows(path):
-        answers = row.get("answer")
-        answers = [answers] if isinstance(answers, str) else answers
-        if not isinstance(answers, list) or not all(isinstance(a, str) for a in answers):
-            raise malformed(path, number, f"answer {shown(answers)}", "a list of strings")
+        if isinstance(row.get("answer"), str):
+            row["answer"] = [row["answer"]]
+        answers = row_strings(row, path, number, key="answer")
         text = row_question(row, path, number, key="question")
         questions.append(Question(str(number), text, accepted(answers)))
     return QuestionSet(questions)
