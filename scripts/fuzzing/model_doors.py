@@ -225,8 +225,8 @@ def adapter(random: Random, folder: Path) -> None:
 def training_data(random: Random, folder: Path) -> None:
     """Rows to learn from: labelled texts, and groups of a query with passages."""
     from unimoer_rag.data.groups import open_rows
+    from unimoer_rag.data.jsonl_rows import JsonlRows
     from unimoer_rag.data.labelled import LabelledRows
-    from unimoer_rag.data.rows import JsonlRows
 
     labelled = random.random() < 0.5
     row = (

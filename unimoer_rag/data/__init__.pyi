@@ -16,14 +16,14 @@ from .disk_corpus import DiskCorpus
 from .examples import Group, Labelled, TrainingSet
 from .fingerprint import corpus_sha256, questions_sha256
 from .groups import group_lengths, has_negatives, open_rows
+from .jsonl_rows import JsonlRows
 from .judged_groups import beir_set
 from .labelled import LabelledRows
 from .opened_sources import Sources
 from .own_set import own_dataset
 from .own_split import OwnData, OwnReport, own_datasets
-from .rows import JsonlRows
-from .runs import Run, load_run, ranked, write_run
 from .source_settings import Part, SourceConfig
+from .trec_runs import Run, load_run, ranked, write_run
 
 __all__ = [
     "DEFAULT_RULES",

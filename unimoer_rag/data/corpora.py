@@ -16,21 +16,17 @@ from unimoer_rag.data.lines import (
     row_text,
 )
 from unimoer_rag.errors import DataError
+from unimoer_rag.progress import Progress, silent
 from unimoer_rag.retrieval import Document
 
 __all__ = [
     "IN_MEMORY",
     "Passages",
-    "Progress",
     "beir_passages",
     "cache_folder",
     "open_corpus",
     "read_corpus",
-    "silent",
 ]
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done and its size, or 0 where unknown."""
 
 IN_MEMORY = 200_000
 """Passages of a corpus that is held in memory, about 300 MB of Wikipedia; more go to disk."""
@@ -39,10 +35,6 @@ Passages = Callable[[Path], Iterator[tuple[int, Document]]]
 """Reads a file: the line and the passage of each, which has its id as source."""
 
 _TOLD_EVERY = 10_000
-
-
-def silent(what: str, done: int, total: int) -> None:
-    """Progress that nobody asked for."""
 
 
 def cache_folder(subfolder: str, cache: Path | None) -> Path:

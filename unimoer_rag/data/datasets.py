@@ -23,13 +23,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from unimoer_rag.data.answer_rules import AnswerRules
-from unimoer_rag.data.corpora import (
-    Progress,
-    beir_passages,
-    open_corpus,
-    read_corpus,
-    silent,
-)
+from unimoer_rag.data.corpora import beir_passages, open_corpus, read_corpus
 from unimoer_rag.data.lines import (
     find_file,
     json_rows,
@@ -40,9 +34,10 @@ from unimoer_rag.data.lines import (
     row_strings,
     shown,
 )
-from unimoer_rag.data.runs import Run, load_run
 from unimoer_rag.data.samples import Sample, drawn, sampled
+from unimoer_rag.data.trec_runs import Run, load_run
 from unimoer_rag.errors import DataError, InputError
+from unimoer_rag.progress import Progress, silent
 from unimoer_rag.retrieval import Document, clean_text
 
 __all__ = [

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from unimoer_rag.data.columns import Example, read_example
 from unimoer_rag.data.examples import Group, TrainingSet
-from unimoer_rag.data.rows import Rows
+from unimoer_rag.data.jsonl_rows import Rows
 from unimoer_rag.errors import DataError
 
 __all__ = ["group_lengths", "has_negatives", "open_rows", "read_rows"]

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from unimoer_rag.data.rows import JsonlRows, Rows
+from unimoer_rag.data.jsonl_rows import JsonlRows, Rows
 from unimoer_rag.data.source_settings import HubSource
 from unimoer_rag.errors import DataError, TrainingError
 from unimoer_rag.extras import needs_extra

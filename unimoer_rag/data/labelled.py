@@ -9,7 +9,7 @@ from typing import Any
 from unimoer_rag.data.columns import read_labelled
 from unimoer_rag.data.examples import Labelled
 from unimoer_rag.data.groups import read_rows
-from unimoer_rag.data.rows import Rows
+from unimoer_rag.data.jsonl_rows import Rows
 
 __all__ = ["LabelledRows"]
 

@@ -10,9 +10,9 @@ from unimoer_rag.data.datasets import BeirDataset, load_beir
 from unimoer_rag.data.examples import TrainingSet
 from unimoer_rag.data.groups import open_rows
 from unimoer_rag.data.hub import open_hub
+from unimoer_rag.data.jsonl_rows import JsonlRows, Rows
 from unimoer_rag.data.judged_groups import beir_set
 from unimoer_rag.data.labelled import LabelledRows
-from unimoer_rag.data.rows import JsonlRows, Rows
 from unimoer_rag.data.source_settings import (
     BeirSource,
     HubSource,

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from unimoer_rag.data.corpora import Passages, Progress
+from unimoer_rag.data.corpora import Passages
+from unimoer_rag.progress import Progress
 from unimoer_rag.retrieval import Document
 
 __all__ = ["Sample", "drawn", "sampled"]

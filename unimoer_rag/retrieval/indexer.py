@@ -10,7 +10,7 @@ from unimoer_rag.engine import Engine
 from unimoer_rag.errors import InputError
 from unimoer_rag.model import StateFormat, embedding, indexing
 from unimoer_rag.retrieval.chunking import Chunker, Chunking, whole
-from unimoer_rag.retrieval.ingest import AddReport, Embedded, Progress, ingest
+from unimoer_rag.retrieval.ingest import AddReport, Embedded, OnReport, ingest
 from unimoer_rag.retrieval.metadata import clean
 from unimoer_rag.retrieval.query_cache import QueryCache
 from unimoer_rag.retrieval.replacing import check_not_all
@@ -62,7 +62,7 @@ class Indexer:
         *,
         source: str,
         replace: bool,
-        on_progress: Progress,
+        on_progress: OnReport,
     ) -> AddReport:
         """See `UnifiedRetriever.add`."""
         if isinstance(documents, str | Document):
@@ -74,7 +74,7 @@ class Indexer:
         return self._ingest(named, AddReport(), replace=replace, on_progress=on_progress)
 
     def add_path(
-        self, path: str | Path, *, sync: bool, selection: Selection, on_progress: Progress
+        self, path: str | Path, *, sync: bool, selection: Selection, on_progress: OnReport
     ) -> AddReport:
         """See `UnifiedRetriever.add_path`."""
         root = self._roots.of(path)
@@ -104,7 +104,7 @@ class Indexer:
         documents: Iterable[Document],
         report: AddReport,
         *,
-        on_progress: Progress,
+        on_progress: OnReport,
         precut: bool = False,
         replace: bool = True,
         within: Collection[str] = (),

@@ -15,7 +15,7 @@ from unimoer_rag.retrieval.auto_rerank import AutoRerank, Rerank, resolve
 from unimoer_rag.retrieval.identity import WHOLE, ChunkingChoice, agree
 from unimoer_rag.retrieval.index_model import model_of_index
 from unimoer_rag.retrieval.indexer import Indexer
-from unimoer_rag.retrieval.ingest import AddReport, Progress
+from unimoer_rag.retrieval.ingest import AddReport, OnReport
 from unimoer_rag.retrieval.opening import open_store, state_format
 from unimoer_rag.retrieval.query_cache import QueryCache
 from unimoer_rag.retrieval.search import Filters, Mode, Search, check_settings
@@ -170,7 +170,7 @@ class UnifiedRetriever:
         *,
         source: str = "text",
         replace: bool = True,
-        on_progress: Progress = lambda report: None,
+        on_progress: OnReport = lambda report: None,
     ) -> AddReport:
         """Index texts or documents; what is there already is left alone.
 
@@ -196,7 +196,7 @@ class UnifiedRetriever:
         exclude: Sequence[str] = (),
         ignore_files: bool = True,
         follow_links: bool = False,
-        on_progress: Progress = lambda report: None,
+        on_progress: OnReport = lambda report: None,
     ) -> AddReport:
         """Index a file, a folder, a JSONL file or a BEIR folder.
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from unimoer_rag.data import ReadSource, Sources, TrainingSet
 from unimoer_rag.model import UniMoER
+from unimoer_rag.progress import Progress, silent
 from unimoer_rag.training.mining import (
     BM25Searcher,
     ModelSearcher,
@@ -23,10 +23,7 @@ from unimoer_rag.training.objectives.reading import ReadingObjective
 from unimoer_rag.training.objectives.types import Objective
 from unimoer_rag.training.recipe import Recipe
 
-__all__ = ["Material", "Progress", "make_objectives"]
-
-Progress = Callable[[str, int, int], None]
-"""Called with a phase, what is done of it and its size."""
+__all__ = ["Material", "make_objectives"]
 
 
 class Material:
@@ -47,7 +44,7 @@ class Material:
         sources: Sources,
         *,
         cache: Path,
-        on_progress: Progress = lambda what, done, total: None,
+        on_progress: Progress = silent,
     ) -> None:
         self._recipe, self._model, self.sources = recipe, model, sources
         self._cache, self._on_progress = cache, on_progress

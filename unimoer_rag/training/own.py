@@ -14,8 +14,8 @@ from unimoer_rag.evaluation import EvalOptions, Result, compare_results, load_re
 from unimoer_rag.evaluation.evaluate import evaluate
 from unimoer_rag.files import write_file
 from unimoer_rag.model import UniMoER
+from unimoer_rag.progress import Progress, silent
 from unimoer_rag.retrieval import Chunker
-from unimoer_rag.training.assemble import Progress
 from unimoer_rag.training.loop.folder import RunFolder
 from unimoer_rag.training.loop.tracking import Track
 from unimoer_rag.training.loop.trainer import StepReport
@@ -77,7 +77,7 @@ def train_on_own(
     questions: Path,
     output: Path,
     on_begin: Callable[[], None] = lambda: None,
-    on_progress: Progress = lambda what, done, total: None,
+    on_progress: Progress = silent,
     on_step: Callable[[StepReport], None] = lambda report: None,
     track: Track | None = None,
 ) -> OwnRun:

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unimoer_rag.errors import InputError
-from unimoer_rag.evaluation import Embedder, Progress, Ranker, check_nothing_else
+from unimoer_rag.evaluation import Embedder, Ranker, check_nothing_else
+from unimoer_rag.progress import Progress
 from unimoer_rag.retrieval import (
     WHOLE,
     AddReport,

@@ -12,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from unimoer_rag.engine import Engine
-from unimoer_rag.evaluation import Embedder, Progress, Ranker, describe_checkpoint
+from unimoer_rag.evaluation import Embedder, Ranker, describe_checkpoint
 from unimoer_rag.lab.baselines.stored import StoredCorpus
+from unimoer_rag.progress import Progress
 from unimoer_rag.retrieval import Document
 
 __all__ = ["TwoStage"]

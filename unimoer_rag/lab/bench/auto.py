@@ -17,7 +17,6 @@ from unimoer_rag.data import BeirDataset
 from unimoer_rag.evaluation import (
     LOSS,
     Outcomes,
-    Progress,
     Statistic,
     choose_threshold,
     cross_validate,
@@ -25,6 +24,7 @@ from unimoer_rag.evaluation import (
 )
 from unimoer_rag.lab.bench.report import report
 from unimoer_rag.model import UniMoER
+from unimoer_rag.progress import Progress, silent
 from unimoer_rag.retrieval import AUTO, AutoRerank, Hit, Mode, certainty, resolve, stage_scores
 
 __all__ = ["STATISTICS", "measure_auto"]
@@ -81,7 +81,7 @@ def measure_auto(
     depth: int = 50,
     index: Path | None = None,
     seed: int = 0,
-    on_progress: Progress = lambda what, done, total: None,
+    on_progress: Progress = silent,
 ) -> dict[str, Any]:
     """Try a threshold on questions that it was not chosen on.
 

@@ -15,7 +15,7 @@ from unimoer_rag.evaluation import holds_answer
 from unimoer_rag.files import write_file
 from unimoer_rag.training.draws import shuffled
 from unimoer_rag.training.mining.mining_settings import Mining
-from unimoer_rag.training.mining.searchers import Found, Progress, Searcher
+from unimoer_rag.training.mining.searchers import Candidates, OnDone, Searcher
 
 __all__ = ["hard_negatives", "kept_groups", "mine"]
 
@@ -29,7 +29,7 @@ def mine(
     *,
     seed: int = 0,
     cache: Path,
-    progress: Progress = lambda done, total: None,
+    progress: OnDone = lambda done, total: None,
 ) -> TrainingSet:
     """Give groups the passages that a searcher takes for answers and that are none.
 
@@ -187,7 +187,7 @@ def _moved(group: Group, pool: _Pool) -> Group:
     )
 
 
-def _with(group: Group, found: Found, at: int, pool: _Pool, config: Mining) -> Group:
+def _with(group: Group, found: Candidates, at: int, pool: _Pool, config: Mining) -> Group:
     """The group with what was found for it."""
     if group.scores:
         return group

@@ -18,9 +18,9 @@ from unimoer_rag.retrieval import BM25Encoder, Document, Mode
 
 __all__ = [
     "BM25Searcher",
-    "Found",
+    "Candidates",
     "ModelSearcher",
-    "Progress",
+    "OnDone",
     "Searcher",
     "SystemSearcher",
     "weights_digest",
@@ -28,14 +28,14 @@ __all__ = [
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
-Progress = Callable[[int, int], None]
+OnDone = Callable[[int, int], None]
 """Called with passages done and their number."""
 
 # Passages embedded, and queries compared with them, at a time: a matrix of 8 MB.
 _PASSAGES, _QUERIES = 512, 4096
 
 
-class Found(NamedTuple):
+class Candidates(NamedTuple):
     """The best passages for each query, best first.
 
     Attributes:
@@ -64,8 +64,8 @@ class Searcher(Protocol):
         *,
         positives: Sequence[int],
         k: int,
-        progress: Progress = ...,
-    ) -> Found:
+        progress: OnDone = ...,
+    ) -> Candidates:
         """The `k` best of the passages for each query.
 
         Args:
@@ -105,8 +105,8 @@ class ModelSearcher:
         *,
         positives: Sequence[int],
         k: int,
-        progress: Progress = _silent,
-    ) -> Found:
+        progress: OnDone = _silent,
+    ) -> Candidates:
         """See `Searcher.search`; scores are cosines."""
         asked = np.concatenate(
             [self._model.embed(block, "query") for _, block in _blocks(queries, _PASSAGES)]
@@ -150,8 +150,8 @@ class BM25Searcher:
         *,
         positives: Sequence[int],
         k: int,
-        progress: Progress = _silent,
-    ) -> Found:
+        progress: OnDone = _silent,
+    ) -> Candidates:
         """See `Searcher.search`; passages that share no word with a query are not found."""
         terms, documents, weights = self._postings(passages, progress)
         best = _Best(len(queries), min(k, len(passages)))
@@ -169,7 +169,7 @@ class BM25Searcher:
         return best.found(positive)
 
     def _postings(
-        self, passages: Sequence[str], progress: Progress
+        self, passages: Sequence[str], progress: OnDone
     ) -> tuple[NDArray[np.int64], NDArray[np.int32], Floats]:
         """Term, passage and weight of every posting, by term."""
         terms: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]
@@ -216,8 +216,8 @@ class SystemSearcher:
         *,
         positives: Sequence[int],
         k: int,
-        progress: Progress = _silent,
-    ) -> Found:
+        progress: OnDone = _silent,
+    ) -> Candidates:
         """See `Searcher.search`."""
         corpus = {str(at): Document(text, str(at)) for at, text in enumerate(passages)}
         k = min(k, len(passages))
@@ -238,7 +238,7 @@ class SystemSearcher:
                     ids[at, : len(hits)] = [int(hit.source) for hit in hits]
                     scores[at, : len(hits)] = [hit.score for hit in hits]
         hit = ids == np.asarray(positives, np.int64)[:, None]
-        return Found(ids, scores, np.where(hit, scores, -np.inf).max(axis=1, initial=-np.inf))
+        return Candidates(ids, scores, np.where(hit, scores, -np.inf).max(axis=1, initial=-np.inf))
 
 
 class _Best:
@@ -259,8 +259,8 @@ class _Best:
         self._scores[rows] = np.take_along_axis(both, top, axis=1)
         self._ids[rows] = np.take_along_axis(which, top, axis=1)
 
-    def found(self, positives: Floats) -> Found:
-        return Found(self._ids, self._scores, positives)
+    def found(self, positives: Floats) -> Candidates:
+        return Candidates(self._ids, self._scores, positives)
 
 
 def weights_digest(model: UniMoER, task: str) -> str:

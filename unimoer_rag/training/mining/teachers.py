@@ -16,7 +16,7 @@ from unimoer_rag.data import Group, TrainingSet
 from unimoer_rag.errors import TrainingError
 from unimoer_rag.model import UniMoER
 from unimoer_rag.training.mining.negatives import kept_groups
-from unimoer_rag.training.mining.searchers import Progress, weights_digest
+from unimoer_rag.training.mining.searchers import OnDone, weights_digest
 
 __all__ = ["ModelTeacher", "Teacher", "score_groups"]
 
@@ -56,7 +56,7 @@ def score_groups(
     teacher: Teacher,
     *,
     cache: Path,
-    progress: Progress = lambda done, total: None,
+    progress: OnDone = lambda done, total: None,
 ) -> TrainingSet:
     """The same groups with a teacher's scores, in place of any they have.
 

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Rows"]
+__all__ = ["KeyedVectors"]
 
 # By how much a fast dot product of unit vectors may be wrong.
 _ROUNDING = 1e-4
 
 
-class Rows:
+class KeyedVectors:
     """The rows of a matrix of unit vectors, each with a key.
 
     Args:

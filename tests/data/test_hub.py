@@ -14,8 +14,8 @@ import pytest
 from unimoer_rag.data import Labelled
 from unimoer_rag.data.groups import open_rows
 from unimoer_rag.data.hub import open_hub
+from unimoer_rag.data.jsonl_rows import JsonlRows
 from unimoer_rag.data.labelled import LabelledRows
-from unimoer_rag.data.rows import JsonlRows
 from unimoer_rag.data.source_settings import HubSource
 from unimoer_rag.errors import DataError
 
