@@ -7,6 +7,7 @@ from .answer_rules import (
     normalize_answer,
 )
 from .answer_spans import ReadExample, ReadSource, find_spans
+from .by_place import ByPlace
 from .catalogue.known import KNOWN
 from .catalogue.missing import readable_size
 from .catalogue.opening import open_dataset, to_download
@@ -32,6 +33,7 @@ __all__ = [
     "WHOLE",
     "AnswerRules",
     "BeirDataset",
+    "ByPlace",
     "DiskCorpus",
     "Group",
     "JsonlRows",

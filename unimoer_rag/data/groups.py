@@ -20,12 +20,13 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from unimoer_rag.data.by_place import ByPlace
 from unimoer_rag.data.columns import Example, read_example
 from unimoer_rag.data.examples import Group, TrainingSet
 from unimoer_rag.data.jsonl_rows import Rows
 from unimoer_rag.errors import DataError
 
-__all__ = ["group_lengths", "has_negatives", "open_rows", "read_rows"]
+__all__ = ["group_lengths", "has_negatives", "open_rows", "read_row"]
 
 T = TypeVar("T")
 
@@ -58,7 +59,7 @@ def open_rows(
 
     @lru_cache(maxsize=_RECENT)
     def read(at: int) -> Example:
-        return read_rows(rows, at, lambda row: read_example(row, columns, scored=scored))
+        return read_row(rows, at, lambda row: read_example(row, columns, scored=scored))
 
     key = hashlib.sha256(
         repr([_LAYOUT, rows.digest, sorted(columns.items()), scored]).encode()
@@ -81,7 +82,7 @@ def has_negatives(source: TrainingSet) -> bool:
     return any(group.negatives for group in source.groups)
 
 
-def read_rows(rows: Rows, at: int, read: Callable[[dict[str, Any]], T]) -> T:
+def read_row(rows: Rows, at: int, read: Callable[[dict[str, Any]], T]) -> T:
     """What a reader makes of a row.
 
     Raises:
@@ -180,7 +181,7 @@ class _Index:
         return self.asked[left:right]
 
 
-class _Texts(Sequence[str]):
+class _Texts(ByPlace[str]):
     """The passages by position."""
 
     def __init__(self, read: Callable[[int], Example], index: _Index) -> None:
@@ -189,15 +190,13 @@ class _Texts(Sequence[str]):
     def __len__(self) -> int:
         return len(self._index.first)
 
-    def __getitem__(self, position: Any) -> Any:
-        at = range(len(self))[position]  # negative positions, slices, IndexError
-        if isinstance(at, range):
-            return [self[place] for place in at]
-        row = int(np.searchsorted(self._index.begins, at, "right")) - 1
-        return self._read(row).texts[at - int(self._index.begins[row])]
+    def at(self, place: int) -> str:
+        """The passage at a position."""
+        row = int(np.searchsorted(self._index.begins, place, "right")) - 1
+        return self._read(row).texts[place - int(self._index.begins[row])]
 
 
-class _Groups(Sequence[Group]):
+class _Groups(ByPlace[Group]):
     """The rows as groups."""
 
     def __init__(self, read: Callable[[int], Example], index: _Index) -> None:
@@ -216,15 +215,13 @@ class _Groups(Sequence[Group]):
     def __len__(self) -> int:
         return len(self._index.lengths)
 
-    def __getitem__(self, position: Any) -> Any:
-        row = range(len(self))[position]
-        if isinstance(row, range):
-            return [self[place] for place in row]
-        example, index = self._read(row), self._index
+    def at(self, place: int) -> Group:
+        """The group of a row."""
+        example, index = self._read(place), self._index
         relevant = {
             int(p) for r in index.same_query(example.query) for p in index.positives(int(r))
         }
-        begin, end = int(index.begins[row]), int(index.begins[row + 1])
+        begin, end = int(index.begins[place]), int(index.begins[place + 1])
         others = index.first[begin + example.n_positive : end]
         kept = [(at, int(p)) for at, p in enumerate(others) if int(p) not in relevant]
         scores = example.scores

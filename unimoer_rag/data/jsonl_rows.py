@@ -7,10 +7,10 @@ import mmap
 import shutil
 import weakref
 from array import array
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from unimoer_rag.data.by_place import ByPlace
 from unimoer_rag.data.lines import open_bytes, reading, whole_lines
 from unimoer_rag.errors import DataError
 from unimoer_rag.files import replacing
@@ -34,7 +34,7 @@ class Rows(Protocol):
         """Where a row stands, for messages."""
 
 
-class JsonlRows(Sequence[dict[str, Any]]):
+class JsonlRows(ByPlace[dict[str, Any]]):
     """The objects of a JSONL file.
 
     Opening reads the file once, for its digest and where its lines begin: 16 bytes of memory a
@@ -62,16 +62,12 @@ class JsonlRows(Sequence[dict[str, Any]]):
     def __len__(self) -> int:
         return len(self._starts)
 
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return [self[at] for at in range(*index.indices(len(self)))]
-        start = self._starts[index]
+    def at(self, place: int) -> dict[str, Any]:
+        """The object of a line."""
+        start = self._starts[place]
         end = self._bytes.find(b"\n", start)
         line = self._bytes[start : end if end >= 0 else len(self._bytes)]
-        return json_object(line, what=self.place(index))
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        return (self[index] for index in range(len(self)))
+        return json_object(line, what=self.place(place))
 
     def place(self, index: int) -> str:
         """The file and line of a row."""

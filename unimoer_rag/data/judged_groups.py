@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+from unimoer_rag.data.by_place import ByPlace
 from unimoer_rag.data.datasets import BeirDataset
 from unimoer_rag.data.examples import Group, TrainingSet
 from unimoer_rag.errors import DataError
@@ -54,7 +54,7 @@ def beir_set(dataset: BeirDataset) -> TrainingSet:
     return TrainingSet(dataset.name, _Contents(dataset.corpus, ids), groups)
 
 
-class _Contents(Sequence[str]):
+class _Contents(ByPlace[str]):
     """Documents as the model sees them, by position."""
 
     def __init__(self, corpus: Mapping[str, Document], ids: Sequence[str]) -> None:
@@ -63,7 +63,6 @@ class _Contents(Sequence[str]):
     def __len__(self) -> int:
         return len(self._ids)
 
-    def __getitem__(self, position: Any) -> Any:
-        if isinstance(position, slice):
-            return [self[at] for at in range(*position.indices(len(self)))]
-        return self._corpus[self._ids[position]].content
+    def at(self, place: int) -> str:
+        """A document's content."""
+        return self._corpus[self._ids[place]].content

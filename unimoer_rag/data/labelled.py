@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
+from unimoer_rag.data.by_place import ByPlace
 from unimoer_rag.data.columns import read_labelled
 from unimoer_rag.data.examples import Labelled
-from unimoer_rag.data.groups import read_rows
+from unimoer_rag.data.groups import read_row
 from unimoer_rag.data.jsonl_rows import Rows
 
 __all__ = ["LabelledRows"]
 
 
-class LabelledRows(Sequence[Labelled]):
+class LabelledRows(ByPlace[Labelled]):
     """The examples of a data set's rows, all of them read once when opened.
 
     Args:
@@ -35,8 +35,6 @@ class LabelledRows(Sequence[Labelled]):
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __getitem__(self, position: Any) -> Any:
-        row = range(len(self))[position]
-        if isinstance(row, range):
-            return [self[place] for place in row]
-        return read_rows(self._rows, row, lambda found: read_labelled(found, self._columns))
+    def at(self, place: int) -> Labelled:
+        """The example of a row."""
+        return read_row(self._rows, place, lambda row: read_labelled(row, self._columns))

@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from unimoer_rag.data import Group, TrainingSet
+from unimoer_rag.data import ByPlace, Group, TrainingSet
 from unimoer_rag.errors import DataError
 from unimoer_rag.evaluation import holds_answer
 from unimoer_rag.files import write_file
@@ -126,7 +126,7 @@ def kept_groups(path: Path, make: Callable[[], list[Group]]) -> list[Group]:
     return found
 
 
-class _Pool(Sequence[str]):
+class _Pool(ByPlace[str]):
     """Some of a source's texts, each once, by new positions."""
 
     def __init__(self, source: TrainingSet) -> None:
@@ -137,10 +137,9 @@ class _Pool(Sequence[str]):
     def __len__(self) -> int:
         return len(self._places)
 
-    def __getitem__(self, position: Any) -> Any:
-        if isinstance(position, slice):
-            return [self[at] for at in range(*position.indices(len(self)))]
-        return self._texts[self._places[position]]
+    def at(self, place: int) -> str:
+        """A text, by its new position."""
+        return self._texts[self._places[place]]
 
     def find(self, place: int) -> int | None:
         """The new position of a text of the source; None where it is not in the pool."""
