@@ -45,7 +45,7 @@ MOVED: dict[str, str | tuple[str, ...]] = {
     "unimoer_rag.evaluation.runs": "unimoer_rag.data.trec_runs",
     "unimoer_rag.evaluation.answer_rules": "unimoer_rag.data.answer_rules",
     "unimoer_rag.retrieval.store.rows": "unimoer_rag.retrieval.store.keyed_vectors",
-    "unimoer_rag.training.data": ("unimoer_rag.data", "unimoer_rag.training.mining"),
+    "unimoer_rag.training.data": ("unimoer_rag.data", "unimoer_rag.training"),
     "unimoer_rag.training.data.beir": "unimoer_rag.data.judged_groups",
     "unimoer_rag.training.data.columns": "unimoer_rag.data.columns",
     "unimoer_rag.training.data.config": (

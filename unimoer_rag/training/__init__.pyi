@@ -3,7 +3,10 @@ from .estimate import Estimate
 from .extending.extend import Addition, Extended, extend
 from .launch import Launch, kept_recipe
 from .loop.folder import RunFolder, summary
-from .mining.searchers import BM25Searcher
+from .mining.mining_settings import Mining
+from .mining.negatives import mine
+from .mining.searchers import BM25Searcher, ModelSearcher, Searcher, SystemSearcher
+from .mining.teachers import ModelTeacher, Teacher, score_groups
 from .objectives.config import among
 from .overrides import overridden
 from .own import OwnRun, train_on_own
@@ -17,9 +20,15 @@ __all__ = [
     "Estimate",
     "Extended",
     "Launch",
+    "Mining",
+    "ModelSearcher",
+    "ModelTeacher",
     "OwnRun",
     "Recipe",
     "RunFolder",
+    "Searcher",
+    "SystemSearcher",
+    "Teacher",
     "Validator",
     "among",
     "check_recipe",
@@ -27,8 +36,10 @@ __all__ = [
     "find_recipe",
     "kept_recipe",
     "make_model",
+    "mine",
     "overridden",
     "recipe_names",
+    "score_groups",
     "summary",
     "train",
     "train_on_own",

@@ -7,14 +7,9 @@ from pathlib import Path
 from unimoer_rag.data import ReadSource, Sources, TrainingSet
 from unimoer_rag.model import UniMoER
 from unimoer_rag.progress import Progress, silent
-from unimoer_rag.training.mining import (
-    BM25Searcher,
-    ModelSearcher,
-    ModelTeacher,
-    Searcher,
-    mine,
-    score_groups,
-)
+from unimoer_rag.training.mining.negatives import mine
+from unimoer_rag.training.mining.searchers import BM25Searcher, ModelSearcher, Searcher
+from unimoer_rag.training.mining.teachers import ModelTeacher, score_groups
 from unimoer_rag.training.objectives import config
 from unimoer_rag.training.objectives.classification import ClassificationObjective
 from unimoer_rag.training.objectives.contrastive import ContrastiveObjective

@@ -27,7 +27,7 @@ from unimoer_rag.model.tasks import Task
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.retrieval.sparse import BM25Encoder, tokenize
 from unimoer_rag.retrieval.types import Document
-from unimoer_rag.training.mining import (
+from unimoer_rag.training import (
     BM25Searcher,
     Mining,
     ModelSearcher,
@@ -36,8 +36,8 @@ from unimoer_rag.training.mining import (
     SystemSearcher,
     mine,
     score_groups,
-    searchers,
 )
+from unimoer_rag.training.mining import searchers
 from unimoer_rag.training.mining.negatives import hard_negatives
 from unimoer_rag.training.mining.searchers import weights_digest
 

@@ -20,7 +20,7 @@ from unimoer_rag.model.rows import Row
 from unimoer_rag.model.tasks import Task
 from unimoer_rag.model.tasks.late import LateState
 from unimoer_rag.model.unimoer import UniMoER
-from unimoer_rag.training.mining import ModelSearcher, mine
+from unimoer_rag.training import ModelSearcher, mine
 from unimoer_rag.training.objectives import config
 from unimoer_rag.training.objectives.classification import ClassificationObjective
 from unimoer_rag.training.objectives.contrastive import ContrastiveObjective
