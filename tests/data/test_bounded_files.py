@@ -13,9 +13,10 @@ from data.official_files import HOTPOTQA, TRIVIAQA, write
 from unimoer_rag.data import lines as files
 from unimoer_rag.data.corpora import beir_passages
 from unimoer_rag.data.datasets import load_beir
+from unimoer_rag.data.file_rows import json_rows
 from unimoer_rag.data.formats import CORPORA, QUESTIONS, find_format, json_bounds
 from unimoer_rag.data.formats.json_items import json_items
-from unimoer_rag.data.lines import json_rows, numbered_lines
+from unimoer_rag.data.lines import numbered_lines
 from unimoer_rag.errors import DataError
 from unimoer_rag.evaluation import load_run
 

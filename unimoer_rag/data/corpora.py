@@ -8,12 +8,10 @@ from itertools import chain, islice
 from pathlib import Path
 
 from unimoer_rag.data.disk_corpus import DiskCorpus
+from unimoer_rag.data.file_rows import json_rows
 from unimoer_rag.data.lines import (
-    json_rows,
     malformed,
     reading,
-    row_id,
-    row_text,
 )
 from unimoer_rag.errors import DataError
 from unimoer_rag.progress import Progress, silent
@@ -113,12 +111,9 @@ def _by_id(path: Path, numbered: Iterator[tuple[int, Document]]) -> dict[str, Do
 
 def beir_passages(path: Path) -> Iterator[tuple[int, Document]]:
     """Documents of BEIR's `corpus.jsonl`."""
-    for number, row in json_rows(path):
-        title = row.get("title") or ""
-        if not isinstance(title, str):
-            raise malformed(path, number, f"a title of type {type(title).__name__}", "a string")
-        text = row_text(row, path, number)
-        yield number, Document(text=text, source=row_id(row, path, number), title=title)
+    for row in json_rows(path):
+        title = row.text("title", default="")
+        yield row.number, Document(text=row.text(), source=row.id(), title=title)
 
 
 def _told(documents: Iterator[Document], on_progress: Progress) -> Iterator[Document]:

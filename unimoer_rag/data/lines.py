@@ -1,8 +1,4 @@
-"""Files of a data set, plain or packed, line by line; every problem names its line.
-
-Strings of JSON come out as `clean_text` leaves them: with the same rule at every door, ids stay the
-same ids.
-"""
+"""Files of a data set, plain or packed, line by line; every problem names its line."""
 
 from __future__ import annotations
 
@@ -11,28 +7,24 @@ import io
 import reprlib
 import zipfile
 import zlib
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, TextIO, cast
 
 from unimoer_rag.errors import DataError
-from unimoer_rag.json_lines import Line, UnboundedError, json_object, read_lines
+from unimoer_rag.json_lines import Line, UnboundedError, read_lines
 from unimoer_rag.retrieval import clean_text
 
 __all__ = [
     "cleaned",
+    "filled_lines",
     "find_file",
-    "json_rows",
     "malformed",
     "numbered_lines",
     "open_bytes",
     "open_text",
     "reading",
-    "row_id",
-    "row_question",
-    "row_strings",
-    "row_text",
     "shown",
     "text_lines",
     "whole_lines",
@@ -117,6 +109,17 @@ def whole_lines(file: IO[bytes], path: Path, *, most_blank: int | None = None) -
         raise DataError(f"{path}, {error}; expected one row a line") from error
 
 
+def filled_lines(path: Path) -> Iterator[Line]:
+    """The lines of a file that are not blank, each of a bounded size.
+
+    Raises:
+        DataError: the file cannot be read or is a damaged archive, a line is too long, or there is
+            no end to blank lines.
+    """
+    with reading(path), open_bytes(path) as file:
+        yield from whole_lines(file, path, most_blank=_MOST_BLANK)
+
+
 def text_lines(path: Path) -> Iterator[str]:
     """The lines of a UTF-8 text with their ends, each of a bounded size.
 
@@ -132,21 +135,18 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
     """Numbered lines without their ends; blank ones are passed over.
 
     Raises:
-        DataError: see `text_lines`; or there is no end to blank lines.
+        DataError: see `filled_lines`; or a line is no UTF-8.
     """
-    for line in _filled_lines(path):
+    for line in filled_lines(path):
         yield line.number, _decoded(line, path).rstrip("\r\n")
 
 
-def json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Numbered JSON objects, one a line, their strings as `clean_text` leaves them.
-
-    Raises:
-        DataError: the file cannot be read, or a line is no JSON object.
-    """
-    for line in _filled_lines(path):
-        row = json_object(line.content, what=f"{path}, line {line.number}")
-        yield line.number, cleaned(row)
+def _decoded(line: Line, path: Path) -> str:
+    try:
+        # utf-8-sig: files written on Windows often begin with a byte order mark.
+        return line.content.decode("utf-8-sig" if line.number == 1 else "utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}, line {line.number}: not UTF-8 text ({error})") from error
 
 
 def cleaned(value: Any) -> Any:
@@ -160,74 +160,9 @@ def cleaned(value: Any) -> Any:
     return value
 
 
-def _filled_lines(path: Path) -> Iterator[Line]:
-    with reading(path), open_bytes(path) as file:
-        yield from whole_lines(file, path, most_blank=_MOST_BLANK)
-
-
-def _decoded(line: Line, path: Path) -> str:
-    try:
-        # utf-8-sig: files written on Windows often begin with a byte order mark.
-        return line.content.decode("utf-8-sig" if line.number == 1 else "utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}, line {line.number}: not UTF-8 text ({error})") from error
-
-
 def shown(value: Any) -> str:
     """A value in a message: its beginning, whatever its size and depth."""
     return _SHORT.repr(value)
-
-
-def row_id(
-    row: dict[str, Any], path: Path, number: int, *, key: str = "_id", taken: Container[str] = ()
-) -> str:
-    """A row's id, as a string.
-
-    Raises:
-        DataError: it has none, or one that is `taken`.
-    """
-    value = row.get(key)
-    if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
-        raise malformed(path, number, f"{key} {shown(value)}", "a non-empty string")
-    if str(value) in taken:
-        raise malformed(path, number, f"{key} {value!r} a second time", "unique ids")
-    return str(value)
-
-
-def row_text(row: dict[str, Any], path: Path, number: int, *, key: str = "text") -> str:
-    """A row's text.
-
-    Raises:
-        DataError: it is no string.
-    """
-    value = row.get(key)
-    if not isinstance(value, str):
-        raise malformed(path, number, f"{key} {shown(value)}", "a string")
-    return value
-
-
-def row_question(row: dict[str, Any], path: Path, number: int, *, key: str = "text") -> str:
-    """A row's text, which asks something.
-
-    Raises:
-        DataError: it is no string, or empty.
-    """
-    text = row_text(row, path, number, key=key)
-    if not text.strip():
-        raise malformed(path, number, f"an empty {key}", "a question")
-    return text
-
-
-def row_strings(row: dict[str, Any], path: Path, number: int, *, key: str) -> list[str]:
-    """A row's list of strings.
-
-    Raises:
-        DataError: it is no list of strings.
-    """
-    value = row.get(key)
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise malformed(path, number, f"{key} {shown(value)}", "a list of strings")
-    return value
 
 
 def malformed(path: Path, number: int, found: str, expected: str) -> DataError:

@@ -21,10 +21,11 @@ import csv
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from unimoer_rag.data.answer_spans import on_words
-from unimoer_rag.data.lines import json_rows, malformed, reading, row_strings, shown, text_lines
+from unimoer_rag.data.file_rows import FileRow, json_rows
+from unimoer_rag.data.lines import malformed, reading, text_lines
 from unimoer_rag.errors import DataError
 from unimoer_rag.retrieval import Passage, Problem, clean_text, tokenize
 
@@ -57,14 +58,14 @@ def read_questions(path: Path) -> Iterator[tuple[int, Asked]]:
     """
     is_csv = path.name.lower().endswith((".csv", ".csv.gz"))
     rows = _csv_rows(path) if is_csv else json_rows(path)
-    n = 0
-    for n, (line, row) in enumerate(rows, start=1):  # noqa: B007
-        yield line, _read(row, path, line)
-    if n == 0:
+    row = None
+    for row in rows:
+        yield row.number, _read(row)
+    if row is None:
         raise DataError(f"{path} holds no questions: expected one a line")
 
 
-def _csv_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def _csv_rows(path: Path) -> Iterator[FileRow]:
     with reading(path):
         rows = csv.DictReader(text_lines(path))
         line = 1  # where a row begins: a quoted cell may go over several lines
@@ -86,30 +87,25 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                         f"more cells than the header has: {row[None]!r}",  # type: ignore[index]
                         'cells with a comma in quotes, "like, this"',
                     )
-                yield line, row
+                yield FileRow(path, line, row)
                 line = rows.line_num + 1
         except csv.Error as error:
             raise malformed(path, line, str(error), "comma-separated values") from error
 
 
-def _read(row: dict[str, Any], path: Path, line: int) -> Asked:
+def _read(row: FileRow) -> Asked:
     def text(key: str) -> str:
-        value = row.get(key) or ""
-        if not isinstance(value, str):
-            raise malformed(path, line, f"{key} {shown(value)}", "a string")
-        return clean_text(value).strip()
+        return clean_text(row.text(key, default="")).strip()
 
-    given = row_strings(row, path, line, key="answers") if row.get("answers") else []
+    given = row.strings("answers") if row.fields.get("answers") else []
     answers = tuple(dict.fromkeys(a.strip() for a in (text("answer"), *given) if a.strip()))
     source, passage = text("source"), text("passage")
-    none = row.get("answers") == [] and not (answers or source or passage)
+    none = row.fields.get("answers") == [] and not (answers or source or passage)
     item = Asked(text("question"), answers, source, passage, none)
     if not item.question:
-        raise malformed(path, line, "no question", "one in the column question")
+        raise row.wrong("no question", "one in the column question")
     if not (answers or source or passage or none):
-        raise malformed(
-            path, line, "neither answer nor passage", "one of them, or source, to find the text"
-        )
+        raise row.wrong("neither answer nor passage", "one of them, or source, to find the text")
     return item
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from unimoer_rag.data.datasets import Question
+from unimoer_rag.data.file_rows import json_rows
 from unimoer_rag.data.formats.question_set import QuestionSet, accepted
-from unimoer_rag.data.lines import json_rows, row_question, row_strings
 
 __all__ = ["read_nq_open"]
 
@@ -22,10 +22,8 @@ def read_nq_open(path: Path) -> QuestionSet:
         DataError: a line is malformed.
     """
     questions = []
-    for number, row in json_rows(path):
-        if isinstance(row.get("answer"), str):
-            row["answer"] = [row["answer"]]
-        answers = row_strings(row, path, number, key="answer")
-        text = row_question(row, path, number, key="question")
-        questions.append(Question(str(number), text, accepted(answers)))
+    for row in json_rows(path):
+        answer = row.fields.get("answer")
+        answers = accepted([answer] if isinstance(answer, str) else row.strings("answer"))
+        questions.append(Question(str(row.number), row.question("question"), answers))
     return QuestionSet(questions)
