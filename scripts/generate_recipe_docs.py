@@ -16,8 +16,8 @@ from pydantic_core import PydanticUndefined
 from unimoer_rag.model import HEADS, ExpertConfig, TaskConfig
 from unimoer_rag.model.routers import GATES, ROUTERS
 from unimoer_rag.training import Recipe
-from unimoer_rag.training.data.config import Mining
 from unimoer_rag.training.losses import LOSSES, Routing
+from unimoer_rag.training.mining.mining_settings import Mining
 from unimoer_rag.training.objectives import config
 from unimoer_rag.training.recipe import Growth, Optimizer, Unfreezing
 

@@ -12,7 +12,7 @@ from types import ModuleType
 
 __all__ = ["MOVED", "install"]
 
-MOVED = {
+MOVED: dict[str, str | tuple[str, ...]] = {
     "unimoer_rag.benchmarks": "unimoer_rag.lab.bench",
     "unimoer_rag.training.studies": "unimoer_rag.lab.studies",
     "unimoer_rag.training.estimate": "unimoer_rag.cost.recipe",
@@ -33,17 +33,39 @@ MOVED = {
     "unimoer_rag.evaluation.systems.two_stage": "unimoer_rag.lab.baselines.two_stage",
     "unimoer_rag.evaluation.catalogue": "unimoer_rag.data.catalogue",
     "unimoer_rag.evaluation.formats": "unimoer_rag.data.formats",
+    "unimoer_rag.evaluation.formats.types": "unimoer_rag.data.formats.question_set",
     "unimoer_rag.evaluation.corpora": "unimoer_rag.data.corpora",
     "unimoer_rag.evaluation.datasets": "unimoer_rag.data.datasets",
     "unimoer_rag.evaluation.digest": "unimoer_rag.data.digest",
     "unimoer_rag.evaluation.disk_corpus": "unimoer_rag.data.disk_corpus",
     "unimoer_rag.evaluation.fingerprint": "unimoer_rag.data.fingerprint",
     "unimoer_rag.evaluation.lines": "unimoer_rag.data.lines",
-    "unimoer_rag.evaluation.own": "unimoer_rag.data.own",
+    "unimoer_rag.evaluation.own": "unimoer_rag.data.own_set",
     "unimoer_rag.evaluation.own_questions": "unimoer_rag.data.own_questions",
-    "unimoer_rag.evaluation.sampling": "unimoer_rag.data.sampling",
-    "unimoer_rag.evaluation.runs": "unimoer_rag.data.runs",
+    "unimoer_rag.evaluation.sampling": "unimoer_rag.data.samples",
+    "unimoer_rag.evaluation.runs": "unimoer_rag.data.trec_runs",
     "unimoer_rag.evaluation.answer_rules": "unimoer_rag.data.answer_rules",
+    "unimoer_rag.retrieval.store.rows": "unimoer_rag.retrieval.store.keyed_vectors",
+    "unimoer_rag.training.data": ("unimoer_rag.data", "unimoer_rag.training"),
+    "unimoer_rag.training.data.beir": "unimoer_rag.data.judged_groups",
+    "unimoer_rag.training.data.columns": "unimoer_rag.data.columns",
+    "unimoer_rag.training.data.config": (
+        "unimoer_rag.data.source_settings",
+        "unimoer_rag.training.mining.mining_settings",
+    ),
+    "unimoer_rag.training.data.groups": "unimoer_rag.data.groups",
+    "unimoer_rag.training.data.hub": "unimoer_rag.data.hub",
+    "unimoer_rag.training.data.labelled": "unimoer_rag.data.labelled",
+    "unimoer_rag.training.data.mining": "unimoer_rag.training.mining.negatives",
+    "unimoer_rag.training.data.own": "unimoer_rag.data.own_split",
+    "unimoer_rag.training.data.reading": "unimoer_rag.data.answer_spans",
+    "unimoer_rag.training.data.rows": "unimoer_rag.data.jsonl_rows",
+    "unimoer_rag.training.data.sampling": "unimoer_rag.training.draws",
+    "unimoer_rag.training.data.searchers": "unimoer_rag.training.mining.searchers",
+    "unimoer_rag.training.data.sources": "unimoer_rag.data.opened_sources",
+    "unimoer_rag.training.data.teachers": "unimoer_rag.training.mining.teachers",
+    "unimoer_rag.training.data.types": "unimoer_rag.data.examples",
+    "unimoer_rag.training.data.unanswerable": "unimoer_rag.data.unanswerable",
     "unimoer_rag.model.attention": "unimoer_rag.model.layers.attention",
     "unimoer_rag.model.experts": "unimoer_rag.model.layers.experts",
     "unimoer_rag.model.merged": "unimoer_rag.model.layers.merged",
@@ -72,7 +94,10 @@ MOVED = {
     "unimoer_rag.training.assemble": "unimoer_rag.training.run",
     "unimoer_rag.training.objectives.types": "unimoer_rag.training.objectives.objective",
 }
-"""Where modules of 0.1.0's first builds are now, by old name; packages with all that is in them."""
+"""Where modules of 0.1.0's first builds are now, by old name; packages with all that is in them.
+
+Several present names share what was in one module.
+"""
 
 
 class _Finder(MetaPathFinder):
@@ -86,28 +111,50 @@ class _Finder(MetaPathFinder):
 
 
 class _Moved(Loader):
-    """Gives the module itself, which keeps its own name."""
+    """Gives the module itself, which keeps its own name; or one that asks several."""
 
-    def __init__(self, now: str) -> None:
+    def __init__(self, now: str | tuple[str, ...]) -> None:
         self.now = now
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        self._module = import_module(self.now)
+        if isinstance(self.now, str):
+            self._module = import_module(self.now)
+        else:
+            self._module = _asking(spec.name, [import_module(name) for name in self.now])
         self._spec = self._module.__spec__
         return self._module
 
     def exec_module(self, module: ModuleType) -> None:
         old = module.__spec__.name if module.__spec__ else ""
         module.__spec__ = self._spec
-        warnings.warn(f"{old} is now {self.now}", DeprecationWarning, stacklevel=2)
+        now = self.now if isinstance(self.now, str) else " and ".join(self.now)
+        warnings.warn(f"{old} is now {now}", DeprecationWarning, stacklevel=2)
 
 
-def _now(name: str) -> str | None:
+def _asking(name: str, modules: Sequence[ModuleType]) -> ModuleType:
+    """A package that has what is in one of the modules."""
+    package = ModuleType(name)
+    package.__path__ = []
+
+    def ask(attribute: str) -> object:
+        for module in modules:
+            if hasattr(module, attribute):
+                return getattr(module, attribute)
+        raise AttributeError(f"module {name!r} has no attribute {attribute!r}")
+
+    package.__getattr__ = ask  # type: ignore[method-assign]
+    return package
+
+
+def _now(name: str) -> str | tuple[str, ...] | None:
     """The present name of a module that was moved; None of one that was not."""
     head, tail = name, ""
     while head:
-        if head in MOVED:
-            return MOVED[head] + tail
+        now = MOVED.get(head)
+        if isinstance(now, str):
+            return now + tail
+        if now is not None:
+            return None if tail else now
         head, dot, last = head.rpartition(".")
         tail = f"{dot}{last}{tail}"
     return None

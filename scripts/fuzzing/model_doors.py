@@ -224,9 +224,9 @@ def adapter(random: Random, folder: Path) -> None:
 @door
 def training_data(random: Random, folder: Path) -> None:
     """Rows to learn from: labelled texts, and groups of a query with passages."""
-    from unimoer_rag.training.data.groups import open_rows
-    from unimoer_rag.training.data.labelled import LabelledRows
-    from unimoer_rag.training.data.rows import JsonlRows
+    from unimoer_rag.data.groups import open_rows
+    from unimoer_rag.data.jsonl_rows import JsonlRows
+    from unimoer_rag.data.labelled import LabelledRows
 
     labelled = random.random() < 0.5
     row = (

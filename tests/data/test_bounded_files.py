@@ -13,9 +13,10 @@ from data.official_files import HOTPOTQA, TRIVIAQA, write
 from unimoer_rag.data import lines as files
 from unimoer_rag.data.corpora import beir_passages
 from unimoer_rag.data.datasets import load_beir
+from unimoer_rag.data.file_rows import json_rows
 from unimoer_rag.data.formats import CORPORA, QUESTIONS, find_format, json_bounds
 from unimoer_rag.data.formats.json_items import json_items
-from unimoer_rag.data.lines import json_rows, numbered_lines
+from unimoer_rag.data.lines import numbered_lines
 from unimoer_rag.errors import DataError
 from unimoer_rag.evaluation import load_run
 
@@ -27,7 +28,7 @@ LONG = "9" * 10_000
 def test_depth_and_digits_are_bounded(tmp_path: Path, value: str) -> None:
     row = f'{{"_id": "d", "text": "x", "other": {value}}}'
     path = write(tmp_path / "corpus.jsonl", f'{{"_id": "a", "text": "x"}}\n{row}\n')
-    with pytest.raises(DataError, match=r"corpus\.jsonl, line 2: found ") as caught:
+    with pytest.raises(DataError, match=r"corpus\.jsonl, line 2 is no JSON") as caught:
         list(beir_passages(path))
     assert len(str(caught.value)) < 1000
     with pytest.raises(DataError, match="no format known"):

@@ -118,7 +118,10 @@ def _truncate(folder: Path) -> None:
         (lambda f: (f / "corpus.jsonl").unlink(), r"has no corpus\.jsonl"),
         (lambda f: (f / "queries.dev.jsonl").unlink(), r"has no queries\.dev\.jsonl"),
         (lambda f: write(f / "corpus.jsonl", "\n"), "is empty"),
-        (lambda f: write(f / "corpus.jsonl", '{"_id": "d1", "text": "x"}\n{"_'), "line 2: found"),
+        (
+            lambda f: write(f / "corpus.jsonl", '{"_id": "d1", "text": "x"}\n{"_'),
+            "line 2 is no JSON",
+        ),
         (lambda f: write(f / "corpus.jsonl", "[]"), "line 1: found a JSON list"),
         (lambda f: write(f / "corpus.jsonl", '{"text": "x"}'), "line 1: found _id None"),
         (lambda f: write(f / "corpus.jsonl", '{"_id": "d1"}'), "line 1: found text None"),

@@ -10,14 +10,15 @@ import torch
 from dot_head import DotHead
 from tiny_models import TEXTS, make_model
 
+from unimoer_rag.data.examples import Group, TrainingSet
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import InputError
 from unimoer_rag.model.describe import describe
 from unimoer_rag.model.io.checkpoint import parameters_by_name
 from unimoer_rag.model.tasks import HEADS, READ, RERANK_CROSS, Task
 from unimoer_rag.model.unimoer import UniMoER
-from unimoer_rag.training.data.types import Group, TrainingSet
-from unimoer_rag.training.objectives.config import Lce, Ranking
+from unimoer_rag.training.losses import Lce
+from unimoer_rag.training.objectives.config import Ranking
 from unimoer_rag.training.objectives.ranking import RankingObjective
 
 QUERY = "how long do refunds take?"

@@ -11,10 +11,10 @@ import pytest
 import torch
 from training.toy import toy_recipe
 
+from unimoer_rag.data import Sources
 from unimoer_rag.errors import CheckpointError, TrainingError
 from unimoer_rag.model.io.checkpoint import parameters_by_name
 from unimoer_rag.model.unimoer import UniMoER
-from unimoer_rag.training.data import Sources
 from unimoer_rag.training.objectives.material import Material
 from unimoer_rag.training.recipe import Recipe
 from unimoer_rag.training.run import make_model, make_objectives, start_tensors, train

@@ -8,9 +8,9 @@ from typing import Any
 
 from model.tiny_models import save_backbone
 
+from unimoer_rag.data import Sources
 from unimoer_rag.data.datasets import BeirDataset
 from unimoer_rag.model.unimoer import UniMoER
-from unimoer_rag.training.data import Sources
 from unimoer_rag.training.objectives.material import Material
 from unimoer_rag.training.objectives.objective import Objective
 from unimoer_rag.training.recipe import Recipe

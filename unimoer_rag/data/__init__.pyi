@@ -6,17 +6,25 @@ from .answer_rules import (
     has_answer,
     normalize_answer,
 )
+from .answer_spans import ReadExample, ReadSource, find_spans
+from .by_place import ByPlace
 from .catalogue.known import KNOWN
 from .catalogue.missing import readable_size
 from .catalogue.opening import open_dataset, to_download
-from .corpora import Progress, cache_folder
+from .corpora import cache_folder
 from .datasets import TOP_GRADE, BeirDataset, Question, check_limit, load_beir, load_limited
 from .disk_corpus import DiskCorpus
+from .examples import Group, Labelled, TrainingSet
 from .fingerprint import corpus_sha256, questions_sha256
-from .lines import malformed, reading
-from .own import Split, own_dataset, own_passages
-from .own_questions import Asked, Places, literal, read_questions
-from .runs import Run, load_run, ranked, write_run
+from .groups import group_lengths, has_negatives, open_rows
+from .jsonl_rows import JsonlRows
+from .judged_groups import beir_set
+from .labelled import LabelledRows
+from .opened_sources import Sources
+from .own_set import own_dataset
+from .own_split import OwnData, OwnReport, own_datasets
+from .source_settings import Part, SourceConfig
+from .trec_runs import Run, load_run, ranked, write_run
 
 __all__ = [
     "DEFAULT_RULES",
@@ -24,33 +32,43 @@ __all__ = [
     "TOP_GRADE",
     "WHOLE",
     "AnswerRules",
-    "Asked",
     "BeirDataset",
+    "ByPlace",
     "DiskCorpus",
-    "Places",
-    "Progress",
+    "Group",
+    "JsonlRows",
+    "Labelled",
+    "LabelledRows",
+    "OwnData",
+    "OwnReport",
+    "Part",
     "Question",
+    "ReadExample",
+    "ReadSource",
     "Run",
-    "Split",
+    "SourceConfig",
+    "Sources",
+    "TrainingSet",
+    "beir_set",
     "cache_folder",
     "check_limit",
     "comparable",
     "corpus_sha256",
+    "find_spans",
+    "group_lengths",
     "has_answer",
-    "literal",
+    "has_negatives",
     "load_beir",
     "load_limited",
     "load_run",
-    "malformed",
     "normalize_answer",
     "open_dataset",
+    "open_rows",
     "own_dataset",
-    "own_passages",
+    "own_datasets",
     "questions_sha256",
     "ranked",
-    "read_questions",
     "readable_size",
-    "reading",
     "to_download",
     "write_run",
 ]

@@ -8,29 +8,23 @@ from itertools import chain, islice
 from pathlib import Path
 
 from unimoer_rag.data.disk_corpus import DiskCorpus
+from unimoer_rag.data.file_rows import json_rows
 from unimoer_rag.data.lines import (
-    json_rows,
     malformed,
     reading,
-    row_id,
-    row_text,
 )
 from unimoer_rag.errors import DataError
+from unimoer_rag.progress import Progress, silent
 from unimoer_rag.retrieval import Document
 
 __all__ = [
     "IN_MEMORY",
     "Passages",
-    "Progress",
     "beir_passages",
     "cache_folder",
     "open_corpus",
     "read_corpus",
-    "silent",
 ]
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done and its size, or 0 where unknown."""
 
 IN_MEMORY = 200_000
 """Passages of a corpus that is held in memory, about 300 MB of Wikipedia; more go to disk."""
@@ -39,10 +33,6 @@ Passages = Callable[[Path], Iterator[tuple[int, Document]]]
 """Reads a file: the line and the passage of each, which has its id as source."""
 
 _TOLD_EVERY = 10_000
-
-
-def silent(what: str, done: int, total: int) -> None:
-    """Progress that nobody asked for."""
 
 
 def cache_folder(subfolder: str, cache: Path | None) -> Path:
@@ -121,12 +111,9 @@ def _by_id(path: Path, numbered: Iterator[tuple[int, Document]]) -> dict[str, Do
 
 def beir_passages(path: Path) -> Iterator[tuple[int, Document]]:
     """Documents of BEIR's `corpus.jsonl`."""
-    for number, row in json_rows(path):
-        title = row.get("title") or ""
-        if not isinstance(title, str):
-            raise malformed(path, number, f"a title of type {type(title).__name__}", "a string")
-        text = row_text(row, path, number)
-        yield number, Document(text=text, source=row_id(row, path, number), title=title)
+    for row in json_rows(path):
+        title = row.text("title", default="")
+        yield row.number, Document(text=row.text(), source=row.id(), title=title)
 
 
 def _told(documents: Iterator[Document], on_progress: Progress) -> Iterator[Document]:

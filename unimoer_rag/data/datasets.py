@@ -23,25 +23,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from unimoer_rag.data.answer_rules import AnswerRules
-from unimoer_rag.data.corpora import (
-    Progress,
-    beir_passages,
-    open_corpus,
-    read_corpus,
-    silent,
-)
+from unimoer_rag.data.corpora import beir_passages, open_corpus, read_corpus
+from unimoer_rag.data.file_rows import json_rows
 from unimoer_rag.data.lines import (
     find_file,
-    json_rows,
     malformed,
     numbered_lines,
-    row_id,
-    row_question,
-    shown,
 )
-from unimoer_rag.data.runs import Run, load_run
-from unimoer_rag.data.sampling import Sample, drawn, sampled
+from unimoer_rag.data.samples import Sample, drawn, sampled
+from unimoer_rag.data.trec_runs import Run, load_run
 from unimoer_rag.errors import DataError, InputError
+from unimoer_rag.progress import Progress, silent
 from unimoer_rag.retrieval import Document, clean_text
 
 __all__ = [
@@ -313,17 +305,10 @@ def read_beir(
 
 def _read_questions(path: Path) -> list[Question]:
     questions: dict[str, Question] = {}
-    for number, row in json_rows(path):
-        qid = row_id(row, path, number, taken=questions)
-        text = row_question(row, path, number)
-        answers, context = row.get("answers"), row.get("context")
-        if answers is not None and not (
-            isinstance(answers, list) and all(isinstance(a, str) for a in answers)
-        ):
-            raise malformed(path, number, f"answers {shown(answers)}", "a list of strings")
-        if context is not None and not isinstance(context, str):
-            raise malformed(path, number, f"context {shown(context)}", "a document's id")
-        known = tuple(answers) if answers is not None else None
+    for row in json_rows(path):
+        qid, text = row.id(taken=questions), row.question()
+        known = None if row.fields.get("answers") is None else tuple(row.strings("answers"))
+        context = None if row.fields.get("context") is None else row.text("context")
         questions[qid] = Question(id=qid, text=text, answers=known, context=context)
     return list(questions.values())
 

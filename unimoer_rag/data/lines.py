@@ -1,40 +1,33 @@
-"""Files of a data set, plain or packed, line by line; every problem names its line.
-
-A line ends at "\\n" alone: what Unicode calls a line separator may stand in an id or a text. What a
-line may hold is bounded, so that no file, however it was packed, fills the memory. Strings of JSON
-come out as `clean_text` leaves them: with the same rule at every door, ids stay the same ids.
-"""
+"""Files of a data set, plain or packed, line by line; every problem names its line."""
 
 from __future__ import annotations
 
 import gzip
 import io
-import json
 import reprlib
 import zipfile
 import zlib
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, TextIO, cast
 
 from unimoer_rag.errors import DataError
+from unimoer_rag.json_lines import Line, UnboundedError, read_lines
 from unimoer_rag.retrieval import clean_text
 
 __all__ = [
     "cleaned",
+    "filled_lines",
     "find_file",
-    "json_rows",
     "malformed",
     "numbered_lines",
     "open_bytes",
     "open_text",
     "reading",
-    "row_id",
-    "row_question",
-    "row_text",
     "shown",
     "text_lines",
+    "whole_lines",
 ]
 
 _LONGEST = 2**26  # bytes of a line, which is a document at most
@@ -100,6 +93,33 @@ def reading(path: Path) -> Iterator[None]:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
 
 
+def whole_lines(file: IO[bytes], path: Path, *, most_blank: int | None = None) -> Iterator[Line]:
+    """The lines of an open file, each of a bounded size.
+
+    Raises:
+        DataError: a line is too long, or see `read_lines`.
+    """
+    try:
+        for line in read_lines(file, longest=_LONGEST, most_blank=most_blank):
+            if not line.whole:
+                found = f"a line of more than {_LONGEST:,} bytes"
+                raise malformed(path, line.number, found, "one row a line")
+            yield line
+    except UnboundedError as error:
+        raise DataError(f"{path}, {error}; expected one row a line") from error
+
+
+def filled_lines(path: Path) -> Iterator[Line]:
+    """The lines of a file that are not blank, each of a bounded size.
+
+    Raises:
+        DataError: the file cannot be read or is a damaged archive, a line is too long, or there is
+            no end to blank lines.
+    """
+    with reading(path), open_bytes(path) as file:
+        yield from whole_lines(file, path, most_blank=_MOST_BLANK)
+
+
 def text_lines(path: Path) -> Iterator[str]:
     """The lines of a UTF-8 text with their ends, each of a bounded size.
 
@@ -107,50 +127,26 @@ def text_lines(path: Path) -> Iterator[str]:
         DataError: the file cannot be read, is no UTF-8, a damaged archive, or a line is too long.
     """
     with reading(path), open_bytes(path) as file:
-        number = 0
-        while line := file.readline(_LONGEST + 1):
-            number += 1
-            if len(line) > _LONGEST:
-                found = f"a line of more than {_LONGEST:,} bytes"
-                raise malformed(path, number, found, "one row a line")
-            try:
-                # utf-8-sig: files written on Windows often begin with a byte order mark.
-                yield line.decode("utf-8-sig" if number == 1 else "utf-8")
-            except UnicodeDecodeError as error:
-                raise DataError(f"{path}, line {number}: not UTF-8 text ({error})") from error
+        for line in whole_lines(file, path):
+            yield _decoded(line, path)
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
     """Numbered lines without their ends; blank ones are passed over.
 
     Raises:
-        DataError: see `text_lines`; or there is no end to blank lines.
+        DataError: see `filled_lines`; or a line is no UTF-8.
     """
-    blank = 0
-    for number, line in enumerate(text_lines(path), start=1):
-        if line.strip():
-            blank = 0
-            yield number, line.rstrip("\r\n")
-            continue
-        blank += 1
-        if blank > _MOST_BLANK:
-            raise malformed(path, number, f"{blank:,} blank lines in a row", "one row a line")
+    for line in filled_lines(path):
+        yield line.number, _decoded(line, path).rstrip("\r\n")
 
 
-def json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Numbered JSON objects, one a line, their strings as `clean_text` leaves them.
-
-    Raises:
-        DataError: the file cannot be read, or a line is no JSON object.
-    """
-    for number, line in numbered_lines(path):
-        try:
-            row = cleaned(json.loads(line))
-        except (ValueError, RecursionError) as error:  # no JSON, or too deep or long a number
-            raise malformed(path, number, str(error), "one JSON object a line") from error
-        if not isinstance(row, dict):
-            raise malformed(path, number, f"a JSON {type(row).__name__}", "a JSON object")
-        yield number, row
+def _decoded(line: Line, path: Path) -> str:
+    try:
+        # utf-8-sig: files written on Windows often begin with a byte order mark.
+        return line.content.decode("utf-8-sig" if line.number == 1 else "utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}, line {line.number}: not UTF-8 text ({error})") from error
 
 
 def cleaned(value: Any) -> Any:
@@ -167,46 +163,6 @@ def cleaned(value: Any) -> Any:
 def shown(value: Any) -> str:
     """A value in a message: its beginning, whatever its size and depth."""
     return _SHORT.repr(value)
-
-
-def row_id(
-    row: dict[str, Any], path: Path, number: int, *, key: str = "_id", taken: Container[str] = ()
-) -> str:
-    """A row's id, as a string.
-
-    Raises:
-        DataError: it has none, or one that is `taken`.
-    """
-    value = row.get(key)
-    if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
-        raise malformed(path, number, f"{key} {shown(value)}", "a non-empty string")
-    if str(value) in taken:
-        raise malformed(path, number, f"{key} {value!r} a second time", "unique ids")
-    return str(value)
-
-
-def row_text(row: dict[str, Any], path: Path, number: int, *, key: str = "text") -> str:
-    """A row's text.
-
-    Raises:
-        DataError: it is no string.
-    """
-    value = row.get(key)
-    if not isinstance(value, str):
-        raise malformed(path, number, f"{key} {shown(value)}", "a string")
-    return value
-
-
-def row_question(row: dict[str, Any], path: Path, number: int, *, key: str = "text") -> str:
-    """A row's text, which asks something.
-
-    Raises:
-        DataError: it is no string, or empty.
-    """
-    text = row_text(row, path, number, key=key)
-    if not text.strip():
-        raise malformed(path, number, f"an empty {key}", "a question")
-    return text
 
 
 def malformed(path: Path, number: int, found: str, expected: str) -> DataError:

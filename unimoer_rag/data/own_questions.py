@@ -21,13 +21,15 @@ import csv
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from unimoer_rag.data.lines import json_rows, malformed, reading, shown, text_lines
+from unimoer_rag.data.answer_spans import on_words
+from unimoer_rag.data.file_rows import FileRow, json_rows
+from unimoer_rag.data.lines import malformed, reading, text_lines
 from unimoer_rag.errors import DataError
-from unimoer_rag.retrieval import Passage, clean_text, tokenize
+from unimoer_rag.retrieval import Passage, Problem, clean_text, tokenize
 
-__all__ = ["Asked", "Places", "literal", "read_questions"]
+__all__ = ["Asked", "Places", "literal", "plain", "read_questions"]
 
 
 class Asked(NamedTuple):
@@ -56,14 +58,14 @@ def read_questions(path: Path) -> Iterator[tuple[int, Asked]]:
     """
     is_csv = path.name.lower().endswith((".csv", ".csv.gz"))
     rows = _csv_rows(path) if is_csv else json_rows(path)
-    n = 0
-    for n, (line, row) in enumerate(rows, start=1):  # noqa: B007
-        yield line, _read(row, path, line)
-    if n == 0:
+    row = None
+    for row in rows:
+        yield row.number, _read(row)
+    if row is None:
         raise DataError(f"{path} holds no questions: expected one a line")
 
 
-def _csv_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def _csv_rows(path: Path) -> Iterator[FileRow]:
     with reading(path):
         rows = csv.DictReader(text_lines(path))
         line = 1  # where a row begins: a quoted cell may go over several lines
@@ -85,32 +87,25 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                         f"more cells than the header has: {row[None]!r}",  # type: ignore[index]
                         'cells with a comma in quotes, "like, this"',
                     )
-                yield line, row
+                yield FileRow(path, line, row)
                 line = rows.line_num + 1
         except csv.Error as error:
             raise malformed(path, line, str(error), "comma-separated values") from error
 
 
-def _read(row: Mapping[str, Any], path: Path, line: int) -> Asked:
+def _read(row: FileRow) -> Asked:
     def text(key: str) -> str:
-        value = row.get(key) or ""
-        if not isinstance(value, str):
-            raise malformed(path, line, f"{key} {shown(value)}", "a string")
-        return clean_text(value).strip()
+        return clean_text(row.text(key, default="")).strip()
 
-    given = row.get("answers") or []
-    if not isinstance(given, list) or not all(isinstance(a, str) for a in given):
-        raise malformed(path, line, f"answers {shown(given)}", "a list of strings")
+    given = row.strings("answers") if row.fields.get("answers") else []
     answers = tuple(dict.fromkeys(a.strip() for a in (text("answer"), *given) if a.strip()))
     source, passage = text("source"), text("passage")
-    none = row.get("answers") == [] and not (answers or source or passage)
+    none = row.fields.get("answers") == [] and not (answers or source or passage)
     item = Asked(text("question"), answers, source, passage, none)
     if not item.question:
-        raise malformed(path, line, "no question", "one in the column question")
+        raise row.wrong("no question", "one in the column question")
     if not (answers or source or passage or none):
-        raise malformed(
-            path, line, "neither answer nor passage", "one of them, or source, to find the text"
-        )
+        raise row.wrong("neither answer nor passage", "one of them, or source, to find the text")
     return item
 
 
@@ -148,8 +143,12 @@ class Places:
         source = self._corpus[best].source
         return [best, *(i for i in holding if i != best and self._corpus[i].source == source)]
 
-    def why_not(self, item: Asked) -> str:
-        """Why `of` found nothing, and what to do."""
+    def missing(self, item: Asked, path: Path, line: int) -> Problem:
+        """Why `of` found nothing for a line of a file, and what to do."""
+        reason = f"{path}, line {line}: {self._why_not(item)}"
+        return Problem(f"{path.name}:{line}", reason)
+
+    def _why_not(self, item: Asked) -> str:
         if item.source and not self.named(item.source):
             n = len(self._names.get(_path(item.source), ()))
             said = f"{n} documents are called so" if n else "there is no such document"
@@ -167,7 +166,7 @@ class Places:
 
     def _holds(self, text: str, item: Asked) -> bool:
         if item.passage:
-            own, given = _plain(text), _plain(item.passage)
+            own, given = plain(text), plain(item.passage)
             return given in own or own in given
         return any(literal(answer, text) for answer in item.answers)
 
@@ -175,15 +174,14 @@ class Places:
 def literal(answer: str, text: str) -> str:
     """An answer as a text words it: in any case, however its words are spaced; or ""."""
     words = r"\s+".join(map(re.escape, answer.split()))
-    left = r"(?<!\w)" if answer[0].isalnum() else ""
-    right = r"(?!\w)" if answer[-1].isalnum() else ""
-    found = re.search(left + words + right, text, re.IGNORECASE)
+    found = re.search(on_words(answer, words), text, re.IGNORECASE)
     return found.group() if found else ""
+
+
+def plain(text: str) -> str:
+    """What makes two questions or passages one: their words in lower case, however spaced."""
+    return " ".join(text.lower().split())
 
 
 def _path(source: str) -> str:
     return source.replace("\\", "/").removeprefix("./").strip("/").lower()
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.lower().split())

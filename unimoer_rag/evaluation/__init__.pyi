@@ -19,7 +19,7 @@ from .results import Result, load_result
 from .skipping import LOSS, Outcomes, Statistic, choose_threshold, cross_validate
 from .systems.pipeline import check_pipeline, configured
 from .systems.registry import READER, Models, build_system, choose_models, find_entry
-from .systems.types import Embedder, Progress, Ranker, Rescorer, System
+from .systems.types import Embedder, Ranker, Rescorer, System
 from .systems.unified import Unified, corpus_in_index, describe_checkpoint
 
 __all__ = [
@@ -37,7 +37,6 @@ __all__ = [
     "Judge",
     "Models",
     "Outcomes",
-    "Progress",
     "Question",
     "Ranker",
     "Rescorer",

@@ -11,12 +11,12 @@ from unimoer_rag.evaluation.citations import CITATION_MEASURES, per_citation
 from unimoer_rag.evaluation.judged import Sample
 from unimoer_rag.evaluation.measure_answers import Answers
 from unimoer_rag.evaluation.passages import judged_relevant
-from unimoer_rag.evaluation.summary import Rows, means
+from unimoer_rag.evaluation.summary import PerQuestion, means
 
 __all__ = ["answer_means", "answer_rows", "samples"]
 
 
-def answer_rows(answered: Answers, dataset: BeirDataset) -> Rows:
+def answer_rows(answered: Answers, dataset: BeirDataset) -> PerQuestion:
     """The scores of every answer and of its citations, 0 to 100.
 
     `em` and `f1` are those of the best guess where every question has an answer, as the field
@@ -39,7 +39,7 @@ def answer_rows(answered: Answers, dataset: BeirDataset) -> Rows:
     }
 
 
-def answer_means(answered: Answers, dataset: BeirDataset, rows: Rows) -> dict[str, Any]:
+def answer_means(answered: Answers, dataset: BeirDataset, rows: PerQuestion) -> dict[str, Any]:
     """Where the answers come from, how many there are and what they score, in percent.
 
     `empty_golds` names the questions with accepted answers that normalise to nothing, and

@@ -19,8 +19,8 @@ from unimoer_rag.evaluation.skipping import (
     measure_outcomes,
 )
 from unimoer_rag.evaluation.systems import Unified
-from unimoer_rag.evaluation.systems.types import Progress
 from unimoer_rag.model import UniMoER
+from unimoer_rag.progress import Progress, silent
 from unimoer_rag.retrieval import AutoRerank, Mode, certainty, check_settings
 
 __all__ = ["FEW", "Calibration", "calibrate_rerank", "outcomes_on"]
@@ -75,7 +75,7 @@ def calibrate_rerank(
     depth: int = 50,
     index: Path | None = None,
     seed: int = 0,
-    on_progress: Progress = lambda what, done, total: None,
+    on_progress: Progress = silent,
 ) -> Calibration:
     """Choose the thresholds of `rerank="auto"` on development sets.
 
@@ -119,7 +119,7 @@ def outcomes_on(
     depth: int,
     index: Path | None = None,
     statistics: Sequence[Statistic] = (certainty,),
-    on_progress: Progress = lambda what, done, total: None,
+    on_progress: Progress = silent,
 ) -> list[Outcomes]:
     """`measure_outcomes` over a data set's corpus, indexed in a folder of `index` or for now."""
     with tempfile.TemporaryDirectory() as scratch:

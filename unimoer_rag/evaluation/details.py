@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from unimoer_rag.data import BeirDataset, Question, ranked
 from unimoer_rag.errors import InputError
 from unimoer_rag.evaluation.passages import judged_relevant, relevant_among
-from unimoer_rag.evaluation.summary import Rows
+from unimoer_rag.evaluation.summary import PerQuestion
 
 __all__ = ["details", "found_relevant", "ranks", "score_histograms", "worst"]
 
@@ -33,7 +33,7 @@ def details(
     first: _Run,
     second: _Run,
     *,
-    rows: Mapping[str, Rows],
+    rows: Mapping[str, PerQuestion],
     depth: int,
     n_worst: int = 0,
     predictions: Mapping[str, str] | None = None,
@@ -144,7 +144,7 @@ def worst(
     first: _Run,
     second: _Run,
     *,
-    rows: Mapping[str, Rows],
+    rows: Mapping[str, PerQuestion],
     n: int,
     predictions: Mapping[str, str] | None = None,
     citations: Mapping[str, Sequence[str]] | None = None,
@@ -203,7 +203,7 @@ def worst(
     ]
 
 
-def _judged(rows: Mapping[str, Rows]) -> tuple[str, dict[str, float]]:
+def _judged(rows: Mapping[str, PerQuestion]) -> tuple[str, dict[str, float]]:
     """The measure that tells what is worst, and its value of each question."""
     for part, measure in (("answers", "f1"), ("rerank", "nDCG@10"), ("retrieval", "nDCG@10")):
         values = {qid: row[measure] for qid, row in rows.get(part, {}).items() if measure in row}

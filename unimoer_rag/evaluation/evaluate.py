@@ -24,11 +24,11 @@ from unimoer_rag.evaluation.measuring import Measuring
 from unimoer_rag.evaluation.options import PARTS, EvalOptions
 from unimoer_rag.evaluation.plain import plain
 from unimoer_rag.evaluation.statistics import LEVEL, RESAMPLES
-from unimoer_rag.evaluation.summary import Rows, answer_intervals, intervals, means, rounded
+from unimoer_rag.evaluation.summary import PerQuestion, answer_intervals, intervals, means, rounded
 from unimoer_rag.evaluation.systems import System, Unified
 from unimoer_rag.evaluation.systems.pipeline import Answering
-from unimoer_rag.evaluation.systems.types import Progress
 from unimoer_rag.model import UniMoER
+from unimoer_rag.progress import Progress, silent
 from unimoer_rag.retrieval import UnifiedRetriever
 
 __all__ = ["PARTS", "EvalOptions", "evaluate"]
@@ -41,7 +41,7 @@ def evaluate(
     run: Run | None = None,
     options: EvalOptions | None = None,
     pipeline: Callable[[UnifiedRetriever], Answering] | None = None,
-    on_progress: Progress = lambda what, done, total: None,
+    on_progress: Progress = silent,
 ) -> dict[str, Any]:
     """Measure a system on a data set.
 
@@ -73,7 +73,11 @@ def evaluate(
     measuring = Measuring(system, dataset, run, options, pipeline, on_progress)
     measuring.check()
     stages, answered = measuring.measure()
-    rows: dict[str, Rows] = {"retrieval": stages.retrieval, "rerank": stages.rerank, "answers": {}}
+    rows: dict[str, PerQuestion] = {
+        "retrieval": stages.retrieval,
+        "rerank": stages.rerank,
+        "answers": {},
+    }
     found = {part: intervals(of_part, seed=options.seed) for part, of_part in rows.items()}
     judged: Judged | None = None
     unjudged: str | None = None

@@ -12,8 +12,8 @@ from unimoer_rag.engine import Engine
 from unimoer_rag.evaluation.measure_ranking import asked, search_run
 from unimoer_rag.evaluation.options import EvalOptions
 from unimoer_rag.evaluation.systems import Unified
-from unimoer_rag.evaluation.systems.types import Progress
 from unimoer_rag.model import UniMoER
+from unimoer_rag.progress import Progress, silent
 
 __all__ = ["caching", "first_stage"]
 
@@ -43,7 +43,7 @@ def first_stage(
     dataset: BeirDataset,
     *,
     options: EvalOptions | None = None,
-    on_progress: Progress = lambda part, done, total: None,
+    on_progress: Progress = silent,
 ) -> Run:
     """What a search finds for every question of `asked`: `options.depth` passages."""
     options = options or EvalOptions()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 from unimoer_rag.evaluation.judge import Embed, Judge, Sample
 from unimoer_rag.evaluation.ragas_metrics import load_ragas, make_metrics
 from unimoer_rag.evaluation.statistics import interval
+from unimoer_rag.progress import Progress, silent
 from unimoer_rag.urls import without_secrets
 
 __all__ = ["Embed", "Judge", "Judged", "Sample", "check_judge", "judge_answers"]
@@ -88,7 +89,7 @@ def judge_answers(
     *,
     embed: Embed | None = None,
     judge: Judge | None = None,
-    on_progress: Callable[[str, int, int], None] = lambda what, done, total: None,
+    on_progress: Progress = silent,
 ) -> Judged:
     """Judge answers with every metric of ragas that what is given suffices for.
 

@@ -10,9 +10,9 @@ from functools import partial
 from unimoer_rag.data import BeirDataset, Question
 from unimoer_rag.engine import Engine
 from unimoer_rag.evaluation.systems.pipeline import Answering
-from unimoer_rag.evaluation.systems.types import Progress
 from unimoer_rag.evaluation.timing import Timings
 from unimoer_rag.model import Reading, reading
+from unimoer_rag.progress import Progress, silent
 
 __all__ = ["Answers", "measure_pipeline", "measure_reading", "read_contexts"]
 
@@ -88,7 +88,7 @@ def read_contexts(
     dataset: BeirDataset,
     questions: Sequence[Question],
     *,
-    on_progress: Progress = lambda what, done, total: None,
+    on_progress: Progress = silent,
 ) -> Iterator[tuple[Question, Reading]]:
     """Each question with the best span of its own passage, in order."""
     for at in range(0, len(questions), _BLOCK):

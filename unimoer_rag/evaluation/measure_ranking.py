@@ -13,9 +13,10 @@ from unimoer_rag.data import BeirDataset, Question, Run, ranked
 from unimoer_rag.errors import DataError
 from unimoer_rag.evaluation.passages import answer_in_passage
 from unimoer_rag.evaluation.ranking import per_query
-from unimoer_rag.evaluation.summary import Rows
-from unimoer_rag.evaluation.systems.types import Progress, Rescorer, System
+from unimoer_rag.evaluation.summary import PerQuestion
+from unimoer_rag.evaluation.systems.types import Rescorer, System
 from unimoer_rag.evaluation.timing import Timings
+from unimoer_rag.progress import Progress
 from unimoer_rag.retrieval import Hit, UnifiedRetriever, best_first
 
 __all__ = [
@@ -48,8 +49,8 @@ class Stages:
 
     first: Run = field(default_factory=dict)
     second: Run = field(default_factory=dict)
-    retrieval: Rows = field(default_factory=dict)
-    rerank: Rows = field(default_factory=dict)
+    retrieval: PerQuestion = field(default_factory=dict)
+    rerank: PerQuestion = field(default_factory=dict)
     skipped: frozenset[str] = frozenset()
 
 
@@ -168,9 +169,9 @@ def search_run(
     return run
 
 
-def _measure(dataset: BeirDataset, questions: Sequence[Question], run: Run) -> Rows:
+def _measure(dataset: BeirDataset, questions: Sequence[Question], run: Run) -> PerQuestion:
     """The ranking measures, and where the questions have answers, whether they were found."""
-    judged: Rows = {}
+    judged: PerQuestion = {}
     if dataset.qrels:
         judged = per_query(dataset.qrels, run, relevance_level=dataset.relevance_level)
     answered = answer_in_passage(dataset, questions, run)

@@ -21,11 +21,11 @@ from unimoer_rag.evaluation.measure_ranking import Stages, asked, measure_rankin
 from unimoer_rag.evaluation.options import EvalOptions
 from unimoer_rag.evaluation.systems import System, Unified
 from unimoer_rag.evaluation.systems.pipeline import Answering
-from unimoer_rag.evaluation.systems.types import Progress
 from unimoer_rag.evaluation.timing import Timings
 from unimoer_rag.generation import ExtractiveReader
 from unimoer_rag.model import UniMoER
 from unimoer_rag.pipelines import RagPipeline
+from unimoer_rag.progress import Progress
 from unimoer_rag.retrieval import (
     AutoRerank,
     Hit,

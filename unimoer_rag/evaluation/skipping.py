@@ -21,7 +21,7 @@ from unimoer_rag.evaluation.indexing import caching
 from unimoer_rag.evaluation.measure_ranking import asked, others_than_own
 from unimoer_rag.evaluation.ranking import per_query
 from unimoer_rag.evaluation.statistics import compare
-from unimoer_rag.evaluation.systems.types import Progress
+from unimoer_rag.progress import Progress, silent
 from unimoer_rag.retrieval import Hit, Mode, UnifiedRetriever, certainty
 
 __all__ = [
@@ -179,7 +179,7 @@ def measure_outcomes(
     mode: Mode,
     depth: int = 50,
     statistics: Sequence[Statistic] = (certainty,),
-    on_progress: Progress = lambda what, done, total: None,
+    on_progress: Progress = silent,
 ) -> list[Outcomes]:
     """Search a data set's judged questions with reranking and without.
 

@@ -11,9 +11,17 @@ from collections.abc import Mapping, Sequence
 from unimoer_rag.data import AnswerRules, has_answer
 from unimoer_rag.evaluation.statistics import interval
 
-__all__ = ["Intervals", "Rows", "answer_intervals", "columns", "intervals", "means", "rounded"]
+__all__ = [
+    "Intervals",
+    "PerQuestion",
+    "answer_intervals",
+    "columns",
+    "intervals",
+    "means",
+    "rounded",
+]
 
-Rows = Mapping[str, Mapping[str, float]]
+PerQuestion = Mapping[str, Mapping[str, float]]
 """Question id -> measure -> value."""
 
 Intervals = dict[str, dict[str, float | int]]
@@ -22,7 +30,7 @@ Intervals = dict[str, dict[str, float | int]]
 _DIGITS = 5
 
 
-def columns(rows: Rows) -> dict[str, dict[str, float]]:
+def columns(rows: PerQuestion) -> dict[str, dict[str, float]]:
     """The same values by measure: measure -> question id -> value."""
     found: dict[str, dict[str, float]] = {}
     for qid, row in rows.items():
@@ -31,14 +39,14 @@ def columns(rows: Rows) -> dict[str, dict[str, float]]:
     return found
 
 
-def rounded(rows: Rows) -> dict[str, dict[str, float]]:
+def rounded(rows: PerQuestion) -> dict[str, dict[str, float]]:
     """The same values, short enough to be kept for every question."""
     return {
         qid: {m: round(value, _DIGITS) for m, value in row.items()} for qid, row in rows.items()
     }
 
 
-def means(rows: Rows) -> dict[str, float]:
+def means(rows: PerQuestion) -> dict[str, float]:
     """Average every measure over the questions that have it."""
     return {
         measure: round(sum(values.values()) / len(values), _DIGITS)
@@ -46,7 +54,7 @@ def means(rows: Rows) -> dict[str, float]:
     }
 
 
-def intervals(rows: Rows, *, seed: int) -> Intervals:
+def intervals(rows: PerQuestion, *, seed: int) -> Intervals:
     """The 95% interval of every mean, by resampling the questions that have the measure.
 
     Raises:
@@ -64,7 +72,7 @@ def intervals(rows: Rows, *, seed: int) -> Intervals:
 
 
 def answer_intervals(
-    rows: Rows,
+    rows: PerQuestion,
     golds: Mapping[str, Sequence[str]],
     *,
     seed: int,

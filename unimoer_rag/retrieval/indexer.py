@@ -8,7 +8,7 @@ from pathlib import Path
 
 from unimoer_rag.errors import InputError
 from unimoer_rag.retrieval.chunking import Chunker, whole
-from unimoer_rag.retrieval.ingest import AddReport, Progress, ingest
+from unimoer_rag.retrieval.ingest import AddReport, OnReport, ingest
 from unimoer_rag.retrieval.known_problems import mark_known
 from unimoer_rag.retrieval.left_behind import left_behind
 from unimoer_rag.retrieval.metadata import clean
@@ -59,7 +59,7 @@ class Indexer:
         *,
         source: str,
         replace: bool,
-        on_progress: Progress,
+        on_progress: OnReport,
     ) -> AddReport:
         """See `UnifiedRetriever.add`."""
         if (
@@ -78,7 +78,7 @@ class Indexer:
         return self._ingest(named, AddReport(), replace=replace, on_progress=on_progress)
 
     def add_path(
-        self, path: str | Path, *, sync: bool, selection: Selection, on_progress: Progress
+        self, path: str | Path, *, sync: bool, selection: Selection, on_progress: OnReport
     ) -> AddReport:
         """See `UnifiedRetriever.add_path`."""
         root = self._roots.of(path)
@@ -113,7 +113,7 @@ class Indexer:
         documents: Iterable[Document],
         report: AddReport,
         *,
-        on_progress: Progress,
+        on_progress: OnReport,
         precut: bool = False,
         replace: bool = True,
         within: Collection[str] = (),

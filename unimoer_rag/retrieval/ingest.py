@@ -23,7 +23,7 @@ from unimoer_rag.retrieval.store import Record, Store
 from unimoer_rag.retrieval.text import clean_text
 from unimoer_rag.retrieval.types import Document, Passage
 
-__all__ = ["AddReport", "Embed", "Embedded", "Progress", "clean_document", "ingest"]
+__all__ = ["AddReport", "Embed", "Embedded", "OnReport", "clean_document", "ingest"]
 
 
 class Embedded(NamedTuple):
@@ -43,7 +43,7 @@ class Embedded(NamedTuple):
 Embed = Callable[[Sequence[str]], Callable[[], Embedded]]
 """Begins to embed texts; what it returns waits for it and gives it."""
 
-Progress = Callable[["AddReport"], None]
+OnReport = Callable[["AddReport"], None]
 
 # Passages embedded and stored together: enough to fill batches of one length, few enough that a
 # killed run loses seconds of work.
@@ -94,7 +94,7 @@ def ingest(
     report: AddReport,
     replace: bool = True,
     within: Collection[str] = (),
-    on_progress: Progress = lambda report: None,
+    on_progress: OnReport = lambda report: None,
 ) -> AddReport:
     """Cut, embed and store documents; drop what changed documents no longer say.
 

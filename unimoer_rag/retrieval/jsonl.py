@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, cast
 
+from unimoer_rag.json_lines import EndlessError, Line, UnboundedError, read_lines
 from unimoer_rag.retrieval.limits import MAX_LINE_BYTES, in_mebibytes
 from unimoer_rag.retrieval.problems import Problem
 from unimoer_rag.retrieval.text import clean_text
@@ -39,8 +40,9 @@ _MAX_RATIO, _ALWAYS_UNPACKED = 200, 64 << 20
 
 Tell = Callable[[Problem], None]
 
-# What reading a truncated or damaged gzip file raises (BadGzipFile is an OSError).
-_STREAM_ERRORS = (OSError, EOFError, zlib.error)
+# What reading a truncated or damaged gzip file raises (BadGzipFile is an OSError), or one that goes
+# on without saying anything.
+_STREAM_ERRORS = (OSError, EOFError, zlib.error, UnboundedError)
 
 
 class _EmptyRowError(ValueError):
@@ -77,59 +79,41 @@ def read_rows(
     shown = clean_text(str(path))
     told: set[str] = set()
     try:
-        for number, line in _lines(path):
+        for line in _lines(path):
+            place = f"{file}:{line.number}"
             try:
-                document, refused = _document(line, file, number)
+                document, refused = _document(line, file)
             except (ValueError, RecursionError) as error:
-                reason = f"cannot read line {number} of {shown}: {error}; correct or remove it"
+                reason = f"cannot read line {line.number} of {shown}: {error}; correct or remove it"
                 kind = f"a line of {shown} cannot be read"
                 empty = isinstance(error, _EmptyRowError)
-                on_error(Problem(f"{file}:{number}", reason, kind, empty))
+                on_error(Problem(place, reason, kind, empty))
                 continue
             for key in refused.keys() - told:
                 told.add(key)
-                on_note(_left_out(key, refused[key], shown, f"{file}:{number}"))
+                on_note(_left_out(key, refused[key], shown, place))
             yield document
     except _STREAM_ERRORS as error:
         reason = f"cannot read {shown} to its end: {error}; copy it again or correct its rights"
         on_error(Problem(file, reason, "a file cannot be read to its end"))
 
 
-def _lines(path: Path) -> Iterator[tuple[int, bytes | None]]:
-    """Number the lines that are not blank; None stands for one that is too long.
+def _lines(path: Path) -> Iterator[Line]:
+    """The lines that are not blank.
 
     Raises:
-        OSError, EOFError, zlib.error: of `_STREAM_ERRORS`, where the file ends before its end, or
-            goes on without saying anything.
+        OSError, EOFError, zlib.error, UnboundedError: see `_STREAM_ERRORS`.
     """
-    n_blank = 0
-    for number, (line, whole) in enumerate(_pieces(path), 1):
-        n_blank = n_blank + 1 if whole and line.isspace() else 0
-        if n_blank > _MAX_BLANK:
-            raise OSError(f"line {number} is the last of {_MAX_BLANK:,} blank ones")
-        if not n_blank:
-            yield number, line if whole else None
-
-
-def _pieces(path: Path) -> Iterator[tuple[bytes, bool]]:
-    """The lines, and whether they are whole; of those that are not, the beginning."""
     packed = path.name.lower().endswith(".gz")
     most = max(_ALWAYS_UNPACKED, _MAX_RATIO * path.stat().st_size) if packed else math.inf
-    opener = gzip.open if packed else open
-    n_bytes = 0
-    with cast("IO[bytes]", opener(path, "rb")) as stream:
-        begun = False
-        while line := stream.readline(MAX_LINE_BYTES + 1):
-            ends = line.endswith(b"\n")
-            if not begun:
-                yield line, len(line) <= MAX_LINE_BYTES + ends
-            begun = not ends
-            n_bytes += len(line)
-            if n_bytes > most:
-                raise OSError(
-                    f"it unpacks to more than {_MAX_RATIO} times its size; if that is right, "
-                    "unpack it and give the .jsonl file"
-                )
+    with cast("IO[bytes]", (gzip.open if packed else open)(path, "rb")) as stream:
+        try:
+            yield from read_lines(stream, longest=MAX_LINE_BYTES, most_blank=_MAX_BLANK, most=most)
+        except EndlessError:
+            raise UnboundedError(
+                f"it unpacks to more than {_MAX_RATIO} times its size; if that is right, unpack "
+                "it and give the .jsonl file"
+            ) from None
 
 
 def _left_out(key: str, value: object, shown: str, row: str) -> Problem:
@@ -143,17 +127,17 @@ def _left_out(key: str, value: object, shown: str, row: str) -> Problem:
     )
 
 
-def _document(line: bytes | None, file: str, number: int) -> tuple[Document, dict[str, Any]]:
+def _document(line: Line, file: str) -> tuple[Document, dict[str, Any]]:
     """The document of a line, and the metadata that it cannot have.
 
     Raises:
         ValueError: what is wrong with the line.
     """
-    if line is None:
+    if not line.whole:
         raise ValueError(
             f"it is longer than {in_mebibytes(MAX_LINE_BYTES)}, the most that a row may be"
         )
-    fields = json.loads(line)
+    fields = json.loads(line.content)  # not `json_object`: of metadata, what is odd is left out
     if not isinstance(fields, dict):
         raise ValueError(f'expected a JSON object with a "text", got {type(fields).__name__}')
     text, title = fields.pop("text", None), fields.pop("title", None) or ""
@@ -164,7 +148,7 @@ def _document(line: bytes | None, file: str, number: int) -> tuple[Document, dic
         text, title = title, ""  # BEIR corpora have titles without a text; their ids still count
     if not clean_text(text).strip():
         raise _EmptyRowError('it is empty: neither "text" nor "title" holds any text')
-    source, document_id = _names(fields, file, number)
+    source, document_id = _names(fields, file, line.number)
     nested = fields.pop("metadata", None)
     metadata, refused = _metadata({**fields, **(nested if isinstance(nested, dict) else {})})
     document = Document(

@@ -16,7 +16,7 @@ from unimoer_rag.retrieval.chunking import Chunker, Chunking
 from unimoer_rag.retrieval.identity import WHOLE, agree, warn_beyond
 from unimoer_rag.retrieval.index_model import model_of_index
 from unimoer_rag.retrieval.indexer import Indexer
-from unimoer_rag.retrieval.ingest import AddReport, Progress
+from unimoer_rag.retrieval.ingest import AddReport, OnReport
 from unimoer_rag.retrieval.opening import open_store
 from unimoer_rag.retrieval.ports import Embeds, Ranks
 from unimoer_rag.retrieval.query_cache import QueryCache
@@ -129,7 +129,7 @@ class UnifiedRetriever:
         *,
         source: str = "text",
         replace: bool = True,
-        on_progress: Progress = lambda report: None,
+        on_progress: OnReport = lambda report: None,
     ) -> AddReport:
         """Index texts or documents; what is there already is left alone.
 
@@ -155,7 +155,7 @@ class UnifiedRetriever:
         exclude: Sequence[str] = (),
         ignore_files: bool = True,
         follow_links: bool = False,
-        on_progress: Progress = lambda report: None,
+        on_progress: OnReport = lambda report: None,
     ) -> AddReport:
         """Index a file, a folder, a JSONL file or a BEIR folder.
 

@@ -1,11 +1,12 @@
 from .check import check_recipe
-from .data.config import Part
-from .data.searchers import BM25Searcher
-from .data.sources import Sources
 from .extending.extend import Addition, Extended, extend
 from .launch import Launch
 from .loop.folder import RunFolder, kept_recipe, summary
 from .loop.optimizer import rate_of
+from .mining.mining_settings import Mining
+from .mining.negatives import mine
+from .mining.searchers import BM25Searcher, ModelSearcher, Searcher, SystemSearcher
+from .mining.teachers import ModelTeacher, Teacher, score_groups
 from .objectives.config import among
 from .overrides import overridden
 from .own import OwnRun, train_on_own
@@ -19,11 +20,15 @@ __all__ = [
     "BM25Searcher",
     "Extended",
     "Launch",
+    "Mining",
+    "ModelSearcher",
+    "ModelTeacher",
     "OwnRun",
-    "Part",
     "Recipe",
     "RunFolder",
-    "Sources",
+    "Searcher",
+    "SystemSearcher",
+    "Teacher",
     "Validator",
     "among",
     "check_recipe",
@@ -31,9 +36,11 @@ __all__ = [
     "find_recipe",
     "kept_recipe",
     "make_model",
+    "mine",
     "overridden",
     "rate_of",
     "recipe_names",
+    "score_groups",
     "skeleton_of",
     "summary",
     "train",

@@ -8,9 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import get_args
 
+from unimoer_rag.data import Sources
 from unimoer_rag.errors import UnimoerError
 from unimoer_rag.model import resolve_backbone
-from unimoer_rag.training.data import Sources
 from unimoer_rag.training.loop.fit import check_fit
 from unimoer_rag.training.objectives.config import ObjectiveConfig
 from unimoer_rag.training.recipe import Recipe

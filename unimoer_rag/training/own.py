@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from unimoer_rag.data import BeirDataset, Progress, corpus_sha256, questions_sha256
+from unimoer_rag.data import BeirDataset, corpus_sha256, questions_sha256
+from unimoer_rag.data.own_split import OwnReport, own_datasets
 from unimoer_rag.errors import DataError, TrainingError
 from unimoer_rag.evaluation import EvalOptions, Result, compare_results, load_result
 from unimoer_rag.evaluation.evaluate import evaluate
 from unimoer_rag.files import write_file
 from unimoer_rag.model import UniMoER
+from unimoer_rag.progress import Progress
 from unimoer_rag.retrieval import Chunker
-from unimoer_rag.training.data.own import OwnReport, own_datasets
 from unimoer_rag.training.loop.folder import RunFolder
 from unimoer_rag.training.loop.tracking import Track
 from unimoer_rag.training.loop.trainer import StepReport
@@ -86,7 +87,7 @@ def train_on_own(
     Args:
         recipe: what to do; its objectives draw from the documents alone.
         documents: a folder, as for indexing.
-        questions: a file; see `training.data.own`.
+        questions: a file; see `data.own_questions`.
         output: the run's folder; the measurements go there as `before.json` and `after.json`.
         on_begin: called once the folder is this run's.
         on_progress: called with a phase, what is done of it and its size.

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from unimoer_rag.data import Part, SourceConfig
 from unimoer_rag.errors import TrainingError
 from unimoer_rag.model import (
     HEADS,
@@ -17,8 +18,8 @@ from unimoer_rag.model import (
     TaskConfig,
     heads_of,
 )
-from unimoer_rag.training.data.config import Mining, Part, SourceConfig
 from unimoer_rag.training.losses import Routing
+from unimoer_rag.training.mining.mining_settings import Mining
 from unimoer_rag.training.objectives.config import ObjectiveConfig, among
 from unimoer_rag.yaml_files import read_yaml
 

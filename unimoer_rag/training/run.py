@@ -8,10 +8,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from unimoer_rag.data import BeirDataset, Progress
+from unimoer_rag.data import BeirDataset, Sources
 from unimoer_rag.errors import TrainingError
 from unimoer_rag.model import UniMoER, parameters_by_name
-from unimoer_rag.training.data import Sources
+from unimoer_rag.progress import Progress, silent
 from unimoer_rag.training.loop.fit import check_fit
 from unimoer_rag.training.loop.folder import RunFolder
 from unimoer_rag.training.loop.processes import Processes
@@ -95,7 +95,7 @@ def train(
     output: Path,
     sets: Mapping[str, BeirDataset] = {},
     cache: Path | None = None,
-    on_progress: Progress = lambda what, done, total: None,
+    on_progress: Progress = silent,
     on_step: Callable[[StepReport], None] = lambda report: None,
     validate: Callable[[UniMoER], dict[str, float]] | None = None,
     track: Track | None = None,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from unimoer_rag.data import Sources
 from unimoer_rag.model import UniMoER, fit_pilots
-from unimoer_rag.training.data import Sources
 from unimoer_rag.training.objectives.groups import GroupSettings
 from unimoer_rag.training.recipe import Recipe
 

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from model.tiny_models import TEXTS, make_model
 
+from unimoer_rag.data.examples import Group, TrainingSet
 from unimoer_rag.errors import DataError
-from unimoer_rag.training.data.types import Group, TrainingSet
 from unimoer_rag.training.extending.held_out import Subset, agreement, measure_ranks, split
 
 LABELS = st.sampled_from(["yes", "no", "maybe"])

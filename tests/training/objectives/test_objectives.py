@@ -13,16 +13,18 @@ import torch
 from model.tiny_models import randomise
 from training.toy import toy_recipe
 
+from unimoer_rag.data import ReadSource, beir_set
 from unimoer_rag.data.datasets import BeirDataset
+from unimoer_rag.data.examples import Group, Labelled, TrainingSet
 from unimoer_rag.errors import DataError
 from unimoer_rag.model.rows import Row
 from unimoer_rag.model.tasks import Task
 from unimoer_rag.model.tasks.late import LateState
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.training import losses
-from unimoer_rag.training.data import ModelSearcher, ReadSource, beir_set, mine
-from unimoer_rag.training.data.types import Group, Labelled, TrainingSet
 from unimoer_rag.training.losses import GroupLoss
+from unimoer_rag.training.mining.negatives import mine
+from unimoer_rag.training.mining.searchers import ModelSearcher
 from unimoer_rag.training.objectives import config
 from unimoer_rag.training.objectives.classification import ClassificationObjective
 from unimoer_rag.training.objectives.contrastive import ContrastiveObjective

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 
 from unimoer_rag.data.answer_rules import AnswerRules
 from unimoer_rag.data.catalogue.remote import HubFile, RemoteFile, WebFile
-from unimoer_rag.data.sampling import Sample
+from unimoer_rag.data.samples import Sample
 
 __all__ = ["DPR_PASSAGES", "KNOWN", "Known", "Split"]
 

@@ -11,10 +11,11 @@ from unimoer_rag.data.catalogue.known import DPR_PASSAGES, KNOWN, Known
 from unimoer_rag.data.catalogue.missing import missing_files
 from unimoer_rag.data.catalogue.remote import RemoteFile, WebFile
 from unimoer_rag.data.catalogue.transfer import TransferError
-from unimoer_rag.data.corpora import Progress, open_corpus, silent
+from unimoer_rag.data.corpora import open_corpus
 from unimoer_rag.data.datasets import BeirDataset, load_beir, read_beir
 from unimoer_rag.data.formats import CORPORA, QUESTIONS, RULES, find_format
 from unimoer_rag.errors import DataError, InputError
+from unimoer_rag.progress import Progress, silent
 
 __all__ = ["open_dataset", "to_download"]
 

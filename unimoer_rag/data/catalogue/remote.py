@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from unimoer_rag.data.catalogue.transfer import TransferError, download
-from unimoer_rag.data.corpora import Progress, cache_folder, silent
+from unimoer_rag.data.corpora import cache_folder
 from unimoer_rag.errors import DataError
 from unimoer_rag.files import replacing
+from unimoer_rag.progress import Progress, silent
 
 __all__ = ["HubFile", "RemoteFile", "WebFile"]
 

@@ -12,8 +12,8 @@ from filelock import FileLock
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 from tenacity.wait import wait_base
 
-from unimoer_rag.data.corpora import Progress, silent
 from unimoer_rag.errors import DataError
+from unimoer_rag.progress import Progress, silent
 
 __all__ = ["TransferError", "download"]
 

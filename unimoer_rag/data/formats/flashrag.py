@@ -13,15 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from unimoer_rag.data.datasets import Question
-from unimoer_rag.data.formats.types import QuestionSet, accepted
-from unimoer_rag.data.lines import (
-    json_rows,
-    malformed,
-    row_id,
-    row_question,
-    row_text,
-    shown,
-)
+from unimoer_rag.data.file_rows import json_rows
+from unimoer_rag.data.formats.question_set import QuestionSet, accepted
 from unimoer_rag.retrieval import Document
 
 __all__ = ["flashrag_passages", "read_flashrag"]
@@ -34,23 +27,19 @@ def read_flashrag(path: Path) -> QuestionSet:
         DataError: a line is malformed.
     """
     questions: dict[str, Question] = {}
-    for number, row in json_rows(path):
-        qid = row_id(row, path, number, key="id", taken=questions)
-        answers = row.get("golden_answers")
-        if not isinstance(answers, list) or not all(isinstance(a, str) for a in answers):
-            raise malformed(path, number, f"golden_answers {shown(answers)}", "a list of strings")
-        text = row_question(row, path, number, key="question")
-        questions[qid] = Question(qid, text, accepted(answers))
+    for row in json_rows(path):
+        qid = row.id("id", taken=questions)
+        answers = accepted(row.strings("golden_answers"))
+        questions[qid] = Question(qid, row.question("question"), answers)
     return QuestionSet(list(questions.values()))
 
 
 def flashrag_passages(path: Path) -> Iterator[tuple[int, Document]]:
     """Passages of a FlashRAG corpus; contents of a single line have no title."""
-    for number, row in json_rows(path):
-        contents = row_text(row, path, number, key="contents")
+    for row in json_rows(path):
+        contents = row.text("contents")
         title, end, text = contents.partition("\n")
         if not end:
             title, text = "", contents
         title = title.removeprefix('"').removesuffix('"')
-        doc_id = row_id(row, path, number, key="id")
-        yield number, Document(text=text, source=doc_id, title=title)
+        yield row.number, Document(text=text, source=row.id("id"), title=title)

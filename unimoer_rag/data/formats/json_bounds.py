@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from typing import IO
 
-__all__ = ["MOST_LEVELS", "UnboundedError", "Watched"]
+from unimoer_rag.json_lines import UnboundedError
+
+__all__ = ["MOST_LEVELS", "Watched"]
 
 MOST_LEVELS = 100
 """Lists and objects in each other; official files have six."""
@@ -14,10 +16,6 @@ _LARGEST = 2**26  # bytes of an item
 _ESCAPED = re.compile(rb"\\.", re.DOTALL)
 _STRING = re.compile(rb'"[^"]*"')
 _NO_MARKS = bytes(byte for byte in range(256) if byte not in b'"[]{}')
-
-
-class UnboundedError(ValueError):
-    """The file is nested too deep, or an item is too large."""
 
 
 class Watched:

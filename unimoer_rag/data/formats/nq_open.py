@@ -9,8 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from unimoer_rag.data.datasets import Question
-from unimoer_rag.data.formats.types import QuestionSet, accepted
-from unimoer_rag.data.lines import json_rows, malformed, row_question, shown
+from unimoer_rag.data.file_rows import json_rows
+from unimoer_rag.data.formats.question_set import QuestionSet, accepted
 
 __all__ = ["read_nq_open"]
 
@@ -22,11 +22,8 @@ def read_nq_open(path: Path) -> QuestionSet:
         DataError: a line is malformed.
     """
     questions = []
-    for number, row in json_rows(path):
-        answers = row.get("answer")
-        answers = [answers] if isinstance(answers, str) else answers
-        if not isinstance(answers, list) or not all(isinstance(a, str) for a in answers):
-            raise malformed(path, number, f"answer {shown(answers)}", "a list of strings")
-        text = row_question(row, path, number, key="question")
-        questions.append(Question(str(number), text, accepted(answers)))
+    for row in json_rows(path):
+        answer = row.fields.get("answer")
+        answers = accepted([answer] if isinstance(answer, str) else row.strings("answer"))
+        questions.append(Question(str(row.number), row.question("question"), answers))
     return QuestionSet(questions)

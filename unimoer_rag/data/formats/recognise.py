@@ -13,8 +13,8 @@ from unimoer_rag.data.formats.dpr import dpr_passages
 from unimoer_rag.data.formats.flashrag import flashrag_passages, read_flashrag
 from unimoer_rag.data.formats.hotpotqa import read_hotpotqa
 from unimoer_rag.data.formats.nq_open import read_nq_open
+from unimoer_rag.data.formats.question_set import QuestionSet
 from unimoer_rag.data.formats.triviaqa import read_triviaqa
-from unimoer_rag.data.formats.types import QuestionSet
 from unimoer_rag.data.lines import open_text, reading
 from unimoer_rag.errors import DataError
 

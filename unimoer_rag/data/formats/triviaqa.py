@@ -12,7 +12,7 @@ from typing import Any
 
 from unimoer_rag.data.datasets import Question
 from unimoer_rag.data.formats.json_items import json_items, wrong_item
-from unimoer_rag.data.formats.types import QuestionSet, accepted
+from unimoer_rag.data.formats.question_set import QuestionSet, accepted
 from unimoer_rag.data.lines import shown
 from unimoer_rag.errors import DataError
 

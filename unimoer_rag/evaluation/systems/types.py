@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,12 +13,10 @@ from numpy.typing import NDArray
 
 from unimoer_rag.engine import Engine
 from unimoer_rag.model import Side
+from unimoer_rag.progress import Progress
 from unimoer_rag.retrieval import Document, Ranks, UnifiedRetriever
 
-__all__ = ["Embedder", "Progress", "Ranker", "Rescorer", "System"]
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done and how much there is."""
+__all__ = ["Embedder", "Ranker", "Rescorer", "System"]
 
 
 class Embedder(Protocol):

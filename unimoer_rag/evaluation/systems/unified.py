@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import DataError
-from unimoer_rag.evaluation.systems.types import Progress
 from unimoer_rag.model import UniMoER, ranking
+from unimoer_rag.progress import Progress
 from unimoer_rag.retrieval import Document, Embeds, Mode, Ranks, UnifiedRetriever
 
 __all__ = ["Unified", "corpus_in_index", "describe_checkpoint"]

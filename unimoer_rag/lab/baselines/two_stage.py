@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from unimoer_rag.engine import Engine
 from unimoer_rag.evaluation import (
     Embedder,
-    Progress,
     Ranker,
     corpus_in_index,
     describe_checkpoint,
 )
 from unimoer_rag.model import Side
+from unimoer_rag.progress import Progress
 from unimoer_rag.retrieval import Document, NoVectors, UnifiedRetriever
 
 __all__ = ["TwoStage"]

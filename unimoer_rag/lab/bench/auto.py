@@ -28,7 +28,6 @@ from unimoer_rag.data import BeirDataset, load_limited
 from unimoer_rag.evaluation import (
     LOSS,
     Outcomes,
-    Progress,
     Statistic,
     choose_threshold,
     cross_validate,
@@ -38,6 +37,7 @@ from unimoer_rag.lab.bench.bench import Bench, Facts
 from unimoer_rag.lab.bench.report import report
 from unimoer_rag.lab.tables import Table
 from unimoer_rag.model import UniMoER
+from unimoer_rag.progress import Progress, silent
 from unimoer_rag.retrieval import AUTO, AutoRerank, Hit, Mode, certainty, resolve, stage_scores
 
 __all__ = ["BENCH", "STATISTICS", "measure_auto"]
@@ -107,7 +107,7 @@ def measure_auto(
     limit: LimitOption = None,
     seed: SeedOption = 0,
     index: IndexesOption = None,
-    on_progress: Progress = lambda what, done, total: None,
+    on_progress: Progress = silent,
 ) -> dict[str, Any]:
     """Measure what `rerank auto` skips, and what it loses, on sets it was not calibrated on.
 

@@ -13,7 +13,7 @@ from unimoer_rag.retrieval import Hit, UnifiedRetriever
 
 __all__ = ["KINDS", "Call", "make_call"]
 
-Found = list[tuple[str, float]]
+Scored = list[tuple[str, float]]
 KINDS = ("embed", "rerank", "search")
 
 # How far two answers may be apart that differ in nothing but the batches they were computed in.
@@ -42,11 +42,11 @@ class Call:
         return _same_hits(answer, expected)
 
 
-def _found(hits: Sequence[Hit]) -> Found:
+def _found(hits: Sequence[Hit]) -> Scored:
     return [(hit.id, hit.score) for hit in hits]
 
 
-def _same_hits(found: Found, expected: Found) -> bool:
+def _same_hits(found: Scored, expected: Scored) -> bool:
     """The same scores in every place; passages may trade places only where scores are equal."""
     if len(found) != len(expected):
         return False
@@ -76,7 +76,7 @@ def make_call(retriever: UnifiedRetriever, texts: Sequence[str], choice: Random)
         some = choice.sample(texts, choice.choice((5, 10, 20)))
         return Call(kind, lambda: engine.rank(query, some), lambda: engine.arank(query, some))
 
-    async def asearch() -> Found:
+    async def asearch() -> Scored:
         return _found(await retriever.asearch(query, k=5, rerank=20))
 
     return Call(kind, lambda: _found(retriever.search(query, k=5, rerank=20)), asearch)

@@ -7,8 +7,8 @@ from typing import Literal
 
 from pydantic import Field
 
+from unimoer_rag.data import Part
 from unimoer_rag.lab.studies.stats import over_seeds
-from unimoer_rag.training import Part
 
 __all__ = ["Findings", "Folded", "Panel", "Point", "fold", "fold_numbers"]
 

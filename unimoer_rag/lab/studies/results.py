@@ -6,11 +6,11 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
+from unimoer_rag.data import Part
 from unimoer_rag.errors import DataError
 from unimoer_rag.files import write_file
 from unimoer_rag.lab.studies.panels import Folded
 from unimoer_rag.lab.studies.settings import study_names
-from unimoer_rag.training import Part
 
 __all__ = [
     "Compared",

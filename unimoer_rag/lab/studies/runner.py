@@ -20,10 +20,11 @@ from unimoer_rag.lab.studies.comparing import Outcome, Sizes, summarise
 from unimoer_rag.lab.studies.measuring import Development, Values, measure, prepare
 from unimoer_rag.lab.studies.panels import Findings
 from unimoer_rag.lab.studies.results import StudyResult
-from unimoer_rag.lab.studies.runs import Progress, StudyRun, digest_of_data, kept
+from unimoer_rag.lab.studies.runs import StudyRun, digest_of_data, kept
 from unimoer_rag.lab.studies.settings import Base, DevSet, Study
 from unimoer_rag.lab.studies.sharing import share
 from unimoer_rag.lab.studies.stats import over_seeds
+from unimoer_rag.progress import Progress, silent
 from unimoer_rag.training import Recipe, skeleton_of
 
 __all__ = ["Budget", "run_study"]
@@ -87,7 +88,7 @@ def run_study(
     runs: Path,
     budget: Budget | None = None,
     command: str = "",
-    on_progress: Progress = lambda what, done, total: None,
+    on_progress: Progress = silent,
 ) -> StudyResult:
     """Make the runs of a study that are not there yet, and compare them.
 

@@ -27,11 +27,11 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from unimoer_rag.errors import DataError
 from unimoer_rag.files import write_file
 from unimoer_rag.model import UniMoER
+from unimoer_rag.progress import Progress
 from unimoer_rag.training import Recipe, make_model, train
 
-__all__ = ["Done", "Progress", "StudyRun", "digest_of_data", "kept"]
+__all__ = ["Done", "StudyRun", "digest_of_data", "kept"]
 
-Progress = Callable[[str, int, int], None]
 T = TypeVar("T")
 
 _STEM = 12  # characters of a digest that name a folder

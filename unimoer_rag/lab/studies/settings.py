@@ -8,8 +8,9 @@ from typing import Any, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from unimoer_rag.data import Part
 from unimoer_rag.errors import TrainingError
-from unimoer_rag.training import Part, Recipe, among
+from unimoer_rag.training import Recipe, among
 from unimoer_rag.yaml_files import read_yaml
 
 __all__ = [

@@ -16,12 +16,12 @@ from unimoer_rag.retrieval.sparse import SparseVector
 from unimoer_rag.retrieval.store import base, forks, payloads
 from unimoer_rag.retrieval.store.base import Found, Label, Record
 from unimoer_rag.retrieval.store.filters import Conditions, Filters, matches, parse_filters
+from unimoer_rag.retrieval.store.keyed_vectors import KeyedVectors
 from unimoer_rag.retrieval.store.quantization import (
     Quantization,
     check_oversampling,
     check_quantization,
 )
-from unimoer_rag.retrieval.store.rows import Rows
 from unimoer_rag.retrieval.types import Passage
 
 __all__ = ["MemoryStore"]
@@ -48,7 +48,7 @@ class MemoryStore:
         self._quantization = check_quantization(quantization)
         check_oversampling(oversampling)
         self._lock = threading.RLock()
-        self._rows: Rows | None = Rows(base.lengths(dimension)[0])
+        self._rows: KeyedVectors | None = KeyedVectors(base.lengths(dimension)[0])
         self._payloads: dict[str, dict[str, Any]] = {}
         self._by_source: dict[str, set[str]] = {}
         self._states: dict[str, bytes] = {}
@@ -67,7 +67,7 @@ class MemoryStore:
         """What was asked for."""
         return self._quantization
 
-    def _open(self) -> Rows:
+    def _open(self) -> KeyedVectors:
         if self._rows is None:
             raise StoreError("the store at memory is closed; open it again")
         return self._rows

@@ -10,11 +10,10 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from unimoer_rag.data import BeirDataset
+from unimoer_rag.data import BeirDataset, Labelled, TrainingSet
 from unimoer_rag.errors import DataError
 from unimoer_rag.evaluation import exact_match, f1
 from unimoer_rag.model import UniMoER
-from unimoer_rag.training.data.types import Labelled, TrainingSet
 
 __all__ = [
     "Subset",

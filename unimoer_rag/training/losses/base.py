@@ -15,7 +15,7 @@ import torch
 from pydantic import BeforeValidator, Field
 from torch import Tensor
 
-from unimoer_rag.training.data.config import Part
+from unimoer_rag.data import Part
 
 __all__ = ["LOSSES", "Candidates", "GroupLoss", "Loss", "VectorBatch", "one_of"]
 

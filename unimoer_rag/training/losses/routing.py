@@ -19,8 +19,8 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
+from unimoer_rag.data import Part
 from unimoer_rag.model import MASKED, States
-from unimoer_rag.training.data.config import Part
 
 __all__ = ["Routing", "dynmole", "entropy", "load_balance", "row_means", "sparsity"]
 

@@ -8,10 +8,10 @@ from typing import Any, ClassVar, Literal
 import torch
 from pydantic import Field
 
+from unimoer_rag.data import Labelled, Sources
 from unimoer_rag.errors import DataError
 from unimoer_rag.model import ClassifyingHead, Row, TaskConfig, UniMoER
 from unimoer_rag.training import losses
-from unimoer_rag.training.data import Labelled, Sources
 from unimoer_rag.training.objectives.drawn import DrawnObjective
 from unimoer_rag.training.objectives.material import Material
 from unimoer_rag.training.objectives.objective import Draw, Losses, Objective, ObjectiveSettings

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Generic, TypeVar
 
 from unimoer_rag.model import UniMoER
-from unimoer_rag.training.data.sampling import LengthGroups, SetSampler, set_weights, shuffled
+from unimoer_rag.training.draws import LengthGroups, SetSampler, set_weights, shuffled
 from unimoer_rag.training.objectives.objective import Draw, ObjectiveSettings
 
 __all__ = ["DrawnObjective"]

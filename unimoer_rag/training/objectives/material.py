@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from unimoer_rag.data import Progress
+from unimoer_rag.data import Sources, TrainingSet
 from unimoer_rag.model import UniMoER
-from unimoer_rag.training.data import (
-    BM25Searcher,
-    Mining,
-    ModelSearcher,
-    ModelTeacher,
-    Sources,
-    TrainingSet,
-    mine,
-    score_groups,
-)
+from unimoer_rag.progress import Progress
+from unimoer_rag.training.mining.mining_settings import Mining
+from unimoer_rag.training.mining.negatives import mine
+from unimoer_rag.training.mining.searchers import BM25Searcher, ModelSearcher
+from unimoer_rag.training.mining.teachers import ModelTeacher, score_groups
 
 __all__ = ["Material"]
 

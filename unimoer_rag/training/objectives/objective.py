@@ -15,9 +15,8 @@ from typing import Annotated, Any, ClassVar, Protocol, Self
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from unimoer_rag.data import Part, Sources
 from unimoer_rag.model import Row, TaskConfig, UniMoER
-from unimoer_rag.training.data import Sources
-from unimoer_rag.training.data.config import Part
 from unimoer_rag.training.objectives.material import Material
 
 __all__ = ["Draw", "Losses", "Objective", "ObjectiveSettings", "add", "among"]

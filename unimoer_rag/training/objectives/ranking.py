@@ -7,8 +7,8 @@ from typing import Annotated, Any, ClassVar, Literal
 import torch
 from pydantic import Field, SerializeAsAny
 
+from unimoer_rag.data import Sources
 from unimoer_rag.model import Row, ScoringHead, TaskConfig, UniMoER
-from unimoer_rag.training.data import Sources
 from unimoer_rag.training.losses import Anchor, Bce, Lce
 from unimoer_rag.training.losses.base import Candidates, GroupLoss, one_of
 from unimoer_rag.training.objectives.groups import (

@@ -8,10 +8,9 @@ from typing import Any, ClassVar, Literal
 import torch
 from pydantic import Field
 
-from unimoer_rag.data import BeirDataset
+from unimoer_rag.data import BeirDataset, ReadSource, Sources
 from unimoer_rag.model import MAX_ANSWER_TOKENS, ReadingHead, Row, UniMoER
 from unimoer_rag.training import losses
-from unimoer_rag.training.data import ReadSource, Sources
 from unimoer_rag.training.objectives.drawn import DrawnObjective
 from unimoer_rag.training.objectives.material import Material
 from unimoer_rag.training.objectives.objective import Draw, Losses, ObjectiveSettings

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
+from unimoer_rag.data import Sources
 from unimoer_rag.files import write_file
 from unimoer_rag.lab.studies.analyses.subject import Subject
 from unimoer_rag.lab.studies.measuring import Values, measure
 from unimoer_rag.lab.studies.panels import Findings
 from unimoer_rag.model import UniMoER, load_own
-from unimoer_rag.training import Addition, Extended, Sources, extend
+from unimoer_rag.training import Addition, Extended, extend
 
 __all__ = ["extension", "write_origins"]
 

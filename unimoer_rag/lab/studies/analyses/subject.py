@@ -8,8 +8,9 @@ from functools import cached_property
 
 from unimoer_rag.evaluation import asked
 from unimoer_rag.lab.studies.measuring import Development
-from unimoer_rag.lab.studies.runs import Progress, StudyRun
+from unimoer_rag.lab.studies.runs import StudyRun
 from unimoer_rag.model import Row, Task, UniMoER
+from unimoer_rag.progress import Progress, silent
 
 __all__ = ["Subject"]
 
@@ -28,7 +29,7 @@ class Subject:
 
     run: StudyRun
     sets: Callable[[], Sequence[Development]]
-    on_progress: Progress = lambda what, done, total: None
+    on_progress: Progress = silent
 
     @cached_property
     def model(self) -> UniMoER:
