@@ -342,20 +342,7 @@ class RoutedModel(nn.Module):
 
     def forward(self, batch: Batch) -> States:
         """Run the backbone over one batch whose rows may be of different tasks."""
-        return self.encode(batch, unpadded=self.unpadded and not torch.is_grad_enabled())
-
-    def encode(self, batch: Batch, *, unpadded: bool) -> States:
-        """The forward, over real tokens alone or over padding too."""
-        return encode(
-            self.backbone,
-            self.router,
-            self.spec.experts,
-            batch,
-            n_layers=self.n_layers,
-            causal=self.causal,
-            merged=self.merged,
-            unpadded=unpadded,
-        )
+        return encode(self, batch, unpadded=self.unpadded and not torch.is_grad_enabled())
 
     def read_out(self, batch: Batch, hidden: Tensor) -> list[Output]:
         """Each row's answer by its task's head, in row order."""

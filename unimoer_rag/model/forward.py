@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from unimoer_rag.model.batching import Batch
-from unimoer_rag.model.layers.experts import ExpertSpec
 from unimoer_rag.model.layers.packing import packed, plan_packing
 from unimoer_rag.model.layers.scope import make_scope, routing_scope
-from unimoer_rag.model.routers import Decision, Router
+from unimoer_rag.model.routers import Decision
 from unimoer_rag.model.tasks import Task
+
+if TYPE_CHECKING:
+    from unimoer_rag.model.core import RoutedModel
 
 __all__ = ["States", "encode", "route"]
 
@@ -40,81 +42,42 @@ class States:
         return [decision.weights for decision in self.routing]
 
 
-def encode(
-    backbone: nn.Module,
-    router: Router,
-    experts: Mapping[str, ExpertSpec],
-    batch: Batch,
-    *,
-    n_layers: int,
-    causal: bool,
-    merged: Collection[Task] = (),
-    unpadded: bool = False,
-) -> States:
+def encode(model: RoutedModel, batch: Batch, *, unpadded: bool = False) -> States:
     """Run a backbone with its experts over one batch whose rows may be of different tasks.
 
     Args:
-        backbone: in transformers' form.
-        router: decides over its experts.
-        experts: every expert of the model, in order.
+        model: the model.
         batch: the rows.
-        n_layers: how many transformer layers there are.
-        causal: the backbone is a decoder.
-        merged: tasks whose experts are folded into weights of their own (`merge_tasks`).
         unpadded: run it over real tokens alone; its attention is `PACKED_ATTENTION`.
     """
     hidden = _packed_hidden if unpadded else _hidden
+    tasks = [row.task for row in batch.rows]
     return route(
-        lambda: hidden(backbone, batch, causal=causal),
-        router,
-        experts,
-        [row.task for row in batch.rows],
-        batch.mask,
-        n_layers=n_layers,
-        causal=causal,
-        merged=merged,
+        model, tasks, batch.mask, lambda: hidden(model.backbone, batch, causal=model.causal)
     )
 
 
 def route(
-    run: Callable[[], Tensor],
-    router: Router,
-    experts: Mapping[str, ExpertSpec],
-    tasks: Sequence[Task],
-    mask: Tensor,
-    *,
-    n_layers: int,
-    causal: bool,
-    merged: Collection[Task] = (),
+    model: RoutedModel, tasks: Sequence[Task], mask: Tensor, run: Callable[[], Tensor]
 ) -> States:
     """Route a backbone's forwards over rows of these tasks.
 
     Args:
-        run: one forward, to last hidden states; the routing in force is that of its rows.
-        router: decides.
-        experts: every expert of the model, in order.
+        model: the model.
         tasks: each row's task.
         mask: bool `[rows, tokens]`: real tokens.
-        n_layers: how many transformer layers there are.
-        causal: the backbone is a decoder.
-        merged: tasks whose experts are folded into weights of their own (`merge_tasks`).
+        run: one forward, to last hidden states; the routing in force is that of its rows.
     """
-    scope = make_scope(tasks, experts, n_layers=n_layers, mask=mask, causal=causal)
+    experts, router = model.spec.experts, model.router
+    scope = make_scope(tasks, experts, n_layers=model.n_layers, mask=mask, causal=model.causal)
     if scope is None:
         return States(run(), (), ())
     if not torch.is_grad_enabled():
-        distinct = set(tasks)
-        heard = [task for task in distinct if task.strength]
-        scope.single = all(router.has_no_choice(len(task.experts)) for task in heard)
-        if len(distinct) == 1:
-            task = tasks[0]
-            scope.merged = task.name if task in merged else ""
-            if scope.single:
-                scope.factor = task.strength * experts[task.experts[0]].scale
+        scope.shorten(tasks, experts, router, model.merged)
     if router.two_passes and not (scope.single or scope.merged):
         # The bare backbone is frozen, and so is what it says.
         with routing_scope(None), torch.no_grad():
-            scope.routing.frozen = run()
+            scope.show_frozen(run())
     with routing_scope(scope):
         hidden = run()
     return States(hidden, scope.routing.experts, tuple(scope.decisions))

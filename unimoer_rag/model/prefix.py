@@ -184,7 +184,7 @@ def _run_prefixes(model: RoutedModel, rows: Sequence[Row]) -> list[PrefixStates]
         inputs = {"input_ids": batch.ids, "attention_mask": batch.mask.long()}
         return _hidden(model, caches[-1], inputs)
 
-    hidden = _route(model, rows, batch.mask, run)
+    hidden = route(model, [row.task for row in rows], batch.mask, run).hidden
     # Copies: a view would keep the whole batch in memory.
     return [
         PrefixStates(
@@ -236,7 +236,7 @@ def _run_rest(
         layers = [_Before(list(layer), index, longest) for layer in zip(*kept, strict=True)]
         return _hidden(model, Cache(layers=layers), inputs)
 
-    rest = _route(model, rows, batch.mask, run)
+    rest = route(model, [row.task for row in rows], batch.mask, run).hidden
     whole = rest.new_zeros(len(rows), max(len(row.ids) for row in rows), rest.shape[-1])
     for at, (row, start, states) in enumerate(zip(rows, starts, prefixes, strict=True)):
         if states is not None:
@@ -247,20 +247,6 @@ def _run_rest(
 
 def _part(row: Row, start: int, end: int) -> Row:
     return Row(row.task, row.ids[start:end], (0, end - start))
-
-
-def _route(model: RoutedModel, rows: Sequence[Row], mask: Tensor, run: Any) -> Tensor:
-    tasks = [row.task for row in rows]
-    return route(
-        run,
-        model.router,
-        model.experts,
-        tasks,
-        mask,
-        n_layers=model.n_layers,
-        causal=True,
-        merged=model.merged,
-    ).hidden
 
 
 def _hidden(model: RoutedModel, cache: Any, inputs: Mapping[str, Tensor]) -> Tensor:

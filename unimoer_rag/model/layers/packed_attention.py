@@ -170,10 +170,12 @@ def runs_packed(model: RoutedModel) -> bool:
     Args:
         model: whose attention is this one.
     """
+    from unimoer_rag.model.forward import encode
+
     batch = model.collate(model.rows.single(_CHECKED, Task("check", "vector", ())))
     try:
         by_packing, by_padding = (
-            model.encode(batch, unpadded=unpadded).hidden[batch.mask] for unpadded in (True, False)
+            encode(model, batch, unpadded=unpadded).hidden[batch.mask] for unpadded in (True, False)
         )
     except Exception:  # noqa: BLE001 - whatever an unknown architecture does, it does not pack
         return False

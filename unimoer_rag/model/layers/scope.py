@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from unimoer_rag.model.layers.packing import current_packing
-from unimoer_rag.model.routers import Decision, RoutingInput
+from unimoer_rag.model.routers import Decision, Router, RoutingInput
 from unimoer_rag.model.tasks import Task
 
 if TYPE_CHECKING:
@@ -52,6 +52,34 @@ class RoutingScope:
     factor: float | None = None
     merged: str = ""
     _weights: Tensor | None = None
+
+    def shorten(
+        self,
+        tasks: Sequence[Task],
+        experts: Mapping[str, ExpertSpec],
+        router: Router,
+        merged: Collection[Task],
+    ) -> None:
+        """Leave out, in inference, what gives the same without being asked or computed.
+
+        Args:
+            tasks: each row's task.
+            experts: every expert of the model.
+            router: decides over them.
+            merged: tasks whose experts are folded into weights of their own (`merge_layers`).
+        """
+        distinct = set(tasks)
+        heard = [task for task in distinct if task.strength]
+        self.single = all(router.has_no_choice(len(task.experts)) for task in heard)
+        if len(distinct) == 1:
+            task = tasks[0]
+            self.merged = task.name if task in merged else ""
+            if self.single:
+                self.factor = task.strength * experts[task.experts[0]].scale
+
+    def show_frozen(self, hidden: Tensor) -> None:
+        """Show the router the bare backbone's last hidden states `[rows, tokens, width]`."""
+        self.routing = replace(self.routing, frozen=hidden)
 
     def enter(self, decision: Decision, dtype: torch.dtype) -> None:
         """Route one transformer layer by a decision."""
