@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import math
 
 import pytest
@@ -100,3 +101,9 @@ def test_pooling_ignores_padding() -> None:
     mean, last = (pool(hidden, mask, causal=causal) for causal in (False, True))
     torch.testing.assert_close(mean, functional.normalize(hidden[:, :3].mean(1), dim=-1))
     torch.testing.assert_close(last, functional.normalize(hidden[:, 2], dim=-1))
+
+
+def test_heads_are_found_under_their_old_name() -> None:
+    with pytest.warns(DeprecationWarning, match=r"unimoer_rag\.model\.tasks"):
+        old = importlib.import_module("unimoer_rag.model.heads")
+    assert (old.CrossHead, old.SpanScores, old.pool) == (CrossHead, SpanScores, pool)
