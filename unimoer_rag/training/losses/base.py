@@ -99,7 +99,7 @@ class VectorBatch:
 
 
 LOSSES: dict[str, type[Loss]] = {}
-"""Every loss, by its `kind`."""
+"""Every loss, by its `kind`; of two of a kind, the one defined last."""
 
 
 class Loss(Part):
