@@ -187,7 +187,7 @@ class UniMoERRetriever(BaseRetriever):
             **super()._get_ls_params(**kwargs),
             ls_vector_store_provider="qdrant",
             ls_embedding_provider="unimoer",
-            ls_embedding_model=self.retriever.model.checkpoint,
+            ls_embedding_model=self.retriever.embeds.checkpoint,
         )
 
 

@@ -157,6 +157,18 @@ def test_a_pipeline_runs_over_it_with_a_generator() -> None:
             RagPipeline(retriever, generator=Quoting(), max_tokens=9)  # type: ignore[arg-type]
 
 
+def test_frameworks_take_it() -> None:
+    pytest.importorskip("langchain_unimoer")
+    pytest.importorskip("llama_index.retrievers.unimoer")
+    with UnifiedRetriever(Letters(), chunking="whole") as retriever:
+        retriever.add(TEXTS)
+        (best,) = retriever.search(QUERY, k=1)
+        (document,) = retriever.as_langchain(k=1).invoke(QUERY)
+        (node,) = retriever.as_llama_index(k=1).retrieve(QUERY)
+        assert document.page_content == node.text == best.text
+        assert retriever.as_langchain()._get_ls_params()["ls_embedding_model"] == "letters"
+
+
 def test_embeddings_of_langchain_find(tmp_path: Path) -> None:
     fake = pytest.importorskip("langchain_core.embeddings.fake")
     embeddings = fake.DeterministicFakeEmbedding(size=16)
