@@ -78,7 +78,8 @@ def test_a_live_model_is_had_again_without_opening_a_file(
     }[kind]()
     opened.clear()
     model = load(name, **budget)
-    assert str(model.path / "model.safetensors") in opened  # the watch does see what is read
+    if kind != "shipped":  # which another test may hold; the watch does see what is read
+        assert str(model.path / "model.safetensors") in opened
     opened.clear()
     for _ in range(2):
         assert load(name, **budget) is model

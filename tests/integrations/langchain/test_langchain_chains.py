@@ -152,7 +152,7 @@ async def test_errors_are_told_and_raised(retriever: UniMoERRetriever, recorder:
         retriever.invoke(" ", config)
     with pytest.raises(InputError, match="k is 0"):
         await retriever.ainvoke(QUERY, config, k=0)
-    assert [str(error)[:7] for error in recorder.errors] == ["query 0", "k is 0:"]
+    assert [str(error)[:7] for error in recorder.errors] == ["the que", "k is 0:"]
 
 
 # -- what runnables are made into -------------------------------------------------------------
