@@ -84,6 +84,9 @@ def test_every_old_name_finds_its_module() -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             found = importlib.import_module(old)
+        if isinstance(now, tuple):  # one that asks several
+            assert found.__name__ == old
+            continue
         assert found is importlib.import_module(now), old
         assert found.__spec__ is not None
         assert found.__spec__.name == found.__name__

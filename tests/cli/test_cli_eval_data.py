@@ -158,7 +158,7 @@ def test_they_take_the_place_of_a_data_set(
 def test_a_large_corpus_is_told_and_asked_about_on_a_terminal(
     run: Command, dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("unimoer_rag.evaluation.estimate.LARGE", 10)
+    monkeypatch.setattr("unimoer_rag.evaluation.LARGE", 10)  # the face, which keeps what it gave
     words = ("eval", "--checkpoint", "minilm", "--data", dataset, "--split", "dev")
     words = (*words, "--parts", "retrieval", "--json", "-")
     off = run(*words)  # no terminal: it goes on

@@ -13,6 +13,7 @@ from model.tiny_models import save_backbone
 
 from unimoer_rag.model import device
 from unimoer_rag.model.batching import count_lanes
+from unimoer_rag.model.io import loading
 
 
 @pytest.mark.slow
@@ -52,10 +53,12 @@ def test_the_default_checkpoint(run: Command) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("bfloat16", [True, False], ids=["bfloat16", "no-bfloat16"])
 def test_a_memory_budget_shows_what_each_setting_takes(
-    run: Command, bfloat16: bool, monkeypatch: pytest.MonkeyPatch
+    run: Command, bfloat16: bool, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     # What a processor multiplies in decides over the activations under quantized weights.
     monkeypatch.setattr(device, "_has_bfloat16", lambda _: bfloat16)
+    loading._plan.cache_clear()  # plans are kept: a processor does not change
+    request.addfinalizer(loading._plan.cache_clear)
     result = run("info", "minilm", "--memory-budget", "4GB", "--json")
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)

@@ -103,6 +103,15 @@ def test_our_model_is_both(minilm: UniMoER) -> None:
             assert hit.rerank == pytest.approx(scores[hit.text], abs=1e-4)
 
 
+def test_words_alone_need_no_model_in_memory_either() -> None:
+    with UnifiedRetriever(NoVectors(), mode="sparse", chunking="whole") as retriever:
+        retriever.add(TEXTS)
+        assert retriever.search("refunds")[0].text == TEXTS[0]
+        assert retriever.store.dimension == 0
+        with pytest.raises(InputError, match="sparse"):
+            retriever.search("refunds", mode="dense")
+
+
 def test_words_alone_need_no_model(tmp_path: Path) -> None:
     where: dict[str, Any] = {"index": tmp_path / "index", "chunking": "whole"}
     with UnifiedRetriever(NoVectors(), mode="sparse", **where) as retriever:

@@ -44,7 +44,8 @@ class MemoryStore:
         oversampling: float | None = None,
     ) -> None:
         for length in base.lengths(dimension):
-            base.check_dimension(length)
+            if length:  # 0: an index without dense vectors
+                base.check_dimension(length)
         self._quantization = check_quantization(quantization)
         check_oversampling(oversampling)
         self._lock = threading.RLock()

@@ -85,6 +85,8 @@ class ServerStore:
         oversampling: float | None = None,
     ) -> MemoryStore:
         """An index in memory, see `MemoryStore`."""
+        for length in base.lengths(dimension):
+            base.check_dimension(length)  # as of a collection
         return MemoryStore(
             dimension=dimension, quantization=quantization, oversampling=oversampling
         )
