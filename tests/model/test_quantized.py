@@ -167,8 +167,9 @@ def test_a_quantized_decoder_writes_no_text(backbone_path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("quantization", "least", "share"),
-    # `bench precision` measures more of it; a share is of the bytes of float32.
-    [("int8", 0.99, 0.31), ("int4", 0.88, 0.27)],
+    # `bench precision` measures more of it; a share is of the bytes of float32. What stays whole is
+    # in float32 on a processor without bfloat16, which is a hundredth more.
+    [("int8", 0.99, 0.32), ("int4", 0.88, 0.29)],
 )
 def test_the_default_checkpoint(quantization: str, least: float, share: float) -> None:
     whole = load_own("unimoer-minilm", device="cpu", dtype="float32")
