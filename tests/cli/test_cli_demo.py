@@ -21,7 +21,9 @@ def test_from_nothing_to_an_answer(
     monkeypatch.chdir(tmp_path)
     result = run("demo")
     assert result.exit_code == 0, result.output
-    assert result.stderr == ""
+    # Nothing to worry about: on a slow machine how far it is, and nothing else.
+    told = result.stderr.splitlines()
+    assert [line for line in told if not line.startswith("indexing handbook: ")] == []
     assert sorted(os.listdir(tmp_path)) == ["handbook", "handbook.index"]
     names = os.listdir(HANDBOOK)
     assert sorted(os.listdir("handbook")) == sorted(names)
