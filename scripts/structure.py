@@ -16,15 +16,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
+import networkx  # torch has it
+
 PACKAGE = "unimoer_rag"
 # From the bottom up: a room imports from itself and from rooms before it.
 ROOMS = (
-    "common", "model", "engine", "retrieval", "generation", "ranking", "pipelines", "data",
-    "evaluation", "training", "cost", "serving", "cli", "lab",
+    "common", "model", "engine", "retrieval", "generation", "pipelines", "data", "evaluation",
+    "training", "cost", "cli", "lab",
 )  # fmt: skip
 # What an application imports: retrieval, pipelines, both frameworks, and their commands.
 APPLICATION = (
-    "unimoer_rag.retrieval.retriever", "unimoer_rag.pipelines", "unimoer_rag.cli.index",
+    "unimoer_rag.retrieval.retriever", "unimoer_rag.pipelines.rag", "unimoer_rag.cli.index",
     "unimoer_rag.cli.search", "unimoer_rag.cli.ask", "langchain_unimoer",
     "llama_index.embeddings.unimoer", "llama_index.postprocessor.unimoer",
     "llama_index.retrievers.unimoer",
@@ -118,35 +120,17 @@ def room(name: str) -> str:
     return parts[1] if parts[1] in ROOMS or len(parts) > 2 else "common"
 
 
+def _graph(modules: dict[str, Module]) -> networkx.DiGraph:
+    graph = networkx.DiGraph()
+    graph.add_nodes_from(modules)
+    graph.add_edges_from((m.name, target) for m in modules.values() for target in m.imports)
+    return graph
+
+
 def circles(modules: dict[str, Module]) -> list[list[str]]:
-    """Groups of modules that import one another, by way of others or not (Tarjan)."""
-    index: dict[str, int] = {}
-    low: dict[str, int] = {}
-    stack: list[str] = []
-    found: list[list[str]] = []
-
-    def visit(at: str) -> None:
-        index[at] = low[at] = len(index)
-        stack.append(at)
-        for to in set(modules[at].imports):
-            if to not in index:
-                visit(to)
-                low[at] = min(low[at], low[to])
-            elif to in stack:
-                low[at] = min(low[at], index[to])
-        if low[at] == index[at]:
-            group = []
-            while True:
-                group.append(stack.pop())
-                if group[-1] == at:
-                    break
-            if len(group) > 1:
-                found.append(sorted(group))
-
-    for name in modules:
-        if name not in index:
-            visit(name)
-    return sorted(found)
+    """Groups of modules that import one another, by way of others or not."""
+    groups = networkx.strongly_connected_components(_graph(modules))
+    return sorted(sorted(group) for group in groups if len(group) > 1)
 
 
 def upward(modules: dict[str, Module]) -> list[tuple[str, str]]:
@@ -175,14 +159,9 @@ def insides(modules: dict[str, Module]) -> Counter[tuple[str, str]]:
 
 def reach(modules: dict[str, Module], roots: tuple[str, ...]) -> set[str]:
     """The modules that the roots import, by way of others or not."""
-    found: set[str] = set()
-    waiting = [name for name in roots if name in modules]
-    while waiting:
-        name = waiting.pop()
-        if name not in found:
-            found.add(name)
-            waiting += modules[name].imports
-    return found
+    graph = _graph(modules)
+    there = [name for name in roots if name in graph]
+    return set(there).union(*(networkx.descendants(graph, name) for name in there))
 
 
 def table(modules: dict[str, Module]) -> dict[str, object]:

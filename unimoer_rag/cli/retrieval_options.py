@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from unimoer_rag.errors import InputError
-from unimoer_rag.retrieval.settings import DECLARED
+from unimoer_rag.retrieval import DECLARED
 
 __all__ = [
     "TOKEN_POOLING",

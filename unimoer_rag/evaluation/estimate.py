@@ -10,6 +10,7 @@ from pathlib import Path
 
 from unimoer_rag.data import BeirDataset
 from unimoer_rag.evaluation.systems.types import System
+from unimoer_rag.progress import silent
 
 __all__ = ["LARGE", "Estimate", "estimate_indexing"]
 
@@ -56,7 +57,7 @@ def estimate_indexing(system: System, dataset: BeirDataset, *, first_stage: str)
                 index=Path(scratch) / "index",
                 first_stage=first_stage,
                 depth=1,
-                on_progress=lambda what, done, total: None,
+                on_progress=silent,
             ):
                 seconds = time.perf_counter() - started
     return Estimate(len(dataset.corpus), seconds / len(parts[1]) * len(dataset.corpus))

@@ -1,6 +1,5 @@
 """Names that were exported here before the room `data` was made: imports of them still work."""
 
-from unimoer_rag.data import BeirDataset, Question, load_beir, open_dataset, write_run
-from unimoer_rag.data.trec_runs import load_run
+from unimoer_rag.data import BeirDataset, Question, load_beir, load_run, open_dataset, write_run
 
 __all__ = ["BeirDataset", "Question", "load_beir", "load_run", "open_dataset", "write_run"]

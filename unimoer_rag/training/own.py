@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from unimoer_rag.data import BeirDataset, corpus_sha256, questions_sha256
-from unimoer_rag.data.own_split import OwnReport, own_datasets
+from unimoer_rag.data import BeirDataset, OwnReport, corpus_sha256, own_datasets, questions_sha256
 from unimoer_rag.errors import DataError, TrainingError
 from unimoer_rag.evaluation import EvalOptions, Result, compare_results, load_result
 from unimoer_rag.evaluation.evaluate import evaluate
 from unimoer_rag.files import write_file
 from unimoer_rag.model import UniMoER
-from unimoer_rag.progress import Progress
+from unimoer_rag.progress import Progress, silent
 from unimoer_rag.retrieval import Chunker
 from unimoer_rag.training.loop.folder import RunFolder
 from unimoer_rag.training.loop.tracking import Track
@@ -78,7 +77,7 @@ def train_on_own(
     questions: Path,
     output: Path,
     on_begin: Callable[[], None] = lambda: None,
-    on_progress: Progress = lambda what, done, total: None,
+    on_progress: Progress = silent,
     on_step: Callable[[StepReport], None] = lambda report: None,
     track: Track | None = None,
 ) -> OwnRun:

@@ -18,6 +18,7 @@ from unimoer_rag.errors import DataError
 from unimoer_rag.evaluation import Unified, asked, caching, per_query, rerank_run
 from unimoer_rag.lab.studies.settings import DevSet
 from unimoer_rag.model import UniMoER
+from unimoer_rag.progress import silent
 from unimoer_rag.training import BM25Searcher
 
 __all__ = ["TASKS", "Development", "Values", "measure", "pooled", "prepare"]
@@ -160,7 +161,7 @@ def _reranked(model: UniMoER, development: Development) -> Run:
             asked(dataset),
             candidates,
             deepest,
-            lambda what, done, total: None,
+            silent,
         )
 
 

@@ -7,11 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from unimoer_rag.data import load_beir
-from unimoer_rag.data.examples import TrainingSet
-from unimoer_rag.data.groups import open_rows
-from unimoer_rag.data.jsonl_rows import JsonlRows
-from unimoer_rag.data.labelled import LabelledRows
+from unimoer_rag.data import JsonlRows, LabelledRows, TrainingSet, load_beir, open_rows
 from unimoer_rag.errors import DataError
 from unimoer_rag.model import Task, UniMoER
 from unimoer_rag.training.extending.held_out import (

@@ -7,8 +7,7 @@ from typing import TypeVar
 
 from torch import Tensor
 
-from unimoer_rag.data import Sources, TrainingSet, group_lengths
-from unimoer_rag.data.groups import has_negatives
+from unimoer_rag.data import Sources, TrainingSet, group_lengths, has_negatives
 from unimoer_rag.errors import DataError
 from unimoer_rag.model import TaskConfig
 from unimoer_rag.training.losses import Loss

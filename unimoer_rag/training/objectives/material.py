@@ -6,7 +6,7 @@ from pathlib import Path
 
 from unimoer_rag.data import Sources, TrainingSet
 from unimoer_rag.model import UniMoER
-from unimoer_rag.progress import Progress
+from unimoer_rag.progress import Progress, silent
 from unimoer_rag.training.mining.mining_settings import Mining
 from unimoer_rag.training.mining.negatives import mine
 from unimoer_rag.training.mining.searchers import BM25Searcher, ModelSearcher
@@ -33,7 +33,7 @@ class Material:
         sources: Sources,
         *,
         cache: Path,
-        on_progress: Progress = lambda what, done, total: None,
+        on_progress: Progress = silent,
     ) -> None:
         self._mining, self._model, self.sources = mining, model, sources
         self._cache, self._on_progress = cache, on_progress
