@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import shlex
 import shutil
 import tomllib
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from generation.tiny_llm import save_llm
 from packaging.requirements import Requirement
 from packaging.version import Version
+from repository import ROOT, script
 from typer.testing import CliRunner
 
 from unimoer_rag.cli.main import app
 
-ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 # Commands that need data sets or minutes; their own tests run them.
 ELSEWHERE = {"bench", "calibrate", "eval", "experts add", "report", "study", "train"}
@@ -29,16 +27,6 @@ def blocks(page: Path, language: str) -> list[str]:
     return re.findall(
         rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
     )
-
-
-def script(name: str) -> ModuleType:
-    """A script of the repository, loaded without running it."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def names(pages: list[Path]) -> list[str]:

@@ -6,31 +6,31 @@ import importlib
 import subprocess
 import sys
 import warnings
-from pathlib import Path
+from typing import Any
 
 import pytest
+from repository import ROOT, script
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "scripts"))
-import structure  # noqa: E402
+from unimoer_rag.moved import MOVED
 
-from unimoer_rag.moved import MOVED  # noqa: E402
+structure = script("structure")
+Modules = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def modules() -> dict[str, structure.Module]:
+def modules() -> Modules:
     return structure.read(ROOT)
 
 
-def test_no_import_goes_round(modules: dict[str, structure.Module]) -> None:
+def test_no_import_goes_round(modules: Modules) -> None:
     assert structure.circles(modules) == []
 
 
-def test_arrows_point_down(modules: dict[str, structure.Module]) -> None:
+def test_arrows_point_down(modules: Modules) -> None:
     assert structure.upward(modules) == []
 
 
-def test_nothing_outside_the_laboratory_imports_it(modules: dict[str, structure.Module]) -> None:
+def test_nothing_outside_the_laboratory_imports_it(modules: Modules) -> None:
     asked = [
         (module.name, target)
         for module in modules.values()
@@ -40,29 +40,29 @@ def test_nothing_outside_the_laboratory_imports_it(modules: dict[str, structure.
     assert asked == []
 
 
-def test_what_an_application_imports_is_under_half(modules: dict[str, structure.Module]) -> None:
+def test_what_an_application_imports_is_under_half(modules: Modules) -> None:
     reached = structure.reach(modules, structure.APPLICATION)
     assert not any(structure.room(name) in ("lab", "training", "evaluation") for name in reached)
     lines = sum(modules[name].lines for name in reached)
     assert lines < sum(module.lines for module in modules.values()) / 2
 
 
-def test_rooms_are_asked_by_their_faces(modules: dict[str, structure.Module]) -> None:
+def test_rooms_are_asked_by_their_faces(modules: Modules) -> None:
     by = structure.insides(modules)
     assert {pair: count for pair, count in by.items() if count > 10} == {}
 
 
-def test_no_file_is_long(modules: dict[str, structure.Module]) -> None:
+def test_no_file_is_long(modules: Modules) -> None:
     assert [m.name for m in modules.values() if m.lines > 400] == []
 
 
-def test_every_room_is_in_the_order(modules: dict[str, structure.Module]) -> None:
+def test_every_room_is_in_the_order(modules: Modules) -> None:
     rooms = {structure.room(name) for name in modules} - {""}
     assert rooms <= set(structure.ROOMS)
 
 
 def test_circles_and_arrows_are_found() -> None:
-    def module(name: str, *imports: str) -> structure.Module:
+    def module(name: str, *imports: str) -> Any:
         return structure.Module(name, 1, list(imports), list(imports))
 
     made = {

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 from cli_helpers import Command
+from repository import ROOT, script
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "compare_systems.py"
+SCRIPT = ROOT / "scripts" / "compare_systems.py"
 
 
 @pytest.mark.slow
@@ -73,18 +73,13 @@ def test_models_are_checked_before_the_data(run: Command, tmp_path: Path) -> Non
 
 
 @pytest.fixture
-def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("compare_systems", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def compare_systems() -> ModuleType:
+    return script("compare_systems")
 
 
-def test_results_of_other_options_are_other_files(script: ModuleType) -> None:
+def test_results_of_other_options_are_other_files(compare_systems: ModuleType) -> None:
     files = {
-        script.target(Path("out"), system, Path("nq"), "dev", options).as_posix()
+        compare_systems.target(Path("out"), system, Path("nq"), "dev", options).as_posix()
         for system, options in (("bm25", ""), ("bm25", "--limit 10"), ("bm25 --seed 1", ""))
     }
     assert files == {
@@ -96,11 +91,11 @@ def test_results_of_other_options_are_other_files(script: ModuleType) -> None:
 
 @pytest.mark.slow
 def test_one_command_compares_systems(
-    script: ModuleType, dataset: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    compare_systems: ModuleType, dataset: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     systems = ["bm25 --seed 1", "bm52"]
     words = ["--data", str(dataset), "--out", str(tmp_path), "--options", "--parts retrieval"]
-    assert script.main([*words, *systems]) == 1  # one is unknown
+    assert compare_systems.main([*words, *systems]) == 1  # one is unknown
     first = capfd.readouterr()
     assert "unknown system 'bm52'" in first.err
     assert "not measured: bm52" in first.err
@@ -111,7 +106,7 @@ def test_one_command_compares_systems(
         "--json OUT"
     )
     written = file.stat().st_mtime_ns
-    assert script.main([*words, systems[0]]) == 0
+    assert compare_systems.main([*words, systems[0]]) == 0
     again = capfd.readouterr()
     assert "is there already" in again.err
     assert file.stat().st_mtime_ns == written

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from inspect import Parameter, signature
-from pathlib import Path
 from typing import Any
 
 import pytest
+from repository import ROOT, script
 
 from unimoer_rag import retrieval
 from unimoer_rag.cli.ask import ask
@@ -19,7 +18,6 @@ from unimoer_rag.pipelines.config import RetrieveConfig
 from unimoer_rag.retrieval.retriever import UnifiedRetriever
 from unimoer_rag.retrieval.settings import DECLARED, RetrieverSettings
 
-ROOT = Path(__file__).parents[2]
 LIVE = {"reranker"}  # an object, which no file and no command line can name
 # Of single searches, too.
 SEARCHED = signature(UnifiedRetriever.search).parameters.keys() & DECLARED.keys()
@@ -126,12 +124,7 @@ def test_secrets_are_not_shown() -> None:
 
 
 def test_the_table_of_settings_is_that_of_the_declaration() -> None:
-    place = ROOT / "scripts" / "generate_settings_docs.py"
-    spec = importlib.util.spec_from_file_location("generate_settings_docs", place)
-    assert spec is not None
-    assert spec.loader is not None
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
     page = (ROOT / "docs" / "concepts.md").read_text(encoding="utf-8")
-    assert page == script.render(page), "run: python scripts/generate_settings_docs.py"
+    written = script("generate_settings_docs").render(page)
+    assert page == written, "run: python scripts/generate_settings_docs.py"
     assert all(f"| `{name}` |" in page for name in DECLARED)

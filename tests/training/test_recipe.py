@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from model.tiny_models import save_backbone
+from repository import ROOT, script
 from training.toy import toy_recipe
 
 from unimoer_rag.cli.train.look import duration
@@ -22,7 +22,7 @@ from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.training.recipe import Recipe, find_recipe
 from unimoer_rag.training.run import train
 
-SHIPPED = Path(__file__).resolve().parents[2] / "training"
+SHIPPED = ROOT / "training"
 PRESETS = sorted(SHIPPED.glob("*.yaml"))
 
 # The tiny backbone of each recipe's architecture.
@@ -196,11 +196,6 @@ def test_a_file_that_is_no_recipe_is_refused(tmp_path: Path, content: bytes) -> 
 
 
 def test_the_page_of_keys_is_that_of_the_schema() -> None:
-    place = SHIPPED.parent / "scripts" / "generate_recipe_docs.py"
-    spec = importlib.util.spec_from_file_location("generate_recipe_docs", place)
-    assert spec is not None
-    assert spec.loader is not None
-    written = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(written)
-    page = (SHIPPED.parent / "docs" / "recipe-keys.md").read_text(encoding="utf-8")
-    assert page == written.render(), "run: python scripts/generate_recipe_docs.py"
+    page = (ROOT / "docs" / "recipe-keys.md").read_text(encoding="utf-8")
+    written = script("generate_recipe_docs").render()
+    assert page == written, "run: python scripts/generate_recipe_docs.py"

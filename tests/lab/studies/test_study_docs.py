@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from repository import ROOT, script
 
 from unimoer_rag.lab.studies.analyses import ANALYSES
 from unimoer_rag.lab.studies.results import (
@@ -18,18 +18,10 @@ from unimoer_rag.lab.studies.results import (
 )
 from unimoer_rag.lab.studies.settings import study_names
 
-ROOT = Path(__file__).parents[3]
-
 
 @pytest.fixture(scope="module")
-def script() -> ModuleType:
-    path = ROOT / "scripts" / "generate_study_docs.py"
-    spec = importlib.util.spec_from_file_location("generate_study_docs", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def study_docs() -> ModuleType:
+    return script("generate_study_docs")
 
 
 def _result() -> StudyResult:
@@ -54,12 +46,12 @@ def _result() -> StudyResult:
     )  # fmt: skip
 
 
-def test_a_result_fills_its_place_alone(script: ModuleType, tmp_path: Path) -> None:
+def test_a_result_fills_its_place_alone(study_docs: ModuleType, tmp_path: Path) -> None:
     save_study(_result(), tmp_path)
     page = (
         "x\n<!-- study interference -->\nold\n<!-- end -->\ny\n<!-- study ranks -->\n<!-- end -->\n"
     )
-    filled = script.render(page, tmp_path)
+    filled = study_docs.render(page, tmp_path)
     assert "old" not in filled
     assert "| a | 1,234,567 | 0.5000 [0.4000, 0.6000] |" in filled
     assert (
@@ -69,7 +61,7 @@ def test_a_result_fills_its_place_alone(script: ModuleType, tmp_path: Path) -> N
     assert "| largest change | a | 0 |" in filled
     assert "2 seeds of 9 steps, 1 minutes of training (CPU, 1 threads)" in filled
     assert filled.endswith("y\n<!-- study ranks -->\n\nNot run yet.\n\n<!-- end -->\n")
-    assert script.render(filled, tmp_path) == filled
+    assert study_docs.render(filled, tmp_path) == filled
 
 
 def test_every_study_and_analysis_has_its_place() -> None:
