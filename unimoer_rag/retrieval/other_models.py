@@ -58,8 +58,10 @@ class LangChainEmbeds:
     def embed(self, texts: Sequence[str], side: Side) -> Floats:
         """See `Embeds.embed`."""
         if side == "query":
-            return _unit([self._embeddings.embed_query(text) for text in texts])
-        return _unit(self._embeddings.embed_documents(list(texts)))
+            vectors = [self._embeddings.embed_query(text) for text in texts]
+        else:
+            vectors = self._embeddings.embed_documents(list(texts))
+        return _unit(vectors, self.dimension)
 
 
 class SentenceEmbeds:
@@ -81,7 +83,7 @@ class SentenceEmbeds:
     def embed(self, texts: Sequence[str], side: Side) -> Floats:
         """See `Embeds.embed`."""
         encode = self._model.encode_query if side == "query" else self._model.encode_document
-        return _unit(encode(list(texts), show_progress_bar=False))
+        return _unit(encode(list(texts), show_progress_bar=False), self.dimension)
 
 
 class CrossEncoderRanks:
@@ -114,9 +116,9 @@ def _digest(name: str) -> str:
     return hashlib.sha256(name.encode()).hexdigest()
 
 
-def _unit(vectors: Any) -> Floats:
-    """Vectors as float32 of length 1; one of zeros stays."""
-    whole: Floats = np.asarray(vectors, np.float32)
+def _unit(vectors: Any, dimension: int) -> Floats:
+    """Vectors as float32 `[n, dimension]` of length 1; one of zeros stays."""
+    whole: Floats = np.asarray(vectors, np.float32).reshape(-1, dimension)
     lengths = np.linalg.norm(whole, axis=1, keepdims=True)
     unit: Floats = whole / np.maximum(lengths, 1e-12)
     return unit

@@ -124,8 +124,8 @@ class _Port:
         return _done(self._embed(queries, "query"))
 
     def _embed(self, texts: Sequence[str], side: Side) -> Floats:
-        if not texts or not self._model.dimension:
-            return np.zeros((len(texts), self._model.dimension), np.float32)
+        if not texts:
+            return np.zeros((0, self._model.dimension), np.float32)
         with self._turn:
             return self._model.embed(texts, side)
 

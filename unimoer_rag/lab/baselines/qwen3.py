@@ -26,8 +26,8 @@ _BEFORE = (
 _BEHIND = "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
 
 
-class Qwen3Embedding:
-    """Queries with an instruction, documents as they are; the state of an end token is the vector.
+class _Qwen3:
+    """One of the two models.
 
     Args:
         name_or_path: see `find_weights`.
@@ -35,7 +35,7 @@ class Qwen3Embedding:
         device: see `UniMoER.from_pretrained`.
         dtype: see `UniMoER.from_pretrained`.
         task: what a query asks for, in a sentence.
-        max_tokens: a longer text loses its end; the end token comes on top.
+        max_tokens: of a text or a whole prompt; a longer document loses its end.
 
     Raises:
         BackboneError: there is no such model, or it is of another kind.
@@ -54,21 +54,34 @@ class Qwen3Embedding:
     ) -> None:
         self.body = Body(name_or_path, revision=revision, device=device, dtype=dtype)
         self.task, self.max_tokens = task, max_tokens
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """What the prompts are made of, once the model is there."""
+
+    @property
+    def modules(self) -> Sequence[nn.Module]:
+        """The model, without its output layer."""
+        return [self.body.model]
+
+    def describe(self) -> Mapping[str, Any]:
+        """The weights, the instruction and the limit."""
+        return {**self.body.describe(), "task": self.task, "max_tokens": self.max_tokens}
+
+
+class Qwen3Embedding(_Qwen3):
+    """Queries with an instruction, documents as they are; the state of an end token is the vector.
+
+    The end token comes on top of `max_tokens`. Arguments and errors are those of `_Qwen3`.
+    """
+
+    def _prepare(self) -> None:
         self._end = self.body.special(_END)
 
     @property
     def dimension(self) -> int:
         """Length of the vectors: the model's width."""
         return self.body.width
-
-    @property
-    def modules(self) -> Sequence[nn.Module]:
-        """The model, which has no output layer here."""
-        return [self.body.model]
-
-    def describe(self) -> Mapping[str, Any]:
-        """The weights, the instruction and the limit."""
-        return {**self.body.describe(), "task": self.task, "max_tokens": self.max_tokens}
 
     def embed(self, texts: Sequence[str], side: Side) -> NDArray[np.float32]:
         """See `Embedder.embed`."""
@@ -77,36 +90,15 @@ class Qwen3Embedding:
         return unit_vectors(self.body.last([[*row[: self.max_tokens], self._end] for row in ids]))
 
 
-class Qwen3Reranker:
+class Qwen3Reranker(_Qwen3):
     """A language model asked about one document at a time; the score is sigmoid(yes - no).
 
-    Args:
-        name_or_path: see `find_weights`.
-        revision: see `find_weights`.
-        device: see `UniMoER.from_pretrained`.
-        dtype: see `UniMoER.from_pretrained`.
-        task: what the query asks for, in a sentence.
-        max_tokens: of a whole prompt; a longer document loses its end.
-
-    Raises:
-        BackboneError: there is no such model, or it is of another kind.
-        InputError: a repository of the Hub without a revision, or an unusable argument.
+    Arguments and errors are those of `_Qwen3`.
     """
 
     probabilistic = True
 
-    def __init__(
-        self,
-        name_or_path: str | Path,
-        *,
-        revision: str | None = None,
-        device: str = "auto",
-        dtype: str = "auto",
-        task: str = WEB_SEARCH,
-        max_tokens: int = 8192,
-    ) -> None:
-        self.body = Body(name_or_path, revision=revision, device=device, dtype=dtype)
-        self.task, self.max_tokens = task, max_tokens
+    def _prepare(self) -> None:
         self._before, self._behind = self.body.ids([_BEFORE, _BEHIND])
         self._verdict = Verdict(
             self.body,
@@ -114,20 +106,11 @@ class Qwen3Reranker:
             yes=self.body.special("yes"),
             no=self.body.special("no"),
         )
-        if max_tokens <= len(self._before) + len(self._behind):
+        if self.max_tokens <= len(self._before) + len(self._behind):
             raise InputError(
-                f"max_tokens is {max_tokens}: the prompt alone has "
+                f"max_tokens is {self.max_tokens}: the prompt alone has "
                 f"{len(self._before) + len(self._behind)}"
             )
-
-    @property
-    def modules(self) -> Sequence[nn.Module]:
-        """The model, without the output layer that two rows were taken of."""
-        return [self.body.model]
-
-    def describe(self) -> Mapping[str, Any]:
-        """The weights, the instruction and the limit."""
-        return {**self.body.describe(), "task": self.task, "max_tokens": self.max_tokens}
 
     def rank(self, query: str, documents: Sequence[str]) -> NDArray[np.float32]:
         """Probabilities of relevance; see `Ranker.rank`."""

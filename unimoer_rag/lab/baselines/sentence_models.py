@@ -7,9 +7,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from unimoer_rag.errors import BackboneError
@@ -17,13 +15,13 @@ from unimoer_rag.extras import needs_extra
 from unimoer_rag.lab.baselines.pins import find_weights, identity_of_weights
 from unimoer_rag.model import (
     LOCAL,
-    Side,
     check_finite,
     check_modules,
     choose_device,
     choose_dtype,
     read_config,
 )
+from unimoer_rag.retrieval import CrossEncoderRanks, SentenceEmbeds
 
 __all__ = ["CrossEncoderRanker", "SentenceEmbedder"]
 
@@ -32,7 +30,7 @@ T = TypeVar("T", bound=nn.Module)
 _LIBRARY = "sentence-transformers"
 
 
-class SentenceEmbedder:
+class SentenceEmbedder(SentenceEmbeds):
     """A sentence-transformers embedder, with the prompts that its files name for either side.
 
     Args:
@@ -58,10 +56,10 @@ class SentenceEmbedder:
         with needs_extra("sentence_transformers", "baselines", "an embedder of this kind"):
             from sentence_transformers import SentenceTransformer
 
-        self._facts, self._model = _load(
+        self._facts, model = _load(
             SentenceTransformer, str(name_or_path), revision, device=device, dtype=dtype
         )
-        self.dimension = int(self._model.get_embedding_dimension())
+        super().__init__(model, name=str(name_or_path))
 
     @property
     def modules(self) -> Sequence[nn.Module]:
@@ -73,16 +71,8 @@ class SentenceEmbedder:
         prompts = {side: text for side, text in self._model.prompts.items() if text}
         return {**self._facts, "max_tokens": self._model.max_seq_length, "prompts": prompts}
 
-    def embed(self, texts: Sequence[str], side: Side) -> NDArray[np.float32]:
-        """See `Embedder.embed`."""
-        encode = self._model.encode_query if side == "query" else self._model.encode_document
-        vectors: NDArray[np.float32] = encode(
-            list(texts), normalize_embeddings=True, show_progress_bar=False
-        )
-        return vectors.astype(np.float32, copy=False).reshape(-1, self.dimension)
 
-
-class CrossEncoderRanker:
+class CrossEncoderRanker(CrossEncoderRanks):
     """A cross-encoder that gives one logit; its sigmoid is the score.
 
     Args:
@@ -98,8 +88,6 @@ class CrossEncoderRanker:
         MissingExtraError: sentence-transformers is not installed.
     """
 
-    probabilistic = True
-
     def __init__(
         self,
         name_or_path: str | Path,
@@ -111,15 +99,16 @@ class CrossEncoderRanker:
         with needs_extra("sentence_transformers", "baselines", "a cross-encoder"):
             from sentence_transformers import CrossEncoder
 
-        self._facts, self._model = _load(
+        self._facts, model = _load(
             CrossEncoder, str(name_or_path), revision, device=device, dtype=dtype
         )
-        _check_head(self._model.model, str(name_or_path))
-        if self._model.num_labels != 1:
+        _check_head(model.model, str(name_or_path))
+        if model.num_labels != 1:
             raise BackboneError(
-                f"{name_or_path} gives {self._model.num_labels} scores for a pair: expected a "
+                f"{name_or_path} gives {model.num_labels} scores for a pair: expected a "
                 "cross-encoder with one (num_labels 1)"
             )
+        super().__init__(model)
 
     @property
     def modules(self) -> Sequence[nn.Module]:
@@ -129,15 +118,6 @@ class CrossEncoderRanker:
     def describe(self) -> Mapping[str, Any]:
         """The weights and their precision."""
         return {**self._facts, "max_tokens": self._model.max_seq_length}
-
-    def rank(self, query: str, documents: Sequence[str]) -> NDArray[np.float32]:
-        """See `Ranker.rank`."""
-        scores: NDArray[np.float32] = self._model.predict(
-            [(query, document) for document in documents],
-            activation_fn=nn.Sigmoid(),
-            show_progress_bar=False,
-        )
-        return scores.astype(np.float32, copy=False)
 
 
 def _load(
