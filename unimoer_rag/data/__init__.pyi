@@ -11,7 +11,6 @@ from .by_place import ByPlace
 from .catalogue.known import KNOWN
 from .catalogue.missing import readable_size
 from .catalogue.opening import open_dataset, to_download
-from .corpora import cache_folder
 from .datasets import TOP_GRADE, BeirDataset, Question, check_limit, load_beir, load_limited
 from .disk_corpus import DiskCorpus
 from .examples import Group, Labelled, TrainingSet
@@ -50,7 +49,6 @@ __all__ = [
     "Sources",
     "TrainingSet",
     "beir_set",
-    "cache_folder",
     "check_limit",
     "comparable",
     "corpus_sha256",

@@ -14,7 +14,7 @@ from .ranking import MEASURES, evaluate_run, per_query
 from .report.charts import Chart, Value, interval_chart, series_chart
 from .report.page import page_template, render_page
 from .report.table import Row, columns_with_values, markdown_table, system_rows
-from .report.texts import markdown_cell, shown
+from .report.texts import markdown_cell
 from .results import Result, load_result
 from .skipping import LOSS, Outcomes, Statistic, choose_threshold, cross_validate
 from .systems.pipeline import check_pipeline, configured
@@ -84,7 +84,6 @@ __all__ = [
     "score_answers",
     "search_run",
     "series_chart",
-    "shown",
     "system_rows",
     "versions",
     "write_run",

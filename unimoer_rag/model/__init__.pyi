@@ -3,7 +3,7 @@ from .describe import describe_experts, probe_rows
 from .device import choose_device, choose_dtype, choose_precision
 from .forward import States
 from .home import Home
-from .io.backbone import BACKBONES, as_backbone, load_backbone, resolve_backbone, transformer_layers
+from .io.backbone import BACKBONES, load_backbone, resolve_backbone, transformer_layers
 from .io.checkpoint import CONFIG, WEIGHTS, layer_of, parameters_by_name
 from .io.config import ExpertConfig, TaskConfig
 from .io.files import file_digest, local_folder
@@ -91,7 +91,6 @@ __all__ = [
     "TaskConfig",
     "UniMoER",
     "adapter_shape",
-    "as_backbone",
     "asking",
     "bare_backbone",
     "bare_model",
