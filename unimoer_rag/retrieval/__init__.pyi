@@ -2,7 +2,7 @@ from .auto_rerank import AUTO, AutoRerank, Rerank, certainty, rerank_depth, reso
 from .chunking import Chunker, Chunking, whole
 from .coercion import Coercion, coerce_metadata
 from .holdings import Holding, Status, compare, remove
-from .identity import WHOLE
+from .identity import WHOLE, ChunkingChoice
 from .ingest import AddReport, Embedded
 from .other_models import CrossEncoderRanks, LangChainEmbeds, NoVectors, SentenceEmbeds
 from .ports import Embeds, Ranks
@@ -39,6 +39,7 @@ __all__ = [
     "BM25Encoder",
     "Chunker",
     "Chunking",
+    "ChunkingChoice",
     "Coercion",
     "Corpus",
     "CrossEncoderRanks",
