@@ -48,9 +48,11 @@ def encode(model: RoutedModel, batch: Batch, *, unpadded: bool = False) -> State
     Args:
         model: the model.
         batch: the rows.
-        unpadded: run it over real tokens alone; its attention is `PACKED_ATTENTION`.
+        unpadded: run it over real tokens alone, where these see each other; its attention is
+            `PACKED_ATTENTION`.
     """
-    hidden = _packed_hidden if unpadded else _hidden
+    packs = unpadded and batch.attended is batch.mask
+    hidden = _packed_hidden if packs else _hidden
     tasks = [row.task for row in batch.rows]
     return route(
         model, tasks, batch.mask, lambda: hidden(model.backbone, batch, causal=model.causal)
@@ -84,7 +86,7 @@ def route(
 
 
 def _hidden(backbone: nn.Module, batch: Batch, *, causal: bool) -> Tensor:
-    inputs: dict[str, Any] = {"input_ids": batch.ids, "attention_mask": batch.mask.long()}
+    inputs: dict[str, Any] = {"input_ids": batch.ids, "attention_mask": batch.attended.long()}
     if batch.types is not None:
         inputs["token_type_ids"] = batch.types
     if causal:

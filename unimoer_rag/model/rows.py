@@ -36,6 +36,8 @@ class Row:
         second: token span of the document in a pair, else `(0, 0)`.
         offsets: character offsets `[start, end)` of the document's tokens (pairs only).
         truncated: tokens were cut off.
+        unattended: so many of the last tokens see the others and are not seen (`Expansion`).
+        side: what the text is, where its answer depends on it; None where it does not.
 
     A text of characters that the tokenizer drops (zero-width ones, say) leaves its span empty: it
     is encoded by the special tokens around it.
@@ -47,6 +49,8 @@ class Row:
     second: tuple[int, int] = (0, 0)
     offsets: Sequence[tuple[int, int]] = ()
     truncated: bool = False
+    unattended: int = 0
+    side: Side | None = None
 
     @property
     def n_prefix(self) -> int:
@@ -56,7 +60,8 @@ class Row:
     @property
     def key(self) -> Hashable:
         """Rows with one key have one output."""
-        return self.task, array("i", self.ids).tobytes(), self.first, self.second
+        ids = array("i", self.ids).tobytes()
+        return self.task, ids, self.first, self.second, self.unattended, self.side
 
 
 def _affixes(whole: Sequence[int], parts: Sequence[Sequence[int]]) -> list[list[int]]:

@@ -52,6 +52,7 @@ class Head(nn.Module):
         learnt: it answers by weights of its own, which mean nothing before they are trained.
         by_token: those weights are multiplied at every token, not once a row.
         kept: an output serves later queries, so that the engine keeps it; it tells its `nbytes`.
+        as_published: it answers as the backbone's folder says, and reads rows framed in its way.
     """
 
     settings: ClassVar[tuple[str, ...]] = ()
@@ -60,6 +61,7 @@ class Head(nn.Module):
     learnt: ClassVar[bool] = False
     by_token: ClassVar[bool] = False
     kept: ClassVar[bool] = False
+    as_published: ClassVar[bool] = False
 
     def __init__(self, *, causal: bool) -> None:
         super().__init__()
@@ -114,6 +116,10 @@ class ScoringHead(Head):
     def ranking_logits(self, outputs: Sequence[Output], task: Task) -> Tensor:
         """Logits to order documents by, which may depend on each other."""
         return self.logits(outputs)
+
+    def scores(self, logits: Tensor, outputs: Sequence[Output]) -> Tensor:
+        """What logits stand for, in [0, 1] and in their order: by default a probability."""
+        return logits.sigmoid()
 
 
 class ReadingHead(Head):

@@ -151,7 +151,7 @@ def scoring(
             return np.zeros(0, dtype=np.float32)
         with torch.inference_mode():
             raw = head.ranking_logits(outputs, chosen) if among else head.logits(outputs)
-            return as_scores(raw, logits=logits)
+            return as_scores(raw if logits else head.scores(raw, outputs))
 
     return Job(rows, finish)
 
@@ -180,9 +180,9 @@ def _head(model: UniMoER, task: Task, kind: type[H], does: str) -> H:
     return head
 
 
-def as_scores(raw: Tensor, *, logits: bool) -> NDArray[np.float32]:
-    """Logits as float32 `[n]`, or the probabilities that they stand for."""
-    scores: NDArray[np.float32] = (raw if logits else raw.sigmoid()).float().cpu().numpy()
+def as_scores(values: Tensor) -> NDArray[np.float32]:
+    """Logits, or the scores that they stand for, as float32 `[n]`."""
+    scores: NDArray[np.float32] = values.float().cpu().numpy()
     return check_numbers(scores, "scores")
 
 
