@@ -9,12 +9,17 @@ from __future__ import annotations
 from array import array
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from tokenizers import Tokenizer
+from tokenizers.normalizers import Lowercase
+from tokenizers.normalizers import Sequence as InTurn
 
 from unimoer_rag.errors import BackboneError, InputError
 from unimoer_rag.model.tasks import Task
+
+if TYPE_CHECKING:
+    from unimoer_rag.model.published import Published
 
 __all__ = ["Row", "RowMaker", "Side", "check_list", "check_text"]
 
@@ -36,6 +41,8 @@ class Row:
         second: token span of the document in a pair, else `(0, 0)`.
         offsets: character offsets `[start, end)` of the document's tokens (pairs only).
         truncated: tokens were cut off.
+        n_prompt: tokens up to the end of a prompt before the text, special ones included; 0 where
+            there is no prompt, or none that a published backbone would leave out of a vector.
 
     A text of characters that the tokenizer drops (zero-width ones, say) leaves its span empty: it
     is encoded by the special tokens around it.
@@ -47,6 +54,7 @@ class Row:
     second: tuple[int, int] = (0, 0)
     offsets: Sequence[tuple[int, int]] = ()
     truncated: bool = False
+    n_prompt: int = 0
 
     @property
     def n_prefix(self) -> int:
@@ -56,7 +64,7 @@ class Row:
     @property
     def key(self) -> Hashable:
         """Rows with one key have one output."""
-        return self.task, array("i", self.ids).tobytes(), self.first, self.second
+        return self.task, array("i", self.ids).tobytes(), self.first, self.second, self.n_prompt
 
 
 def _affixes(whole: Sequence[int], parts: Sequence[Sequence[int]]) -> list[list[int]]:
@@ -87,6 +95,9 @@ class RowMaker:
         causal: decoder: the pair is marked in words and closed by the end-of-text token.
         max_positions: what the backbone can take at most.
         query_instruction: goes before a query that is embedded.
+        document_instruction: goes before a document that is embedded.
+        published: how the backbone's folder says that it embeds. A text then gets the tokenizer's
+            own frame, and an instruction is one string with it, as where it was published.
 
     Raises:
         BackboneError: the tokenizer's special tokens do not frame a text, or a decoder's has no
@@ -94,12 +105,22 @@ class RowMaker:
     """
 
     def __init__(
-        self, tokenizer: Any, *, causal: bool, max_positions: int, query_instruction: str = ""
+        self,
+        tokenizer: Any,
+        *,
+        causal: bool,
+        max_positions: int,
+        query_instruction: str = "",
+        document_instruction: str = "",
+        published: Published | None = None,
     ) -> None:
         # A copy: the tokenizer's own truncation and padding settings stay as they are.
         self._tokenizer = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
+        if published is not None and published.lower_case:
+            then = self._tokenizer.normalizer
+            self._tokenizer.normalizer = InTurn([Lowercase(), *([] if then is None else [then])])
         self.max_positions = max_positions
         try:
             a, b, _ = self._ids("alpha"), self._ids("beta"), self._ids("<\u2603>")
@@ -109,7 +130,12 @@ class RowMaker:
             ) from error
         self._prefix, self._suffix = _affixes(self._tokenizer.encode("alpha").ids, [a])
         self._pair = _affixes(self._tokenizer.encode("alpha", "beta").ids, [a, b])
-        self._instruction = self._ids(query_instruction) if query_instruction else []
+        self._instructions: dict[Side, str] = {
+            "query": query_instruction,
+            "document": document_instruction,
+        }
+        self._joined = published is not None
+        ends = self._suffix
         if causal:
             end = tokenizer.eos_token_id
             if end is None:
@@ -117,29 +143,33 @@ class RowMaker:
                     "the decoder's tokenizer has no end-of-text token (eos_token), whose state "
                     "stands for the text: set one in tokenizer_config.json"
                 )
-            if end not in self._suffix:
-                self._suffix = [*self._suffix, end]
+            if end not in ends:
+                ends = [*ends, end]
+            if not self._joined:
+                self._suffix = ends
             self._pair = [
                 [*self._prefix, *self._ids("<Query>: ")],
                 self._ids("\n<Document>: "),
-                self._suffix,
+                ends,
             ]
         # Of rows whose document comes first, which only decoders have.
         self._turned = [
             [*self._prefix, *self._ids("<Document>: ")],
             self._ids("\n<Query>: "),
-            self._suffix,
+            ends,
         ]
 
     def _ids(self, text: str) -> list[int]:
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
-    def _encode(self, texts: Sequence[str], what: str, *, blank: bool = False) -> list[Any]:
+    def _encode(
+        self, texts: Sequence[str], what: str, *, blank: bool = False, before: str = ""
+    ) -> list[Any]:
         check_list(texts, "texts")
         # Of a question with many passages, one text is there many times.
         alone = what == "query" and all(text is texts[0] for text in texts)
         cleaned = [
-            check_text(text, what, None if alone else at, blank=blank)
+            before + check_text(text, what, None if alone else at, blank=blank)
             for at, text in enumerate(texts)
         ]
         return list(self._tokenizer.encode_batch(cleaned, add_special_tokens=False))
@@ -156,13 +186,16 @@ class RowMaker:
 
     def room(self, task: Task) -> int:
         """Tokens of a document that a task reads; what is longer loses its end."""
-        return self._room(task, len(self._prefix) + len(self._suffix))
+        prompt = self._ids(self._instruction(task, "document", None))
+        return self._room(task, len(self._prefix) + len(prompt) + len(self._suffix))
 
-    def _instructed(self, side: Side, instruction: str | None) -> list[int]:
-        """The tokens that go before a text to embed."""
+    def _instruction(self, task: Task, side: Side, instruction: str | None) -> str:
+        """What goes before a text."""
+        if not task.head_type.instructed:
+            return ""
         if instruction is None:
-            return self._instruction if side == "query" else []
-        return self._ids(check_text(instruction, "instruction", None)) if instruction else []
+            return self._instructions[side]
+        return check_text(instruction, "instruction", None) if instruction else ""
 
     def count(self, text: str) -> int:
         """Number of tokens of a text, special tokens not counted."""
@@ -183,27 +216,30 @@ class RowMaker:
             texts: the texts.
             task: what the rows are for.
             side: what the texts are.
-            instruction: goes before every text that is embedded; by default the backbone's before
-                queries and none before documents.
+            instruction: goes before every text that is embedded; by default the backbone's own
+                for the side.
 
         Raises:
             InputError: a text is no string, or is empty; names its position. Or the task's
                 `max_tokens` leave no room for text.
         """
-        prefix = self._prefix
-        if task.head_type.instructed:
-            prefix = [*prefix, *self._instructed(side, instruction)]
+        prompt = self._instruction(task, side, instruction)
+        before = self._ids(prompt)
+        prefix = self._prefix if self._joined else [*self._prefix, *before]
         room = self._room(task, len(prefix) + len(self._suffix))
+        joined = prompt if self._joined else ""
+        start = len(self._prefix) + len(before)
         rows = []
-        for encoding in self._encode(texts, side, blank=blank):
+        for encoding in self._encode(texts, side, blank=blank, before=joined):
             ids = encoding.ids[:room]
-            start = len(prefix)
+            end = len(prefix) + len(ids)
             rows.append(
                 Row(
                     task=task,
                     ids=[*prefix, *ids, *self._suffix],
-                    first=(start, start + len(ids)),
+                    first=(min(start, end), end),
                     truncated=len(encoding.ids) > room,
+                    n_prompt=min(start, end) if joined else 0,
                 )
             )
         return rows
