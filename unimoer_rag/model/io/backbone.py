@@ -22,6 +22,7 @@ from unimoer_rag.model.io.files import file_digest, local_folder
 from unimoer_rag.model.io.loading_bars import no_bars
 from unimoer_rag.model.io.pretrained import LOCAL, check_finite, check_sizes, read_config
 from unimoer_rag.model.layers.quantized import quantize
+from unimoer_rag.model.published import Published
 
 __all__ = [
     "BACKBONES",
@@ -51,6 +52,7 @@ class BackboneSpec:
         extra: the extra that installs the wheel.
         max_tokens: longest text it embeds well.
         query_instruction: goes before a query when embedding it.
+        published: it embeds as its folder says (`read_published`); else plainly (`pool`).
     """
 
     repo: str
@@ -60,6 +62,7 @@ class BackboneSpec:
     extra: str | None = None
     max_tokens: int = 512
     query_instruction: str = ""
+    published: bool = False
 
 
 BACKBONES: Mapping[str, BackboneSpec] = {
@@ -106,6 +109,7 @@ class Backbone:
         layers: its transformer layers, in order.
         path: the folder it was loaded from.
         quantization: of the weights; None where they are whole.
+        published: how the folder says that it embeds; None where it does not say.
     """
 
     model: nn.Module
@@ -114,6 +118,7 @@ class Backbone:
     layers: nn.ModuleList
     path: Path
     quantization: str | None = None
+    published: Published | None = None
 
     @property
     def width(self) -> int:
@@ -233,6 +238,7 @@ def load_backbone(
     attention: str | None = "sdpa",
     quantization: str | None = None,
     reimplemented: bool = False,
+    published: Published | None = None,
 ) -> Backbone:
     """Load weights and tokenizer from a local folder, frozen and in eval mode.
 
@@ -246,6 +252,7 @@ def load_backbone(
             transformers prefers for the architecture.
         quantization: of the weights, one of `QUANTIZATIONS`; done before they go to the device.
         reimplemented: see `read_config`.
+        published: how the folder says that it embeds (`read_published`), carried by the backbone.
 
     Raises:
         BackboneError: the files cannot be loaded, name code of their own, or hold a weight that is
@@ -282,7 +289,7 @@ def load_backbone(
         )
     if not getattr(tokenizer, "is_fast", False):
         raise BackboneError(f"the tokenizer in {path} is not a fast one (no tokenizer.json)")
-    backbone = as_backbone(model, tokenizer, path)
+    backbone = replace(as_backbone(model, tokenizer, path), published=published)
     check_finite(
         model.named_parameters(),
         f"the weights in {path}, in {dtype}",

@@ -36,8 +36,11 @@ from unimoer_rag.model.io.checkpoint import (
 from unimoer_rag.model.io.config import CheckpointConfig
 from unimoer_rag.model.io.expected import check_fit
 from unimoer_rag.model.io.files import file_digest, local_folder
+from unimoer_rag.model.io.published import folder_digest, read_published
 from unimoer_rag.model.layers.onednn import use_onednn
 from unimoer_rag.model.memory import MemoryPlan, choose_plan, parse_size, plan_of
+from unimoer_rag.model.published import Published
+from unimoer_rag.model.spec import published_fields
 from unimoer_rag.model.untrained import warn_if_untrained
 
 __all__ = ["build", "load", "load_own", "memory_table", "shipped_checkpoints"]
@@ -65,21 +68,34 @@ def build(
     where = choose_device(device)
     precision = choose_precision(dtype, where)
     path = resolve_backbone(name)
+    known = BACKBONES.get(name)
+    published = read_published(path) if known is None or known.published else None
     backbone = load_backbone(
         path,
         dtype=precision.dtype,
         device=where,
         attention=attention,
         quantization=precision.quantization,
+        published=published,
     )
-    known = BACKBONES.get(name)
-    if known is not None and "spec" not in options:
-        options.setdefault("query_instruction", known.query_instruction)
+    if "spec" not in options:
+        own = {} if published is None else published_fields(published)
+        if known is not None and known.query_instruction:
+            own["query_instruction"] = known.query_instruction
+        options = {**own, **options}
     model = kind(backbone, name=_kept_name(name), **options)
-    identity = f"{_weights_digest(path)}|{model.query_instruction}"
+    identity = _embeds_as(name, path, model)
     model.set_origin(model.checkpoint, hashlib.sha256(identity.encode()).hexdigest())
     model.eval().set_unpadded("auto")
     return model
+
+
+def _embeds_as(name: str, path: Path, model: RoutedModel) -> str:
+    """All that an embedding of a backbone depends on, as one text."""
+    if model.published is None or name in BACKBONES:  # these are pinned to their files
+        return f"{_weights_digest(path)}|{model.query_instruction}"
+    prompts = f"{model.query_instruction}|{model.document_instruction}"
+    return f"{model.published.digest}|{prompts}"
 
 
 def load(
@@ -120,7 +136,7 @@ def _identity(name: str, folder: Path | None) -> str:
     own = None if name in BACKBONES else local_folder(name)
     if own is None:
         return name  # pinned to its bytes
-    return f"{own.resolve()}|{file_digest(own / 'config.json')}|{_weights_digest(own)}"
+    return f"{own.resolve()}|{folder_digest(own)}"
 
 
 # Kept, so that the setting of a model that is live already is known without a look at its files.
@@ -199,8 +215,13 @@ def _load(kind: type[M], name: str, folder: Path, device: torch.device, precisio
     check_fit(config, folder, path)
     tensors = read_tensors(folder, config)
     _check_digest(path, config, folder)
+    published = _as_trained(config, path, folder)
     backbone = load_backbone(
-        path, dtype=precision.dtype, device=device, quantization=precision.quantization
+        path,
+        dtype=precision.dtype,
+        device=device,
+        quantization=precision.quantization,
+        published=published,
     )
     try:
         model = kind(backbone, name=config.base_model_name_or_path, spec=config.spec())
@@ -245,6 +266,26 @@ def _check_digest(path: Path, config: CheckpointConfig, folder: Path) -> None:
             f"{folder} was trained on a backbone whose model.safetensors has SHA-256 {expected}; "
             f"{file}: {actual}. Put the original backbone there"
         )
+
+
+def _as_trained(config: CheckpointConfig, path: Path, folder: Path) -> Published | None:
+    """How the backbone in `path` embedded when the checkpoint was trained; None for plainly.
+
+    Raises:
+        DigestMismatchError: it embeds otherwise now.
+    """
+    known, expected = BACKBONES.get(config.base_model_name_or_path), config.base_model_files_sha256
+    if known is not None:
+        return read_published(path) if known.published else None
+    if expected is None:
+        return None
+    published = read_published(path)
+    if published is None or published.digest != expected:
+        raise DigestMismatchError(
+            f"{folder} was trained on a backbone whose files have the digest {expected}; those in "
+            f"{path} are others, so that it would embed otherwise. Put the original backbone there"
+        )
+    return published
 
 
 def _locate(name: str, revision: str | None) -> Path | None:

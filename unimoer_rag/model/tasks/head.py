@@ -19,6 +19,7 @@ from unimoer_rag.errors import UnimoerError
 
 if TYPE_CHECKING:
     from unimoer_rag.model.batching import Batch
+    from unimoer_rag.model.published import Published
     from unimoer_rag.model.rows import Row
     from unimoer_rag.model.tasks.span import Reading
     from unimoer_rag.model.tasks.task import Task
@@ -76,7 +77,15 @@ class Head(nn.Module):
         """
 
     @classmethod
-    def build(cls, task: Task, *, width: int, causal: bool, tokenizer: Any) -> Head:
+    def build(
+        cls,
+        task: Task,
+        *,
+        width: int,
+        causal: bool,
+        tokenizer: Any,
+        published: Published | None = None,
+    ) -> Head:
         """That of a task, as it is before training.
 
         Args:
@@ -84,6 +93,7 @@ class Head(nn.Module):
             width: hidden size of the backbone.
             causal: the backbone is a decoder.
             tokenizer: its tokenizer.
+            published: how its folder says that it embeds; None where it does not say.
         """
         return cls(causal=causal)
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from unimoer_rag.errors import InputError
-from unimoer_rag.model.rows import Row, Side, check_list
+from unimoer_rag.model.rows import Row, Side
 from unimoer_rag.model.tasks.head import (
     ClassifyingHead,
     EmbeddingHead,
@@ -29,6 +29,7 @@ from unimoer_rag.model.tasks.head import (
 from unimoer_rag.model.tasks.registry import heads_of
 from unimoer_rag.model.tasks.span import Reading
 from unimoer_rag.model.tasks.task import Task
+from unimoer_rag.model.texts import check_list
 from unimoer_rag.model.untrained import is_untrained
 
 if TYPE_CHECKING:

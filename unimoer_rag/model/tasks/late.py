@@ -12,9 +12,10 @@ from torch.nn import functional
 
 from unimoer_rag.errors import InputError
 from unimoer_rag.model.tasks.head import ScoringHead
-from unimoer_rag.model.tasks.vector import pool
+from unimoer_rag.model.tasks.pooling import Pooler
 
 if TYPE_CHECKING:
+    from unimoer_rag.model.published import Published
     from unimoer_rag.model.rows import Row
     from unimoer_rag.model.tasks.task import Task
 
@@ -112,13 +113,17 @@ class LateHead(LateScoring):
     Args:
         punctuation: token ids that carry no letter or digit.
         causal: the backbone is a decoder.
+        published: how the backbone's folder says that it embeds.
     """
 
     settings = ("feedback", "coverage")
     punctuation: Tensor
 
-    def __init__(self, punctuation: Tensor, *, causal: bool = False) -> None:
+    def __init__(
+        self, punctuation: Tensor, *, causal: bool = False, published: Published | None = None
+    ) -> None:
         super().__init__(causal=causal)
+        self.pooler = Pooler(published, causal=causal)
         self.register_buffer("punctuation", punctuation, persistent=False)
         self.maxsim = nn.Parameter(torch.tensor(24.0))
         self.cosine = nn.Parameter(torch.tensor(6.0))
@@ -140,13 +145,21 @@ class LateHead(LateScoring):
             )
 
     @classmethod
-    def build(cls, task: Task, *, width: int, causal: bool, tokenizer: Any) -> LateHead:
+    def build(
+        cls,
+        task: Task,
+        *,
+        width: int,
+        causal: bool,
+        tokenizer: Any,
+        published: Published | None = None,
+    ) -> LateHead:
         """That of a task, as it is before training."""
-        return cls(punctuation_ids(tokenizer), causal=causal)
+        return cls(punctuation_ids(tokenizer), causal=causal, published=published)
 
     def forward(self, hidden: Tensor, rows: Sequence[Row], mask: Tensor) -> list[LateState]:
         """Each row's text, ready to be compared."""
-        pooled = pool(hidden, mask, causal=self.causal)
+        pooled = self.pooler(hidden, rows, mask)
         return [self.state(*each) for each in zip(hidden, rows, pooled, strict=True)]
 
     def state(self, hidden: Tensor, row: Row, pooled: Tensor) -> LateState:

@@ -40,8 +40,8 @@ def indexing(
 ) -> Job[Indexed]:
     """Embeddings of documents and their token states for the RERANK task.
 
-    Both come from one forward where the two tasks run the backbone alike: with no expert on, and
-    rows of one length. Each text runs twice otherwise.
+    Both come from one forward where the two tasks run the backbone alike: with no expert on, rows
+    of one length, and no instruction before a document. Each text runs twice otherwise.
 
     Args:
         model: the model.
@@ -57,7 +57,7 @@ def indexing(
     embed, size = model.task("embed"), embedding_size(model, dimensions)
     rows = model.rows.single(texts, task)
     n = len(rows)
-    if not _alike(embed, task):
+    if model.document_instruction or not _alike(embed, task):
         again = model.rows.single(texts, embed)
         # A text that is too long counts once.
         rows += [
