@@ -9,9 +9,16 @@ from .io.config import ExpertConfig, TaskConfig
 from .io.files import file_digest, local_folder
 from .io.loading import memory_table, shipped_checkpoints
 from .io.peft_adapters import adapter_shape, export_expert, import_expert
-from .io.pretrained import LOCAL, bare_model, check_finite, check_modules, read_config
+from .io.pretrained import (
+    LOCAL,
+    bare_model,
+    check_finite,
+    check_modules,
+    read_config,
+    read_tensors,
+)
 from .io.skeleton import bare_backbone
-from .language import read_tensors, resident_language_model, with_output_layer
+from .language import resident_language_model, with_output_layer
 from .layers.experts import ExpertSpec, RoutedLinear
 from .layers.packed_attention import has_kernels
 from .layers.quantized import count_bytes, quantize

@@ -110,6 +110,8 @@ class RoutedModel(nn.Module):
         self.heads = nn.ModuleDict({task.name: self.new_head(task) for task in self.spec.tasks})
         config: Any = backbone.model.config
         self._typed = getattr(config, "type_vocab_size", 0) > 1
+        if backbone.published is not None and backbone.published.cross is not None:
+            self._typed = self._typed and self.rows.typed
         self.merged: tuple[Task, ...] = ()
         self.unpadded = False
         self.padded_attention: str = config._attn_implementation
@@ -327,7 +329,10 @@ class RoutedModel(nn.Module):
     @property
     def dimension(self) -> int:
         """Size of an embedding."""
-        return self.width if self.published is None else self.published.dimension(self.width)
+        says, embed = self.published, self.tasks.get("embed")
+        framed = embed is not None and embed.head_type.as_published
+        own = says is not None and (says.embeds or framed)
+        return says.dimension(self.width) if says is not None and own else self.width
 
     def task(self, name: str) -> Task:
         """The task of that name.

@@ -11,6 +11,9 @@ from typing import Literal, TypeAlias
 
 from torch import Tensor
 
+from unimoer_rag.model.published_cross import PairScoring
+from unimoer_rag.model.published_late import LateInteraction
+
 __all__ = ["Dense", "LayerNorm", "Normalize", "PoolingMode", "Published", "Step"]
 
 PoolingMode = Literal["cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"]
@@ -68,6 +71,9 @@ class Published:
         cut: of a vector, the first numbers that are kept; None for all.
         dimensions: smaller sizes that an embedding may be cut to (Matryoshka).
         digest: SHA-256 over all files of the folder that an embedding depends on.
+        late: how it compares texts token by token, each of whose states goes through the steps;
+            None where it does not.
+        cross: how it scores pairs that it reads together; None where it does not.
     """
 
     pooling: tuple[PoolingMode, ...] = ()
@@ -80,6 +86,13 @@ class Published:
     cut: int | None = None
     dimensions: tuple[int, ...] = ()
     digest: str = ""
+    late: LateInteraction | None = None
+    cross: PairScoring | None = None
+
+    @property
+    def embeds(self) -> bool:
+        """It gives a vector of a text, by pooling and steps."""
+        return self.late is None and self.cross is None
 
     def dimension(self, width: int) -> int:
         """Size of an embedding on a backbone whose states have that width."""

@@ -146,12 +146,27 @@ class ModelSpec:
         return replace(self, tasks=tasks)
 
 
-def published_fields(published: Published) -> dict[str, Any]:
+def published_fields(published: Published, max_positions: int) -> dict[str, Any]:
     """Fields of a `ModelSpec` on a backbone that says itself how it embeds.
 
     Its prompts, and default tasks that read as long a text as it does. What compares token states
-    reads as long a text as what embeds, so that one forward serves both.
+    reads as long a text as what embeds, so that one forward serves both. A late-interaction model
+    and a cross-encoder have the tasks that they were published for, and no experts.
+
+    Args:
+        published: what its folder says.
+        max_positions: what it can take at most.
     """
+    whole = published.max_tokens or max_positions
+    if published.late is not None:
+        longest = max(MIN_TOKENS, published.late.document_tokens or whole)
+        heads = {EMBED: "token-mean", RERANK: "maxsim"}
+        return {"experts": {}, "tasks": [_bare(*each, longest) for each in heads.items()]}
+    if published.cross is not None:
+        return {
+            "experts": {},
+            "tasks": [_bare(RERANK, "cross-encoder", max(MIN_TOKENS, whole))],
+        }
     limit = max(MIN_TOKENS, published.max_tokens or EMBED.max_tokens)
     dimensions = {EMBED.name: published.dimensions}
     tasks = tuple(
@@ -165,3 +180,8 @@ def published_fields(published: Published) -> dict[str, Any]:
         "document_instruction": published.document_prompt,
         "tasks": tasks,
     }
+
+
+def _bare(task: Task, head: str, max_tokens: int) -> Task:
+    """A default task with the head of a published model, and without experts."""
+    return replace(task, head=head, experts=(), max_tokens=max_tokens)

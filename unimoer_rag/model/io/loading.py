@@ -36,7 +36,8 @@ from unimoer_rag.model.io.checkpoint import (
 from unimoer_rag.model.io.config import CheckpointConfig
 from unimoer_rag.model.io.expected import check_fit
 from unimoer_rag.model.io.files import file_digest, local_folder
-from unimoer_rag.model.io.published import folder_digest, read_published
+from unimoer_rag.model.io.published import read_published
+from unimoer_rag.model.io.published_files import folder_digest
 from unimoer_rag.model.layers.onednn import use_onednn
 from unimoer_rag.model.memory import MemoryPlan, choose_plan, parse_size, plan_of
 from unimoer_rag.model.published import Published
@@ -79,7 +80,7 @@ def build(
         published=published,
     )
     if "spec" not in options:
-        own = {} if published is None else published_fields(published)
+        own = {} if published is None else published_fields(published, backbone.max_positions)
         if known is not None and known.query_instruction:
             own["query_instruction"] = known.query_instruction
         options = {**own, **options}
@@ -212,10 +213,10 @@ def _load(kind: type[M], name: str, folder: Path, device: torch.device, precisio
     """The model of a checkpoint folder, everything checked."""
     config = read_config(folder)
     path = resolve_backbone(_backbone_name(config, folder))
-    check_fit(config, folder, path)
+    published = _as_trained(config, path, folder)
+    check_fit(config, folder, path, published)
     tensors = read_tensors(folder, config)
     _check_digest(path, config, folder)
-    published = _as_trained(config, path, folder)
     backbone = load_backbone(
         path,
         dtype=precision.dtype,

@@ -7,19 +7,29 @@ Every call of a `from_pretrained` that is not ours takes `LOCAL`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from torch import Tensor, nn
 
 from unimoer_rag.errors import BackboneError, UnimoerError
 from unimoer_rag.json_text import read_json
 from unimoer_rag.model.io.tensors import count_numbers
 
-__all__ = ["LOCAL", "bare_model", "check_finite", "check_modules", "check_sizes", "read_config"]
+__all__ = [
+    "LOCAL",
+    "bare_model",
+    "check_finite",
+    "check_modules",
+    "check_sizes",
+    "read_config",
+    "read_tensors",
+]
 
 LOCAL: Mapping[str, Any] = {"trust_remote_code": False, "local_files_only": True}
 """What every `from_pretrained` of a library is told."""
@@ -160,6 +170,36 @@ def check_finite(
                 f"{what}: {n_bad:,} of the {tensor.numel():,} weights in {name} are not finite "
                 f"(NaN or infinity): {remedy}"
             )
+
+
+def read_tensors(
+    path: Path, names: Sequence[str], *, what: str, expected: str
+) -> Mapping[str, Tensor]:
+    """Some tensors of a model's folder, and no others.
+
+    Args:
+        path: the folder.
+        names: of the tensors, as its files call them.
+        what: they are together, for the message.
+        expected: ends the message.
+
+    Raises:
+        BackboneError: the files do not hold them.
+    """
+    index = path / "model.safetensors.index.json"
+    try:
+        files = json.loads(index.read_text())["weight_map"] if index.is_file() else {}
+        tensors = {}
+        for name in names:
+            with safe_open(path / files.get(name, "model.safetensors"), framework="pt") as file:
+                tensors[name] = file.get_tensor(name)
+    except Exception as error:  # a missing tensor, a broken file and broken JSON, of many kinds
+        raise BackboneError(
+            f"the files in {path} hold no {what} ({', '.join(names)}; "
+            f"{type(error).__name__}: {error}): {expected}"
+        ) from error
+    check_finite(tensors, f"the weights in {path}")
+    return tensors
 
 
 def check_modules(folder: Path) -> None:

@@ -6,8 +6,8 @@
 | sentence-transformers, `MultiVectorEncoder` | `sentence_bert_config.json`, and `MultiVectorMask` |
 | Stanford's ColBERT | `artifact.metadata`, and `linear.weight` among the backbone's tensors |
 
-Where PyLate and sentence-transformers read a folder of the other's otherwise, sentence-transformers'
-way is taken.
+Where PyLate and sentence-transformers read one folder in two ways, that of sentence-transformers is
+taken.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from unimoer_rag.errors import BackboneError
 from unimoer_rag.model.io.pretrained import read_tensors
 from unimoer_rag.model.io.published_files import (
     MODULES,
+    PYLATE_DENSE,
     SETTINGS,
     folder_digest,
     max_tokens,
@@ -103,7 +104,7 @@ def _stanford(folder: Path) -> Published:
 
 def _pylate(folder: Path, settings: Mapping[str, Any]) -> Published:
     path = folder / SETTINGS
-    modules = read_modules(folder / MODULES, pylate=True)
+    modules = read_modules(folder / MODULES, also=(PYLATE_DENSE,))
     own = transformer_settings(folder, modules)
     prompts = dict(prompts_of(settings, path))
     for side in ("query", "document"):

@@ -55,12 +55,13 @@ def read_pooling(folder: Path) -> tuple[tuple[PoolingMode, ...], bool]:
     return tuple(modes), bool(config.get("include_prompt", True))
 
 
-def read_step(name: str, folder: Path) -> Step | None:
+def read_step(name: str, folder: Path, *, of: str | None = "sentence_embedding") -> Step | None:
     """A module behind a Pooling; None where it does nothing in inference.
 
     Args:
         name: its class in sentence-transformers.
         folder: its own.
+        of: what it works on, as sentence-transformers calls it; None for whatever it says.
 
     Raises:
         BackboneError: it is damaged, or cannot be run here as it was published.
@@ -68,7 +69,7 @@ def read_step(name: str, folder: Path) -> Step | None:
     if name == "Dropout":
         return None
     if name == "Normalize":
-        _check_vectors(_config(folder, needed=False), folder)
+        _check_vectors(_config(folder, needed=False), folder, of)
         return Normalize()
     if name == "LayerNorm":
         tensors = _tensors(folder)
@@ -78,16 +79,16 @@ def read_step(name: str, folder: Path) -> Step | None:
             _shaped(tensors, "norm.bias", (size,), folder),
         )
     if name == "Dense":
-        return _dense(folder)
+        return _dense(folder, of)
     raise BackboneError(
         f"the module {name} in {folder} cannot be run here: expected Dense, LayerNorm, Normalize "
         "or Dropout behind a Pooling; choose a model without it"
     )
 
 
-def _dense(folder: Path) -> Dense:
+def _dense(folder: Path, of: str | None) -> Dense:
     config, tensors = _config(folder), _tensors(folder)
-    _check_vectors(config, folder)
+    _check_vectors(config, folder, of)
     shape = (config.get("out_features"), config.get("in_features"))
     adds = bool(config.get("use_residual", False))
     mapped = adds and shape[0] != shape[1]
@@ -113,14 +114,14 @@ def _activation(config: dict[str, Any], folder: Path) -> str:
     return name
 
 
-def _check_vectors(config: dict[str, Any], folder: Path) -> None:
-    """Refuse a module that works on something else than a text's vector."""
+def _check_vectors(config: dict[str, Any], folder: Path, of: str | None) -> None:
+    """Refuse a module that works on something else."""
     names = {config.get(key) for key in ("module_input_name", "module_output_name")}
-    other = names - {None, "sentence_embedding"}
-    if other:
+    other = names - {None, of}
+    if of is not None and other:
         raise BackboneError(
-            f"the module in {folder} works on {other.pop()!r}: expected 'sentence_embedding', the "
-            "vector of a text; choose a model that gives one"
+            f"the module in {folder} works on {other.pop()!r}: expected {of!r}; choose a model "
+            "whose modules follow each other"
         )
 
 

@@ -287,9 +287,7 @@ def _shares(weights: Tensor) -> Tensor:
     return weights / weights.sum().clamp_min(1e-6)
 
 
-def best_matches(
-    asked: Tensor, documents: Sequence[LateState], *, least: float = 0.0
-) -> Tensor:
+def best_matches(asked: Tensor, documents: Sequence[LateState], *, least: float = 0.0) -> Tensor:
     """Cosine of each asked token's best match in each document: float32 `[documents, asked]`.
 
     One matrix product over the tokens of many documents, laid end to end, and the largest of each

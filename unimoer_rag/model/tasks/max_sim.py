@@ -77,9 +77,7 @@ class MaxSimHead(LateScoring):
 
     as_published = True
 
-    def __init__(
-        self, published: Published, *, width: int, causal: bool, tokenizer: Any
-    ) -> None:
+    def __init__(self, published: Published, *, width: int, causal: bool, tokenizer: Any) -> None:
         super().__init__(causal=causal)
         self.tokens = _Tokens(published, tokenizer)
         self._width = published.dimension(width)
@@ -124,7 +122,7 @@ class MaxSimHead(LateScoring):
 
 
 class TokenMeanHead(EmbeddingHead):
-    """Embeds with a late-interaction model, which gives no vector of a text: the mean of its tokens.
+    """Embeds with a late-interaction model, which gives no vector of a text, by its tokens' mean.
 
     The normalised mean of the token states that MaxSim compares. It finds what MaxSim then ranks.
 

@@ -14,7 +14,7 @@ from unimoer_rag.model.published import Dense, LayerNorm, Normalize, PoolingMode
 if TYPE_CHECKING:
     from unimoer_rag.model.rows import Row
 
-__all__ = ["Pooler", "pool"]
+__all__ = ["Pooler", "pool", "steps_of"]
 
 
 class Pooler(nn.Module):
@@ -29,8 +29,7 @@ class Pooler(nn.Module):
         super().__init__()
         self.causal = causal
         self._published = published
-        steps = () if published is None else published.steps
-        self.steps = nn.Sequential(*(_Step(step) for step in steps))
+        self.steps = nn.Sequential() if published is None else steps_of(published)
 
     def forward(self, hidden: Tensor, rows: Sequence[Row], mask: Tensor) -> Tensor:
         """Vectors float32 `[rows, dimension]` of unit length.
@@ -40,14 +39,25 @@ class Pooler(nn.Module):
             rows: the rows.
             mask: bool `[rows, tokens]`: real tokens.
         """
-        published = self._published
-        if published is None or not published.pooling:
+        if self._published is None or not self._published.embeds:
             return pool(hidden, mask, causal=self.causal)
+        mapped = self.mapped(hidden, rows, mask)
+        return functional.normalize(mapped[:, : self._published.cut], dim=-1)
+
+    def mapped(self, hidden: Tensor, rows: Sequence[Row], mask: Tensor) -> Tensor:
+        """What comes out of the published steps, float32 `[rows, out]`, as it is."""
+        published = self._published
+        assert published is not None
         kept = mask if published.include_prompt else _without_prompts(rows, mask)
         states = hidden.float()
         pooled = torch.cat([_pool_by(mode, states, kept) for mode in published.pooling], dim=-1)
         vectors: Tensor = self.steps(pooled)
-        return functional.normalize(vectors[:, : published.cut], dim=-1)
+        return vectors
+
+
+def steps_of(published: Published) -> nn.Sequential:
+    """The published steps as a module, for vectors of any leading shape."""
+    return nn.Sequential(*(_Step(step) for step in published.steps))
 
 
 def pool(hidden: Tensor, mask: Tensor, *, causal: bool) -> Tensor:
@@ -116,7 +126,7 @@ class _Step(nn.Module):
             self.register_buffer(name, tensor, persistent=False)
 
     def forward(self, vectors: Tensor) -> Tensor:
-        """Float32 `[rows, in]` to `[rows, out]`."""
+        """Float32 `[..., in]` to `[..., out]`."""
         if self._kind is Normalize:
             return functional.normalize(vectors, dim=-1)
         if self._kind is LayerNorm:
