@@ -188,7 +188,7 @@ def test_a_file_need_not_name_the_reader(tmp_path: Path) -> None:
         (
             RetrieveConfig,
             UnifiedRetriever,
-            {"api_key", "k", "read_only", "reranker"},
+            {"api_key", "k", "read_only"},
         ),
         (QueryCacheConfig, QueryCache, {"clock"}),
         (SelectConfig, RagPipeline, {"retriever", "generator", "hops", "threshold"}),

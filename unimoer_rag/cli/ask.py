@@ -32,6 +32,7 @@ from unimoer_rag.cli.retrieval_options import (
     DimensionsOption,
     OversamplingOption,
     QuantizationOption,
+    RerankerOption,
     TokenStatesOption,
     WholeFlag,
     chunking_of,
@@ -64,6 +65,7 @@ def ask(
     ] = "local",
     n_read: Annotated[int | None, typer.Option("--read", help="Passages to read.")] = None,
     rerank: Annotated[str | None, RerankText] = None,
+    reranker: RerankerOption = None,
     threshold: Annotated[
         float | None, typer.Option(help="Least confidence of the reader's answer.")
     ] = None,
@@ -143,6 +145,7 @@ def ask(
             "model": checkpoint,
             "mode": mode,
             "rerank": None if rerank is None else parse_rerank(rerank),
+            "reranker": reranker,
             "collection": collection,
             "chunking": chunking_of(chunk_size, chunk_overlap, whole),
             "dimensions": dimensions,

@@ -16,6 +16,7 @@ __all__ = [
     "DimensionsOption",
     "OversamplingOption",
     "QuantizationOption",
+    "RerankerOption",
     "TokenStatesOption",
     "WholeFlag",
     "chunking_of",
@@ -49,6 +50,7 @@ TokenStatesOption = Annotated[
     typer.Option("--token-states", help=told("token_states")),
 ]
 TOKEN_POOLING = typer.Option("--token-pooling", help=told("token_pooling"))
+RerankerOption = Annotated[str | None, typer.Option("--reranker", help=told("reranker"))]
 OversamplingOption = Annotated[
     float | None, typer.Option("--oversampling", help=told("oversampling"))
 ]

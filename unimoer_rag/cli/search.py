@@ -25,7 +25,7 @@ from unimoer_rag.cli.output import (
     print_json,
     print_text,
 )
-from unimoer_rag.cli.retrieval_options import OversamplingOption
+from unimoer_rag.cli.retrieval_options import OversamplingOption, RerankerOption
 from unimoer_rag.errors import InputError
 from unimoer_rag.json_text import parse_json
 
@@ -69,6 +69,7 @@ def search(
     index: IndexOption = None,
     k: Annotated[int, typer.Option("-k", help="Hits to print.")] = 5,
     rerank: Annotated[str, RerankText] = "50",
+    reranker: RerankerOption = None,
     mode: ModeOption = "dense",
     filters: FiltersOption = None,
     oversampling: OversamplingOption = None,
@@ -92,6 +93,7 @@ def search(
         collection,
         k=k,
         rerank=parse_rerank(rerank),
+        reranker=reranker,
         mode=mode,
         oversampling=oversampling,
         device=device,

@@ -26,6 +26,7 @@ from unimoer_rag.retrieval.searcher import OnStage, Searcher, ignore_stage
 from unimoer_rag.retrieval.selecting import Selection
 from unimoer_rag.retrieval.settings import RetrieverSettings, takes_settings
 from unimoer_rag.retrieval.sparse import BM25Encoder
+from unimoer_rag.retrieval.states import states_of_new
 from unimoer_rag.retrieval.stats import SearchStats
 from unimoer_rag.retrieval.types import Document, Hit
 
@@ -70,7 +71,7 @@ class UnifiedRetriever:
         self.settings = settings
         self.embeds = _loaded(settings)
         own = self.embeds if isinstance(self.embeds, UniMoER) else None
-        self.ranks: Ranks | None = own if settings.reranker is None else settings.reranker
+        self.ranks = _ranking(settings, own)
         self.k, self.mode = settings.k, settings.mode
         self.rerank: int | AutoRerank = (
             0 if self.ranks is None else resolve(settings.rerank, self.embeds)
@@ -91,6 +92,7 @@ class UnifiedRetriever:
                 settings.chunking,
                 encoder,
                 token_states=settings.state_format,
+                states_of_new=states_of_new(self.embeds, self.ranks),
                 where=settings.where,
             )
             parts = (self.store, encoder, self.query_cache)
@@ -358,12 +360,36 @@ def _loaded(settings: RetrieverSettings) -> Embeds:
     model = model_of_index(**settings.place) if settings.model is None else settings.model
     if not isinstance(model, str | Path):
         return model
-    return UniMoER.from_pretrained(
+    loaded = UniMoER.from_pretrained(
         model,
         device=settings.device,
         dtype=settings.dtype,
         memory_budget=settings.memory_budget,
     )
+    if "embed" not in loaded.tasks:
+        raise InputError(
+            f"{model} embeds nothing, and so finds nothing: its tasks are "
+            f"{', '.join(loaded.tasks)}; name a model that embeds, and this one as the reranker"
+        )
+    return loaded
+
+
+def _ranking(settings: RetrieverSettings, own: UniMoER | None) -> Ranks | None:
+    """What ranks: loaded by its name, given itself, or the model that embeds, where it is ours."""
+    if settings.reranker is None:
+        return own
+    if not isinstance(settings.reranker, str | Path):
+        return settings.reranker
+    loaded = UniMoER.from_pretrained(
+        settings.reranker, device=settings.device, dtype=settings.dtype
+    )
+    if "rerank" not in loaded.tasks:
+        raise InputError(
+            f"the reranker {settings.reranker} does not rerank: its tasks are "
+            f"{', '.join(loaded.tasks)}; name a model with the task 'rerank', such as a "
+            "cross-encoder's folder"
+        )
+    return loaded
 
 
 def _check_parts(settings: RetrieverSettings, embeds: Embeds, ranks: Ranks | None) -> None:
