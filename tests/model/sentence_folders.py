@@ -50,6 +50,8 @@ def save_published(
     """
     bare = save_backbone(kind, folder / "bare")
     whole = Transformer(str(bare), **(transformer or {}))
+    if whole.tokenizer.pad_token is None:
+        whole.tokenizer.pad_token = whole.tokenizer.eos_token
     if left:
         whole.tokenizer.padding_side = "left"
     generator = torch.Generator().manual_seed(7)
