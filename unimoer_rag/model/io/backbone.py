@@ -12,12 +12,19 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
 
 from unimoer_rag.errors import BackboneError, DigestMismatchError, MissingExtraError
+from unimoer_rag.model.io.architectures import (
+    Family,
+    choose_attention,
+    family_of,
+    max_positions,
+    prepare,
+)
 from unimoer_rag.model.io.files import file_digest, local_folder
 from unimoer_rag.model.io.loading_bars import no_bars
 from unimoer_rag.model.io.pretrained import LOCAL, check_finite, check_sizes, read_config
@@ -34,8 +41,6 @@ __all__ = [
     "resolve_backbone",
     "transformer_layers",
 ]
-
-Family = Literal["encoder", "decoder"]
 
 _WEB_SEARCH = "Given a web search query, retrieve relevant passages that answer the query"
 
@@ -129,10 +134,7 @@ class Backbone:
     @property
     def max_positions(self) -> int:
         """The longest input the backbone has positions for."""
-        config: Any = self.model.config
-        # RoBERTa-style models number positions from padding_idx + 1, which is 2 in all of them.
-        reserved = 2 if config.model_type in {"roberta", "xlm-roberta", "camembert"} else 0
-        return int(config.max_position_embeddings) - reserved
+        return max_positions(self.model)
 
 
 def resolve_backbone(name: str) -> Path:
@@ -258,17 +260,17 @@ def load_backbone(
         BackboneError: the files cannot be loaded, name code of their own, or hold a weight that is
             no number; or the tokenizer is not a fast one.
     """
-    from transformers import AutoConfig, AutoModel, AutoTokenizer
+    from transformers import AutoConfig, AutoTokenizer
 
     read_config(path, reimplemented=reimplemented)
     try:
         config = AutoConfig.from_pretrained(str(path), **LOCAL)
-        check_sizes(path, config)
-        model, loading = AutoModel.from_pretrained(
+        kind = check_sizes(path, config)
+        model, loading = kind.from_pretrained(
             str(path),
             dtype=dtype,
             use_safetensors=True,
-            attn_implementation=attention,
+            attn_implementation=choose_attention(kind, attention),
             output_loading_info=True,
             **LOCAL,
         )
@@ -300,7 +302,8 @@ def load_backbone(
         backbone = replace(backbone, quantization=quantization)
     model.to(device)
     on_cpu = device.type == "cpu" and dtype == torch.bfloat16
-    if attention == "sdpa" and backbone.family == "encoder" and on_cpu:
+    shared = attention == model.config._attn_implementation == "sdpa"
+    if shared and backbone.family == "encoder" and on_cpu:
         from unimoer_rag.model.layers.attention import CPU_ATTENTION
 
         model.set_attn_implementation(CPU_ATTENTION)
@@ -318,22 +321,15 @@ def as_backbone(model: Any, tokenizer: Any, path: Path) -> Backbone:
     Raises:
         BackboneError: it has no list of transformer layers.
     """
-    if getattr(model, "pooler", None) is not None:
-        model.pooler = None  # a head that nothing here reads, and memory for it
+    prepare(model)
     model.requires_grad_(False).eval()
     return Backbone(
         model=model,
         tokenizer=tokenizer,
-        family=_family(model),
+        family=family_of(model),
         layers=transformer_layers(model, model.config.num_hidden_layers),
         path=path,
     )
-
-
-def _family(model: nn.Module) -> Family:
-    """Decoders mark their attention modules causal; encoders do not."""
-    causal = any(getattr(module, "is_causal", False) for module in model.modules())
-    return "decoder" if causal else "encoder"
 
 
 def transformer_layers(model: nn.Module, n_layers: int) -> nn.ModuleList:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from unimoer_rag.errors import BackboneError, UnimoerError
 from unimoer_rag.json_text import read_json
+from unimoer_rag.model.io.architectures import model_class
 from unimoer_rag.model.io.tensors import count_numbers
 
 __all__ = [
@@ -93,7 +94,7 @@ def read_config(folder: Path, *, reimplemented: bool = False) -> dict[str, Any]:
     return config
 
 
-def check_sizes(folder: Path, config: Any) -> None:
+def check_sizes(folder: Path, config: Any) -> Any:
     """Raise where a configuration asks for many more numbers than the weights files hold.
 
     Transformers would make room for all of them before it says so. What little is missing it names
@@ -103,10 +104,14 @@ def check_sizes(folder: Path, config: Any) -> None:
         folder: the model's.
         config: transformers' configuration.
 
+    Returns:
+        The class of the model.
+
     Raises:
         BackboneError: they hold far fewer, or cannot be read.
     """
-    wanted = _count(bare_model(config, folder))
+    bare = bare_model(config, folder)
+    wanted = _count(bare)
     held = count_numbers(
         folder,
         error=BackboneError,
@@ -118,6 +123,7 @@ def check_sizes(folder: Path, config: Any) -> None:
             f"{folder / 'config.json'} describes a {config.model_type} of {wanted:,} numbers, the "
             f"safetensors files beside it hold {held:,}: expected the whole weights of that model"
         )
+    return type(bare)
 
 
 def bare_model(config: Any, folder: Path, dtype: torch.dtype | None = None) -> Any:
@@ -126,13 +132,10 @@ def bare_model(config: Any, folder: Path, dtype: torch.dtype | None = None) -> A
     Raises:
         BackboneError: transformers cannot make it.
     """
-    from transformers import AutoModel
-
+    kind = model_class(config)
     try:
         with torch.device("meta"):
-            return AutoModel.from_config(
-                deepcopy(config), dtype=dtype, attn_implementation="eager", trust_remote_code=False
-            )
+            return kind._from_config(deepcopy(config), dtype=dtype, attn_implementation="eager")
     except Exception as error:  # transformers and torch each have their own kinds
         raise BackboneError(
             f"no model can be made of {folder / 'config.json'} ({type(error).__name__}: {error})"
