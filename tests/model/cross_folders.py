@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-import torch
-from tiny_models import wordpiece, unigram
 from transformers import (
-    AutoModelForSequenceClassification,
     BertConfig,
     DebertaV2Config,
     DistilBertConfig,

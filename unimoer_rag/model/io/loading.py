@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import weakref
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,7 +25,7 @@ import torch
 from unimoer_rag.errors import BackboneError, CheckpointError, DigestMismatchError, InputError
 from unimoer_rag.model.core import RoutedModel
 from unimoer_rag.model.device import QUANTIZATIONS, Precision, choose_device, choose_precision
-from unimoer_rag.model.io.backbone import BACKBONES, load_backbone, resolve_backbone
+from unimoer_rag.model.io.backbone import load_backbone, resolve_backbone
 from unimoer_rag.model.io.checkpoint import (
     CONFIG,
     WEIGHTS,
@@ -36,6 +37,7 @@ from unimoer_rag.model.io.checkpoint import (
 from unimoer_rag.model.io.config import CheckpointConfig
 from unimoer_rag.model.io.expected import check_fit
 from unimoer_rag.model.io.files import file_digest, local_folder
+from unimoer_rag.model.io.known import BACKBONES, BackboneSpec, canonical
 from unimoer_rag.model.io.published import read_published
 from unimoer_rag.model.io.published_files import folder_digest
 from unimoer_rag.model.layers.onednn import use_onednn
@@ -66,7 +68,7 @@ def build(
     **options: Any,
 ) -> M:
     """See `UniMoER.from_backbone`; of that class, or one derived from it."""
-    where = choose_device(device)
+    where, name = choose_device(device), canonical(name)
     precision = choose_precision(dtype, where)
     path = resolve_backbone(name)
     known = BACKBONES.get(name)
@@ -81,21 +83,43 @@ def build(
     )
     if "spec" not in options:
         own = {} if published is None else published_fields(published, backbone.max_positions)
-        if known is not None and known.query_instruction:
-            own["query_instruction"] = known.query_instruction
-        options = {**own, **options}
+        options = {**own, **_unsaid(known, own), **options}
     model = kind(backbone, name=_kept_name(name), **options)
+    _check_dimension(name, known, model)
     identity = _embeds_as(name, path, model)
     model.set_origin(model.checkpoint, hashlib.sha256(identity.encode()).hexdigest())
     model.eval().set_unpadded("auto")
     return model
 
 
+def _unsaid(known: BackboneSpec | None, own: Mapping[str, Any]) -> dict[str, Any]:
+    """What is known of a backbone and its folder does not say: what goes before its texts."""
+    if known is None:
+        return {}
+    said = ("query_instruction", "document_instruction")
+    if any(own.get(field) for field in said):
+        return {}
+    return {field: text for field in said if (text := getattr(known, field))}
+
+
+def _check_dimension(name: str, known: BackboneSpec | None, model: RoutedModel) -> None:
+    """Raise where the files of a pin that nobody could compare here are another model's."""
+    if known is None or known.kind != "embedding" or known.dimension == model.dimension:
+        return
+    raise BackboneError(
+        f"{name} embeds in {known.dimension} dimensions, and the files in {model.path} in "
+        f"{model.dimension}: they are not those of {known.repo} at {known.revision}; delete them "
+        "and download them again"
+    )
+
+
 def _embeds_as(name: str, path: Path, model: RoutedModel) -> str:
     """All that an embedding of a backbone depends on, as one text."""
+    prompts = model.query_instruction
+    if model.document_instruction or (model.published is not None and name not in BACKBONES):
+        prompts += f"|{model.document_instruction}"
     if model.published is None or name in BACKBONES:  # these are pinned to their files
-        return f"{_weights_digest(path)}|{model.query_instruction}"
-    prompts = f"{model.query_instruction}|{model.document_instruction}"
+        return f"{_weights_digest(path)}|{prompts}"
     return f"{model.published.digest}|{prompts}"
 
 
@@ -109,7 +133,7 @@ def load(
     memory_budget: str | int | None = None,
 ) -> M:
     """See `UniMoER.from_pretrained`; of that class, or one derived from it."""
-    where, name = choose_device(device), str(name)
+    where, name = choose_device(device), canonical(str(name))
     # One at a time: two callers asking for the same model at once must get the same one.
     with _loading:
         folder = _locate(name, revision)
@@ -162,7 +186,7 @@ def memory_table(
         device: likewise.
     """
     where = choose_device(device)
-    path, experts = _parts(str(name), revision)
+    path, experts = _parts(canonical(str(name)), revision)
     return [
         plan_of(path, choose_precision(dtype, where), experts=experts, device=where)
         for dtype in ("float32", "bfloat16", *QUANTIZATIONS)
@@ -191,7 +215,7 @@ def load_own(
     dtype: str = "auto",
 ) -> M:
     """As `load`, but an instance that nobody else holds."""
-    where, name = choose_device(device), str(name)
+    where, name = choose_device(device), canonical(str(name))
     return _read(kind, name, _locate(name, revision), where, choose_precision(dtype, where))
 
 
