@@ -23,7 +23,7 @@ from unimoer_rag.training.mining.mining_settings import Mining
 from unimoer_rag.training.objectives.config import ObjectiveConfig, among
 from unimoer_rag.yaml_files import read_yaml
 
-__all__ = ["Growth", "Optimizer", "Recipe", "Routing", "Unfreezing", "find_recipe", "recipe_names"]
+__all__ = ["Optimizer", "Recipe", "Routing", "Unfreezing", "find_recipe", "recipe_names"]
 
 _PRESETS = Path(__file__).parent.parent / "_presets" / "training"
 _CLONE = Path(__file__).parent.parent.parent / "training"
@@ -34,14 +34,6 @@ class Unfreezing(Part):
 
     first: int = Field(default=1, ge=1, description="layers that learn from the start")
     every: int = Field(ge=1, description="steps until one more does")
-
-
-class Growth(Part):
-    """Growth of ranks (DR-LoRA): ranks go to the experts and layers that need them."""
-
-    initial: int = Field(ge=1, description="active ranks of every expert at the start")
-    budget: float = Field(gt=0, le=1, description="share of all ranks active at the end")
-    every: int = Field(ge=1, description="steps between growths")
 
 
 class Optimizer(Part):
@@ -98,7 +90,6 @@ class Recipe(Part):
     )
     routing: Routing = Routing()
     unfreezing: Unfreezing | None = None
-    growth: Growth | None = None
     optimizer: Optimizer
     save_every: int = Field(default=100, ge=1)
     validate_every: int = Field(default=500, ge=1)
@@ -153,10 +144,6 @@ class Recipe(Part):
                 )
         if "routing" in self.objectives:
             raise ValueError("objectives.routing: the router's own losses are called so, rename it")
-        if self.growth is not None and self.start is not None:
-            raise ValueError(
-                "growth: would cut the ranks of the checkpoint in `start`, leave one of them out"
-            )
         rates = self.optimizer.learning_rate
         known = {*self.experts, "router", "heads", "default", *(f"heads.{task}" for task in heads)}
         among(rates, known, "optimizer.learning_rate: for")
