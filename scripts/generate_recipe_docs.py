@@ -18,7 +18,7 @@ from unimoer_rag.model.routers import GATES, ROUTERS
 from unimoer_rag.training import Recipe
 from unimoer_rag.training.losses import LOSSES, Routing
 from unimoer_rag.training.mining.mining_settings import Mining
-from unimoer_rag.training.objectives import config
+from unimoer_rag.training.objectives import kinds
 from unimoer_rag.training.recipe import Optimizer, Unfreezing
 
 PAGE = Path(__file__).parent.parent / "docs" / "recipe-keys.md"
@@ -95,7 +95,7 @@ def render() -> str:
         said = _says(kind).partition(";")[0].removesuffix(".")
         sections += [f"\n## `{key}`\n", f"{said}.\n", *_table(kind)]
     sections += ["\n## `objectives.NAME`\n", "The `kind` says which of these it is.\n"]
-    for kind in get_args(config.ObjectiveConfig):
+    for kind in get_args(kinds.ObjectiveConfig):
         sections += [f"### `kind: {_kind(kind)}`\n", f"{_says(kind)}\n", *_table(kind), ""]
     sections += [
         "## `objectives.NAME.losses`\n",

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
+import torch
 from pydantic import Field, model_validator
 
 from unimoer_rag.data import Part, SourceConfig
@@ -16,14 +17,25 @@ from unimoer_rag.model import (
     ExpertConfig,
     ModelSpec,
     TaskConfig,
+    UniMoER,
+    bare_backbone,
     heads_of,
+    spec_of,
 )
 from unimoer_rag.training.losses import Routing
 from unimoer_rag.training.mining.mining_settings import Mining
-from unimoer_rag.training.objectives.config import ObjectiveConfig, among
+from unimoer_rag.training.objectives.kinds import ObjectiveConfig, among
 from unimoer_rag.yaml_files import read_yaml
 
-__all__ = ["Optimizer", "Recipe", "Routing", "Unfreezing", "find_recipe", "recipe_names"]
+__all__ = [
+    "Optimizer",
+    "Recipe",
+    "Routing",
+    "Unfreezing",
+    "find_recipe",
+    "recipe_names",
+    "skeleton_of",
+]
 
 _PRESETS = Path(__file__).parent.parent / "_presets" / "training"
 _CLONE = Path(__file__).parent.parent.parent / "training"
@@ -102,15 +114,7 @@ class Recipe(Part):
 
     def spec(self) -> ModelSpec:
         """What it says of its model beside the backbone."""
-        return ModelSpec(
-            experts={name: expert.spec() for name, expert in self.experts.items()},
-            tasks=tuple(task.task() for task in self.tasks),
-            router=self.router,
-            gate=self.gate,
-            router_options=self.router_options,
-            targets=self.targets,
-            query_instruction=self.query_instruction,
-        )
+        return spec_of(self, self.targets)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -150,6 +154,17 @@ class Recipe(Part):
         if "default" not in rates or not any(rates.values()):
             raise ValueError("optimizer.learning_rate: expected a default, and a rate above 0")
         return self
+
+
+def skeleton_of(recipe: Recipe) -> UniMoER:
+    """The model of a recipe as it will be trained, but without a number in it.
+
+    Raises:
+        BackboneError: the backbone's configuration cannot be had.
+        InputError: router, gate, targets, experts or tasks do not fit the backbone.
+    """
+    backbone = bare_backbone(recipe.backbone, torch.bfloat16)
+    return UniMoER(backbone, name=recipe.backbone, spec=recipe.spec())
 
 
 def recipe_names() -> tuple[str, ...]:

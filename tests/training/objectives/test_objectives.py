@@ -25,7 +25,7 @@ from unimoer_rag.training import losses
 from unimoer_rag.training.losses import GroupLoss
 from unimoer_rag.training.mining.negatives import mine
 from unimoer_rag.training.mining.searchers import ModelSearcher
-from unimoer_rag.training.objectives import config
+from unimoer_rag.training.objectives import kinds
 from unimoer_rag.training.objectives.classification import ClassificationObjective
 from unimoer_rag.training.objectives.contrastive import ContrastiveObjective
 from unimoer_rag.training.objectives.objective import Draw, Objective
@@ -34,9 +34,9 @@ from unimoer_rag.training.objectives.reading import ReadingObjective, token_span
 from unimoer_rag.training.recipe import Recipe
 from unimoer_rag.training.run import make_model
 
-READING = config.Reading(task="read", sources=("toy",), size=2)
-RANKING = config.Ranking(task="rerank", sources=("one", "two"), size=1, every=2, negatives=2)
-EMBEDDING = config.Contrastive(task="embed", sources=("one", "two"), size=2, every=3)
+READING = kinds.Reading(task="read", sources=("toy",), size=2)
+RANKING = kinds.Ranking(task="rerank", sources=("one", "two"), size=1, every=2, negatives=2)
+EMBEDDING = kinds.Contrastive(task="embed", sources=("one", "two"), size=2, every=3)
 
 
 @pytest.fixture(scope="module")
@@ -374,7 +374,7 @@ def classifier(recipe: Recipe) -> UniMoER:
     return randomise(model)
 
 
-TOPIC = config.Classification(task="topic", sources=("topics",), size=3, weight=2.0)
+TOPIC = kinds.Classification(task="topic", sources=("topics",), size=3, weight=2.0)
 
 
 def test_classification_loss_by_hand(classifier: UniMoER) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from unimoer_rag.errors import TrainingError
 from unimoer_rag.model import UniMoER
-from unimoer_rag.training.objectives import config
+from unimoer_rag.training.objectives import kinds
 from unimoer_rag.training.recipe import Recipe
 
 __all__ = ["check_fit"]
@@ -21,7 +21,7 @@ def check_fit(model: UniMoER, recipe: Recipe) -> None:
         TrainingError: an embedding shall be cut to more dimensions than it has; names the key.
     """
     for name, objective in recipe.objectives.items():
-        if isinstance(objective, config.Contrastive):
+        if isinstance(objective, kinds.Contrastive):
             most = max(objective.dimensions, default=0)
             if most > model.width:
                 raise TrainingError(
