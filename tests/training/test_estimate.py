@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -243,8 +244,9 @@ def test_a_backbone_without_a_configuration(tmp_path: Path) -> None:
         backbone_config(str(tmp_path))
 
 
-def test_modules_are_found_where_they_were() -> None:
+def test_modules_are_found_where_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
     for old, now in (("estimate", "recipe"), ("activations", "forward")):
+        monkeypatch.delitem(sys.modules, f"unimoer_rag.training.{old}", raising=False)  # told once
         with pytest.warns(DeprecationWarning, match=f"is now unimoer_rag.cost.{now}"):
             module = import_module(f"unimoer_rag.training.{old}")
         assert module is import_module(f"unimoer_rag.cost.{now}")
