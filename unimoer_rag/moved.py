@@ -17,6 +17,8 @@ MOVED: dict[str, str | tuple[str, ...]] = {
     "unimoer_rag.training.studies": "unimoer_rag.lab.studies",
     "unimoer_rag.training.estimate": "unimoer_rag.cost.recipe",
     "unimoer_rag.training.activations": "unimoer_rag.cost.forward",
+    "unimoer_rag.training.skeleton": "unimoer_rag.training.recipe",
+    "unimoer_rag.training.objectives.config": "unimoer_rag.training.objectives.kinds",
     "unimoer_rag.cli.bench": "unimoer_rag.lab.commands.bench",
     "unimoer_rag.cli.study": "unimoer_rag.lab.commands.study",
     "unimoer_rag.evaluation.systems.adapters": "unimoer_rag.lab.baselines.adapters",

@@ -321,10 +321,7 @@ def test_what_cannot_be_trained(run: Command, dataset: Path, tiny: Path, tmp_pat
         ((path, "--own", tmp_path), "--own and --questions go together"),
         ((path, "--own", tmp_path, "--questions", path, *data), "--own and --data exclude"),
         ((path, *data, "--seed", 2**70), "seed: Input should be less than"),
-        (
-            (path, *data, "--start", "minilm", "--set", "growth={initial: 1, budget: 1, every: 1}"),
-            "growth: would cut the ranks of the checkpoint",
-        ),
+        ((path, *data, "--set", "routing.sparsity=0.1"), "routing.sparsity: Extra inputs"),
         ((path, *data, "--set", "optimizer.steps"), "expected KEY=VALUE"),
         ((path, *data, "--set", "optimizer.stesp=3"), "optimizer.stesp: Extra inputs"),
         ((path, *data, "--set", "optimiser.steps=3"), "there is no 'optimiser' here"),
