@@ -18,7 +18,7 @@ from unimoer_rag.data.datasets import BeirDataset, load_beir
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import DataError, IndexMismatchError, InputError
 from unimoer_rag.evaluation.evaluate import EvalOptions, evaluate
-from unimoer_rag.evaluation.systems import System, Unified
+from unimoer_rag.evaluation.systems import System, Unified, corpus_in_index
 from unimoer_rag.generation.extractive import ExtractiveReader
 from unimoer_rag.lab.baselines.cosine import CosineRanker, ModelEmbedder
 from unimoer_rag.lab.baselines.two_stage import TwoStage
@@ -77,13 +77,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> BeirDataset:
 def opened(
     system: System, data: BeirDataset, index: Path, *, first_stage: str = "dense", depth: int = 6
 ):
-    return system.over(
-        data.corpus,
-        index=index,
-        first_stage=first_stage,
-        depth=depth,
-        on_progress=lambda what, done, total: None,
-    )
+    return corpus_in_index(system, data.corpus, index=index, first_stage=first_stage, depth=depth)
 
 
 def described(finder: UnifiedRetriever, questions: list[str]) -> list[list[dict[str, object]]]:
