@@ -184,9 +184,9 @@ class _Quality:
         Engine.of(model).close()
         gc.collect()
         return {
-            "rerank_ndcg_10": round(reranked["rerank"]["nDCG@10"], 4),
-            "retrieval_ndcg_10": round(found["retrieval"]["nDCG@10"], 4),
-            "read_f1": round(read["answers"]["f1"], 2),
+            "rerank_ndcg_10": round(reranked.rerank["nDCG@10"], 4),
+            "retrieval_ndcg_10": round(found.retrieval["nDCG@10"], 4),
+            "read_f1": round(read.means("answers")["f1"], 2),
         }
 
 
