@@ -92,7 +92,9 @@ def test_of_several_processes_the_first_speaks(dataset: Path, tiny: Path, tmp_pa
 
 
 @pytest.mark.slow
-def test_an_interrupted_run_is_saved_and_resumed(dataset: Path, tiny: Path, tmp_path: Path) -> None:
+def test_an_interrupted_run_is_saved_and_resumed(
+    run: Command, dataset: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     steps = ("--set", "optimizer.steps=30")
     words = (
         *("train", recipe(tmp_path, tiny), "--data", dataset.parent, *steps),
@@ -114,10 +116,10 @@ def test_an_interrupted_run_is_saved_and_resumed(dataset: Path, tiny: Path, tmp_
     moved.symlink_to(dataset.parent)
     kept = json.loads((tmp_path / "run" / "run.json").read_text())
     assert kept["data"] == str(dataset.parent)
-    process = start("train", "resume", "run", "--data", "moved", folder=tmp_path)
-    stdout, said = process.communicate(timeout=240)
-    assert process.returncode == 0, said
-    assert "done: the checkpoint is in run/checkpoint" in stdout
+    monkeypatch.chdir(tmp_path)
+    resumed = run("train", "resume", "run", "--data", "moved")
+    assert resumed.exit_code == 0, resumed.stderr
+    assert "done: the checkpoint is in run/checkpoint" in resumed.stdout
     lines = log.read_text().splitlines()
     assert lines[: len(done)] == done
     assert [json.loads(line)["step"] for line in lines] == list(range(1, 31))

@@ -64,8 +64,9 @@ def _home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         os.environ["XDG_DATA_HOME"] = before
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def server() -> Iterator[Judging]:
+    """A test's own: it keeps the keys that came, and tests send different ones."""
     with judge_server() as judging:
         yield judging
 

@@ -60,13 +60,15 @@ def test_a_preset_is_valid_and_says_how_it_is_used(name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in PRESETS if name != "server"])
-def test_a_preset_answers(name: str, minilm_path: Path, tmp_path: Path) -> None:
+def test_a_preset_answers(
+    name: str, few_documents: Path, minilm_path: Path, tmp_path: Path
+) -> None:
     pipeline = RagPipeline.from_yaml(name, index=tmp_path / "handbook.index")
     with pipeline.retriever as retriever:
         assert isinstance(pipeline.generator, ExtractiveReader)
         config = PipelineConfig.load(name)
         assert (retriever.mode, pipeline.hops) == (config.retrieve.mode, config.hops)
-        retriever.add_path(ROOT / "examples" / "handbook")
+        retriever.add_path(few_documents)
         answer = pipeline.answer("How long do refunds take?")
     assert answer.text == "14 days"
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unimoer_rag.engine import Engine
 from unimoer_rag.errors import InputError
+
+if TYPE_CHECKING:  # it imports torch, which an index that is searched by vectors does without
+    from unimoer_rag.engine import Engine
 
 __all__ = ["Ranked", "Reranker", "best_first", "check_top_n"]
 
