@@ -28,6 +28,7 @@ from unimoer_rag.retrieval.settings import RetrieverSettings, takes_settings
 from unimoer_rag.retrieval.sparse import BM25Encoder
 from unimoer_rag.retrieval.stats import SearchStats
 from unimoer_rag.retrieval.types import Document, Hit
+from unimoer_rag.steps import arun, run
 
 if TYPE_CHECKING:
     from langchain_unimoer import UniMoERRetriever
@@ -214,7 +215,8 @@ class UnifiedRetriever:
                 `{"source": "a.md", "year": {"gte": 2020}, "tag": ["x", "y"]}`.
             on_stage: called with "retrieve" and "rerank" as each ends, for timing and tracing.
         """
-        return self._searcher.run(self._plan([query], k, rerank, mode, filters), on_stage)[0]
+        plan = self._plan([query], k, rerank, mode, filters)
+        return run(self._searcher.search(plan, on_stage))[0]
 
     def search_batch(
         self,
@@ -229,7 +231,7 @@ class UnifiedRetriever:
         if isinstance(queries, str):
             raise InputError("search_batch takes a list of queries: use search for a single one")
         plan = self._plan(queries, k, rerank, mode, filters)
-        return [hits for block in plan.blocks(_BLOCK) for hits in self._searcher.run(block)]
+        return [hits for block in plan.blocks(_BLOCK) for hits in run(self._searcher.search(block))]
 
     async def asearch(
         self,
@@ -243,7 +245,7 @@ class UnifiedRetriever:
     ) -> list[Hit]:
         """`search` without blocking the event loop, nor a thread while the model works."""
         plan = self._plan([query], k, rerank, mode, filters)
-        return (await self._searcher.arun(plan, on_stage))[0]
+        return (await arun(self._searcher.search(plan, on_stage)))[0]
 
     def _plan(
         self,
@@ -284,11 +286,11 @@ class UnifiedRetriever:
         Raises:
             InputError: the query is empty.
         """
-        return self._searcher.rank(query, hits)
+        return run(self._searcher.rank(query, hits))
 
     async def arank_hits(self, query: str, hits: Sequence[Hit]) -> list[Hit]:
         """`rank_hits` without blocking the event loop."""
-        return await self._searcher.arank(query, hits)
+        return await arun(self._searcher.rank(query, hits))
 
     @property
     def stats(self) -> SearchStats:
