@@ -14,11 +14,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from unimoer_rag.closing import Closing
 from unimoer_rag.engine.cache import StateCache
 from unimoer_rag.engine.queued import Pending
 from unimoer_rag.engine.worker import Worker
@@ -75,7 +76,7 @@ class EngineStats:
 _making = threading.Lock()
 
 
-class Engine:
+class Engine(Closing):
     """Runs one model for many callers; every method may be called from any thread.
 
     Its worker starts with the first job and ends when the engine is closed or no longer used. A
@@ -306,12 +307,6 @@ class Engine:
     def close(self) -> None:
         """Let the worker finish what is queued, then stop it; closing twice is harmless."""
         self._worker.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
 
 def _disk(model: UniMoER, folder: str | Path | None, capacity: int) -> DiskStates | None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Any, NoReturn, Self, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
+from unimoer_rag.closing import Closing
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import InputError, UnimoerError
 from unimoer_rag.extras import needs_extra
@@ -41,7 +42,7 @@ __all__ = ["Filters", "Mode", "OnStage", "UnifiedRetriever"]
 _BLOCK = 64
 
 
-class UnifiedRetriever:
+class UnifiedRetriever(Closing):
     """Indexes documents and answers queries with reranked passages, all on one loaded model.
 
     It takes the settings of `RetrieverSettings` by their names, `model` also as the first argument;
@@ -347,12 +348,6 @@ class UnifiedRetriever:
     def close(self) -> None:
         """Let go of the index; the model stays loaded while anyone holds it."""
         self.store.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
 
 def _loaded(settings: RetrieverSettings) -> Embeds:
