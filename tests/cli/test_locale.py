@@ -32,4 +32,4 @@ def test_words_and_names_beyond_ascii(tmp_path: Path) -> None:
     assert b'"source": "docs/na\\u00efve.md"' in found.stdout
     assert b"shop" not in found.stdout
     listed = typed("docs", "ls", "docs/naïve.md", "--index", "i", folder=tmp_path)
-    assert listed.stdout == b"docs/na\\xefve.md  (1 passages)\n"  # which ASCII does not have
+    assert listed.stdout == b"docs/na\\xefve.md  (1 passage)\n"  # which ASCII does not have

@@ -11,6 +11,7 @@ from pathlib import Path
 from unimoer_rag.data import BeirDataset
 from unimoer_rag.evaluation.systems.types import System
 from unimoer_rag.progress import silent
+from unimoer_rag.wording import counted
 
 __all__ = ["LARGE", "Estimate", "estimate_indexing"]
 
@@ -34,7 +35,7 @@ class Estimate:
 
     def __str__(self) -> str:
         """In words, such as "2,681,468 passages to index, about 7.1 hours"."""
-        return f"{self.passages:,} passages to index, about {_spoken(self.seconds)}"
+        return f"{counted(self.passages, 'passage')} to index, about {_spoken(self.seconds)}"
 
 
 def estimate_indexing(system: System, dataset: BeirDataset, *, first_stage: str) -> Estimate:
@@ -66,6 +67,6 @@ def estimate_indexing(system: System, dataset: BeirDataset, *, first_stage: str)
 def _spoken(seconds: float) -> str:
     minutes = seconds / 60
     if minutes < 90:
-        return f"{max(minutes, 1):.0f} minutes"
+        return counted(max(round(minutes), 1), "minute")
     hours = minutes / 60
     return f"{hours:.1f} hours" if hours < 48 else f"{hours / 24:.1f} days"
