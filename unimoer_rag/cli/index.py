@@ -72,7 +72,8 @@ def add_corpora(
 
             def tell(report: AddReport, path: Path = path, size: int = len(corpus)) -> None:
                 done = report.documents + len(report.problems)
-                show(f"indexing {path}", done, size, _passages(report))
+                held = counted(report.passages, "passage") if report.passages else ""
+                show(f"indexing {path}", done, size, held)
 
             tell(AddReport())
             part = retriever.add_path(path, on_progress=tell, **options)
@@ -87,10 +88,6 @@ def add_corpora(
     say_problems(whole.problems)
     say_problems(whole.notes, "note: ")
     return whole
-
-
-def _passages(report: AddReport) -> str:
-    return counted(report.passages, "passage") if report.passages else ""
 
 
 def say_problems(problems: Iterable[Problem], label: str = "not indexed: ") -> None:
