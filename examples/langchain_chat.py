@@ -16,7 +16,7 @@ from langchain_openai import ChatOpenAI
 from unimoer_rag import UnifiedRetriever
 
 HANDBOOK = Path(__file__).parent / "handbook"
-PROMPT = ChatPromptTemplate.from_template("Answer from this alone:\n{passages}\n\n{question}")
+PROMPT = ChatPromptTemplate.from_template("Answer from this:\n{passages}\n\nQuestion: {question}")
 
 
 def numbered(documents: list[Document]) -> str:
