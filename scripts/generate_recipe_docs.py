@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import argparse
 import inspect
 import json
 import types
@@ -155,5 +156,6 @@ def _says(kind: type[BaseModel]) -> str:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()
     PAGE.write_text(render(), encoding="utf-8")
     print(f"wrote {PAGE.name}")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -62,6 +64,14 @@ def test_python_snippets_run(page: Path, folder: Path) -> None:
         # As in a file of its own, not under this file's `from __future__`.
         compiled = compile(code, f"{page.name}, snippet {number}", "exec", dont_inherit=True)
         exec(compiled, scope)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("code", blocks(ROOT / "CONTRIBUTING.md", "python"))
+def test_what_contributors_copy_runs(code: str) -> None:
+    # In a process of its own: a loss is known from its definition on.
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.slow

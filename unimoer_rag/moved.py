@@ -9,6 +9,7 @@ from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import NoReturn
 
 __all__ = ["MOVED", "install"]
 
@@ -129,8 +130,20 @@ class _Moved(Loader):
     def exec_module(self, module: ModuleType) -> None:
         old = module.__spec__.name if module.__spec__ else ""
         module.__spec__ = self._spec
+        warnings.warn(self._told(old), DeprecationWarning, stacklevel=2)
+
+    def get_code(self, name: str) -> NoReturn:
+        """What `python -m` asks for, and tells the error of in a line.
+
+        Raises:
+            ImportError: always; says what to run.
+        """
+        now = self.now if isinstance(self.now, str) else self.now[0]
+        raise ImportError(f"{self._told(name)}: run `python -m {now}`", name=name)
+
+    def _told(self, old: str) -> str:
         now = self.now if isinstance(self.now, str) else " and ".join(self.now)
-        warnings.warn(f"{old} is now {now}", DeprecationWarning, stacklevel=2)
+        return f"{old} is now {now}"
 
 
 def _asking(name: str, modules: Sequence[ModuleType]) -> ModuleType:

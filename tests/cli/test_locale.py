@@ -53,4 +53,4 @@ def test_words_and_names_beyond_ascii(tmp_path: Path) -> None:
     )
     assert b'"source": "docs/na\\u00efve.md"' in found
     assert b"shop" not in found
-    assert listed == b"docs/na\\xefve.md  (1 passages)\n"  # which ASCII does not have
+    assert listed == b"docs/na\\xefve.md  (1 passage)\n"  # which ASCII does not have
