@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from unimoer_rag import UniMoER
+from unimoer_rag.data.datasets import load_beir
 
 pytestmark = pytest.mark.slow
 
@@ -25,9 +26,8 @@ def copy_of(name: str) -> Path:
 @pytest.fixture
 def passages(data_dir: Path) -> list[str]:
     """Five hundred passages of Wikipedia, short and long."""
-    lines = (data_dir / "nq" / "corpus.jsonl").open(encoding="utf-8")
-    rows = [json.loads(line) for line, _ in zip(lines, range(500), strict=False)]
-    return [f"{row.get('title', '')} {row['text']}".strip() for row in rows]
+    corpus = load_beir(data_dir / "nq", "dev").corpus
+    return [document.content for document in islice(corpus.values(), 500)]
 
 
 @pytest.mark.parametrize("name", ["all-MiniLM-L6-v2", "all-mpnet-base-v2"])

@@ -8,6 +8,8 @@ from .judge import Judge
 from .measure_answers import read_contexts
 from .measure_ranking import asked, known_run, rerank_run, search_run
 from .moved import BeirDataset, Question, load_beir, load_run, open_dataset, write_run
+from .mteb_models import MtebEncoder, MtebReranker, MtebSearch
+from .mteb_run import ROLES, Role, TaskScore, find_tasks, run_tasks
 from .options import EvalOptions
 from .passages import holds_answer
 from .ranking import MEASURES, evaluate_run, per_query
@@ -15,7 +17,7 @@ from .report.charts import Chart, Value, interval_chart, series_chart
 from .report.page import page_template, render_page
 from .report.table import Row, columns_with_values, markdown_table, system_rows
 from .report.texts import markdown_cell
-from .results import Result, load_result
+from .results import Judgement, Limit, Result, load_result
 from .skipping import LOSS, Outcomes, Statistic, choose_threshold, cross_validate
 from .systems.pipeline import check_pipeline, configured
 from .systems.registry import READER, Models, build_system, choose_models, find_entry
@@ -28,6 +30,7 @@ __all__ = [
     "LOSS",
     "MEASURES",
     "READER",
+    "ROLES",
     "AnswerScores",
     "BeirDataset",
     "Calibration",
@@ -35,15 +38,22 @@ __all__ = [
     "Embedder",
     "EvalOptions",
     "Judge",
+    "Judgement",
+    "Limit",
     "Models",
+    "MtebEncoder",
+    "MtebReranker",
+    "MtebSearch",
     "Outcomes",
     "Question",
     "Ranker",
     "Rescorer",
     "Result",
+    "Role",
     "Row",
     "Statistic",
     "System",
+    "TaskScore",
     "Unified",
     "Value",
     "asked",
@@ -65,6 +75,7 @@ __all__ = [
     "exact_match",
     "f1",
     "find_entry",
+    "find_tasks",
     "first_stage",
     "holds_answer",
     "interval_chart",
@@ -81,6 +92,7 @@ __all__ = [
     "read_contexts",
     "render_page",
     "rerank_run",
+    "run_tasks",
     "score_answers",
     "search_run",
     "series_chart",

@@ -9,8 +9,8 @@ from itertools import islice
 from pathlib import Path
 
 from unimoer_rag.data import BeirDataset
-from unimoer_rag.evaluation.systems.types import System
-from unimoer_rag.progress import silent
+from unimoer_rag.evaluation.systems import System, corpus_in_index
+from unimoer_rag.wording import counted
 
 __all__ = ["LARGE", "Estimate", "estimate_indexing"]
 
@@ -34,7 +34,7 @@ class Estimate:
 
     def __str__(self) -> str:
         """In words, such as "2,681,468 passages to index, about 7.1 hours"."""
-        return f"{self.passages:,} passages to index, about {_spoken(self.seconds)}"
+        return f"{counted(self.passages, 'passage')} to index, about {_spoken(self.seconds)}"
 
 
 def estimate_indexing(system: System, dataset: BeirDataset, *, first_stage: str) -> Estimate:
@@ -43,7 +43,7 @@ def estimate_indexing(system: System, dataset: BeirDataset, *, first_stage: str)
     Args:
         system: what indexes.
         dataset: whose corpus is to be indexed.
-        first_stage: see `System.over`.
+        first_stage: see `corpus_in_index`.
     """
     documents = list(islice(dataset.corpus.values(), _WARM_UP + _TRIED))
     # The first call of a model takes longer than all others.
@@ -52,12 +52,12 @@ def estimate_indexing(system: System, dataset: BeirDataset, *, first_stage: str)
     for part in parts:
         with tempfile.TemporaryDirectory() as scratch:
             started = time.perf_counter()
-            with system.over(
+            with corpus_in_index(
+                system,
                 {document.source: document for document in part},
                 index=Path(scratch) / "index",
                 first_stage=first_stage,
                 depth=1,
-                on_progress=silent,
             ):
                 seconds = time.perf_counter() - started
     return Estimate(len(dataset.corpus), seconds / len(parts[1]) * len(dataset.corpus))
@@ -66,6 +66,6 @@ def estimate_indexing(system: System, dataset: BeirDataset, *, first_stage: str)
 def _spoken(seconds: float) -> str:
     minutes = seconds / 60
     if minutes < 90:
-        return f"{max(minutes, 1):.0f} minutes"
+        return counted(max(round(minutes), 1), "minute")
     hours = minutes / 60
     return f"{hours:.1f} hours" if hours < 48 else f"{hours / 24:.1f} days"
