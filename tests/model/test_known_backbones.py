@@ -15,7 +15,7 @@ from model.sentence_folders import save_published
 from unimoer_rag import UniMoER
 from unimoer_rag.errors import BackboneError, DigestMismatchError
 from unimoer_rag.model.io import backbone as backbones
-from unimoer_rag.model.io import loading
+from unimoer_rag.model.io import building
 from unimoer_rag.model.io.known import BACKBONES, BackboneSpec, canonical
 
 # The names that the issue of modern backbones asks for, as people type them.
@@ -89,7 +89,7 @@ def known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BackboneSpec:
     spec = replace(BACKBONES["e5-small-v2"], dimension=32)
     names = {**BACKBONES, "e5-small-v2": spec}
     monkeypatch.setattr(backbones, "BACKBONES", names)
-    monkeypatch.setattr(loading, "BACKBONES", names)
+    monkeypatch.setattr(building, "BACKBONES", names)
     return spec
 
 
@@ -113,6 +113,6 @@ def test_another_models_files_are_refused(
     ):
         names = {**BACKBONES, "e5-small-v2": replace(known, **change)}
         monkeypatch.setattr(backbones, "BACKBONES", names)
-        monkeypatch.setattr(loading, "BACKBONES", names)
+        monkeypatch.setattr(building, "BACKBONES", names)
         with pytest.raises(error, match=said):
             UniMoER.from_backbone("e5-small-v2", device="cpu", dtype="float32")

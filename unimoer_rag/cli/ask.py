@@ -21,19 +21,12 @@ from unimoer_rag.cli.retrieval_options import (
     ModelChoice,
     NewIndex,
     OversamplingOption,
-<<<<<<< HEAD
-    QuantizationOption,
-    RerankerOption,
-    TokenStatesOption,
-    WholeFlag,
-    chunking_of,
-=======
     PipelinePlace,
+    RerankerOption,
     RerankText,
     parse_filters,
     parse_rerank,
     require_index,
->>>>>>> main
 )
 from unimoer_rag.cli.settings import is_typed
 from unimoer_rag.errors import InputError, UnimoerError
@@ -58,31 +51,7 @@ def ask(
     ),
     n_read: int | None = option("Passages to read.", "--read"),
     rerank: Annotated[str | None, RerankText] = None,
-<<<<<<< HEAD
     reranker: RerankerOption = None,
-    threshold: Annotated[
-        float | None, typer.Option(help="Least confidence of the reader's answer.")
-    ] = None,
-    chat_url: Annotated[
-        str | None,
-        typer.Option(
-            "--chat-url",
-            envvar="UNIMOER_CHAT_URL",
-            help="A chat server (OpenAI's interface, as of vllm serve) that words the answer.",
-        ),
-    ] = None,
-    chat_model: Annotated[
-        str | None, typer.Option("--chat-model", help="Its model; the first one if not given.")
-    ] = None,
-    chat_key: Annotated[
-        str | None,
-        typer.Option("--chat-key", envvar="UNIMOER_CHAT_KEY", help="Its API key."),
-    ] = None,
-    mode: Annotated[
-        Literal["dense", "sparse", "hybrid"] | None,
-        typer.Option("--mode", help="First stage: vectors, BM25, or both fused by rank."),
-    ] = None,
-=======
     threshold: float | None = option("Least confidence of the reader's answer."),
     chat_url: str | None = option(
         "A chat server (OpenAI's interface, as of vllm serve) that words the answer.",
@@ -91,7 +60,6 @@ def ask(
     chat_model: str | None = option("Its model; the first one if not given."),
     chat_key: str | None = option("Its API key.", envvar="UNIMOER_CHAT_KEY"),
     mode: Annotated[Mode | None, MODE] = None,
->>>>>>> main
     filters: FiltersOption = None,
     model: ModelChoice,
     made: NewIndex,
@@ -122,16 +90,9 @@ def ask(
             "memory_budget": model.memory_budget,
             "mode": mode,
             "rerank": None if rerank is None else parse_rerank(rerank),
-<<<<<<< HEAD
             "reranker": reranker,
-            "collection": collection,
-            "chunking": chunking_of(chunk_size, chunk_overlap, whole),
-            "dimensions": dimensions,
-            "quantization": quantization,
-=======
             "collection": place.collection,
             **made.settings(),
->>>>>>> main
             "oversampling": oversampling,
             "token_pooling": token_pooling,
             "device": device,

@@ -31,22 +31,14 @@ __all__ = [
     "ModelChoice",
     "NewIndex",
     "OversamplingOption",
-<<<<<<< HEAD
-    "QuantizationOption",
-    "RerankerOption",
-    "TokenStatesOption",
-    "WholeFlag",
-    "chunking_of",
-    "told",
-=======
     "PipelinePlace",
     "RerankText",
+    "RerankerOption",
     "Selected",
     "open_retriever",
     "parse_filters",
     "parse_rerank",
     "require_index",
->>>>>>> main
 ]
 
 Mode = Literal["dense", "sparse", "hybrid"]
@@ -84,11 +76,7 @@ FiltersOption = Annotated[
     str | None,
     typer.Option("--filters", help='Conditions as JSON, such as {"source": "a.md"}.'),
 ]
-<<<<<<< HEAD
-TOKEN_POOLING = typer.Option("--token-pooling", help=told("token_pooling"))
-RerankerOption = Annotated[str | None, typer.Option("--reranker", help=told("reranker"))]
-=======
->>>>>>> main
+RerankerOption = Annotated[str | None, typer.Option("--reranker", help=_declared("reranker"))]
 OversamplingOption = Annotated[
     float | None, typer.Option("--oversampling", help=_declared("oversampling"))
 ]

@@ -16,18 +16,13 @@ from unimoer_rag.cli.retrieval_options import (
     LoadedModel,
     ModeOption,
     OversamplingOption,
+    RerankerOption,
     RerankText,
     open_retriever,
     parse_filters,
     parse_rerank,
     require_index,
 )
-<<<<<<< HEAD
-from unimoer_rag.cli.retrieval_options import OversamplingOption, RerankerOption
-from unimoer_rag.errors import InputError
-from unimoer_rag.json_text import parse_json
-=======
->>>>>>> main
 
 if TYPE_CHECKING:
     from unimoer_rag.retrieval import Hit

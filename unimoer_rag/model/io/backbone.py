@@ -132,11 +132,14 @@ def _unlisted(name: str) -> Path:
 
 
 def locate(name: str) -> Path | tuple[str, str]:
-    """Where a backbone that is no key of `BACKBONES` is: its folder, or repository and commit.
+    """Where a backbone is: its folder, or repository and commit.
 
     Raises:
         BackboneError: the name is neither's.
     """
+    known = BACKBONES.get(canonical(name))
+    if known is not None:
+        return _wheel_folder(known) or _own_copy(known) or (known.repo, known.revision)
     folder = local_folder(name)
     if folder is not None:
         return folder

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -118,19 +118,8 @@ class CheckpointConfig(_Frozen):
         Raises:
             InputError: a name that cannot be one, or a task with an expert that does not exist.
         """
-<<<<<<< HEAD
-        return ModelSpec(
-            experts={name: expert.spec() for name, expert in self.experts.items()},
-            tasks=tuple(task.task() for task in self.tasks),
-            router=self.router,
-            gate=self.gate,
-            router_options=self.router_options,
-            targets=self.target_modules,
-            query_instruction=self.query_instruction,
-            document_instruction=self.document_instruction,
-        )
-=======
-        return spec_of(self, self.target_modules)
+        spec = spec_of(self, self.target_modules)
+        return replace(spec, document_instruction=self.document_instruction)
 
 
 class _ModelKeys(Protocol):
@@ -159,4 +148,3 @@ def spec_of(keys: _ModelKeys, targets: tuple[str, ...]) -> ModelSpec:
         targets=targets,
         query_instruction=keys.query_instruction,
     )
->>>>>>> main
