@@ -4,6 +4,7 @@ from .device import choose_device, choose_dtype, choose_precision
 from .forward import States
 from .home import Home
 from .io.backbone import BACKBONES, load_backbone, resolve_backbone, transformer_layers
+from .io.building import own_prompts
 from .io.checkpoint import CONFIG, WEIGHTS, layer_of, parameters_by_name
 from .io.config import ExpertConfig, TaskConfig, spec_of
 from .io.files import file_digest, local_folder
@@ -127,6 +128,7 @@ __all__ = [
     "local_folder",
     "memory_table",
     "merge_experts",
+    "own_prompts",
     "parameters_by_name",
     "plan_batches",
     "probe_rows",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,9 +14,9 @@ from unimoer_rag.model.io.backbone import load_backbone, resolve_backbone
 from unimoer_rag.model.io.files import file_digest, local_folder
 from unimoer_rag.model.io.known import BACKBONES, BackboneSpec, canonical
 from unimoer_rag.model.io.published import read_published
-from unimoer_rag.model.spec import ModelSpec, published_fields
+from unimoer_rag.model.spec import published_fields
 
-__all__ = ["build"]
+__all__ = ["build", "own_prompts"]
 
 M = TypeVar("M", bound=RoutedModel)
 
@@ -48,11 +47,8 @@ def build(
         published=published,
     )
     own = {} if published is None else published_fields(published, backbone.max_positions)
-    own |= _unsaid(known, own)
-    if "spec" in options:
-        options["spec"] = _prompted(options["spec"], own)
-    else:
-        options = {**own, **options}
+    if "spec" not in options:
+        options = {**own, **_unsaid(known, own), **options}
     model = kind(backbone, name=_kept_name(name), **options)
     _check_dimension(name, known, model)
     identity = _embeds_as(name, path, model)
@@ -61,11 +57,21 @@ def build(
     return model
 
 
-def _prompted(spec: ModelSpec, own: Mapping[str, Any]) -> ModelSpec:
-    """A spec that puts nothing before texts gets what the backbone was published with."""
-    if spec.query_instruction or spec.document_instruction:
-        return spec
-    return replace(spec, **{field: own[field] for field in _PROMPTS if field in own})
+def own_prompts(name: str) -> dict[str, str]:
+    """What a backbone was published to have before queries and documents, as fields of a spec.
+
+    Args:
+        name: as for `resolve_backbone`.
+
+    Raises:
+        BackboneError: it cannot be had, or not be run as it was published.
+    """
+    known = BACKBONES.get(name := canonical(name))
+    found = read_published(resolve_backbone(name)) if known is None or known.published else None
+    own = {}
+    if found is not None:
+        own = dict(zip(_PROMPTS, (found.query_prompt, found.document_prompt), strict=True))
+    return own | _unsaid(known, own)
 
 
 def _unsaid(known: BackboneSpec | None, own: Mapping[str, Any]) -> dict[str, Any]:
