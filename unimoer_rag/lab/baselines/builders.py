@@ -51,13 +51,13 @@ def backbone_cosine(models: Models) -> System:
 
 
 def two_models(models: Models) -> System:
-    """An embedder and a cross-encoder of sentence-transformers."""
-    from unimoer_rag.lab.baselines.sentence_models import CrossEncoderRanker, SentenceEmbedder
+    """An embedder and a cross-encoder, each as it was published."""
+    from unimoer_rag.lab.baselines.published import PublishedEmbedder, PublishedRanker
 
     return TwoStage(
         "two-models",
-        embedder=SentenceEmbedder(models.embedder, **models.where),
-        ranker=CrossEncoderRanker(models.reranker, **models.where),
+        embedder=PublishedEmbedder(models.embedder, **models.where),
+        ranker=PublishedRanker(models.reranker, **models.where),
         reader=models.reader,
     )
 

@@ -1,4 +1,4 @@
-"""Models of sentence-transformers: any embedder, any cross-encoder, as their makers run them."""
+"""Embedders of sentence-transformers, as their makers run them."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from unimoer_rag.model import (
     choose_dtype,
     read_config,
 )
-from unimoer_rag.retrieval import CrossEncoderRanks, SentenceEmbeds
+from unimoer_rag.retrieval import SentenceEmbeds
 
-__all__ = ["CrossEncoderRanker", "SentenceEmbedder"]
+__all__ = ["SentenceEmbedder"]
 
 T = TypeVar("T", bound=nn.Module)
 
@@ -72,54 +72,6 @@ class SentenceEmbedder(SentenceEmbeds):
         return {**self._facts, "max_tokens": self._model.max_seq_length, "prompts": prompts}
 
 
-class CrossEncoderRanker(CrossEncoderRanks):
-    """A cross-encoder that gives one logit; its sigmoid is the score.
-
-    Args:
-        name_or_path: see `find_weights`.
-        revision: see `find_weights`.
-        device: see `UniMoER.from_pretrained`.
-        dtype: see `UniMoER.from_pretrained`.
-
-    Raises:
-        BackboneError: there is no such model, it cannot be loaded, its files hold no trained head,
-            or it gives several scores.
-        InputError: a repository of the Hub without a revision, or an unusable argument.
-        MissingExtraError: sentence-transformers is not installed.
-    """
-
-    def __init__(
-        self,
-        name_or_path: str | Path,
-        *,
-        revision: str | None = None,
-        device: str = "auto",
-        dtype: str = "auto",
-    ) -> None:
-        with needs_extra("sentence_transformers", "baselines", "a cross-encoder"):
-            from sentence_transformers import CrossEncoder
-
-        self._facts, model = _load(
-            CrossEncoder, str(name_or_path), revision, device=device, dtype=dtype
-        )
-        _check_head(model.model, str(name_or_path))
-        if model.num_labels != 1:
-            raise BackboneError(
-                f"{name_or_path} gives {model.num_labels} scores for a pair: expected a "
-                "cross-encoder with one (num_labels 1)"
-            )
-        super().__init__(model)
-
-    @property
-    def modules(self) -> Sequence[nn.Module]:
-        """The model."""
-        return [self._model]
-
-    def describe(self) -> Mapping[str, Any]:
-        """The weights and their precision."""
-        return {**self._facts, "max_tokens": self._model.max_seq_length}
-
-
 def _load(
     kind: Callable[..., T], name: str, revision: str | None, *, device: str, dtype: str
 ) -> tuple[dict[str, Any], T]:
@@ -145,16 +97,3 @@ def _load(
     check_finite(model.named_parameters(), f"the weights in {path}, in {precision}")
     facts = {"dtype": str(precision).removeprefix("torch."), "library": metadata.version(_LIBRARY)}
     return {"model": name, **identity_of_weights(path, commit), **facts}, model
-
-
-def _check_head(model: Any, name: str) -> None:
-    """Refuse a model that scores by random weights.
-
-    transformers gives files of another class, such as a backbone's, a new head of random numbers.
-    """
-    loaded, saved = type(model).__name__, getattr(model.config, "architectures", None) or []
-    if loaded not in saved:
-        raise BackboneError(
-            f"{name} holds {', '.join(saved) or 'an unknown class'} and no trained head of a "
-            f"{loaded}: expected a cross-encoder, such as cross-encoder/ms-marco-MiniLM-L6-v2"
-        )

@@ -100,7 +100,7 @@ BACKBONES: Mapping[str, BackboneSpec] = {
 }
 
 # What a backbone folder needs; keeps a Hub download to weights and tokenizer.
-_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
+_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "*.metadata"]
 
 
 @dataclass(frozen=True, slots=True)

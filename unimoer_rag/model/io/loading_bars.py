@@ -13,7 +13,8 @@ def no_bars() -> Iterator[None]:
     """Load with transformers, inside the block, without its bar "Loading weights" and its report.
 
     The report names tensors that the model has no place for, such as a projection or a head that is
-    read apart. What is missing is an error here. What the program had set for its own models holds again afterwards.
+    read apart. What is missing is an error here. What the program had set for its own models holds
+    again afterwards.
     """
     from transformers.utils import logging
 
