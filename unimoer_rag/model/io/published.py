@@ -78,9 +78,8 @@ def read_published(folder: Path) -> Published | None:
         pooling=pooling,
         include_prompt=include_prompt,
         steps=steps,
-        # As `encode_query` and `encode_document` choose them: the default prompt is for neither.
-        query_prompt=prompts.get("query") or "",
-        document_prompt=prompts.get("document") or "",
+        query_prompt=prompts[0],
+        document_prompt=prompts[1],
         max_tokens=_max_tokens(folder, own),
         lower_case=bool(own.get("do_lower_case", False)),
         cut=_size(settings.get("truncate_dim"), "truncate_dim", folder / SETTINGS),
@@ -227,14 +226,23 @@ def _check_similarity(settings: Mapping[str, Any], steps: Sequence[Step], path: 
     )
 
 
-def _prompts(settings: Mapping[str, Any], path: Path) -> Mapping[str, str | None]:
+def _prompts(settings: Mapping[str, Any], path: Path) -> tuple[str, str]:
+    """What goes before queries and documents, as `encode_query` and `encode_document` have it.
+
+    A default prompt is for both in a folder that has no prompt for either: one from before those.
+    """
     prompts = settings.get("prompts") or {}
     fits = isinstance(prompts, dict) and all(
         text is None or isinstance(text, str) for text in prompts.values()
     )
     if not fits:
         raise BackboneError(f"{path} has prompts that are no texts: get the model's files again")
-    return prompts
+    query = [name for name in ("query",) if name in prompts]
+    document = [name for name in ("document", "passage", "corpus") if name in prompts]
+    default = settings.get("default_prompt_name")
+    if not query and not document and default in prompts:
+        query = document = [default]
+    return tuple(prompts[names[0]] or "" if names else "" for names in (query, document))
 
 
 def _size(value: Any, key: str, path: Path) -> int | None:
