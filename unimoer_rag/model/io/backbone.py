@@ -292,6 +292,8 @@ def load_backbone(
     if not getattr(tokenizer, "is_fast", False):
         raise BackboneError(f"the tokenizer in {path} is not a fast one (no tokenizer.json)")
     backbone = replace(as_backbone(model, tokenizer, path), published=published)
+    if published is not None:
+        published.dimension(backbone.width)  # whether the steps fit each other
     check_finite(
         model.named_parameters(),
         f"the weights in {path}, in {dtype}",

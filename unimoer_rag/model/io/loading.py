@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import weakref
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,7 +25,12 @@ import torch
 from unimoer_rag.errors import BackboneError, CheckpointError, DigestMismatchError, InputError
 from unimoer_rag.model.core import RoutedModel
 from unimoer_rag.model.device import QUANTIZATIONS, Precision, choose_device, choose_precision
-from unimoer_rag.model.io.backbone import BACKBONES, load_backbone, resolve_backbone
+from unimoer_rag.model.io.backbone import (
+    BACKBONES,
+    BackboneSpec,
+    load_backbone,
+    resolve_backbone,
+)
 from unimoer_rag.model.io.checkpoint import (
     CONFIG,
     WEIGHTS,
@@ -41,7 +47,7 @@ from unimoer_rag.model.io.published_files import folder_digest
 from unimoer_rag.model.layers.onednn import use_onednn
 from unimoer_rag.model.memory import MemoryPlan, choose_plan, parse_size, plan_of
 from unimoer_rag.model.published import Published
-from unimoer_rag.model.spec import published_fields
+from unimoer_rag.model.spec import ModelSpec, published_fields
 from unimoer_rag.model.untrained import warn_if_untrained
 
 __all__ = ["build", "load", "load_own", "memory_table", "shipped_checkpoints"]
@@ -79,16 +85,29 @@ def build(
         quantization=precision.quantization,
         published=published,
     )
-    if "spec" not in options:
-        own = {} if published is None else published_fields(published, backbone.max_positions)
-        if known is not None and known.query_instruction:
-            own["query_instruction"] = known.query_instruction
-        options = {**own, **options}
+    own = {} if published is None else published_fields(published, backbone.max_positions)
+    options = _own_options(known, own, options)
     model = kind(backbone, name=_kept_name(name), **options)
     identity = _embeds_as(name, path, model)
     model.set_origin(model.checkpoint, hashlib.sha256(identity.encode()).hexdigest())
     model.eval().set_unpadded("auto")
     return model
+
+
+def _own_options(
+    known: BackboneSpec | None, published: Mapping[str, Any], options: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The options of a model, what its backbone brings along in the place of what is not given."""
+    own = dict(published)
+    if known is not None and known.query_instruction:
+        own["query_instruction"] = known.query_instruction
+    spec: ModelSpec | None = options.get("spec")
+    if spec is None:
+        return {**own, **options}
+    # A recipe's, say, which has tasks of its own; where it has no prompt, it is trained with these.
+    prompts = published.keys() & {"query_instruction", "document_instruction"}
+    taken = {name: own[name] for name in prompts if not getattr(spec, name)}
+    return {**taken, **options}
 
 
 def _embeds_as(name: str, path: Path, model: RoutedModel) -> str:

@@ -80,7 +80,7 @@ def embedding(
         model: the model.
         texts: the texts.
         side: what they are.
-        instruction: goes before every text, in place of the model's own for queries; "" for none.
+        instruction: goes before every text, in place of the model's own for the side; "" for none.
         dimensions: size of the embeddings, where the checkpoint was trained to be cut.
         blank: take texts without a visible character too, in place of refusing them.
 
