@@ -9,12 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from cross_folders import change, save_chain, save_cross
 from sentence_transformers import CrossEncoder
-from sentence_transformers.base.modules import Transformer
-from sentence_transformers.base.modules.dense import Dense
-from sentence_transformers.sentence_transformer.modules import LayerNorm, Pooling
 from tiny_models import TEXTS, save_backbone
-from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import BackboneError, InputError
@@ -28,31 +25,6 @@ WHERE = {"device": "cpu", "dtype": "float32"}
 KINDS = (
     "bert", "roberta", "xlm-roberta", "mpnet", "distilbert", "deberta-v2", "electra", "modernbert",
 )  # fmt: skip
-
-
-def save_cross(folder: Path, kind: str = "bert", *, labels: int = 1, **config: Any) -> Path:
-    """A sequence classification model of transformers, its rows 48 tokens long."""
-    save_backbone("bert" if kind == "electra" else kind, folder)
-    said = AutoConfig.from_pretrained(str(folder), num_labels=labels, **config)
-    if kind == "electra":
-        shared = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
-        sizes = {key: getattr(said, key) for key in (*shared, "vocab_size", "pad_token_id")}
-        said = AutoConfig.for_model("electra", **sizes, embedding_size=24, num_labels=labels)
-    with torch.random.fork_rng():
-        torch.manual_seed(3)
-        model = AutoModelForSequenceClassification.from_config(said)
-        for parameter in model.parameters():
-            if parameter.dim() > 1:
-                parameter.data.normal_(std=0.2)
-    model.save_pretrained(str(folder))
-    tokenizer = folder / "tokenizer_config.json"
-    change(tokenizer, model_max_length=48)
-    return folder
-
-
-def change(path: Path, **values: Any) -> None:
-    """Set keys of a JSON file."""
-    path.write_text(json.dumps(json.loads(path.read_text()) | values))
 
 
 def assert_same(folder: Path) -> UniMoER:
@@ -101,23 +73,6 @@ def test_what_sentence_transformers_wrote(tmp_path: Path, prompts: dict[str, Any
 def test_modules_that_end_in_one_score(tmp_path: Path, pooling: str) -> None:
     """As the rerankers of Ettin are made."""
     assert_same(save_chain(tmp_path, pooling))
-
-
-def save_chain(folder: Path, pooling: str = "cls", out: int = 1) -> Path:
-    torch.manual_seed(4)
-    body = Transformer(str(save_backbone("modernbert", folder / "bare")), max_seq_length=40)
-    norm = LayerNorm(32)
-    norm.norm.weight.data.normal_(mean=1)
-    modules = [
-        body,
-        Pooling(32, pooling),
-        Dense(32, 32, bias=False, activation_function=torch.nn.GELU()),
-        norm,
-        Dense(32, out, activation_function=torch.nn.Identity(), module_output_name="scores"),
-    ]
-    model = CrossEncoder(modules=modules, device="cpu")
-    model.save_pretrained(str(folder / "model"), create_model_card=False)
-    return folder / "model"
 
 
 @pytest.fixture(scope="module")
