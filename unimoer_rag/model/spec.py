@@ -13,6 +13,9 @@ from unimoer_rag.model.tasks import DEFAULT_TASKS, EMBED, MIN_TOKENS, RERANK, Ta
 
 __all__ = ["DEFAULT_EXPERTS", "ModelSpec", "published_fields"]
 
+# Where the model alone limits a row.
+_ENDLESS = 10**6
+
 DEFAULT_EXPERTS: Mapping[str, ExpertSpec] = {
     "shared": ExpertSpec(rank=8, alpha=16),
     "embed": ExpertSpec(rank=8, alpha=16),
@@ -146,14 +149,19 @@ class ModelSpec:
         return replace(self, tasks=tasks)
 
 
-def published_fields(published: Published) -> dict[str, Any]:
+def published_fields(published: Published, width: int) -> dict[str, Any]:
     """Fields of a `ModelSpec` on a backbone that says itself how it embeds.
 
     Its prompts, and default tasks that read as long a text as it does. What compares token states
     reads as long a text as what embeds, so that one forward serves both.
+
+    Args:
+        published: what it says.
+        width: of its states.
     """
-    limit = max(MIN_TOKENS, published.max_tokens or EMBED.max_tokens)
-    dimensions = {EMBED.name: published.dimensions}
+    limit = max(MIN_TOKENS, published.max_tokens or _ENDLESS)
+    whole = published.dimension(width)
+    dimensions = {EMBED.name: tuple(size for size in published.dimensions if size < whole)}
     tasks = tuple(
         replace(task, max_tokens=limit, dimensions=dimensions.get(task.name, ()))
         if task in (EMBED, RERANK)

@@ -27,6 +27,7 @@ from unimoer_rag.model.core import RoutedModel
 from unimoer_rag.model.device import QUANTIZATIONS, Precision, choose_device, choose_precision
 from unimoer_rag.model.io.backbone import (
     BACKBONES,
+    Backbone,
     BackboneSpec,
     load_backbone,
     resolve_backbone,
@@ -84,7 +85,7 @@ def build(
         quantization=precision.quantization,
         published=published,
     )
-    options = _own_options(known, published, options)
+    options = _own_options(known, backbone, options)
     model = kind(backbone, name=_kept_name(name), **options)
     identity = _embeds_as(name, path, model)
     model.set_origin(model.checkpoint, hashlib.sha256(identity.encode()).hexdigest())
@@ -93,10 +94,11 @@ def build(
 
 
 def _own_options(
-    known: BackboneSpec | None, published: Published | None, options: Mapping[str, Any]
+    known: BackboneSpec | None, backbone: Backbone, options: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The options of a model, what its backbone brings along in the place of what is not given."""
-    own = {} if published is None else published_fields(published)
+    published = backbone.published
+    own = {} if published is None else published_fields(published, backbone.width)
     if known is not None and known.query_instruction:
         own["query_instruction"] = known.query_instruction
     spec: ModelSpec | None = options.get("spec")

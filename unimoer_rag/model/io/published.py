@@ -188,7 +188,7 @@ def _transformer_settings(folder: Path, modules: Sequence[tuple[str, str]]) -> M
 def _changes(key: str, value: Any) -> bool:
     """Whether a setting of a transformer asks for another way from text to token states."""
     if key.endswith(("_args", "_kwargs")) and key.partition("_")[0] in _LOADING:
-        return bool(set(value or ()) - _HARMLESS)
+        return bool(value and not (isinstance(value, dict) and value.keys() <= _HARMLESS))
     if key == "modality_config":
         plain = {"method": "forward", "method_output_name": "last_hidden_state"}
         return bool(value != {"text": plain})
@@ -199,7 +199,7 @@ def _changes(key: str, value: Any) -> bool:
 
 
 def _max_tokens(folder: Path, own: Mapping[str, Any]) -> int | None:
-    """The longest row; the tokenizer's limit where the transformer's settings name none."""
+    """The longest row; None where nothing limits it."""
     path = folder / "tokenizer_config.json"
     tokenizer = _object(path)
     if tokenizer.get("truncation_side", "right") != "right":
@@ -207,9 +207,14 @@ def _max_tokens(folder: Path, own: Mapping[str, Any]) -> int | None:
             f"{path} cuts long texts at their beginning (truncation_side): expected 'right'; "
             f"{_NEAREST}"
         )
-    limit = own.get("max_seq_length") or tokenizer.get("model_max_length")
-    known = isinstance(limit, int | float) and 0 < limit < _NO_LIMIT
-    return int(limit) if known else None
+    # As versions before 6 keep it; later ones leave it to the tokenizer.
+    asked = own.get("max_seq_length")
+    positions = _object(folder / "config.json").get("max_position_embeddings")
+    limits = [tokenizer.get("model_max_length"), positions] if asked is None else [asked]
+    known = [limit for limit in limits if limit is not None]
+    if not all(isinstance(limit, int | float) for limit in known):
+        raise BackboneError(f"{folder} limits texts to {known!r:.80}: expected numbers of tokens")
+    return min((int(limit) for limit in known if 0 < limit < _NO_LIMIT), default=None)
 
 
 def _check_similarity(settings: Mapping[str, Any], steps: Sequence[Step], path: Path) -> None:
@@ -240,7 +245,7 @@ def _prompts(settings: Mapping[str, Any], path: Path) -> tuple[str, str]:
     query = [name for name in ("query",) if name in prompts]
     document = [name for name in ("document", "passage", "corpus") if name in prompts]
     default = settings.get("default_prompt_name")
-    if not query and not document and default in prompts:
+    if not query and not document and isinstance(default, str) and default in prompts:
         query = document = [default]
     return tuple(prompts[names[0]] or "" if names else "" for names in (query, document))
 
