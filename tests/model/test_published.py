@@ -192,7 +192,7 @@ def test_published_sizes_can_be_asked_for(tmp_path: Path) -> None:
     model = save_published("bert", tmp_path, steps=[Normalize()])
     folder = tmp_path / "published"
     config = json.loads((folder / "config.json").read_text())
-    write_json(folder / "config.json", {**config, "matryoshka_dimensions": [8, 16]})
+    write_json(folder / "config.json", {**config, "matryoshka_dimensions": [16, 8, 32, 64]})
     own = UniMoER.from_pretrained(folder, device="cpu", dtype="float32")
     assert own.task("embed").dimensions == (8, 16)
     for size in (8, 16):
@@ -225,3 +225,21 @@ def test_which_prompt_goes_before_what(
     read = read_published(published)
     assert read is not None
     assert (read.query_prompt, read.document_prompt) == expected
+
+
+def test_the_longest_row_is_the_folders(published: Path) -> None:
+    def limit() -> int | None:
+        read = read_published(published)
+        assert read is not None
+        return read.max_tokens
+
+    tokenizer = published / "tokenizer_config.json"
+    kept = json.loads(tokenizer.read_text())
+    for given, expected in ((90, 90), (10**30, 256), (None, 256)):
+        write_json(tokenizer, {**kept, "model_max_length": given})
+        assert limit() == expected
+    config = json.loads((published / "config.json").read_text())
+    write_json(published / "config.json", {**config, "max_position_embeddings": None})
+    assert limit() is None
+    write_json(published / "sentence_bert_config.json", {"max_seq_length": 77})
+    assert limit() == 77

@@ -202,6 +202,18 @@ DAMAGE: dict[str, tuple[str, Change]] = {
         r"cuts long texts at their beginning \(truncation_side\)",
         lambda f: change(f / "tokenizer_config.json", truncation_side="left"),
     ),
+    "a length that is none": (
+        "limits texts to",
+        lambda f: change(f / "sentence_bert_config.json", max_seq_length="long"),
+    ),
+    "a mode that is no name": (
+        "pools by 3",
+        lambda f: change(f / "1_Pooling/config.json", pooling_mode=3),
+    ),
+    "arguments that are no object": (
+        "model_kwargs=3",
+        lambda f: change(f / "sentence_bert_config.json", model_kwargs=3),
+    ),
     "prompts that are no texts": (
         "prompts that are no texts",
         lambda f: change(f / "config_sentence_transformers.json", prompts={"query": 3}),

@@ -67,7 +67,7 @@ class Published:
         steps: what a pooled vector goes through.
         query_prompt: goes before a query.
         document_prompt: goes before a document.
-        max_tokens: longest row, special tokens included; None where the folder does not say.
+        max_tokens: longest row, special tokens included; None where nothing limits it.
         lower_case: texts are lower-cased, whatever the tokenizer does.
         cut: of a vector, the first numbers that are kept; None for all.
         dimensions: smaller sizes that an embedding may be cut to (Matryoshka).

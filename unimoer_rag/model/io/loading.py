@@ -27,6 +27,7 @@ from unimoer_rag.model.core import RoutedModel
 from unimoer_rag.model.device import QUANTIZATIONS, Precision, choose_device, choose_precision
 from unimoer_rag.model.io.backbone import (
     BACKBONES,
+    Backbone,
     BackboneSpec,
     load_backbone,
     resolve_backbone,
@@ -85,8 +86,7 @@ def build(
         quantization=precision.quantization,
         published=published,
     )
-    own = {} if published is None else published_fields(published, backbone.max_positions)
-    options = _own_options(known, own, options)
+    options = _own_options(known, backbone, options)
     model = kind(backbone, name=_kept_name(name), **options)
     identity = _embeds_as(name, path, model)
     model.set_origin(model.checkpoint, hashlib.sha256(identity.encode()).hexdigest())
@@ -95,18 +95,19 @@ def build(
 
 
 def _own_options(
-    known: BackboneSpec | None, published: Mapping[str, Any], options: Mapping[str, Any]
+    known: BackboneSpec | None, backbone: Backbone, options: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The options of a model, what its backbone brings along in the place of what is not given."""
-    own = dict(published)
+    published = backbone.published
+    own = {} if published is None else published_fields(published, backbone.width)
     if known is not None and known.query_instruction:
         own["query_instruction"] = known.query_instruction
     spec: ModelSpec | None = options.get("spec")
     if spec is None:
         return {**own, **options}
     # A recipe's, say, which has tasks of its own; where it has no prompt, it is trained with these.
-    prompts = published.keys() & {"query_instruction", "document_instruction"}
-    taken = {name: own[name] for name in prompts if not getattr(spec, name)}
+    prompts = ("query_instruction", "document_instruction") if published is not None else ()
+    taken = {name: own[name] for name in prompts if name in own and not getattr(spec, name)}
     return {**taken, **options}
 
 

@@ -115,7 +115,7 @@ def _prompts(settings: Mapping[str, Any], path: Path) -> tuple[str, str]:
     query = [name for name in ("query",) if name in prompts]
     document = [name for name in ("document", "passage", "corpus") if name in prompts]
     default = settings.get("default_prompt_name")
-    if not query and not document and default in prompts:
+    if not query and not document and isinstance(default, str) and default in prompts:
         query = document = [default]
     return tuple(prompts[names[0]] or "" if names else "" for names in (query, document))
 
