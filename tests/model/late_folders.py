@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from model.tiny_models import save_backbone
 from safetensors.torch import load_file, save_file
-from tiny_models import save_backbone
 from transformers import AutoTokenizer
 
 DIMENSION = 16
@@ -67,15 +67,13 @@ def save_pylate(folder: Path, kind: str = "bert", *, known: bool = True, **setti
         known: the prefixes are tokens of the vocabulary, as PyLate makes them.
         settings: of `config_sentence_transformers.json`.
     """
-    from sentence_transformers.base.modules.dense import Dense
-
     save_backbone(kind, folder)
     if known:
         _add_tokens(folder, ["[Q] ", "[D] "])
     torch.manual_seed(6)
-    dense = Dense(32, DIMENSION, bias=False, activation_function=torch.nn.Identity())
     (folder / "1_Dense").mkdir()
-    save_file(dense.state_dict(), folder / "1_Dense" / "model.safetensors")
+    weight = {"linear.weight": torch.randn(DIMENSION, 32)}
+    save_file(weight, folder / "1_Dense" / "model.safetensors")
     own = {
         "in_features": 32,
         "out_features": DIMENSION,

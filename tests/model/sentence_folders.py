@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from model.tiny_models import save_backbone
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
-from tiny_models import save_backbone
 from torch import nn
 
 QUERIES = ["How long do refunds take?", "who wrote the report in 1987?", "Paris"]
 DOCUMENTS = [
     "Refunds take five working days after we receive the parcel.",
-    "The library opens at nine, and closes at six; on Sundays it stays shut. " * 3,
+    "The library opens at nine, and closes at six; on Sundays it stays shut." * 3,
     "Paris is the capital of France",
     "The report was written by a team of four people in 1987.",
     "Berlin",

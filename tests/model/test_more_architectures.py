@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from peft import LoraConfig, PeftModel, get_peft_model
 from tiny_models import (
     ALL_DECODERS,
     ALL_ENCODERS,
@@ -20,10 +21,13 @@ from tiny_models import (
 )
 from transformers import AutoConfig
 
-from unimoer_rag.errors import BackboneError, InputError
+from unimoer_rag.errors import BackboneError, CheckpointError, InputError
 from unimoer_rag.model.io.architectures import model_class
+from unimoer_rag.model.io.peft_adapters import export_expert, import_expert
+from unimoer_rag.model.layers.experts import ExpertSpec
 from unimoer_rag.model.prefix import encode_by_prefix
 from unimoer_rag.model.rows import Row
+from unimoer_rag.model.tasks import Task
 from unimoer_rag.model.unimoer import UniMoER
 
 pytestmark = pytest.mark.slow
@@ -155,3 +159,33 @@ def test_a_model_of_images_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(BackboneError, match="gemma3 gives no token states of a text alone"):
         model_class(Gemma3Config())
+
+
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
+def test_an_expert_and_a_plain_lora_differ_on_positions_alone(
+    backbone_path: BackbonePath, tmp_path: Path
+) -> None:
+    """DeBERTa-v3's projections of queries and keys are no place for an exchange with PEFT."""
+    path = backbone_path("deberta-v2")
+    model = make_model(path)
+    with pytest.raises(InputError, match=r"'embed' changes .*query_proj.*also projects the pos"):
+        export_expert(model, "embed", tmp_path)
+    # A LoRA on them, as PEFT would write it.
+    names = [f"encoder.layer.0.attention.self.{name}_proj" for name in ("key", "value")]
+    bare = model_class(model.backbone.config).from_pretrained(str(path))
+    get_peft_model(bare, LoraConfig(r=8, target_modules=names)).save_pretrained(tmp_path / "both")
+    with pytest.raises(CheckpointError, match=r"key_proj.*also projects the positions"):
+        import_expert(model, "embed", tmp_path / "both")
+    place = {"law": ExpertSpec(4, 8, targets=("value_proj", "dense"))}
+    task = Task("embed", "vector", ("law",))
+    fitting = make_model(path, experts=place, tasks=[task])
+    export_expert(fitting, "law", tmp_path / "law", task="embed")
+    bare = model_class(model.backbone.config).from_pretrained(str(path))
+    adapted = PeftModel.from_pretrained(bare, str(tmp_path / "law")).eval()
+    batch = fitting.collate(fitting.rows.single(TEXTS, task))
+    with torch.inference_mode():
+        expected = adapted(input_ids=batch.ids, attention_mask=batch.mask.long())
+        torch.testing.assert_close(
+            fitting(batch).hidden[batch.mask], expected.last_hidden_state[batch.mask], atol=1e-4,
+            rtol=0,
+        )  # fmt: skip

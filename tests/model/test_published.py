@@ -15,6 +15,7 @@ from sentence_transformers.sentence_transformer.modules import Dense, Dropout, L
 from tiny_models import ALL_DECODERS, ALL_ENCODERS
 from torch import nn
 
+from unimoer_rag.model.io.published import read_published
 from unimoer_rag.model.unimoer import UniMoER
 
 PROMPTS = {"query": "who asks: ", "document": "Paris, and "}
@@ -34,6 +35,13 @@ def theirs(folder: Path) -> tuple[Vectors, Vectors]:
 def ours(folder: Path) -> tuple[Vectors, Vectors]:
     model = UniMoER.from_pretrained(folder, device="cpu", dtype="float32")
     return model.embed(QUERIES, "query"), model.embed(DOCUMENTS, "document")
+
+
+@pytest.fixture
+def published(tmp_path: Path) -> Path:
+    """A folder that a test may change."""
+    save_published("bert", tmp_path, steps=[Dense(32, 16), LayerNorm(16), Normalize()])
+    return tmp_path / "published"
 
 
 def assert_same(folder: Path) -> None:
@@ -184,7 +192,7 @@ def test_published_sizes_can_be_asked_for(tmp_path: Path) -> None:
     model = save_published("bert", tmp_path, steps=[Normalize()])
     folder = tmp_path / "published"
     config = json.loads((folder / "config.json").read_text())
-    write_json(folder / "config.json", {**config, "matryoshka_dimensions": [8, 16]})
+    write_json(folder / "config.json", {**config, "matryoshka_dimensions": [16, 8, 32, 64]})
     own = UniMoER.from_pretrained(folder, device="cpu", dtype="float32")
     assert own.task("embed").dimensions == (8, 16)
     for size in (8, 16):
@@ -192,3 +200,46 @@ def test_published_sizes_can_be_asked_for(tmp_path: Path) -> None:
         np.testing.assert_allclose(
             own.embed(QUERIES, "query", dimensions=size), expected, atol=1e-5
         )
+
+
+@pytest.mark.parametrize(
+    ("prompts", "default", "expected"),
+    [
+        ({"query": "q: ", "document": "d: ", "passage": "p: "}, "passage", ("q: ", "d: ")),
+        ({"query": "q: ", "document": None, "passage": "p: "}, "query", ("q: ", "")),
+        ({"query": "q: ", "passage": "p: ", "corpus": "c: "}, None, ("q: ", "p: ")),
+        ({"corpus": "c: "}, None, ("", "c: ")),
+        ({"query": "q: ", "other": "o: "}, "other", ("q: ", "")),
+        ({"other": "o: "}, "other", ("o: ", "o: ")),
+        ({"other": "o: "}, None, ("", "")),
+        ({}, None, ("", "")),
+    ],
+)
+def test_which_prompt_goes_before_what(
+    published: Path, prompts: dict[str, str | None], default: str | None, expected: tuple[str, str]
+) -> None:
+    write_json(
+        published / "config_sentence_transformers.json",
+        {"prompts": prompts, "default_prompt_name": default},
+    )
+    read = read_published(published)
+    assert read is not None
+    assert (read.query_prompt, read.document_prompt) == expected
+
+
+def test_the_longest_row_is_the_folders(published: Path) -> None:
+    def limit() -> int | None:
+        read = read_published(published)
+        assert read is not None
+        return read.max_tokens
+
+    tokenizer = published / "tokenizer_config.json"
+    kept = json.loads(tokenizer.read_text())
+    for given, expected in ((90, 90), (10**30, 256), (None, 256)):
+        write_json(tokenizer, {**kept, "model_max_length": given})
+        assert limit() == expected
+    config = json.loads((published / "config.json").read_text())
+    write_json(published / "config.json", {**config, "max_position_embeddings": None})
+    assert limit() is None
+    write_json(published / "sentence_bert_config.json", {"max_seq_length": 77})
+    assert limit() == 77

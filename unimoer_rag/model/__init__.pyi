@@ -4,10 +4,10 @@ from .device import choose_device, choose_dtype, choose_precision
 from .forward import States
 from .home import Home
 from .io.backbone import BACKBONES, load_backbone, resolve_backbone, transformer_layers
-from .io.building import own_prompts
 from .io.checkpoint import CONFIG, WEIGHTS, layer_of, parameters_by_name
 from .io.config import ExpertConfig, TaskConfig, spec_of
 from .io.files import file_digest, local_folder
+from .io.known import canonical
 from .io.loading import memory_table, shipped_checkpoints
 from .io.peft_adapters import adapter_shape, export_expert, import_expert
 from .io.pretrained import (
@@ -101,6 +101,7 @@ __all__ = [
     "bare_backbone",
     "bare_model",
     "cache_name",
+    "canonical",
     "check_finite",
     "check_modules",
     "checkpoint_contexts",
@@ -128,7 +129,6 @@ __all__ = [
     "local_folder",
     "memory_table",
     "merge_experts",
-    "own_prompts",
     "parameters_by_name",
     "plan_batches",
     "probe_rows",

@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 
 from torch import Tensor
 
+from unimoer_rag.errors import BackboneError
 from unimoer_rag.model.published_cross import PairScoring
 from unimoer_rag.model.published_late import LateInteraction
 
@@ -66,7 +67,7 @@ class Published:
         steps: what a pooled vector goes through.
         query_prompt: goes before a query.
         document_prompt: goes before a document.
-        max_tokens: longest row, special tokens included; None where the folder does not say.
+        max_tokens: longest row, special tokens included; None where nothing limits it.
         lower_case: texts are lower-cased, whatever the tokenizer does.
         cut: of a vector, the first numbers that are kept; None for all.
         dimensions: smaller sizes that an embedding may be cut to (Matryoshka).
@@ -95,9 +96,20 @@ class Published:
         return self.late is None and self.cross is None
 
     def dimension(self, width: int) -> int:
-        """Size of an embedding on a backbone whose states have that width."""
+        """Size of an embedding on a backbone whose states have that width.
+
+        Raises:
+            BackboneError: a step does not take what comes before it.
+        """
         size = width * max(1, len(self.pooling))
-        for step in self.steps:
-            if isinstance(step, Dense):
-                size = len(step.weight)
+        for at, step in enumerate(self.steps):
+            if isinstance(step, Normalize):
+                continue
+            taken = step.weight.shape[-1]
+            if taken != size:
+                raise BackboneError(
+                    f"the {type(step).__name__} at {at} behind the pooling takes vectors of "
+                    f"{taken}, and is given {size}: get the model's files again"
+                )
+            size = len(step.weight)
         return size if self.cut is None else min(size, self.cut)

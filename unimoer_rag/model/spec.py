@@ -13,6 +13,9 @@ from unimoer_rag.model.tasks import DEFAULT_TASKS, EMBED, MIN_TOKENS, RERANK, Ta
 
 __all__ = ["DEFAULT_EXPERTS", "ModelSpec", "published_fields"]
 
+# Where the model alone limits a row.
+_ENDLESS = 10**6
+
 DEFAULT_EXPERTS: Mapping[str, ExpertSpec] = {
     "shared": ExpertSpec(rank=8, alpha=16),
     "embed": ExpertSpec(rank=8, alpha=16),
@@ -146,7 +149,7 @@ class ModelSpec:
         return replace(self, tasks=tasks)
 
 
-def published_fields(published: Published, max_positions: int) -> dict[str, Any]:
+def published_fields(published: Published, width: int) -> dict[str, Any]:
     """Fields of a `ModelSpec` on a backbone that says itself how it embeds.
 
     Its prompts, and default tasks that read as long a text as it does. What compares token states
@@ -154,21 +157,18 @@ def published_fields(published: Published, max_positions: int) -> dict[str, Any]
     and a cross-encoder have the tasks that they were published for, and no experts.
 
     Args:
-        published: what its folder says.
-        max_positions: what it can take at most.
+        published: what it says.
+        width: of its states.
     """
-    whole = published.max_tokens or max_positions
+    limit = max(MIN_TOKENS, published.max_tokens or _ENDLESS)
     if published.late is not None:
-        longest = max(MIN_TOKENS, published.late.document_tokens or whole)
+        limit = max(MIN_TOKENS, published.late.document_tokens or limit)
         heads = {EMBED: "token-mean", RERANK: "maxsim"}
-        return {"experts": {}, "tasks": [_bare(*each, longest) for each in heads.items()]}
+        return {"experts": {}, "tasks": [_bare(*each, limit) for each in heads.items()]}
     if published.cross is not None:
-        return {
-            "experts": {},
-            "tasks": [_bare(RERANK, "cross-encoder", max(MIN_TOKENS, whole))],
-        }
-    limit = max(MIN_TOKENS, published.max_tokens or EMBED.max_tokens)
-    dimensions = {EMBED.name: published.dimensions}
+        return {"experts": {}, "tasks": [_bare(RERANK, "cross-encoder", limit)]}
+    whole = published.dimension(width)
+    dimensions = {EMBED.name: tuple(size for size in published.dimensions if size < whole)}
     tasks = tuple(
         replace(task, max_tokens=limit, dimensions=dimensions.get(task.name, ()))
         if task in (EMBED, RERANK)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from unimoer_rag.data import BeirDataset, Sources
 from unimoer_rag.errors import TrainingError
-from unimoer_rag.model import UniMoER, own_prompts, parameters_by_name
+from unimoer_rag.model import UniMoER, parameters_by_name
 from unimoer_rag.progress import Progress, silent
 from unimoer_rag.training.loop.fit import check_fit
 from unimoer_rag.training.loop.folder import RunFolder
@@ -28,19 +27,13 @@ __all__ = ["make_model", "make_objectives", "start_tensors", "train"]
 
 
 def make_model(recipe: Recipe) -> UniMoER:
-    """The untrained model of a recipe, seeded.
-
-    Where the recipe does not say what goes before a query, texts have the backbone's own prompts.
-    """
-    spec = recipe.spec()
-    if "query_instruction" not in recipe.model_fields_set:
-        spec = replace(spec, **own_prompts(recipe.backbone))
+    """The untrained model of a recipe, seeded."""
     torch.manual_seed(recipe.seed)
     return UniMoER.from_backbone(
         recipe.backbone,
         dtype=recipe.dtype,
         attention=recipe.attention,
-        spec=spec,
+        spec=recipe.spec(),
     )
 
 

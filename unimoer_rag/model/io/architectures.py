@@ -20,6 +20,7 @@ __all__ = [
     "max_positions",
     "model_class",
     "prepare",
+    "sees_tables",
 ]
 
 Family = Literal["encoder", "decoder"]
@@ -103,6 +104,15 @@ def feed_forward_width(config: Any) -> int:
     """Size of a feed-forward layer's inner states, which T5 and DistilBERT call otherwise."""
     names = ("intermediate_size", "d_ff", "hidden_dim")
     return next(int(found) for name in names if (found := getattr(config, name, None)))
+
+
+def sees_tables(config: Any, layer: str) -> bool:
+    """Whether a linear layer also projects positions that belong to no row, as in DeBERTa-v3.
+
+    Experts leave those alone, and a plain LoRA on the layer does not.
+    """
+    shared = config.model_type == "deberta-v2" and getattr(config, "share_att_key", False)
+    return bool(shared) and layer.endswith((".query_proj", ".key_proj"))
 
 
 def _keep_tables_frozen(model: nn.Module) -> None:

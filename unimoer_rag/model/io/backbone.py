@@ -44,7 +44,7 @@ __all__ = [
 ]
 
 # What a backbone folder needs; keeps a Hub download to weights and tokenizer.
-_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
+_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "*.metadata"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +254,8 @@ def load_backbone(
     if not getattr(tokenizer, "is_fast", False):
         raise BackboneError(f"the tokenizer in {path} is not a fast one (no tokenizer.json)")
     backbone = replace(as_backbone(model, tokenizer, path), published=published)
+    if published is not None:
+        published.dimension(backbone.width)  # whether the steps fit each other
     check_finite(
         model.named_parameters(),
         f"the weights in {path}, in {dtype}",

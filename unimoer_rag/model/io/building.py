@@ -10,13 +10,13 @@ from typing import Any, TypeVar
 from unimoer_rag.errors import BackboneError
 from unimoer_rag.model.core import RoutedModel
 from unimoer_rag.model.device import choose_device, choose_precision
-from unimoer_rag.model.io.backbone import load_backbone, resolve_backbone
+from unimoer_rag.model.io.backbone import Backbone, load_backbone, resolve_backbone
 from unimoer_rag.model.io.files import file_digest, local_folder
 from unimoer_rag.model.io.known import BACKBONES, BackboneSpec, canonical
 from unimoer_rag.model.io.published import read_published
-from unimoer_rag.model.spec import published_fields
+from unimoer_rag.model.spec import ModelSpec, published_fields
 
-__all__ = ["build", "own_prompts"]
+__all__ = ["build"]
 
 M = TypeVar("M", bound=RoutedModel)
 
@@ -46,9 +46,7 @@ def build(
         quantization=precision.quantization,
         published=published,
     )
-    own = {} if published is None else published_fields(published, backbone.max_positions)
-    if "spec" not in options:
-        options = {**own, **_unsaid(known, own), **options}
+    options = _own_options(known, backbone, options)
     model = kind(backbone, name=_kept_name(name), **options)
     _check_dimension(name, known, model)
     identity = _embeds_as(name, path, model)
@@ -57,21 +55,20 @@ def build(
     return model
 
 
-def own_prompts(name: str) -> dict[str, str]:
-    """What a backbone was published to have before queries and documents, as fields of a spec.
-
-    Args:
-        name: as for `resolve_backbone`.
-
-    Raises:
-        BackboneError: it cannot be had, or not be run as it was published.
-    """
-    known = BACKBONES.get(name := canonical(name))
-    found = read_published(resolve_backbone(name)) if known is None or known.published else None
-    own = {}
-    if found is not None:
-        own = dict(zip(_PROMPTS, (found.query_prompt, found.document_prompt), strict=True))
-    return own | _unsaid(known, own)
+def _own_options(
+    known: BackboneSpec | None, backbone: Backbone, options: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The options of a model, what its backbone brings along in the place of what is not given."""
+    published = backbone.published
+    own = {} if published is None else published_fields(published, backbone.width)
+    own |= _unsaid(known, own)
+    spec: ModelSpec | None = options.get("spec")
+    if spec is None:
+        return {**own, **options}
+    # A recipe's, say, which has tasks of its own; where it has no prompt, it is trained with these.
+    prompts = _PROMPTS if published is not None else ()
+    taken = {name: own[name] for name in prompts if name in own and not getattr(spec, name)}
+    return {**taken, **options}
 
 
 def _unsaid(known: BackboneSpec | None, own: Mapping[str, Any]) -> dict[str, Any]:

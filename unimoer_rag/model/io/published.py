@@ -36,7 +36,7 @@ from unimoer_rag.model.io.published_late import is_late, read_late
 from unimoer_rag.model.io.published_steps import read_pooling, read_step
 from unimoer_rag.model.published import Normalize, Published, Step
 
-__all__ = ["read_published"]
+__all__ = ["folder_digest", "read_published"]
 
 _REFUSED = {"SparseEncoder": "it gives sparse vectors over a vocabulary"}
 
@@ -67,14 +67,13 @@ def read_published(folder: Path) -> Published | None:
         step for name, where in modules[2:] if (step := read_step(name, folder / where)) is not None
     )
     _check_similarity(settings, steps, folder / SETTINGS)
-    prompts = prompts_of(settings, folder / SETTINGS)
+    prompts = _prompts(settings, folder / SETTINGS)
     return Published(
         pooling=pooling,
         include_prompt=include_prompt,
         steps=steps,
-        # As `encode_query` and `encode_document` choose them: the default prompt is for neither.
-        query_prompt=prompts.get("query") or "",
-        document_prompt=prompts.get("document") or "",
+        query_prompt=prompts[0],
+        document_prompt=prompts[1],
         max_tokens=max_tokens(folder, own),
         lower_case=bool(own.get("do_lower_case", False)),
         cut=_size(settings.get("truncate_dim"), "truncate_dim", folder / SETTINGS),
@@ -105,6 +104,20 @@ def _check_similarity(settings: Mapping[str, Any], steps: Sequence[Step], path: 
         "would order otherwise; choose a model with similarity_fn_name 'cosine' or a Normalize "
         "module, such as multi-qa-mpnet-base-cos-v1 for multi-qa-mpnet-base-dot-v1"
     )
+
+
+def _prompts(settings: Mapping[str, Any], path: Path) -> tuple[str, str]:
+    """What goes before queries and documents, as `encode_query` and `encode_document` have it.
+
+    A default prompt is for both in a folder that has no prompt for either: one from before those.
+    """
+    prompts = prompts_of(settings, path)
+    query = [name for name in ("query",) if name in prompts]
+    document = [name for name in ("document", "passage", "corpus") if name in prompts]
+    default = settings.get("default_prompt_name")
+    if not query and not document and isinstance(default, str) and default in prompts:
+        query = document = [default]
+    return tuple(prompts[names[0]] or "" if names else "" for names in (query, document))
 
 
 def _size(value: Any, key: str, path: Path) -> int | None:

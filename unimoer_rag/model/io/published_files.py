@@ -177,14 +177,14 @@ def transformer_settings(
 def _changes(key: str, value: Any, role: Role) -> bool:
     """Whether a setting of a transformer asks for another way from text to token states."""
     if key.endswith(("_args", "_kwargs")) and key.partition("_")[0] in _LOADING:
-        return bool(set(value or ()) - _HARMLESS)
+        return bool(value and not (isinstance(value, dict) and value.keys() <= _HARMLESS))
     if key in _ROLES[role]:
         return bool(value != _ROLES[role][key])
     return key not in ("max_seq_length", "do_lower_case", "unpad_inputs") and bool(value)
 
 
 def max_tokens(folder: Path, own: Mapping[str, Any]) -> int | None:
-    """The longest row; the tokenizer's limit where the transformer's settings name none.
+    """The longest row; None where nothing limits it.
 
     Args:
         folder: the model's.
@@ -200,9 +200,14 @@ def max_tokens(folder: Path, own: Mapping[str, Any]) -> int | None:
             f"{path} cuts long texts at their beginning (truncation_side): expected 'right'; "
             f"{NEAREST}"
         )
-    limit = own.get("max_seq_length") or tokenizer.get("model_max_length")
-    known = isinstance(limit, int | float) and 0 < limit < _NO_LIMIT
-    return int(limit) if known else None
+    # As versions before 6 keep it; later ones leave it to the tokenizer.
+    asked = own.get("max_seq_length")
+    positions = read_object(folder / "config.json").get("max_position_embeddings")
+    limits = [tokenizer.get("model_max_length"), positions] if asked is None else [asked]
+    known = [limit for limit in limits if limit is not None]
+    if not all(isinstance(limit, int | float) for limit in known):
+        raise BackboneError(f"{folder} limits texts to {known!r:.80}: expected numbers of tokens")
+    return min((int(limit) for limit in known if 0 < limit < _NO_LIMIT), default=None)
 
 
 def prompts_of(settings: Mapping[str, Any], path: Path) -> Mapping[str, str | None]:

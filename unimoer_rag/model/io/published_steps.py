@@ -44,7 +44,7 @@ def read_pooling(folder: Path) -> tuple[tuple[PoolingMode, ...], bool]:
     asked = config.get("pooling_mode")
     if asked is None:
         asked = [mode for flag, mode in _FLAGS.items() if config.get(flag)]
-    modes = [asked] if isinstance(asked, str) else asked or ["mean"]
+    modes = asked or ["mean"] if isinstance(asked, list) else [asked]
     unknown = [mode for mode in modes if mode not in _MODES]
     unknown += [key for key in config if key.startswith("pooling_mode_") and key not in _FLAGS]
     if unknown:

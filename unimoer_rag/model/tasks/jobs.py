@@ -80,7 +80,7 @@ def embedding(
         model: the model.
         texts: the texts.
         side: what they are.
-        instruction: goes before every text, in place of the model's own for queries; "" for none.
+        instruction: goes before every text, in place of the model's own for the side; "" for none.
         dimensions: size of the embeddings, where the checkpoint was trained to be cut.
         blank: take texts without a visible character too, in place of refusing them.
 
@@ -91,7 +91,12 @@ def embedding(
     if side not in ("query", "document"):
         raise InputError(f"unknown side {side!r}: expected 'query' or 'document'")
     task = model.task("embed")
-    _head(model, task, EmbeddingHead, "embed")
+    head = _head(model, task, EmbeddingHead, "embed")
+    if instruction and not head.instructed:
+        raise InputError(
+            f"{model.checkpoint} takes no instruction ({instruction!r:.80}): it has the prompts "
+            "that it was published with; leave the instruction out"
+        )
     size = embedding_size(model, dimensions)
     rows = model.rows.single(texts, task, side, instruction, blank=blank)
     return Job(rows, lambda outputs: as_vectors(outputs, size))
