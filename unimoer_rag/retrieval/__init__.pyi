@@ -3,6 +3,7 @@ from .chunking import Chunker, Chunking, whole
 from .coercion import Coercion, coerce_metadata
 from .holdings import Holding, Status, compare, remove
 from .identity import WHOLE, ChunkingChoice
+from .index_model import DEFAULT_MODEL
 from .ingest import AddReport, Embedded
 from .other_models import CrossEncoderRanks, LangChainEmbeds, NoVectors, SentenceEmbeds
 from .ports import Embeds, Ranks
@@ -33,6 +34,7 @@ from .types import Document, Hit, Mode, Passage
 __all__ = [
     "AUTO",
     "DECLARED",
+    "DEFAULT_MODEL",
     "WHOLE",
     "AddReport",
     "AutoRerank",
