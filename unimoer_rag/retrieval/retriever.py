@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self, cast
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import InputError, UnimoerError
 from unimoer_rag.extras import needs_extra
-from unimoer_rag.model import UniMoER, late_task
+from unimoer_rag.model import UniMoER
 from unimoer_rag.retrieval.auto_rerank import AutoRerank, Rerank, resolve
 from unimoer_rag.retrieval.chunking import Chunker, Chunking
-from unimoer_rag.retrieval.identity import WHOLE, agree, warn_beyond
-from unimoer_rag.retrieval.index_model import model_of_index
+from unimoer_rag.retrieval.identity import agree, warn_beyond
 from unimoer_rag.retrieval.indexer import Indexer
 from unimoer_rag.retrieval.ingest import AddReport, OnReport
 from unimoer_rag.retrieval.opening import open_store
-from unimoer_rag.retrieval.ports import Embeds, Ranks
+from unimoer_rag.retrieval.parts import check_parts, load_embedding, load_ranking
+from unimoer_rag.retrieval.ports import Embeds
 from unimoer_rag.retrieval.query_cache import QueryCache
 from unimoer_rag.retrieval.running import run_by
 from unimoer_rag.retrieval.search import Filters, Mode, Search
@@ -69,15 +69,15 @@ class UnifiedRetriever:
     @takes_settings(RetrieverSettings)
     def __init__(self, settings: RetrieverSettings) -> None:
         self.settings = settings
-        self.embeds = _loaded(settings)
+        self.embeds = load_embedding(settings)
         own = self.embeds if isinstance(self.embeds, UniMoER) else None
-        self.ranks = _ranking(settings, own)
+        self.ranks = load_ranking(settings, own)
         self.k, self.mode = settings.k, settings.mode
         self.rerank: int | AutoRerank = (
             0 if self.ranks is None else resolve(settings.rerank, self.embeds)
         )
         self.check()
-        _check_parts(settings, self.embeds, self.ranks)
+        check_parts(settings, self.embeds, self.ranks)
         if own is not None:
             warn_beyond(own.rows.room(own.task("embed")), settings.chunking)
         cache = settings.query_cache
@@ -353,63 +353,6 @@ class UnifiedRetriever:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
-
-
-def _loaded(settings: RetrieverSettings) -> Embeds:
-    """What embeds: loaded by its name, that of the index where none is given, or given itself."""
-    model = model_of_index(**settings.place) if settings.model is None else settings.model
-    if not isinstance(model, str | Path):
-        return model
-    loaded = UniMoER.from_pretrained(
-        model,
-        device=settings.device,
-        dtype=settings.dtype,
-        memory_budget=settings.memory_budget,
-    )
-    if "embed" not in loaded.tasks:
-        raise InputError(
-            f"{model} embeds nothing, and so finds nothing: its tasks are "
-            f"{', '.join(loaded.tasks)}; name a model that embeds, and this one as the reranker"
-        )
-    return loaded
-
-
-def _ranking(settings: RetrieverSettings, own: UniMoER | None) -> Ranks | None:
-    """What ranks: loaded by its name, given itself, or the model that embeds, where it is ours."""
-    if settings.reranker is None:
-        return own
-    if not isinstance(settings.reranker, str | Path):
-        return settings.reranker
-    loaded = UniMoER.from_pretrained(
-        settings.reranker, device=settings.device, dtype=settings.dtype
-    )
-    if "rerank" not in loaded.tasks:
-        raise InputError(
-            f"the reranker {settings.reranker} does not rerank: its tasks are "
-            f"{', '.join(loaded.tasks)}; name a model with the task 'rerank', such as a "
-            "cross-encoder's folder"
-        )
-    return loaded
-
-
-def _check_parts(settings: RetrieverSettings, embeds: Embeds, ranks: Ranks | None) -> None:
-    """Refuse what these models cannot have.
-
-    Raises:
-        InputError: token states of a model that keeps none, or documents cut by no tokenizer.
-    """
-    if settings.token_states is not None:
-        if not isinstance(embeds, UniMoER) or ranks is not embeds:
-            raise InputError(
-                "token states are kept for a UniMoER that embeds and ranks, and another model does "
-                "here: leave token_states out"
-            )
-        late_task(embeds)  # refuses a model that has none to keep
-    if embeds.tokenizer is None and settings.chunking != WHOLE:
-        raise InputError(
-            f"{embeds.checkpoint} has no tokenizer to cut documents by: keep each as one passage "
-            f"by chunking={WHOLE!r}, or give it a tokenizer"
-        )
 
 
 def _chunker(embeds: Embeds, chunking: Chunking | str) -> Chunker:
