@@ -112,6 +112,10 @@ def _pool_by(mode: PoolingMode, states: Tensor, kept: Tensor) -> Tensor:
 class _Step(nn.Module):
     """One published step. Its weights are the backbone's: buffers, which no checkpoint holds."""
 
+    weight: Tensor
+    bias: Tensor | None
+    residual: Tensor | None
+
     def __init__(self, step: Step) -> None:
         super().__init__()
         self._kind = type(step)
