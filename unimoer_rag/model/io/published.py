@@ -111,7 +111,7 @@ def _prompts(settings: Mapping[str, Any], path: Path) -> tuple[str, str]:
 
     A default prompt is for both in a folder that has no prompt for either: one from before those.
     """
-    prompts = prompts_of(settings, path)
+    prompts: dict[str | None, str | None] = {**prompts_of(settings, path)}
     default = settings.get("default_prompt_name")
     query = "query" if "query" in prompts else None
     document = next((name for name in ("document", "passage", "corpus") if name in prompts), None)
