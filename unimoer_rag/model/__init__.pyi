@@ -7,8 +7,9 @@ from .io.backbone import BACKBONES, load_backbone, resolve_backbone, transformer
 from .io.checkpoint import CONFIG, WEIGHTS, layer_of, parameters_by_name
 from .io.config import ExpertConfig, TaskConfig
 from .io.files import file_digest, local_folder
-from .io.loading import memory_table, shipped_checkpoints
+from .io.loading import memory_table
 from .io.peft_adapters import adapter_shape, export_expert, import_expert
+from .io.places import shipped_checkpoints
 from .io.pretrained import (
     LOCAL,
     bare_model,
