@@ -111,11 +111,11 @@ def _prompts(settings: Mapping[str, Any], path: Path) -> tuple[str, str]:
 
     A default prompt is for both in a folder that has no prompt for either: one from before those.
     """
-    prompts: dict[str | None, str | None] = {**prompts_of(settings, path)}
+    prompts = prompts_of(settings, path)
     default = settings.get("default_prompt_name")
-    query = "query" if "query" in prompts else None
-    document = next((name for name in ("document", "passage", "corpus") if name in prompts), None)
-    if query is None and document is None and isinstance(default, str):
+    query = "query" if "query" in prompts else ""
+    document = next((name for name in ("document", "passage", "corpus") if name in prompts), "")
+    if not query and not document and isinstance(default, str):
         query = document = default
     return prompts.get(query) or "", prompts.get(document) or ""
 
