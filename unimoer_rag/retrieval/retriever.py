@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn, Self, cast
 
-from unimoer_rag.closing import Closing
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import InputError, UnimoerError
 from unimoer_rag.extras import needs_extra
@@ -17,8 +16,8 @@ from unimoer_rag.retrieval.chunking import Chunker, Chunking
 from unimoer_rag.retrieval.identity import agree, warn_beyond
 from unimoer_rag.retrieval.indexer import Indexer
 from unimoer_rag.retrieval.ingest import AddReport, OnReport
-from unimoer_rag.retrieval.models import check_parts, load_embeds, load_ranks
 from unimoer_rag.retrieval.opening import open_store
+from unimoer_rag.retrieval.parts import check_parts, load_embedding, load_ranking
 from unimoer_rag.retrieval.ports import Embeds
 from unimoer_rag.retrieval.query_cache import QueryCache
 from unimoer_rag.retrieval.running import run_by
@@ -30,7 +29,6 @@ from unimoer_rag.retrieval.sparse import BM25Encoder
 from unimoer_rag.retrieval.states import states_of_new
 from unimoer_rag.retrieval.stats import SearchStats
 from unimoer_rag.retrieval.types import Document, Hit
-from unimoer_rag.steps import arun, run
 
 if TYPE_CHECKING:
     from langchain_unimoer import UniMoERRetriever
@@ -43,7 +41,7 @@ __all__ = ["Filters", "Mode", "OnStage", "UnifiedRetriever"]
 _BLOCK = 64
 
 
-class UnifiedRetriever(Closing):
+class UnifiedRetriever:
     """Indexes documents and answers queries with reranked passages, all on one loaded model.
 
     It takes the settings of `RetrieverSettings` by their names, `model` also as the first argument;
@@ -71,9 +69,9 @@ class UnifiedRetriever(Closing):
     @takes_settings(RetrieverSettings)
     def __init__(self, settings: RetrieverSettings) -> None:
         self.settings = settings
-        self.embeds = load_embeds(settings)
+        self.embeds = load_embedding(settings)
         own = self.embeds if isinstance(self.embeds, UniMoER) else None
-        self.ranks = load_ranks(settings, own)
+        self.ranks = load_ranking(settings, own)
         self.k, self.mode = settings.k, settings.mode
         self.rerank: int | AutoRerank = (
             0 if self.ranks is None else resolve(settings.rerank, self.embeds)
@@ -218,8 +216,7 @@ class UnifiedRetriever(Closing):
                 `{"source": "a.md", "year": {"gte": 2020}, "tag": ["x", "y"]}`.
             on_stage: called with "retrieve" and "rerank" as each ends, for timing and tracing.
         """
-        plan = self._plan([query], k, rerank, mode, filters)
-        return run(self._searcher.search(plan, on_stage))[0]
+        return self._searcher.run(self._plan([query], k, rerank, mode, filters), on_stage)[0]
 
     def search_batch(
         self,
@@ -234,7 +231,7 @@ class UnifiedRetriever(Closing):
         if isinstance(queries, str):
             raise InputError("search_batch takes a list of queries: use search for a single one")
         plan = self._plan(queries, k, rerank, mode, filters)
-        return [hits for block in plan.blocks(_BLOCK) for hits in run(self._searcher.search(block))]
+        return [hits for block in plan.blocks(_BLOCK) for hits in self._searcher.run(block)]
 
     async def asearch(
         self,
@@ -248,7 +245,7 @@ class UnifiedRetriever(Closing):
     ) -> list[Hit]:
         """`search` without blocking the event loop, nor a thread while the model works."""
         plan = self._plan([query], k, rerank, mode, filters)
-        return (await arun(self._searcher.search(plan, on_stage)))[0]
+        return (await self._searcher.arun(plan, on_stage))[0]
 
     def _plan(
         self,
@@ -289,11 +286,11 @@ class UnifiedRetriever(Closing):
         Raises:
             InputError: the query is empty.
         """
-        return run(self._searcher.rank(query, hits))
+        return self._searcher.rank(query, hits)
 
     async def arank_hits(self, query: str, hits: Sequence[Hit]) -> list[Hit]:
         """`rank_hits` without blocking the event loop."""
-        return await arun(self._searcher.rank(query, hits))
+        return await self._searcher.arank(query, hits)
 
     @property
     def stats(self) -> SearchStats:
@@ -350,6 +347,12 @@ class UnifiedRetriever(Closing):
     def close(self) -> None:
         """Let go of the index; the model stays loaded while anyone holds it."""
         self.store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
 
 
 def _chunker(embeds: Embeds, chunking: Chunking | str) -> Chunker:
