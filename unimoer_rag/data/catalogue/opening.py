@@ -6,14 +6,18 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from unimoer_rag.data.beir_rows import read_excluded
+from unimoer_rag.data.catalogue.counted import check_counts, check_digests
 from unimoer_rag.data.catalogue.join import judged_by_title, with_answers
-from unimoer_rag.data.catalogue.known import DPR_PASSAGES, KNOWN, Known
+from unimoer_rag.data.catalogue.known import DPR_PASSAGES, KNOWN, SUITES
 from unimoer_rag.data.catalogue.missing import missing_files
-from unimoer_rag.data.catalogue.remote import RemoteFile, WebFile
+from unimoer_rag.data.catalogue.remote import HubFolder, RemoteFile, WebFile
+from unimoer_rag.data.catalogue.sets import HubSplit, Known
 from unimoer_rag.data.catalogue.transfer import TransferError
 from unimoer_rag.data.corpora import open_corpus
 from unimoer_rag.data.datasets import BeirDataset, load_beir, read_beir
 from unimoer_rag.data.formats import CORPORA, QUESTIONS, RULES, find_format
+from unimoer_rag.data.formats.repository import table_files
 from unimoer_rag.errors import DataError, InputError
 from unimoer_rag.progress import Progress, silent
 
@@ -92,10 +96,16 @@ def to_download(
     if known is None:
         return 0
     files = _wanted(known, _split(known, split), corpus)
-    return sum(file.size for file in files if file.here(cache) is None)
+    # Members of one archive come with one download.
+    missing = {file.url: file.size for file in files if file.here(cache) is None}
+    return sum(missing.values())
 
 
 def _known(name: str | None) -> Known | None:
+    if name in SUITES:
+        raise InputError(
+            f"{name} is {SUITES[name].what}: name one of {', '.join(SUITES[name].names)}"
+        )
     if name is not None and name not in KNOWN:
         raise InputError(
             f"no data set is known as {name!r}: expected one of {', '.join(KNOWN)}, or a folder "
@@ -119,7 +129,8 @@ def _wanted(known: Known, split: str, corpus: Path | None) -> list[RemoteFile]:
     Raises:
         InputError: the split has judgements, which a corpus of one's own knows nothing of.
     """
-    if corpus is not None and known.splits[split].qrels is not None:
+    files = known.splits[split]
+    if corpus is not None and (isinstance(files, HubSplit) or files.qrels is not None):
         raise InputError(
             f"{known.name} is judged over its own passages: leave --corpus out, or give a file of "
             "questions as --data"
@@ -172,16 +183,29 @@ def _from_folder(
             f"{str(folder)!r} has a corpus of its own: leave --corpus out, or give a file of "
             "questions as --data"
         )
-    sample = None if known is None else known.sample
-    dataset = load_beir(folder, split, sample=sample, cache=cache, on_progress=on_progress)
-    return dataset if known is None else replace(dataset, name=known.name)
+    if known is None:
+        return load_beir(folder, split, cache=cache, on_progress=on_progress)
+    dataset = load_beir(
+        folder,
+        split,
+        passages=known.passages,
+        ignore_identical_ids=known.ignore_identical_ids,
+        sample=known.sample,
+        cache=cache,
+        on_progress=on_progress,
+    )
+    return replace(dataset, name=known.name)
 
 
 def _inside(folder: Path, file: RemoteFile) -> Path | None:
     """A known file in a folder, as it was downloaded or unpacked."""
+    if isinstance(file, HubFolder):
+        return (
+            folder if not (folder / "qrels").is_dir() or (folder / "README.md").is_file() else None
+        )
     names = [file.local_name, file.local_name.removesuffix(".gz")]
     if isinstance(file, WebFile) and file.member is not None:
-        names += [file.member, Path(file.member).name]
+        names = [Path(file.member).name, file.member, *names]
     found = next((folder / name for name in names if (folder / name).is_file()), None)
     if found is not None and isinstance(file, WebFile):
         return file.unpacked(found)
@@ -198,22 +222,60 @@ def _from_files(
 ) -> BeirDataset:
     """A known data set whose files are here."""
     files = known.splits[split]
-    passages = paths[known.corpus] if corpus is None and known.corpus is not None else corpus
-    if files.qrels is None or passages is None:
-        return _from_questions(
-            paths[files.questions], passages, known.name, split, cache, on_progress
+    if isinstance(files, HubSplit):
+        dataset = _from_tables(known, split, files, paths[files.folder], cache, on_progress)
+    else:
+        passages = paths[known.corpus] if corpus is None and known.corpus is not None else corpus
+        if files.qrels is None or passages is None:
+            return _from_questions(
+                paths[files.questions], passages, known.name, split, cache, on_progress
+            )
+        dataset = read_beir(
+            name=known.name,
+            split=split,
+            corpus_path=passages,
+            questions_path=paths[files.questions],
+            qrels_path=paths[files.qrels],
+            passages=known.passages,
+            ignore_identical_ids=known.ignore_identical_ids,
+            sample=known.sample,
+            cache=cache,
+            on_progress=on_progress,
         )
+        if files.answers is not None:
+            dataset = with_answers(dataset, paths[files.answers])
+    if files.counts is not None:
+        check_counts(dataset, files.counts)
+    if not known.checked:
+        check_digests(dataset, cache)
+    return dataset
+
+
+def _from_tables(
+    known: Known,
+    split: str,
+    files: HubSplit,
+    folder: Path,
+    cache: Path | None,
+    on_progress: Progress,
+) -> BeirDataset:
+    """A known data set that is tables of a repository which is here."""
+    corpus, questions, qrels = (
+        table_files(folder, table.names, table.split)
+        for table in (files.corpus, files.questions, files.qrels)
+    )
     dataset = read_beir(
         name=known.name,
         split=split,
-        corpus_path=passages,
-        questions_path=paths[files.questions],
-        qrels_path=paths[files.qrels],
-        sample=known.sample,
+        corpus_path=corpus,
+        questions_path=questions,
+        qrels_path=qrels,
+        passages=known.passages,
+        ignore_identical_ids=known.ignore_identical_ids,
         cache=cache,
         on_progress=on_progress,
     )
-    return dataset if files.answers is None else with_answers(dataset, paths[files.answers])
+    return replace(dataset, excluded=read_excluded(qrels) if qrels == questions else {})
 
 
 def _from_questions(
