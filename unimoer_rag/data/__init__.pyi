@@ -16,6 +16,7 @@ from .disk_corpus import DiskCorpus
 from .examples import Group, Labelled, TrainingSet
 from .fingerprint import corpus_sha256, questions_sha256
 from .groups import group_lengths, has_negatives, open_rows
+from .ir_dataset import open_ir_dataset
 from .jsonl_rows import JsonlRows
 from .judged_groups import beir_set
 from .labelled import LabelledRows
@@ -23,7 +24,7 @@ from .opened_sources import Sources
 from .own_set import own_dataset
 from .own_split import OwnData, OwnReport, own_datasets
 from .source_settings import Part, SourceConfig
-from .trec_runs import Run, load_run, ranked, write_run
+from .trec_runs import Run, load_run, ranked, write_run, write_submission
 
 __all__ = [
     "DEFAULT_RULES",
@@ -61,6 +62,7 @@ __all__ = [
     "load_run",
     "normalize_answer",
     "open_dataset",
+    "open_ir_dataset",
     "open_rows",
     "own_dataset",
     "own_datasets",
@@ -69,4 +71,5 @@ __all__ = [
     "readable_size",
     "to_download",
     "write_run",
+    "write_submission",
 ]

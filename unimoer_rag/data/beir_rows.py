@@ -21,7 +21,15 @@ from unimoer_rag.data.lines import malformed, numbered_lines
 from unimoer_rag.data.tables import Files, as_files, is_table, table_rows
 from unimoer_rag.retrieval import clean_text
 
-__all__ = ["TOP_GRADE", "Qrels", "Question", "read_excluded", "read_qrels", "read_questions"]
+__all__ = [
+    "TOP_GRADE",
+    "Qrels",
+    "Question",
+    "read_excluded",
+    "read_qrels",
+    "read_questions",
+    "relevance_level",
+]
 
 TOP_GRADE = 1000
 """Highest grade: trec_eval makes room for each one up to the highest there is."""
@@ -93,6 +101,12 @@ def read_qrels(files: Files) -> Qrels:
                     path, number, f"a second grade for ({qid!r}, {doc_id!r})", "one grade a pair"
                 )
     return qrels
+
+
+def relevance_level(qrels: Qrels) -> int:
+    """The lowest grade that counts as relevant: 2 where grades reach 3, as on TREC's DL tracks."""
+    top = max((grade for grades in qrels.values() for grade in grades.values()), default=1)
+    return 2 if top >= 3 else 1
 
 
 def read_excluded(files: Files) -> dict[str, frozenset[str]]:

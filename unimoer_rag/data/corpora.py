@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
 
@@ -17,9 +17,11 @@ from unimoer_rag.retrieval import Document
 __all__ = [
     "IN_MEMORY",
     "Passages",
+    "Placed",
     "beir_passages",
     "cache_folder",
     "joined_passages",
+    "keep_corpus",
     "open_corpus",
     "read_corpus",
 ]
@@ -29,6 +31,9 @@ IN_MEMORY = 200_000
 
 Passages = Callable[[Path], Iterator[tuple[int, Document]]]
 """Reads a file: the line and the passage of each, which has its id as source."""
+
+Placed = tuple[Path, int, Document]
+"""A passage with the file and the line where it stands."""
 
 _TOLD_EVERY = 10_000
 
@@ -69,17 +74,47 @@ def open_corpus(
         DataError: the file cannot be read, a line is malformed, an id comes twice, or there are
             no passages.
     """
+    return keep_corpus(
+        _placed(files, passages),
+        stored=cache_folder("corpora", cache) / f"{_name(as_files(files), passages)}.sqlite",
+        stamp="".join(map(_stamp, as_files(files))),
+        source=str(as_files(files)[0]),
+        in_memory=in_memory,
+        on_progress=on_progress,
+    )
+
+
+def keep_corpus(
+    placed: Iterable[Placed],
+    *,
+    stored: Path,
+    stamp: str,
+    source: str,
+    in_memory: int | None = None,
+    on_progress: Progress = silent,
+) -> Mapping[str, Document]:
+    """Passages of any source as `open_corpus` keeps them.
+
+    Args:
+        placed: the passages, each with where it stands; read only where they are not stored.
+        stored: the file of a `DiskCorpus`, where there are many.
+        stamp: says what they are made of.
+        source: names it, for messages.
+        in_memory: see `open_corpus`.
+        on_progress: see `open_corpus`.
+
+    Raises:
+        DataError: see `open_corpus`.
+    """
     in_memory = IN_MEMORY if in_memory is None else in_memory
-    stored = cache_folder("corpora", cache) / f"{_name(as_files(files), passages)}.sqlite"
-    stamp = "".join(map(_stamp, as_files(files)))
     kept = DiskCorpus.find(stored, stamp=stamp)
     if kept is not None:
         return kept
-    placed = _placed(files, passages)
-    corpus = _by_id(files, islice(placed, in_memory + 1))
+    rest = iter(placed)
+    corpus = _by_id(source, islice(rest, in_memory + 1))
     if len(corpus) <= in_memory:
         return corpus
-    many = chain(corpus.values(), (document for _, _, document in placed))
+    many = chain(corpus.values(), (document for _, _, document in rest))
     return DiskCorpus.build(stored, _told(many, on_progress), stamp=stamp)
 
 
@@ -93,26 +128,23 @@ def read_corpus(files: Files, passages: Passages) -> dict[str, Document]:
     Raises:
         DataError: see `open_corpus`.
     """
-    return _by_id(files, _placed(files, passages))
+    return _by_id(str(as_files(files)[0]), _placed(files, passages))
 
 
-_Placed = Iterator[tuple[Path, int, Document]]  # with the part and the line
-
-
-def _placed(files: Files, passages: Passages) -> _Placed:
+def _placed(files: Files, passages: Passages) -> Iterator[Placed]:
     for path in as_files(files):
         for number, document in passages(path):
             yield path, number, document
 
 
-def _by_id(files: Files, placed: _Placed) -> dict[str, Document]:
+def _by_id(source: str, placed: Iterable[Placed]) -> dict[str, Document]:
     corpus: dict[str, Document] = {}
     for path, number, document in placed:
         if document.source in corpus:
             raise malformed(path, number, f"id {document.source!r} a second time", "unique ids")
         corpus[document.source] = document
     if not corpus:
-        raise DataError(f"{as_files(files)[0]} is empty: expected passages, one a line")
+        raise DataError(f"{source} is empty: expected passages, one a line")
     return corpus
 
 

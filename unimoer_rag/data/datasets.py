@@ -29,6 +29,7 @@ from unimoer_rag.data.beir_rows import (
     Question,
     read_qrels,
     read_questions,
+    relevance_level,
 )
 from unimoer_rag.data.corpora import Passages, beir_passages, open_corpus, read_corpus
 from unimoer_rag.data.lines import find_file
@@ -299,7 +300,6 @@ def read_beir(
             corpus,
             f"{qrels_file} judges only documents that {corpus_file.name} does not hold",
         )
-    top = max((grade for grades in qrels.values() for grade in grades.values()), default=1)
     if ignore_identical_ids is None:
         ignore_identical_ids = not any(grades.get(qid, 0) > 0 for qid, grades in qrels.items())
     return BeirDataset(
@@ -308,7 +308,7 @@ def read_beir(
         corpus=corpus,
         questions=questions,
         qrels=qrels,
-        relevance_level=2 if top >= 3 else 1,
+        relevance_level=relevance_level(qrels),
         ignore_identical_ids=ignore_identical_ids,
     )
 

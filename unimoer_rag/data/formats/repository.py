@@ -72,8 +72,9 @@ def _of_split(data_files: Any, split: str) -> list[str]:
     """The patterns of a split, in any of the ways that a README may put it."""
     if not isinstance(data_files, list):
         data_files = [data_files]
-    if all(isinstance(each, str) for each in data_files):
-        return data_files  # one split, which has no name
+    unnamed = [each for each in data_files if isinstance(each, str)]
+    if unnamed:
+        return unnamed  # one split
     by_split = {
         str(each.get("split")): each.get("path") for each in data_files if isinstance(each, dict)
     }
