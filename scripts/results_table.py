@@ -15,7 +15,7 @@ from typing import Any
 
 from unimoer_rag.evaluation import Result, compare_results, load_result
 from unimoer_rag.lab.bench.decoder import ENCODE, RERANK, RERANK_SEEN
-from unimoer_rag.lab.bench.timing import median_ratio
+from unimoer_rag.lab.bench.timing import Seconds
 from unimoer_rag.lab.commands.bench import NAMES, open_bench
 
 ROOT = Path(__file__).parent.parent
@@ -154,20 +154,22 @@ def render_benches(found: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-_Rows = Iterator[tuple[str, str, str, str]]
+_Row = tuple[str, str, str, str]
+_Rows = Iterator[_Row]
+
+
+def _row(what: str, shown: str, ours: float, other: float, ratio: float | None = None) -> _Row:
+    """A measure, both sides' values as a format shows them, and their ratio."""
+    told = "" if ratio is None else f"{ratio:.2f}"
+    return what, shown.format(ours), shown.format(other), told
 
 
 def _memory_rows(found: Mapping[str, Any]) -> _Rows:
-    ours = found["ours"]
-    for side, what in (("pair", "two models"), ("three", "three models")):
-        other = found["others"][side]
+    for side, models in (("pair", "two models"), ("three", "three models")):
         for measure, key in (("weights", "model_bytes"), ("process at its peak", "peak")):
-            cells = [f"{bytes_ / 2**20:.0f} MiB" for bytes_ in (ours[key], other[key])]
-            yield (
-                f"{measure}, {found['dtype']}, against {what}",
-                *cells,
-                f"{ours[key] / other[key]:.2f}",
-            )
+            what = f"{measure}, {found['dtype']}, against {models}"
+            ours, other = (each[key] for each in (found["ours"], found["others"][side]))
+            yield _row(what, "{:.0f} MiB", ours / 2**20, other / 2**20, ours / other)
 
 
 def _speed_rows(found: Mapping[str, Any]) -> _Rows:
@@ -175,90 +177,62 @@ def _speed_rows(found: Mapping[str, Any]) -> _Rows:
         what = f"embedding {found['passages']:,} passages"
     else:
         what = f"reranking {found['depth']} passages for each of {found['queries']} queries"
-    ours = found["ours"]["seconds"]
+    ours, others = found["ours"]["seconds"], found["others"]
+    rounds = Seconds(found["seconds"])
     for name in dict.fromkeys(("default", found["best"])):
-        yield (
-            f"{what}, against {_RIVALS[name]}",
-            f"{ours:.2f} s",
-            f"{found['others'][name]['seconds']:.2f} s",
-            f"{median_ratio(found['seconds'], name, 'ours'):.2f}",
-        )
+        against, ratio = f"{what}, against {_RIVALS[name]}", rounds.ratio(name, "ours")
+        yield _row(against, "{:.2f} s", ours, others[name]["seconds"], ratio)
     if "ours_seen" in found:
-        seen = found["ours_seen"]["seconds"]
-        theirs = found["others"]["default"]["seconds"]
-        yield (
-            "the same with passages seen before, against the default",
-            f"{seen:.2f} s",
-            f"{theirs:.2f} s",
-            f"{found['ratio_seen']:.1f}",
-        )
+        what = "the same with passages seen before, against the default"
+        seen, theirs = found["ours_seen"]["seconds"], others["default"]["seconds"]
+        yield what, f"{seen:.2f} s", f"{theirs:.2f} s", f"{found['ratio_seen']:.1f}"
 
 
 def _overhead_rows(found: Mapping[str, Any]) -> _Rows:
+    ours, bare = (side["seconds"] for side in (found["ours"], found["others"]["bare"]))
     for task, ratio in found["by_task"].items():
-        ours, bare = (side["seconds"][task] for side in (found["ours"], found["others"]["bare"]))
-        yield (
-            f"time of the task `{task}`, against the bare backbone in the same engine",
-            f"{ours:.2f} s",
-            f"{bare:.2f} s",
-            f"{ratio:.2f}",
-        )
+        what = f"time of the task `{task}`, against the bare backbone in the same engine"
+        yield _row(what, "{:.2f} s", ours[task], bare[task], ratio)
     for task, ratio in found["merged"].items():
         yield f"the same of the task `{task}`, merged", "", "", f"{ratio:.2f}"
 
 
 def _ingest_rows(found: Mapping[str, Any]) -> _Rows:
-    ours = found["ours"]["passages_a_second"]
+    ours, rounds = found["ours"]["passages_a_second"], Seconds(found["seconds"])
     for name, side in found["others"].items():
-        yield (
-            f"passages a second into an index, against {_RIVALS[name]}",
-            f"{ours:.0f}",
-            f"{side['passages_a_second']:.0f}",
-            f"{median_ratio(found['seconds'], name, 'ours'):.2f}",
-        )
+        what = f"passages a second into an index, against {_RIVALS[name]}"
+        yield _row(what, "{:.0f}", ours, side["passages_a_second"], rounds.ratio(name, "ours"))
 
 
 def _query_rows(found: Mapping[str, Any]) -> _Rows:
-    ours, other = found["ours"]["milliseconds"], found["others"]["llama-index"]["milliseconds"]
+    sides = (found["ours"], found["others"]["llama-index"])
+    where = f"a query in {found['passages']:,} passages, {found['depth']} reranked"
     for percentile in ("p50", "p95"):
-        yield (
-            f"a query in {found['passages']:,} passages, {found['depth']} reranked, {percentile}, "
-            "against LlamaIndex",
-            f"{ours[percentile]:.0f} ms",
-            f"{other[percentile]:.0f} ms",
-            f"{other[percentile] / ours[percentile]:.2f}",
-        )
+        ours, other = (side["milliseconds"][percentile] for side in sides)
+        yield _row(f"{where}, {percentile}, against LlamaIndex", "{:.0f} ms", ours, other,
+                   other / ours)  # fmt: skip
 
 
 def _concurrency_rows(found: Mapping[str, Any]) -> _Rows:
-    offline = found["others"]["offline"]["seconds"]
+    calls, offline = found["calls"], found["others"]["offline"]["seconds"]
     for n, side in found["ours"].items():
-        yield (
-            f"calls a second, clients: {n}, against the same calls in one batch",
-            f"{found['calls'] / side['seconds']:.0f}",
-            f"{found['calls'] / offline:.0f}",
-            f"{found['throughput'][n]:.2f}",
-        )
-    first, *others = found["ours"]
+        what = f"calls a second, clients: {n}, against the same calls in one batch"
+        rates = (calls / side["seconds"], calls / offline)
+        yield _row(what, "{:.0f}", *rates, found["throughput"][n])
+    latency = {n: side["latency_ms"]["p95"] for n, side in found["ours"].items()}
+    first, *others = latency
     for n in others:
-        yield (
-            f"p95 latency, clients: {n}, against {first}",
-            f"{found['ours'][n]['latency_ms']['p95']:.0f} ms",
-            f"{found['ours'][first]['latency_ms']['p95']:.0f} ms",
-            f"{found['p95_ratio'][n]:.2f}",
-        )
+        what = f"p95 latency, clients: {n}, against {first}"
+        yield _row(what, "{:.0f} ms", latency[n], latency[first], found["p95_ratio"][n])
 
 
 def _stress_rows(found: Mapping[str, Any]) -> _Rows:
-    sides = (found["ours"], found["others"]["one by one"])
-    rates = [found["calls"] / side["seconds"] for side in sides]
-    who = f"{found['threads']} threads and {found['coroutines']} coroutines"
-    yield (
-        f"calls a second of {who}, against one by one",
-        f"{rates[0]:.1f}",
-        f"{rates[1]:.1f}",
-        f"{found['ratio']:.2f}",
+    together, alone = (
+        found["calls"] / side["seconds"] for side in (found["ours"], found["others"]["one by one"])
     )
+    who = f"{found['threads']} threads and {found['coroutines']} coroutines"
+    what = f"calls a second of {who}, against one by one"
+    yield _row(what, "{:.1f}", together, alone, found["ratio"])
     yield f"wrong answers among their {found['calls']:,}", str(found["wrong"]), "", ""
 
 
@@ -266,29 +240,18 @@ def _decoder_rows(found: Mapping[str, Any]) -> _Rows:
     ours, others = found["ours"], found["others"]
     where = "" if found["device"] == "cpu" else f" on {found['machine']['accelerator']}"
     who = f"a decoder of {found['parameters'] / 1e6:,.0f} million parameters{where}"
-    best, loop = others[found["best"]], others[found["best_rerank"]]
-    yield (
-        f"{who}: embedding {found['passages']:,} passages, against sentence-transformers",
-        f"{ours[ENCODE]['seconds']:.2f} s",
-        f"{best['seconds']:.2f} s",
-        f"{found['ratio_to_best']:.2f}",
-    )
-    yield (
-        f"{who}: share of the speed of a large product, embedding",
-        f"{ours[ENCODE]['utilisation']:.0%}",
-        f"{best['utilisation']:.0%}",
-        "",
-    )
+    mine, best, loop = ours[ENCODE], others[found["best"]], others[found["best_rerank"]]
+    what = f"{who}: embedding {found['passages']:,} passages, against sentence-transformers"
+    yield _row(what, "{:.2f} s", mine["seconds"], best["seconds"], found["ratio_to_best"])
+    what = f"{who}: share of the speed of a large product, embedding"
+    yield _row(what, "{:.0%}", mine["utilisation"], best["utilisation"])
     for name, told, ratio in (
         (RERANK, "", found["ratio_rerank"]),
         (RERANK_SEEN, " seen before", found["ratio_rerank_seen"]),
     ):
-        yield (
-            f"{who}: reranking {found['documents']} documents{told}, against transformers",
-            f"{ours[name]['milliseconds_a_query']:.0f} ms",
-            f"{loop['milliseconds_a_query']:.0f} ms",
-            f"{ratio:.2f}",
-        )
+        what = f"{who}: reranking {found['documents']} documents{told}, against transformers"
+        sides = (side["milliseconds_a_query"] for side in (ours[name], loop))
+        yield _row(what, "{:.0f} ms", *sides, ratio)
 
 
 _RIVALS = {

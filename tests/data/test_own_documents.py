@@ -51,7 +51,7 @@ def test_the_layout_has_the_rule(arguments: BeirDataset) -> None:
 @pytest.mark.parametrize("mode", ["dense", "sparse", "hybrid"])
 def test_no_question_finds_itself(model: UniMoER, arguments: BeirDataset, mode: str) -> None:
     options = EvalOptions(parts=RANKING, mode=mode, depth=5, n_timed=0, n_worst=6)  # type: ignore[arg-type]
-    result = evaluate(model, arguments, options=options)
+    result = evaluate(model, arguments, options=options).to_dict()
     assert (result["ignore_identical_ids"], result["n_own_documents"]) == (True, 6)
     for part in RANKING:
         # Five others are left, and the relevant one is among them.
@@ -66,7 +66,9 @@ def test_it_takes_no_place_among_the_first(model: UniMoER, tmp_path: Path) -> No
     deep = shared_ids(tmp_path, 103)
     qrels = {q.id: {d: 1 for d in deep.corpus if d != q.id} for q in deep.questions[:2]}
     all_others = replace(deep, questions=deep.questions[:2], qrels=qrels)
-    result = evaluate(model, all_others, options=EvalOptions(parts=RANKING, depth=7, n_timed=0))
+    result = evaluate(
+        model, all_others, options=EvalOptions(parts=RANKING, depth=7, n_timed=0)
+    ).to_dict()
     assert result["retrieval"]["AP"] == pytest.approx(100 / 102, abs=1e-4)
     assert result["retrieval"]["R@100"] == pytest.approx(100 / 102, abs=1e-4)
 
@@ -79,11 +81,11 @@ def baseline(model: UniMoER) -> System:
 @pytest.mark.slow
 def test_baselines_and_given_runs(model: UniMoER, arguments: BeirDataset) -> None:
     options = EvalOptions(parts=RANKING, n_timed=0)
-    result = evaluate(baseline(model), arguments, options=options)
+    result = evaluate(baseline(model), arguments, options=options).to_dict()
     assert [result[part]["R@5"] for part in RANKING] == [1.0, 1.0]
     run = {q.id: {q.id: 9.0, f"a{(at + 1) % 6}": 1.0} for at, q in enumerate(arguments.questions)}
     for system in (Unified(model), baseline(model)):
-        given = evaluate(system, arguments, run=run, options=options)
+        given = evaluate(system, arguments, run=run, options=options).to_dict()
         assert [given[part]["nDCG@10"] for part in RANKING] == [1.0, 1.0]
     with pytest.raises(DataError, match="ranks none of the 6 judged questions"):
         evaluate(model, arguments, run={"a1": {"a1": 1.0}}, options=options)
@@ -108,7 +110,7 @@ def test_ids_that_are_numbered_apart(model: UniMoER, tmp_path: Path) -> None:
     qrels = [(str(at), str(at), 1) for at in range(3)]
     dataset = load_beir(write_beir(tmp_path / "own", "dev", corpus, questions, qrels), "dev")
     assert not dataset.ignore_identical_ids
-    result = evaluate(model, dataset, options=EvalOptions(parts=RANKING, n_timed=0))
+    result = evaluate(model, dataset, options=EvalOptions(parts=RANKING, n_timed=0)).to_dict()
     assert result["retrieval"]["R@5"] == 1.0
     assert (result["ignore_identical_ids"], result["n_own_documents"]) == (False, 0)
 

@@ -78,7 +78,9 @@ def test_a_result_has_everything_and_is_json(model: UniMoER, finding: BeirDatase
         assert seen.get(what, (0, 0))[0] <= done <= total
         seen[what] = (done, total)
 
-    result = evaluate(model, finding, options=EvalOptions(depth=5, n_timed=2), on_progress=progress)
+    result = evaluate(
+        model, finding, options=EvalOptions(depth=5, n_timed=2), on_progress=progress
+    ).to_dict()
     assert json.loads(json.dumps(result)) == result
     assert {
         "dataset", "split", "n", "retrieval", "rerank", "answers", "latency_ms", "memory_mb",
@@ -100,7 +102,7 @@ def test_a_result_has_everything_and_is_json(model: UniMoER, finding: BeirDatase
 
 def test_retrieval_equals_an_independent_ranking(model: UniMoER, finding: BeirDataset) -> None:
     options = EvalOptions(parts=("retrieval",), n_timed=0)
-    result = evaluate(model, finding, options=options)
+    result = evaluate(model, finding, options=options).to_dict()
     expected = _measures(finding, _dense(model, finding))
     assert _ranking(result["retrieval"]) == pytest.approx(expected, abs=1e-4)
     assert 0 < result["retrieval"]["nDCG@10"] < 1
@@ -133,7 +135,7 @@ def test_reranking_orders_the_first_and_leaves_the_rest(
         )
         expected[question.id] = {d: -float(at) for at, d in enumerate(after)}
     options = EvalOptions(parts=("rerank",), depth=depth, n_timed=0)
-    result = evaluate(model, finding, options=options)
+    result = evaluate(model, finding, options=options).to_dict()
     # Scores of equal texts may tie, and batches of another shape may part them.
     assert _ranking(result["rerank"]) == pytest.approx(_measures(finding, expected), abs=2e-3)
 
@@ -151,7 +153,7 @@ def test_what_a_reranker_cannot_tell_apart_keeps_its_order(
     model: UniMoER, finding: BeirDataset
 ) -> None:
     options = EvalOptions(parts=("retrieval", "rerank"), depth=10, n_timed=0)
-    result = evaluate(_Indifferent(model), finding, options=options)
+    result = evaluate(_Indifferent(model), finding, options=options).to_dict()
     assert result["rerank"] == result["retrieval"]
 
 
@@ -161,8 +163,12 @@ def test_a_deep_reranking_retrieves_as_deep(model: UniMoER, tmp_path: Path) -> N
     questions = [{"_id": "q", "text": "who wrote the report"}]
     qrels = [("q", f"d{i}", 1) for i in range(130)]
     dataset = load_beir(write_beir(tmp_path / "deep", "dev", corpus, questions, qrels), "dev")
-    shallow = evaluate(model, dataset, options=EvalOptions(parts=["retrieval"], n_timed=0))
-    deep = evaluate(model, dataset, options=EvalOptions(parts=["rerank"], depth=130, n_timed=0))
+    shallow = evaluate(
+        model, dataset, options=EvalOptions(parts=["retrieval"], n_timed=0)
+    ).to_dict()
+    deep = evaluate(
+        model, dataset, options=EvalOptions(parts=["rerank"], depth=130, n_timed=0)
+    ).to_dict()
     assert shallow["retrieval"]["AP"] == pytest.approx(100 / 130, abs=1e-4)
     assert deep["retrieval"]["AP"] == deep["rerank"]["AP"] == 1.0
 
@@ -183,7 +189,7 @@ class _Remembering(Unified):
 @pytest.mark.slow
 def test_nothing_is_kept_before_a_timed_call(model: UniMoER, finding: BeirDataset) -> None:
     system = _Remembering(model)
-    result = evaluate(system, finding, options=EvalOptions(depth=5, n_timed=3))
+    result = evaluate(system, finding, options=EvalOptions(depth=5, n_timed=3)).to_dict()
     assert len(system.kept) == 9  # before each answer, search and reranking that is timed
     assert max(system.kept) > 0
     warm = result["warm_latency_percentiles_ms"]
@@ -208,7 +214,7 @@ def run_file(tmp_path: Path) -> Path:
 def test_a_run_is_rescored_whole(model: UniMoER, finding: BeirDataset, run_file: Path) -> None:
     run = load_run(run_file)
     options = EvalOptions(parts=("retrieval", "rerank"), depth=1, n_timed=1)
-    result = evaluate(model, finding, run=run, options=options)
+    result = evaluate(model, finding, run=run, options=options).to_dict()
     assert (result["first_stage"], result["rerank_depth"]) == ("given run", "whole run")
     assert result["latency_ms"].keys() == {"rerank"}  # nothing was searched
     del run["elsewhere"]
@@ -250,7 +256,7 @@ def test_a_run_of_another_data_set_is_refused(
 
 
 def test_answers_are_read_from_their_contexts(model: UniMoER, reading: BeirDataset) -> None:
-    result = evaluate(model, reading, options=EvalOptions(parts=("answers",), n_timed=1))
+    result = evaluate(model, reading, options=EvalOptions(parts=("answers",), n_timed=1)).to_dict()
     spans = {
         q.id: model.read(q.text, [reading.corpus[q.context or ""].text])[0]
         for q in reading.questions
@@ -286,7 +292,7 @@ def test_the_reader_may_abstain_where_there_is_nothing_to_find(
         wary.heads["read"].null.bias += middle  # type: ignore[union-attr, operator]
     predictions = {qid: span.text if span.margin > middle else "" for qid, span in spans.items()}
     assert 6 < sum(not text for text in predictions.values()) < 18
-    result = evaluate(wary, mixed, options=EvalOptions(parts=("answers",), n_timed=0))
+    result = evaluate(wary, mixed, options=EvalOptions(parts=("answers",), n_timed=0)).to_dict()
     expected = score_answers(predictions, mixed.golds, rules="squad")
     assert result["answers"]["n_no_answer"] == 12
     assert result["answers"]["no_answer_f1"] == pytest.approx(expected.no_answer_f1, abs=0.01)
@@ -295,7 +301,7 @@ def test_the_reader_may_abstain_where_there_is_nothing_to_find(
 
 def test_without_contexts_the_whole_pipeline_answers(model: UniMoER, finding: BeirDataset) -> None:
     few = finding.limit(4)
-    result = evaluate(model, few, options=EvalOptions(parts=("answers",), depth=6))
+    result = evaluate(model, few, options=EvalOptions(parts=("answers",), depth=6)).to_dict()
     with UnifiedRetriever(model, chunking="whole", rerank=6) as retriever:
         retriever.add(few.corpus.values())
         pipeline = RagPipeline(retriever)
@@ -313,7 +319,7 @@ def test_parts_are_measured_as_far_as_the_data_set_goes(
     model: UniMoER, reading: BeirDataset
 ) -> None:
     unanswered = replace(reading, questions=[replace(q, answers=None) for q in reading.questions])
-    result = evaluate(model, unanswered, options=EvalOptions(depth=5, n_timed=0))
+    result = evaluate(model, unanswered, options=EvalOptions(depth=5, n_timed=0)).to_dict()
     assert tuple(result["retrieval"]) == tuple(result["rerank"]) == MEASURES
     assert result["answers"] == {}
     bare = replace(unanswered, qrels={})
@@ -328,8 +334,8 @@ def test_unjudged_questions_are_measured_by_where_their_answers_stand(
     model: UniMoER, finding: BeirDataset
 ) -> None:
     options = EvalOptions(parts=("retrieval", "rerank"), depth=5, n_timed=0)
-    judged = evaluate(model, finding, options=options)
-    unjudged = evaluate(model, replace(finding, qrels={}), options=options)
+    judged = evaluate(model, finding, options=options).to_dict()
+    unjudged = evaluate(model, replace(finding, qrels={}), options=options).to_dict()
     found = tuple(f"answer-in-passage@{k}" for k in CUTOFFS)
     assert unjudged["n_judged"] == 0
     for part in ("retrieval", "rerank"):
@@ -338,7 +344,7 @@ def test_unjudged_questions_are_measured_by_where_their_answers_stand(
 
 @pytest.mark.slow
 def test_at_depth_0_nothing_is_reranked(model: UniMoER, finding: BeirDataset) -> None:
-    result = evaluate(model, finding, options=EvalOptions(depth=0, n_timed=1))
+    result = evaluate(model, finding, options=EvalOptions(depth=0, n_timed=1)).to_dict()
     assert (result["rerank"], result["rerank_depth"]) == ({}, 0)
     assert result["latency_ms"].keys() == {"search", "answer"}
     retriever = UnifiedRetriever(model, chunking="whole", rerank=0)
@@ -372,19 +378,19 @@ def test_options_that_cannot_be_are_refused(options: dict[str, Any]) -> None:
 @pytest.mark.parametrize("mode", ["sparse", "hybrid"])
 def test_other_first_stages(mode: Any, model: UniMoER, finding: BeirDataset) -> None:
     options = EvalOptions(parts=("retrieval",), mode=mode, n_timed=0)
-    result = evaluate(model, finding, options=options)
+    result = evaluate(model, finding, options=options).to_dict()
     assert result["first_stage"] == mode
     # Words tell these documents apart, random vectors hardly do.
-    dense = evaluate(model, finding, options=EvalOptions(parts=("retrieval",), n_timed=0))
+    dense = evaluate(model, finding, options=EvalOptions(parts=("retrieval",), n_timed=0)).to_dict()
     assert result["retrieval"]["nDCG@10"] > dense["retrieval"]["nDCG@10"]
 
 
 @pytest.mark.slow
 def test_a_kept_index_is_used_again(model: UniMoER, finding: BeirDataset, tmp_path: Path) -> None:
     options = EvalOptions(parts=("retrieval",), index=tmp_path / "index", n_timed=0)
-    first = evaluate(model, finding, options=options)
+    first = evaluate(model, finding, options=options).to_dict()
     rows = Engine.of(model).stats.rows
-    second = evaluate(model, finding, options=options)
+    second = evaluate(model, finding, options=options).to_dict()
     assert second["retrieval"] == first["retrieval"]
     # Only the questions went through the model again.
     assert Engine.of(model).stats.rows - rows == len(finding.questions)
@@ -403,6 +409,6 @@ def test_trec_dl_2021_bm25(data_dir: Path, model: UniMoER) -> None:
     """The figure of the issue: BM25's own order on TREC-DL 2021."""
     dataset = load_beir(data_dir / "trec-dl-2021", "dev")
     run = load_run(data_dir / "trec-dl-2021" / "run.bm25.trec.gz")
-    result = evaluate(model, dataset, run=run, options=EvalOptions(parts=("retrieval",)))
+    result = evaluate(model, dataset, run=run, options=EvalOptions(parts=("retrieval",))).to_dict()
     assert result["retrieval"]["nDCG@10"] == pytest.approx(0.446, abs=5e-4)
     assert "RR(rel=2)@10" in result["retrieval"]

@@ -25,7 +25,6 @@ from unimoer_rag.errors import GeneratorUnavailableError, InputError, MissingExt
 from unimoer_rag.evaluation import judged
 from unimoer_rag.evaluation.evaluate import EvalOptions, evaluate
 from unimoer_rag.evaluation.judged import Judge, Sample, check_judge, judge_answers
-from unimoer_rag.evaluation.results import Judgement
 
 # Not `importorskip`: it takes seconds to import, which every worker that collects would spend.
 pytestmark = pytest.mark.skipif(
@@ -89,8 +88,8 @@ def test_offline_metrics_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     assert near["semantic_similarity"] == pytest.approx(cosine, abs=1e-5)
     assert "abstained" not in judged.rows
     summary = judged.summary(seed=0)
-    assert (summary["exact_match"]["mean"], summary["exact_match"]["n"]) == (0.5, 2)
-    assert all((row["failed"], row["skipped"]) == (0, 1) for row in summary.values())
+    assert (summary["exact_match"].mean, summary["exact_match"].n) == (0.5, 2)
+    assert all((row.failed, row.skipped) == (0, 1) for row in summary.values())
 
 
 def test_judges_where_an_event_loop_runs_already() -> None:
@@ -154,14 +153,14 @@ def test_failed_judgements_are_counted_and_not_averaged(server: Judging) -> None
         "garbled": Sample("garbled?", "14 days", ["14 days"], [PAID]),
     }
     summary = judge_answers(asked, judge=Judge(server.url, "judge")).summary(seed=1)
-    found = Judgement.model_validate(summary["faithfulness"])
+    found = summary["faithfulness"]
     assert (found.mean, found.n, found.failed, found.skipped) == (0.75, 2, 2, 0)
     assert found.reasons["the judgement is nan"] == 1
     assert any("InstructorRetryException" in reason for reason in found.reasons)
-    assert (summary["context_recall"]["n"], summary["context_recall"]["failed"]) == (3, 1)
+    assert (summary["context_recall"].n, summary["context_recall"].failed) == (3, 1)
     # Nothing was judged relevant: there is nothing to compare the passages to.
     never = summary["non_llm_context_recall"]
-    assert (never["mean"], never["low"], never["n"], never["skipped"]) == (None, None, 0, 4)
+    assert (never.mean, never.low, never.n, never.skipped) == (None, None, 0, 4)
 
 
 @pytest.mark.slow
@@ -218,7 +217,7 @@ def test_a_server_that_goes_away_loses_nothing_else(tmp_path: Path) -> None:
                 running.close()
 
         options = EvalOptions(parts=("answers",), n_timed=0, ragas=True, judge=Judge(judging.url))
-        result = evaluate(model, dataset, options=options, on_progress=stop_at_the_end)
+        result = evaluate(model, dataset, options=options, on_progress=stop_at_the_end).to_dict()
     assert result["answers"]["n"] == 3
     assert "ragas" not in result
     assert judging.url in result["ragas_error"]

@@ -98,7 +98,7 @@ def _result(**changes: Any) -> dict[str, Any]:
 
 
 def _page(**changes: Any) -> str:
-    return render_page(Result.model_validate_json(json.dumps(_result(**changes))))
+    return render_page(Result.from_dict(json.loads(json.dumps(_result(**changes)))))
 
 
 class _Read(HTMLParser):

@@ -26,7 +26,7 @@ def _result(system: str | None = "bm25", **changes: Any) -> Result:
         "latency_percentiles_ms": {"search": {"p50": 1.25, "p95": 2.0, "p99": 3.0}},
         "memory_mb": {"model": 0.0, "peak": 512.4},
     }
-    return Result.model_validate({**fields, **changes})
+    return Result.from_dict({**fields, **changes})
 
 
 FULL = {

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import pytest
 
+from unimoer_rag.evaluation.results import Ends
 from unimoer_rag.evaluation.statistics import interval
 from unimoer_rag.evaluation.summary import answer_intervals, columns, intervals, means, rounded
 
@@ -21,10 +24,10 @@ def test_means_count_the_questions_that_have_the_measure() -> None:
 def test_intervals_are_those_of_the_columns() -> None:
     found = intervals(ROWS, seed=2)
     expected = interval([1.0, 0.0, 0.0], seed=2)
-    assert found["a"] == pytest.approx(
+    assert asdict(found["a"]) == pytest.approx(
         {"low": expected.low, "high": expected.high, "n": 3}, abs=1e-5
     )
-    assert found["b"] == {"low": 0.33333, "high": 0.33333, "n": 1}
+    assert found["b"] == Ends(low=0.33333, high=0.33333, n=1)
 
 
 def test_answers_have_intervals_of_their_own() -> None:
@@ -33,7 +36,7 @@ def test_answers_have_intervals_of_their_own() -> None:
         "q2": {"em": 0.0, "f1": 0.0, "abstention": 0.0},
     }
     found = answer_intervals(rows, {"q1": ["tent"], "q2": []}, seed=0)
-    assert found["has_answer_em"] == found["has_answer_f1"] == {"low": 100, "high": 100, "n": 1}
-    assert found["no_answer_f1"] == {"low": 0, "high": 0, "n": 1}
-    assert found["em"] == {"low": 0, "high": 100, "n": 2}
+    assert found["has_answer_em"] == found["has_answer_f1"] == Ends(low=100, high=100, n=1)
+    assert found["no_answer_f1"] == Ends(low=0, high=0, n=1)
+    assert found["em"] == Ends(low=0, high=100, n=2)
     assert "no_answer_f1" not in answer_intervals({"q1": rows["q1"]}, {"q1": ["tent"]}, seed=0)

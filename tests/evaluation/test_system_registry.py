@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from pkgutil import resolve_name
 
 import numpy as np
 import pytest
@@ -30,6 +31,11 @@ def test_the_systems_of_the_issue_are_there() -> None:
         *("unimoer", "bm25", "backbone", "backbone-cosine", "two-models", "qwen3", "e2rank"),
         *("jina-listwise", "gritlm", "task-lora", "shared-lora"),
     }
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_every_system_names_what_builds_it(name) -> None:
+    assert callable(resolve_name(SYSTEMS[name].build))
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:

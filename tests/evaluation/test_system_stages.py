@@ -10,6 +10,7 @@ import torch
 from lab.baselines.tiny_decoders import DOCUMENTS, QUERY, save_decoder
 from safetensors.torch import load_file, save_file
 
+from unimoer_rag.evaluation import corpus_in_index
 from unimoer_rag.evaluation.systems.types import Embedder, Ranker
 from unimoer_rag.lab.baselines.e2rank import E2Rank
 from unimoer_rag.lab.baselines.gritlm import GritLM
@@ -55,7 +56,7 @@ def test_a_search_is_the_parts_own_order(folder, tmp_path, name) -> None:
     scores = ranker.rank(QUERY, [DOCUMENTS[at] for at in found])
     ranked = [found[at] for at in np.argsort(-scores)]
     options = {"index": tmp_path, "first_stage": "dense", "depth": 5}
-    with system.over(corpus, **options, on_progress=lambda *_: None) as finder:
+    with corpus_in_index(system, corpus, **options) as finder:
         retrieved = finder.search(QUERY, k=5, rerank=0)
         reranked = finder.search(QUERY, k=5)
     assert [int(hit.source) for hit in retrieved] == found

@@ -18,7 +18,7 @@ from unimoer_rag.data.datasets import BeirDataset, load_beir
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import DataError, IndexMismatchError, InputError
 from unimoer_rag.evaluation.evaluate import EvalOptions, evaluate
-from unimoer_rag.evaluation.systems import System, Unified
+from unimoer_rag.evaluation.systems import System, Unified, corpus_in_index
 from unimoer_rag.generation.extractive import ExtractiveReader
 from unimoer_rag.lab.baselines.cosine import CosineRanker, ModelEmbedder
 from unimoer_rag.lab.baselines.two_stage import TwoStage
@@ -77,13 +77,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> BeirDataset:
 def opened(
     system: System, data: BeirDataset, index: Path, *, first_stage: str = "dense", depth: int = 6
 ):
-    return system.over(
-        data.corpus,
-        index=index,
-        first_stage=first_stage,
-        depth=depth,
-        on_progress=lambda what, done, total: None,
-    )
+    return corpus_in_index(system, data.corpus, index=index, first_stage=first_stage, depth=depth)
 
 
 def described(finder: UnifiedRetriever, questions: list[str]) -> list[list[dict[str, object]]]:
@@ -231,7 +225,7 @@ def test_a_system_is_measured_as_ours_is(model, other, data) -> None:
     parts = TwoStage(
         "parts", embedder=ModelEmbedder(model), ranker=LateRanker(model), reader=Engine.of(model)
     )
-    result, ours = (evaluate(system, data, options=options) for system in (parts, model))
+    result, ours = (evaluate(system, data, options=options).to_dict() for system in (parts, model))
     assert json.loads(json.dumps(result)) == result
     assert result["retrieval"] == pytest.approx(ours["retrieval"], abs=2e-3)
     # Probabilities near 1 tie where their logits do not.
@@ -259,7 +253,7 @@ def replace_reader(system: TwoStage, model: UniMoER) -> TwoStage:
 def test_bm25_with_a_reader_answers_from_what_it_finds(model, data) -> None:
     few = replace(data, questions=data.questions[:4])
     options = EvalOptions(mode="sparse", n_timed=0)
-    result = evaluate(TwoStage("bm25", reader=Engine.of(model)), few, options=options)
+    result = evaluate(TwoStage("bm25", reader=Engine.of(model)), few, options=options).to_dict()
     assert result["rerank"] == {}
     assert result["retrieval"]["nDCG@10"] > 0.9
     with UnifiedRetriever(model, chunking="whole", mode="sparse", rerank=0) as retriever:
@@ -279,7 +273,7 @@ def test_another_reader_reads_for_a_model_that_cannot(model, data) -> None:
     assert Unified(mute).reader is None
     few = replace(data, questions=data.questions[:3])
     system = Unified(mute, name="mute", reader=Engine.of(model))
-    result = evaluate(system, few, options=EvalOptions(depth=4, n_timed=0))
+    result = evaluate(system, few, options=EvalOptions(depth=4, n_timed=0)).to_dict()
     # It was given room for token states, and they are gone.
     assert Engine.of(mute).cache.hits > 0
     assert Engine.of(mute).cache.nbytes == 0
@@ -298,5 +292,5 @@ def test_a_question_that_finds_nothing_is_not_answered(model, data) -> None:
     mute = UniMoER.from_backbone(str(model.path), device="cpu", dtype="float32", tasks=tasks)
     strange = replace(data, questions=[replace(data.questions[0], text="zebra xylophone")])
     for system in (Unified(mute, reader=Engine.of(model)), TwoStage("x", reader=Engine.of(model))):
-        result = evaluate(system, strange, options=EvalOptions(mode="sparse", n_timed=0))
+        result = evaluate(system, strange, options=EvalOptions(mode="sparse", n_timed=0)).to_dict()
         assert result["answers"]["abstained"] == 1

@@ -42,14 +42,14 @@ def test_each_strength_is_measured_and_the_model_left_alone(
         assert candidate.scores.keys() == {"toy", "pooled"}
         assert candidate.macro == pytest.approx(sum(candidate.scores.values()) / 2)
         model.change_task(task.with_strength(candidate.value))
-        measured = evaluate(model, pooled, run=run, options=options)["rerank"]["nDCG@10"]
+        measured = evaluate(model, pooled, run=run, options=options).to_dict()["rerank"]["nDCG@10"]
         assert candidate.scores["pooled"] == pytest.approx(measured, abs=2e-3)
     assert candidates[0].scores != candidates[1].scores
 
     (silent,) = sweep(model, [(toy, None), (pooled, run)], "embed", "strength", (0.0,))
     assert silent.scores.keys() == {"toy"}
     frozen = make_model(tiny_bert, trained=False)
-    expected = evaluate(frozen, toy, options=EvalOptions(parts=("retrieval",), n_timed=0))
+    expected = evaluate(frozen, toy, options=EvalOptions(parts=("retrieval",), n_timed=0)).to_dict()
     assert silent.scores["toy"] == pytest.approx(expected["retrieval"]["nDCG@10"], abs=1e-4)
     assert model.task("embed") == embed
 
@@ -93,6 +93,6 @@ def test_feedback_is_measured_as_it_ranks(tiny_bert: Path, toy: BeirDataset) -> 
     options = EvalOptions(parts=("rerank",), n_timed=0)
     for candidate in measured:
         model.change_task(replace(task, feedback=candidate.value))
-        expected = evaluate(model, toy, options=options)["rerank"]["nDCG@10"]
+        expected = evaluate(model, toy, options=options).to_dict()["rerank"]["nDCG@10"]
         assert candidate.scores["toy"] == pytest.approx(expected, abs=2e-3)
     assert measured[0].scores != measured[1].scores

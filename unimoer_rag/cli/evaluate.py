@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,7 +27,7 @@ from unimoer_rag.errors import InputError
 
 if TYPE_CHECKING:
     from unimoer_rag.data import BeirDataset
-    from unimoer_rag.evaluation import System
+    from unimoer_rag.evaluation import Judgement, Result, System
 
 __all__ = ["evaluate_command"]
 
@@ -153,6 +155,7 @@ def evaluate_command(
         READER,
         EvalOptions,
         Judge,
+        Limit,
         build_system,
         check_pipeline,
         choose_models,
@@ -226,33 +229,34 @@ def evaluate_command(
             on_progress=counting(bar),
         )
     if pipeline is not None:
-        result["pipeline"] = config.model_dump(mode="json", exclude={"retrieve"})
+        result = replace(result, pipeline=config.model_dump(mode="json", exclude={"retrieve"}))
     if limit is not None:
-        result["limit"] = {"questions": limit, "seed": seed}
+        result = replace(result, limit=Limit(questions=limit, seed=seed))
     _tell(result, json_path, html)
 
 
-def _tell(result: dict[str, Any], json_path: Path | None, html: Path | None) -> None:
+def _tell(result: Result, json_path: Path | None, html: Path | None) -> None:
     """Write the files that were asked for, then print: what fails last loses nothing."""
     if json_path is not None:
-        save_json(result, json_path)
+        save_json(result.to_dict(), json_path)
     if html is not None:
-        from unimoer_rag.evaluation import Result, render_page
+        from unimoer_rag.evaluation import render_page
 
-        save_text(render_page(Result.model_validate(result)), html)
+        save_text(render_page(result), html)
     if json_path is None or str(json_path) != "-":
         _print(result)
-    if "ragas_error" in result:
-        errors.print(f"ragas judged nothing: {result['ragas_error']}", markup=False)
+    if result.ragas_error is not None:
+        errors.print(f"ragas judged nothing: {result.ragas_error}", markup=False)
         raise typer.Exit(1)
 
 
-def _print(result: dict[str, Any]) -> None:
+def _print(result: Result) -> None:
     console.print(_quality(result))
-    if "ragas" in result:
-        console.print(_judgements(result["ragas"]))
+    if result.ragas is not None:
+        console.print(_judgements(result.ragas))
     console.print(_speed(result))
-    if empty := result["answers"].get("empty_golds"):
+    empty = result.answers.get("empty_golds")
+    if isinstance(empty, Sequence) and empty:
         errors.print(
             f"{len(empty)} questions have accepted answers that are nothing but punctuation and "
             f"articles, such as {empty[0]!r}: see 'empty_golds' and docs/evaluation.md",
@@ -314,56 +318,54 @@ def _reranking(rerank: int | str) -> dict[str, Any]:
     return {"depth": rerank} if isinstance(rerank, int) else {"auto": rerank}
 
 
-def _quality(result: dict[str, Any]) -> Table:
+def _quality(result: Result) -> Table:
     table = Table(
-        title=f"{_name(result)} on {result['dataset']} {result['split']} "
-        f"({result['n']} questions, {result['passages']} passages)"
+        title=f"{_name(result)} on {result.dataset} {result.split} "
+        f"({result.n} questions, {result.passages} passages)"
     )
     _headings(table, "measure", "first stage", "95% interval", "reranked", "95% interval")
-    for measure in result["retrieval"]:
+    for measure in result.retrieval:
         table.add_row(
             measure,
             *_mean(result, "retrieval", measure, digits=4),
             *_mean(result, "rerank", measure, digits=4),
         )
     table.add_section()
-    for measure in _answer_measures(result["answers"]):
+    for measure in _answer_measures(result.means("answers")):
         table.add_row(f"answers: {measure}", *_mean(result, "answers", measure, digits=2))
     return table
 
 
-def _answer_measures(answers: dict[str, Any]) -> list[str]:
+def _answer_measures(answers: Mapping[str, float]) -> list[str]:
     """Those to show; of questions without an answer only where there are some."""
     measures = ["em", "f1", "given_em", "given_f1", "abstention"]
     if answers.get("n_no_answer"):
         measures += ["has_answer_em", "has_answer_f1", "no_answer_f1"]
     measures += ["citation_precision", "citation_recall"]
-    return [measure for measure in measures if answers.get(measure) is not None]
+    return [measure for measure in measures if measure in answers]
 
 
-def _name(result: dict[str, Any]) -> str:
+def _name(result: Result) -> str:
     """What was measured: of our own models the checkpoint, else the system."""
-    system: str = result["system"]
-    return str(result["checkpoint"]) if system == "unimoer" else system
+    return str(result.checkpoint) if result.system == "unimoer" else result.name
 
 
-def _judgements(found: dict[str, Any]) -> Table:
+def _judgements(found: Mapping[str, Judgement]) -> Table:
     table = Table(title="judged by ragas")
     _headings(table, "metric", "mean", "95% interval", "judged", "failed", "skipped")
     for metric, row in found.items():
         mean, interval = "", ""
-        if row["mean"] is not None:
-            mean, interval = f"{row['mean']:.4f}", f"{row['low']:.4f} to {row['high']:.4f}"
-        counts = (str(row[name]) for name in ("n", "failed", "skipped"))
-        table.add_row(metric, mean, interval, *counts)
+        if row.mean is not None:
+            mean, interval = f"{row.mean:.4f}", f"{row.low:.4f} to {row.high:.4f}"
+        table.add_row(metric, mean, interval, str(row.n), str(row.failed), str(row.skipped))
     return table
 
 
-def _speed(result: dict[str, Any]) -> Table:
-    memory = ", ".join(f"{name} {value:.0f} MB" for name, value in result["memory_mb"].items())
+def _speed(result: Result) -> Table:
+    memory = ", ".join(f"{name} {value:.0f} MB" for name, value in result.memory_mb.items())
     table = Table(title="one call at a time, and all questions", caption=f"memory: {memory}")
     _headings(table, "stage", "p50 ms", "p95 ms", "p99 ms", "questions a second")
-    times, rates = result["latency_percentiles_ms"], result["questions_per_second"]
+    times, rates = result.latency_percentiles_ms, result.questions_per_second
     for name in dict.fromkeys([*times, *rates]):
         latency = [f"{times[name][p]:.1f}" if name in times else "" for p in ("p50", "p95", "p99")]
         table.add_row(name, *latency, f"{rates[name]:.1f}" if name in rates else "")
@@ -376,10 +378,10 @@ def _headings(table: Table, first: str, *others: str) -> None:
         table.add_column(heading, justify="right")
 
 
-def _mean(result: dict[str, Any], part: str, measure: str, *, digits: int) -> tuple[str, str]:
+def _mean(result: Result, part: str, measure: str, *, digits: int) -> tuple[str, str]:
     """A mean and the interval around it; nothing where it was not measured."""
-    if measure not in result[part]:
+    means = result.means(part)
+    if measure not in means:
         return "", ""
-    ends = result["intervals"][part][measure]
-    interval = f"{ends['low']:.{digits}f} to {ends['high']:.{digits}f}"
-    return f"{result[part][measure]:.{digits}f}", interval
+    ends = result.intervals[part][measure]
+    return f"{means[measure]:.{digits}f}", f"{ends.low:.{digits}f} to {ends.high:.{digits}f}"

@@ -15,7 +15,7 @@ from .report.charts import Chart, Value, interval_chart, series_chart
 from .report.page import page_template, render_page
 from .report.table import Row, columns_with_values, markdown_table, system_rows
 from .report.texts import markdown_cell
-from .results import Result, load_result
+from .results import Judgement, Limit, Result, load_result
 from .skipping import LOSS, Outcomes, Statistic, choose_threshold, cross_validate
 from .systems.pipeline import check_pipeline, configured
 from .systems.registry import READER, Models, build_system, choose_models, find_entry
@@ -35,6 +35,8 @@ __all__ = [
     "Embedder",
     "EvalOptions",
     "Judge",
+    "Judgement",
+    "Limit",
     "Models",
     "Outcomes",
     "Question",

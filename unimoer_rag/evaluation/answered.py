@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from unimoer_rag.data import BeirDataset
 from unimoer_rag.evaluation.answers import empty_golds, per_answer, score_answers
@@ -11,6 +10,7 @@ from unimoer_rag.evaluation.citations import CITATION_MEASURES, per_citation
 from unimoer_rag.evaluation.judged import Sample
 from unimoer_rag.evaluation.measure_answers import Answers
 from unimoer_rag.evaluation.passages import judged_relevant
+from unimoer_rag.evaluation.result_parts import Figure
 from unimoer_rag.evaluation.summary import PerQuestion, means
 
 __all__ = ["answer_means", "answer_rows", "samples"]
@@ -39,7 +39,7 @@ def answer_rows(answered: Answers, dataset: BeirDataset) -> PerQuestion:
     }
 
 
-def answer_means(answered: Answers, dataset: BeirDataset, rows: PerQuestion) -> dict[str, Any]:
+def answer_means(answered: Answers, dataset: BeirDataset, rows: PerQuestion) -> dict[str, Figure]:
     """Where the answers come from, how many there are and what they score, in percent.
 
     `empty_golds` names the questions with accepted answers that normalise to nothing, and

@@ -18,7 +18,7 @@ from unimoer_rag.evaluation.skipping import (
     cross_validate,
     measure_outcomes,
 )
-from unimoer_rag.evaluation.systems import Unified
+from unimoer_rag.evaluation.systems import Unified, corpus_in_index
 from unimoer_rag.model import UniMoER
 from unimoer_rag.progress import Progress, silent
 from unimoer_rag.retrieval import AutoRerank, Mode, certainty, check_settings
@@ -124,7 +124,8 @@ def outcomes_on(
     """`measure_outcomes` over a data set's corpus, indexed in a folder of `index` or for now."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = (Path(scratch) if index is None else index) / f"{dataset.name}.index"
-        with Unified(model).over(
+        with corpus_in_index(
+            Unified(model),
             dataset.corpus,
             index=folder,
             first_stage=mode,

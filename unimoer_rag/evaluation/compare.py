@@ -147,5 +147,5 @@ def _measured(result: Result) -> str:
 
 
 def _system(result: Result) -> dict[str, Any]:
-    names = {"system", "checkpoint", "checkpoint_digest", "first_stage", "rerank_depth"}
-    return result.model_dump(include=names)
+    names = ("first_stage", "rerank_depth", "system", "checkpoint", "checkpoint_digest")
+    return {name: getattr(result, name) for name in names}

@@ -7,7 +7,6 @@ Plain functions of a data set and of the runs of both stages. A run is question 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from unimoer_rag.data import BeirDataset, Question, ranked
 from unimoer_rag.errors import InputError
 from unimoer_rag.evaluation.passages import judged_relevant, relevant_among
+from unimoer_rag.evaluation.result_parts import Details, Histogram, Passage, Ranks, Worst
 from unimoer_rag.evaluation.summary import PerQuestion
 
 __all__ = ["details", "found_relevant", "ranks", "score_histograms", "worst"]
@@ -38,8 +38,8 @@ def details(
     n_worst: int = 0,
     predictions: Mapping[str, str] | None = None,
     citations: Mapping[str, Sequence[str]] | None = None,
-) -> dict[str, Any]:
-    """All of it, JSON-ready: the fields of `results.Details`.
+) -> Details:
+    """All of it.
 
     Args:
         dataset: questions, passages, judgements.
@@ -55,10 +55,10 @@ def details(
         InputError: `n_worst` is negative.
     """
     relevant = found_relevant(dataset, first) if first else {}
-    return {
-        "ranks": ranks(relevant, first, second),
-        "scores": score_histograms(relevant, first, second, depth=depth),
-        "worst": worst(
+    return Details(
+        ranks=ranks(relevant, first, second),
+        scores=score_histograms(relevant, first, second, depth=depth),
+        worst=worst(
             dataset,
             first,
             second,
@@ -68,7 +68,7 @@ def details(
             citations=citations,
             depth=depth,
         ),
-    }
+    )
 
 
 def found_relevant(dataset: BeirDataset, first: _Run) -> dict[str, set[str]]:
@@ -88,9 +88,7 @@ def found_relevant(dataset: BeirDataset, first: _Run) -> dict[str, set[str]]:
     }
 
 
-def ranks(
-    relevant: Mapping[str, Collection[str]], first: _Run, second: _Run
-) -> dict[str, list[int | None]]:
+def ranks(relevant: Mapping[str, Collection[str]], first: _Run, second: _Run) -> dict[str, Ranks]:
     """Rank of the first relevant passage before and after reranking.
 
     Args:
@@ -99,19 +97,19 @@ def ranks(
         second: scores after reranking; empty where nothing was reranked.
 
     Returns:
-        Question id -> `[before, after]`, counted from 1; None where none was found.
+        By question id, counted from 1; None where none was found.
     """
 
     def rank(run: _Run, qid: str) -> int | None:
         order = enumerate(ranked(run.get(qid, {})), start=1)
         return next((at for at, doc_id in order if doc_id in relevant[qid]), None)
 
-    return {qid: [rank(first, qid), rank(second, qid)] for qid in relevant}
+    return {qid: (rank(first, qid), rank(second, qid)) for qid in relevant}
 
 
 def score_histograms(
     relevant: Mapping[str, Collection[str]], first: _Run, second: _Run, *, depth: int
-) -> dict[str, dict[str, list[float] | list[int]]]:
+) -> dict[str, Histogram]:
     """How the scores of relevant passages lie, and those of all others, at both stages.
 
     Args:
@@ -121,8 +119,7 @@ def score_histograms(
         depth: how many were reranked: the best so many of a question have the reranker's scores.
 
     Returns:
-        `first` and `second`, as far as there are scores: `edges` of equally wide bins, and how many
-        scores of `relevant` and of `other` passages fall into each.
+        `first` and `second`, as far as there are scores, in bins of equal width.
     """
     reranked = {
         qid: {doc_id: scores[doc_id] for doc_id in ranked(scores)[:depth]}
@@ -150,7 +147,7 @@ def worst(
     citations: Mapping[str, Sequence[str]] | None = None,
     depth: int = 0,
     width: int = 600,
-) -> list[dict[str, Any]]:
+) -> list[Worst]:
     """The questions that went worst, with what was found for them.
 
     They are those with the lowest F1; where nothing was answered, the lowest nDCG@10 of the last
@@ -168,9 +165,6 @@ def worst(
         depth: how many were reranked: below them there is no score of the second stage.
         width: characters that are kept of a passage's text.
 
-    Returns:
-        JSON-ready: the fields of `results.Worst`.
-
     Raises:
         InputError: `n` is negative.
     """
@@ -182,14 +176,14 @@ def worst(
         (q for q in dataset.questions if values.get(q.id, best) < best), key=lambda q: values[q.id]
     )
     return [
-        {
-            "id": q.id,
-            "question": q.text,
-            "measure": measure,
-            "score": round(values[q.id], _DIGITS),
-            "answer": (predictions or {}).get(q.id),
-            "accepted": None if q.answers is None else list(q.answers),
-            "passages": _passages(
+        Worst(
+            id=q.id,
+            question=q.text,
+            measure=measure,
+            score=round(values[q.id], _DIGITS),
+            answer=(predictions or {}).get(q.id),
+            accepted=None if q.answers is None else list(q.answers),
+            passages=_passages(
                 dataset,
                 q,
                 first.get(q.id, {}),
@@ -198,7 +192,7 @@ def worst(
                 depth=depth,
                 width=width,
             ),
-        }
+        )
         for q in order[:n]
     ]
 
@@ -221,7 +215,7 @@ def _passages(
     cited: Iterable[str],
     depth: int,
     width: int,
-) -> list[dict[str, Any]]:
+) -> list[Passage]:
     """The best passages of the last stage, what is cited, and the relevant that they leave out."""
     before, after = ranked(first), ranked(second)
     grades, cited = dataset.qrels.get(question.id, {}), list(cited)
@@ -231,18 +225,18 @@ def _passages(
     shown = list(dict.fromkeys([*best, *cited, *missed]))
     relevant = relevant_among(dataset, question, shown)
     return [
-        {
-            "id": doc_id,
-            "title": dataset.corpus[doc_id].title,
-            "text": _cut(dataset.corpus[doc_id].text, width),
-            "before": _rank(before, doc_id),
-            "after": (rank := _rank(after, doc_id)),
-            "first_score": _score(first.get(doc_id)),
-            "second_score": _score(second.get(doc_id)) if rank and rank <= depth else None,
-            "relevance": grades.get(doc_id),
-            "relevant": doc_id in relevant,
-            "cited": doc_id in cited,
-        }
+        Passage(
+            id=doc_id,
+            title=dataset.corpus[doc_id].title,
+            text=_cut(dataset.corpus[doc_id].text, width),
+            before=_rank(before, doc_id),
+            after=(rank := _rank(after, doc_id)),
+            first_score=_score(first.get(doc_id)),
+            second_score=_score(second.get(doc_id)) if rank and rank <= depth else None,
+            relevance=grades.get(doc_id),
+            relevant=doc_id in relevant,
+            cited=doc_id in cited,
+        )
         for doc_id in shown
     ]
 
@@ -259,12 +253,10 @@ def _cut(text: str, width: int) -> str:
     return text if len(text) <= width else text[: width - 1].rstrip() + "…"
 
 
-def _histogram(
-    relevant: NDArray[np.float64], other: NDArray[np.float64]
-) -> dict[str, list[float] | list[int]]:
+def _histogram(relevant: NDArray[np.float64], other: NDArray[np.float64]) -> Histogram:
     edges = np.histogram_bin_edges(np.concatenate([relevant, other]), bins=_N_BINS)
-    return {
-        "edges": [round(float(edge), _DIGITS) for edge in edges],
-        "relevant": [int(count) for count in np.histogram(relevant, edges)[0]],
-        "other": [int(count) for count in np.histogram(other, edges)[0]],
-    }
+    return Histogram(
+        edges=[round(float(edge), _DIGITS) for edge in edges],
+        relevant=[int(count) for count in np.histogram(relevant, edges)[0]],
+        other=[int(count) for count in np.histogram(other, edges)[0]],
+    )

@@ -9,8 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 from unimoer_rag.data import BeirDataset
-from unimoer_rag.evaluation.systems.types import System
-from unimoer_rag.progress import silent
+from unimoer_rag.evaluation.systems import System, corpus_in_index
 
 __all__ = ["LARGE", "Estimate", "estimate_indexing"]
 
@@ -43,7 +42,7 @@ def estimate_indexing(system: System, dataset: BeirDataset, *, first_stage: str)
     Args:
         system: what indexes.
         dataset: whose corpus is to be indexed.
-        first_stage: see `System.over`.
+        first_stage: see `corpus_in_index`.
     """
     documents = list(islice(dataset.corpus.values(), _WARM_UP + _TRIED))
     # The first call of a model takes longer than all others.
@@ -52,12 +51,12 @@ def estimate_indexing(system: System, dataset: BeirDataset, *, first_stage: str)
     for part in parts:
         with tempfile.TemporaryDirectory() as scratch:
             started = time.perf_counter()
-            with system.over(
+            with corpus_in_index(
+                system,
                 {document.source: document for document in part},
                 index=Path(scratch) / "index",
                 first_stage=first_stage,
                 depth=1,
-                on_progress=silent,
             ):
                 seconds = time.perf_counter() - started
     return Estimate(len(dataset.corpus), seconds / len(parts[1]) * len(dataset.corpus))

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any
 
 from unimoer_rag.data import BeirDataset, Run, corpus_sha256, questions_sha256
 from unimoer_rag.errors import UnimoerError
@@ -19,10 +18,11 @@ from unimoer_rag.evaluation.answered import answer_means, answer_rows, samples
 from unimoer_rag.evaluation.details import details
 from unimoer_rag.evaluation.environment import memory_mb, versions
 from unimoer_rag.evaluation.judged import Judged, judge_answers
+from unimoer_rag.evaluation.measure_answers import Answers
 from unimoer_rag.evaluation.measure_ranking import Stages
 from unimoer_rag.evaluation.measuring import Measuring
 from unimoer_rag.evaluation.options import PARTS, EvalOptions
-from unimoer_rag.evaluation.plain import plain
+from unimoer_rag.evaluation.results import Bootstrap, Result, Skipping
 from unimoer_rag.evaluation.statistics import LEVEL, RESAMPLES
 from unimoer_rag.evaluation.summary import PerQuestion, answer_intervals, intervals, means, rounded
 from unimoer_rag.evaluation.systems import System, Unified
@@ -42,7 +42,7 @@ def evaluate(
     options: EvalOptions | None = None,
     pipeline: Callable[[UnifiedRetriever], Answering] | None = None,
     on_progress: Progress = silent,
-) -> dict[str, Any]:
+) -> Result:
     """Measure a system on a data set.
 
     Args:
@@ -55,11 +55,9 @@ def evaluate(
         on_progress: called with the part, what is done of it and its size.
 
     Returns:
-        JSON-ready results: `dataset`, `split`, `n`, the means of `retrieval`, `rerank` and
-        `answers` with their `intervals` and the values of each question (`per_question`),
-        `latency_ms`, `memory_mb`, `versions` and a few more. A part that was not asked for, or
-        that the data set or the system has nothing for, is empty. Where ragas stopped judging,
-        `ragas_error` says why, in place of its means.
+        Means with their intervals and the values of each question, times and memory. A part that
+        was not asked for, or that the data set or the system has nothing for, is empty. Where ragas
+        stopped judging, `ragas_error` says why, in place of its means.
 
     Raises:
         DataError: the data set has nothing for any of the parts, the run belongs to another data
@@ -76,51 +74,53 @@ def evaluate(
     rows: dict[str, PerQuestion] = {
         "retrieval": stages.retrieval,
         "rerank": stages.rerank,
-        "answers": {},
+        "answers": {} if answered is None else answer_rows(answered, dataset),
     }
-    found = {part: intervals(of_part, seed=options.seed) for part, of_part in rows.items()}
+    ends = {part: intervals(of_part, seed=options.seed) for part, of_part in rows.items()}
     judged: Judged | None = None
     unjudged: str | None = None
     if answered is not None:
-        rows["answers"] = answer_rows(answered, dataset)
-        found["answers"] = answer_intervals(
+        ends["answers"] = answer_intervals(
             rows["answers"], dataset.golds, seed=options.seed, rules=dataset.answer_rules
         )
-    if answered is not None and options.ragas:
-        try:
-            judged = judge_answers(
-                samples(answered, dataset),
-                embed=None if system.reader is None else system.reader.embed,
-                judge=options.judge,
-                on_progress=on_progress,
-            )
-            rows["ragas"] = judged.rows
-        except UnimoerError as error:
-            unjudged = str(error)  # all else is measured by now, and not thrown away
-    result: dict[str, Any] = {
-        **_describe(dataset),
-        "system": system.name,
-        **system.describe(),
-        "first_stage": "given run" if run is not None else options.mode,
-        "rerank_depth": measuring.rerank_depth,
-        **_skipping(measuring, stages),
-        "threshold": options.threshold,
-        "retrieval": means(stages.retrieval),
-        "rerank": means(stages.rerank),
-        "answers": {} if answered is None else answer_means(answered, dataset, rows["answers"]),
-        **({} if judged is None else _ragas(judged, options.seed)),
-        **({} if unjudged is None else {"ragas_error": unjudged}),
-        "intervals": found,
-        "bootstrap": {"level": LEVEL, "resamples": RESAMPLES},
-        "seed": options.seed,
-        "latency_ms": measuring.timings.medians(),
-        "latency_percentiles_ms": measuring.timings.percentiles(),
-        "warm_latency_percentiles_ms": measuring.timings.warm_percentiles(),
-        "questions_per_second": measuring.timings.rates,
-        "memory_mb": memory_mb(system.modules),
-        "versions": versions(system.modules, others=("ragas",) if judged else ()),
-        "per_question": {part: rounded(of_part) for part, of_part in rows.items()},
-        "details": details(
+        judged, unjudged = _judge(answered, measuring) if options.ragas else (None, None)
+    if judged is not None:
+        rows["ragas"] = judged.rows
+    timings = measuring.timings
+    return Result(
+        dataset=dataset.name,
+        split=dataset.split,
+        n=len(dataset.questions),
+        n_judged=len(dataset.qrels),
+        n_judged_outside=dataset.n_judged_outside,
+        passages=len(dataset.corpus),
+        ignore_identical_ids=dataset.ignore_identical_ids,
+        n_own_documents=len(dataset.own_documents),
+        corpus_sha256=corpus_sha256(dataset),
+        questions_sha256=questions_sha256(dataset),
+        system=system.name,
+        made_of=system.describe(),
+        first_stage="given run" if run is not None else options.mode,
+        rerank_depth=measuring.rerank_depth,
+        auto_rerank=_skipping(measuring, stages),
+        threshold=options.threshold,
+        retrieval=means(stages.retrieval),
+        rerank=means(stages.rerank),
+        answers={} if answered is None else answer_means(answered, dataset, rows["answers"]),
+        ragas=None if judged is None else judged.summary(seed=options.seed),
+        ragas_judge=None if judged is None else judged.model,
+        ragas_error=unjudged,
+        intervals=ends,
+        bootstrap=Bootstrap(level=LEVEL, resamples=RESAMPLES),
+        seed=options.seed,
+        latency_ms=timings.medians(),
+        latency_percentiles_ms=timings.percentiles(),
+        warm_latency_percentiles_ms=timings.warm_percentiles(),
+        questions_per_second=timings.rates,
+        memory_mb=memory_mb(system.modules),
+        versions=versions(system.modules, others=("ragas",) if judged else ()),
+        per_question={part: rounded(of_part) for part, of_part in rows.items()},
+        details=details(
             dataset,
             stages.first,
             stages.second,
@@ -131,41 +131,31 @@ def evaluate(
             predictions=answered.predictions if answered else None,
             citations=answered.citations if answered else None,
         ),
-    }
-    ready: dict[str, Any] = plain(result)
-    return ready
+    )
 
 
-def _describe(dataset: BeirDataset) -> dict[str, Any]:
-    """Which questions and passages these are."""
-    return {
-        "dataset": dataset.name,
-        "split": dataset.split,
-        "n": len(dataset.questions),
-        "n_judged": len(dataset.qrels),
-        "n_judged_outside": dataset.n_judged_outside,
-        "passages": len(dataset.corpus),
-        "ignore_identical_ids": dataset.ignore_identical_ids,
-        "n_own_documents": len(dataset.own_documents),
-        "corpus_sha256": corpus_sha256(dataset),
-        "questions_sha256": questions_sha256(dataset),
-    }
+def _judge(answered: Answers, measuring: Measuring) -> tuple[Judged | None, str | None]:
+    """What ragas says, or why it says nothing: all else is measured, and not thrown away."""
+    reader, options = measuring.system.reader, measuring.options
+    try:
+        judged = judge_answers(
+            samples(answered, measuring.dataset),
+            embed=None if reader is None else reader.embed,
+            judge=options.judge,
+            on_progress=measuring.on_progress,
+        )
+    except UnimoerError as error:
+        return None, str(error)
+    return judged, None
 
 
-def _skipping(measuring: Measuring, stages: Stages) -> dict[str, Any]:
+def _skipping(measuring: Measuring, stages: Stages) -> Skipping | None:
     """Which questions were left unranked, where `AutoRerank` decides it."""
     if measuring.auto is None:
-        return {}
+        return None
     n = len(stages.second)
-    return {
-        "auto_rerank": {
-            "threshold": measuring.auto.threshold(measuring.options.mode),
-            "skipped": len(stages.skipped),
-            "share_skipped": round(len(stages.skipped) / n, 4) if n else None,
-        }
-    }
-
-
-def _ragas(judged: Judged, seed: int) -> dict[str, Any]:
-    """What ragas says, and which model it asked: None where it asked none."""
-    return {"ragas": judged.summary(seed=seed), "ragas_judge": judged.model}
+    return Skipping(
+        threshold=measuring.auto.threshold(measuring.options.mode),
+        skipped=len(stages.skipped),
+        share_skipped=round(len(stages.skipped) / n, 4) if n else None,
+    )

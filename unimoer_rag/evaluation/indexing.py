@@ -11,7 +11,7 @@ from unimoer_rag.data import BeirDataset, Run
 from unimoer_rag.engine import Engine
 from unimoer_rag.evaluation.measure_ranking import asked, search_run
 from unimoer_rag.evaluation.options import EvalOptions
-from unimoer_rag.evaluation.systems import Unified
+from unimoer_rag.evaluation.systems import Unified, corpus_in_index
 from unimoer_rag.model import UniMoER
 from unimoer_rag.progress import Progress, silent
 
@@ -49,7 +49,8 @@ def first_stage(
     options = options or EvalOptions()
     with (
         tempfile.TemporaryDirectory() as scratch,
-        Unified(model).over(
+        corpus_in_index(
+            Unified(model),
             dataset.corpus,
             index=Path(scratch) / "index",
             first_stage=options.mode,

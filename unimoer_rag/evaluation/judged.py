@@ -17,6 +17,7 @@ from typing import Any
 
 from unimoer_rag.evaluation.judge import Embed, Judge, Sample
 from unimoer_rag.evaluation.ragas_metrics import load_ragas, make_metrics
+from unimoer_rag.evaluation.result_parts import Judgement
 from unimoer_rag.evaluation.statistics import interval
 from unimoer_rag.progress import Progress, silent
 from unimoer_rag.urls import without_secrets
@@ -45,30 +46,27 @@ class Judged:
     skipped: Counter[str] = field(default_factory=Counter)
     model: str | None = None
 
-    def summary(self, *, seed: int) -> dict[str, dict[str, Any]]:
+    def summary(self, *, seed: int) -> dict[str, Judgement]:
         """Every metric's mean and interval, and how many were judged, failed and were skipped.
 
         Args:
             seed: of the resampling behind the intervals.
-
-        Returns:
-            JSON-ready: metric -> the fields of `results.Judgement`.
         """
         return {metric: self._summary(metric, seed) for metric in self.metrics}
 
-    def _summary(self, metric: str, seed: int) -> dict[str, Any]:
+    def _summary(self, metric: str, seed: int) -> Judgement:
         values = [row[metric] for row in self.rows.values() if metric in row]
         reasons = self.failed.get(metric, Counter())
         mean = interval(values, seed=seed) if values else None
-        return {
-            "mean": round(mean.mean, _DIGITS) if mean else None,
-            "low": round(mean.low, _DIGITS) if mean else None,
-            "high": round(mean.high, _DIGITS) if mean else None,
-            "n": len(values),
-            "failed": reasons.total(),
-            "skipped": self.skipped[metric],
-            "reasons": dict(reasons.most_common()),
-        }
+        return Judgement(
+            mean=round(mean.mean, _DIGITS) if mean else None,
+            low=round(mean.low, _DIGITS) if mean else None,
+            high=round(mean.high, _DIGITS) if mean else None,
+            n=len(values),
+            failed=reasons.total(),
+            skipped=self.skipped[metric],
+            reasons=dict(reasons.most_common()),
+        )
 
 
 def check_judge(judge: Judge | None) -> None:

@@ -19,7 +19,7 @@ from unimoer_rag.evaluation.judged import check_judge
 from unimoer_rag.evaluation.measure_answers import Answers, measure_pipeline, measure_reading
 from unimoer_rag.evaluation.measure_ranking import Stages, asked, measure_ranking
 from unimoer_rag.evaluation.options import EvalOptions
-from unimoer_rag.evaluation.systems import System, Unified
+from unimoer_rag.evaluation.systems import System, Unified, corpus_in_index
 from unimoer_rag.evaluation.systems.pipeline import Answering
 from unimoer_rag.evaluation.timing import Timings
 from unimoer_rag.generation import ExtractiveReader
@@ -168,7 +168,8 @@ class Measuring:
             scratch = open_until_done.enter_context(tempfile.TemporaryDirectory())
             index = Path(scratch) / "index"
         finder = open_until_done.enter_context(
-            self.system.over(
+            corpus_in_index(
+                self.system,
                 self.dataset.corpus,
                 index=index,
                 first_stage=self.options.mode,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Set
+from dataclasses import fields, is_dataclass
 from pathlib import PurePath
 from typing import Any
 
@@ -18,7 +19,8 @@ def plain(value: Any) -> Any:
     """A value of dictionaries, lists, texts, finite numbers, true, false and null.
 
     Numbers and arrays of NumPy become Python's; what is no finite number becomes null, as JSON has
-    none such; texts are as `clean_text` leaves them, keys too; sets are sorted; paths are texts.
+    none such; texts are as `clean_text` leaves them, keys too; sets are sorted; paths are texts;
+    dataclasses become dictionaries of their fields.
 
     Raises:
         TypeError: it holds something else.
@@ -35,6 +37,8 @@ def plain(value: Any) -> Any:
         return value if math.isfinite(value) else None
     if isinstance(value, str | PurePath):
         return clean_text(str(value))
+    if is_dataclass(value) and not isinstance(value, type):
+        return {each.name: plain(getattr(value, each.name)) for each in fields(value)}
     if isinstance(value, Mapping):
         return {clean_text(str(key)): plain(item) for key, item in value.items()}
     if isinstance(value, np.ndarray):

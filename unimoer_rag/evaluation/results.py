@@ -1,187 +1,193 @@
-"""Results of `evaluate`, read back from the files that `unimoer-rag eval --json` writes."""
+"""The result of an evaluation: what `evaluate` gives, and `unimoer-rag eval --json` writes."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
 from unimoer_rag.errors import DataError
+from unimoer_rag.evaluation.plain import plain
+from unimoer_rag.evaluation.result_parts import (
+    Bootstrap,
+    Details,
+    Ends,
+    Figure,
+    Histogram,
+    Judgement,
+    Limit,
+    Passage,
+    Skipping,
+    Worst,
+)
 
 __all__ = [
+    "Bootstrap",
     "Details",
     "Ends",
     "Histogram",
     "Judgement",
+    "Limit",
     "Passage",
     "Result",
+    "Skipping",
     "Worst",
     "load_result",
 ]
 
+Means = Mapping[str, float]
+"""Measure -> value."""
 
-class Ends(BaseModel):
-    """The ends of the interval around a mean.
-
-    Attributes:
-        low: lower end.
-        high: upper end.
-        n: questions behind the mean.
-    """
-
-    low: float
-    high: float
-    n: int
+Stages = Mapping[str, float]
+"""Stage of a search or an answer -> value."""
 
 
-class Judgement(BaseModel):
-    """A ragas metric over the questions that it could judge.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What one system scored on one data set.
+
+    What is None was not measured, or the version that measured knew nothing of it.
 
     Attributes:
-        mean: over those; None where there are none.
-        low: lower end of the mean's interval, or None.
-        high: upper end, or None.
-        n: questions judged.
-        failed: questions whose judgement failed or was no number.
-        skipped: questions that lack what the metric needs, such as an answer.
-        reasons: why judgements failed -> how often.
+        command: what repeats it, where a script measured.
+        dataset: its name.
+        split: of the data set.
+        n: questions.
+        n_judged: those with judgements.
+        n_judged_outside: judgements of questions that are not among them.
+        passages: in the corpus.
+        ignore_identical_ids: whether a question never finds the passage of its own id.
+        n_own_documents: questions that are documents of the corpus themselves.
+        corpus_sha256: of all passages.
+        questions_sha256: of all questions.
+        system: what was measured.
+        made_of: what the system says of itself: `System.describe`. In JSON its keys stand beside
+            the others.
+        first_stage: "dense", "sparse", "hybrid" or "given run".
+        rerank_depth: results reranked, or "whole run".
+        auto_rerank: what was not reranked, where `AutoRerank` decided it.
+        threshold: confidence that an answer has to have; None for the pipeline's own.
+        retrieval: means of the first stage.
+        rerank: means after reranking.
+        answers: where answers come from, their number, and their means in percent.
+        ragas: metric -> what the judgements say.
+        ragas_judge: the model that judged; None without one.
+        ragas_error: why ragas judged nothing.
+        intervals: part -> measure -> the ends of its interval.
+        bootstrap: how the intervals were made.
+        seed: of the resampling.
+        latency_ms: medians of cold calls, milliseconds.
+        latency_percentiles_ms: stage -> "p50", "p95", "p99" of cold calls.
+        warm_latency_percentiles_ms: the same of warm calls; None where an older version measured,
+            whose times of answers were warm.
+        questions_per_second: of whole runs.
+        memory_mb: megabytes (10^6 bytes) of the model's tensors, of the process at its peak, ...
+        versions: of the libraries, with the dtype and the device.
+        per_question: part -> question id -> measure -> value.
+        details: what stands behind the means.
+        pipeline: the settings of a pipeline that was given.
+        limit: where not all questions were asked.
     """
 
-    mean: float | None
-    low: float | None
-    high: float | None
-    n: int
-    failed: int
-    skipped: int
-    reasons: dict[str, int] = Field(default_factory=dict)
-
-
-class Histogram(BaseModel):
-    """How the scores of one stage lie.
-
-    Attributes:
-        edges: of the bins, one more than there are bins.
-        relevant: how many scores of relevant passages fall into each bin.
-        other: how many of the others.
-    """
-
-    edges: list[float]
-    relevant: list[int]
-    other: list[int]
-
-
-class Passage(BaseModel):
-    """A passage found for a question, or one that should have been.
-
-    Attributes:
-        id: of the document.
-        title: its title, or "".
-        text: its beginning.
-        before: rank in the first stage, or None where it was not found.
-        after: rank after reranking, or None.
-        first_score: score of the first stage.
-        second_score: of the reranker.
-        relevance: its grade, or None where nobody judged it.
-        relevant: whether that grade counts as relevant.
-        cited: whether the answer cites it.
-    """
-
-    id: str
-    title: str
-    text: str
-    before: int | None
-    after: int | None
-    first_score: float | None
-    second_score: float | None
-    relevance: int | None
-    relevant: bool
-    cited: bool
-
-
-class Worst(BaseModel):
-    """A question that went badly.
-
-    Attributes:
-        id: of the question.
-        question: its text.
-        measure: what it is judged by, "f1" or "nDCG@10".
-        score: its value.
-        answer: the one that is scored (the best guess where every question has an answer), "" for
-            an abstention, None where nothing was to be answered.
-        accepted: accepted answers, or None where nobody recorded any.
-        passages: the best passages found, and the relevant ones.
-    """
-
-    id: str
-    question: str
-    measure: str
-    score: float
-    answer: str | None
-    accepted: list[str] | None
-    passages: list[Passage]
-
-
-class Details(BaseModel):
-    """What stands behind the means.
-
-    Attributes:
-        ranks: question id -> rank of the first relevant passage before and after reranking.
-        scores: stage -> how its scores lie.
-        worst: the questions that went worst, where they were asked for.
-    """
-
-    ranks: dict[str, tuple[int | None, int | None]] = Field(default_factory=dict)
-    scores: dict[str, Histogram] = Field(default_factory=dict)
-    worst: list[Worst] = Field(default_factory=list)
-
-
-class Result(BaseModel):
-    """What one system scored on one data set; the names are those of `evaluate`.
-
-    `warm_latency_percentiles_ms` is None where an older version measured, whose times of answers
-    were warm.
-    """
-
+    command: str | None = None
     dataset: str
     split: str
+    n: int = 0
+    n_judged: int | None = None
+    n_judged_outside: int | None = None
+    passages: int = 0
+    ignore_identical_ids: bool | None = None
+    n_own_documents: int | None = None
     corpus_sha256: str
     questions_sha256: str
+    system: str | None = None
+    made_of: Mapping[str, Any] = field(default_factory=dict)
     first_stage: str
     rerank_depth: int | str
-    per_question: dict[str, dict[str, dict[str, float]]]
-    system: str | None = None
-    checkpoint: str | None = None
-    checkpoint_digest: str | None = None
-    n: int = 0
-    passages: int = 0
-    retrieval: dict[str, float] = Field(default_factory=dict)
-    rerank: dict[str, float] = Field(default_factory=dict)
-    answers: dict[str, float | int | str | list[str] | None] = Field(default_factory=dict)
-    ragas: dict[str, Judgement] = Field(default_factory=dict)
+    auto_rerank: Skipping | None = None
+    threshold: float | None = None
+    retrieval: Means = field(default_factory=dict)
+    rerank: Means = field(default_factory=dict)
+    answers: Mapping[str, Figure] = field(default_factory=dict)
+    ragas: Mapping[str, Judgement] | None = None
     ragas_judge: str | None = None
     ragas_error: str | None = None
-    intervals: dict[str, dict[str, Ends]] = Field(default_factory=dict)
-    threshold: float | None = None
-    auto_rerank: dict[str, float | None] | None = None
-    limit: dict[str, int] | None = None
-    pipeline: dict[str, Any] | None = None
-    embedder: dict[str, Any] | None = None
-    reranker: dict[str, Any] | None = None
-    reader: dict[str, Any] | None = None
+    intervals: Mapping[str, Mapping[str, Ends]] = field(default_factory=dict)
+    bootstrap: Bootstrap | None = None
     seed: int = 0
-    latency_percentiles_ms: dict[str, dict[str, float]] = Field(default_factory=dict)
-    warm_latency_percentiles_ms: dict[str, dict[str, float]] | None = None
-    questions_per_second: dict[str, float] = Field(default_factory=dict)
-    memory_mb: dict[str, float] = Field(default_factory=dict)
-    versions: dict[str, str] = Field(default_factory=dict)
-    details: Details = Field(default_factory=Details)
-    command: str | None = None
+    latency_ms: Stages = field(default_factory=dict)
+    latency_percentiles_ms: Mapping[str, Means] = field(default_factory=dict)
+    warm_latency_percentiles_ms: Mapping[str, Means] | None = None
+    questions_per_second: Stages = field(default_factory=dict)
+    memory_mb: Mapping[str, float] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    per_question: Mapping[str, Mapping[str, Means]]
+    details: Details = field(default_factory=Details)
+    pipeline: Mapping[str, Any] | None = None
+    limit: Limit | None = None
+
+    @property
+    def checkpoint(self) -> str | None:
+        """The model, or the models, that the system is made of; None where there is none."""
+        return _text(self.made_of.get("checkpoint"))
+
+    @property
+    def checkpoint_digest(self) -> str | None:
+        """SHA-256 of a UniMoER checkpoint."""
+        return _text(self.made_of.get("checkpoint_digest"))
 
     @property
     def name(self) -> str:
         """What was measured, in a word."""
         return self.system or self.checkpoint or "unnamed"
+
+    def means(self, part: str) -> dict[str, float]:
+        """The numbers of "retrieval", "rerank" or "answers", by measure."""
+        found: Mapping[str, object] = getattr(self, part)
+        return {name: value for name, value in found.items() if isinstance(value, int | float)}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as it is written to JSON; `from_dict` reads it back."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        written = {"threshold"} if self.ragas is None else {"threshold", "ragas_judge"}
+        found: dict[str, Any] = {}
+        for name, value in values.items():
+            if name == "made_of":
+                found |= value
+            elif value is not None or name in written:
+                found[name] = value
+        ready: dict[str, Any] = plain(found)
+        return ready
+
+    @classmethod
+    def from_dict(cls, written: Mapping[str, Any]) -> Result:
+        """What `to_dict` gave.
+
+        Raises:
+            pydantic.ValidationError: it is no such thing.
+        """
+        return _READER.validate_python(dict(written))
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+_NAMES = {f.name for f in fields(Result)} - {"made_of"}
+
+
+def _parted(written: Any) -> Any:
+    """The JSON of a result with what the system says of itself in a mapping of its own."""
+    if not isinstance(written, dict):
+        return written
+    own = {name: value for name, value in written.items() if name not in _NAMES}
+    return {**{name: written[name] for name in written if name in _NAMES}, "made_of": own}
+
+
+_READER: TypeAdapter[Result] = TypeAdapter(Annotated[Result, BeforeValidator(_parted)])
 
 
 def load_result(path: str | Path) -> Result:
@@ -199,7 +205,7 @@ def load_result(path: str | Path) -> Result:
             "'unimoer-rag eval --json' wrote"
         ) from error
     try:
-        return Result.model_validate_json(text)
+        return _READER.validate_json(text)
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(map(str, problem["loc"]))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from unimoer_rag.data import AnswerRules, has_answer
+from unimoer_rag.evaluation.result_parts import Ends
 from unimoer_rag.evaluation.statistics import interval
 
 __all__ = [
@@ -24,8 +25,8 @@ __all__ = [
 PerQuestion = Mapping[str, Mapping[str, float]]
 """Question id -> measure -> value."""
 
-Intervals = dict[str, dict[str, float | int]]
-"""Measure -> `low` and `high` of its mean, and `n`, the questions behind it."""
+Intervals = dict[str, Ends]
+"""Measure -> the interval of its mean."""
 
 _DIGITS = 5
 
@@ -63,11 +64,9 @@ def intervals(rows: PerQuestion, *, seed: int) -> Intervals:
     found: Intervals = {}
     for measure, values in columns(rows).items():
         of_mean = interval(list(values.values()), seed=seed)
-        found[measure] = {
-            "low": round(of_mean.low, _DIGITS),
-            "high": round(of_mean.high, _DIGITS),
-            "n": of_mean.n,
-        }
+        found[measure] = Ends(
+            low=round(of_mean.low, _DIGITS), high=round(of_mean.high, _DIGITS), n=of_mean.n
+        )
     return found
 
 

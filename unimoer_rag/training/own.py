@@ -160,8 +160,8 @@ def _measured(
             return kept
     result = evaluate(model, dataset, options=EvalOptions(n_timed=0), on_progress=on_progress)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_file(path, json.dumps(result, indent=2))
-    return Result.model_validate(result)
+    write_file(path, json.dumps(result.to_dict(), indent=2))
+    return result
 
 
 def _differences(before: Result, after: Result) -> dict[str, dict[str, Any]]:

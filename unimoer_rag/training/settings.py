@@ -117,9 +117,7 @@ def with_setting(task: Task, setting: Setting, value: float) -> Task:
 
 def _measure(model: UniMoER, dataset: BeirDataset, first: Run | None, task: str) -> float:
     options = EvalOptions(parts=(_PARTS[task],), n_timed=0)
-    result = evaluate(model, dataset, run=first, options=options)
-    score: float = result[_PARTS[task]][_MEASURE]
-    return score
+    return evaluate(model, dataset, run=first, options=options).means(_PARTS[task])[_MEASURE]
 
 
 def choose(candidates: Sequence[Candidate], *, safe: bool) -> Candidate:

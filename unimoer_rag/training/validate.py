@@ -65,8 +65,8 @@ class Validator:
             options = EvalOptions(parts=parts, depth=20, n_timed=0)
             result = evaluate(model, dataset, options=options)
             if reads:
-                measured[f"{dataset.name}/f1"] = result["answers"]["f1"]
+                measured[f"{dataset.name}/f1"] = result.means("answers")["f1"]
             else:
-                measured[f"{dataset.name}/retrieval"] = result["retrieval"]["nDCG@10"]
-                measured[f"{dataset.name}/rerank"] = result["rerank"]["nDCG@10"]
+                measured[f"{dataset.name}/retrieval"] = result.retrieval["nDCG@10"]
+                measured[f"{dataset.name}/rerank"] = result.rerank["nDCG@10"]
         return measured

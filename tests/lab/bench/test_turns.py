@@ -8,7 +8,7 @@ import pytest
 
 from unimoer_rag.errors import InputError
 from unimoer_rag.lab.bench import timing
-from unimoer_rag.lab.bench.timing import alternate, median_ratio
+from unimoer_rag.lab.bench.timing import Seconds, alternate
 
 
 @pytest.mark.slow
@@ -38,8 +38,9 @@ def test_each_side_is_measured_by_its_own_time(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_the_ratio_is_the_median_of_those_of_the_rounds() -> None:
-    seconds = {"theirs": [2.0, 8.0, 3.0], "ours": [1.0, 2.0, 2.0]}
-    assert median_ratio(seconds, "theirs", "ours") == 2.0
+    seconds = Seconds({"theirs": [2.0, 8.0, 3.0], "ours": [1.0, 2.0, 2.0]})
+    assert seconds.ratio("theirs", "ours") == 2.0
+    assert seconds.medians() == {"theirs": 3.0, "ours": 2.0}
 
 
 def test_too_few_rounds_are_refused() -> None:

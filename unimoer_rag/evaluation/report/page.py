@@ -109,9 +109,8 @@ def _headline(result: Result) -> Iterator[tuple[str, str, str]]:
         if mean := _mean(result, part, "nDCG@10"):
             yield words, _number(mean.value), ""
     for measure, words in (("f1", "F1 of answers"), ("em", "exact match")):
-        value = result.answers.get(measure)
-        if isinstance(value, int | float):
-            yield words, _number(value, 1), "%"
+        if measure in (answers := result.means("answers")):
+            yield words, _number(answers[measure], 1), "%"
     times = result.latency_percentiles_ms
     for stage in ("answer", "rerank", "search"):
         if stage in times:
@@ -131,15 +130,15 @@ def _answers(result: Result) -> Iterator[tuple[str, _Mean]]:
     for measure, name in _ANSWERS.items():
         if measure.startswith("has_answer") and not unanswerable:
             continue  # the same as over all questions
-        value = result.answers.get(measure)
-        if isinstance(value, int | float):
-            yield name, _Mean(value, result.intervals.get("answers", {}).get(measure))
+        if mean := _mean(result, "answers", measure):
+            yield name, mean
 
 
 def _settings(result: Result) -> Iterator[tuple[str, str]]:
     """What else the figures depend on: of other systems than ours, and of pipelines from files."""
+    written = result.to_dict()
     for name in ("embedder", "reranker", "reader", "pipeline", "limit"):
-        if value := getattr(result, name):
+        if value := written.get(name):
             yield name, json.dumps(value, ensure_ascii=False)
     if result.threshold is not None:
         yield "threshold of an answer", f"{result.threshold:g}"
@@ -148,7 +147,7 @@ def _settings(result: Result) -> Iterator[tuple[str, str]]:
 
 
 def _mean(result: Result, part: str, measure: str) -> _Mean | None:
-    means = result.retrieval if part == "retrieval" else result.rerank
+    means = result.means(part)
     if measure not in means:
         return None
     return _Mean(means[measure], result.intervals.get(part, {}).get(measure))

@@ -138,6 +138,7 @@ def _row(result: Result) -> Row:
     name = f"{known} ({result.checkpoint})" if known and result.checkpoint else result.name
     medians = {stage: times.get("p50") for stage, times in result.latency_percentiles_ms.items()}
     warm = result.warm_latency_percentiles_ms
+    answers = result.means("answers")
     return Row(
         system=name,
         first_stage=result.first_stage,
@@ -145,8 +146,8 @@ def _row(result: Result) -> Row:
         ndcg_first=result.retrieval.get("nDCG@10"),
         ndcg=result.rerank.get("nDCG@10"),
         recall=_recall(result),
-        em=_percentage(result, "em"),
-        f1=_percentage(result, "f1"),
+        em=answers.get("em"),
+        f1=answers.get("f1"),
         search_ms=medians.get("search"),
         rerank_ms=medians.get("rerank"),
         answer_ms=medians.get("answer", medians.get("read")),
@@ -162,11 +163,6 @@ def _recall(result: Result) -> float | None:
     """Recall@100, whichever grade counts as relevant: "R@100" or "R(rel=2)@100"."""
     names = (n for n in result.retrieval if n.startswith(("R@", "R(")) and n.endswith("@100"))
     return result.retrieval.get(next(names, ""))
-
-
-def _percentage(result: Result, measure: str) -> float | None:
-    value = result.answers.get(measure)
-    return float(value) if isinstance(value, int | float) else None
 
 
 def _bold_if_best(column: Column, row: Row, rows: Sequence[Row]) -> str:

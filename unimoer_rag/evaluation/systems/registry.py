@@ -35,7 +35,7 @@ READER = "unimoer-minilm"
 """Reads answers for systems that do not, where nothing else is asked for."""
 
 # The laboratory is not imported before a system is built.
-_BUILDERS = "unimoer_rag.lab.baselines.builders"
+_LAB = "unimoer_rag.lab.baselines"
 _ADAPTER = ""  # the only models without a default
 
 
@@ -92,33 +92,35 @@ class Entry:
 
 SYSTEMS: Mapping[str, Entry] = {
     "unimoer": Entry(
-        build=f"{_BUILDERS}:unimoer",
+        build=f"{_LAB}.builders:unimoer",
         takes={"checkpoint": "unimoer-minilm"},
         reads=True,
     ),
-    "bm25": Entry(build=f"{_BUILDERS}:bm25", takes={}, mode="sparse"),
-    "backbone": Entry(build=f"{_BUILDERS}:backbone", takes={"embedder": "minilm"}),
-    "backbone-cosine": Entry(build=f"{_BUILDERS}:backbone_cosine", takes={"embedder": "minilm"}),
+    "bm25": Entry(build=f"{_LAB}.two_stage:bm25", takes={}, mode="sparse"),
+    "backbone": Entry(build=f"{_LAB}.builders:backbone", takes={"embedder": "minilm"}),
+    "backbone-cosine": Entry(
+        build=f"{_LAB}.builders:backbone_cosine", takes={"embedder": "minilm"}
+    ),
     "two-models": Entry(
-        build=f"{_BUILDERS}:two_models",
+        build=f"{_LAB}.sentence_models:build",
         takes={"embedder": "minilm", "reranker": "cross-encoder/ms-marco-MiniLM-L6-v2"},
     ),
     "qwen3": Entry(
-        build=f"{_BUILDERS}:qwen3",
+        build=f"{_LAB}.qwen3:build",
         takes={"embedder": "Qwen/Qwen3-Embedding-0.6B", "reranker": "Qwen/Qwen3-Reranker-0.6B"},
     ),
-    "e2rank": Entry(build=f"{_BUILDERS}:e2rank", takes={"embedder": "Alibaba-NLP/E2Rank-0.6B"}),
+    "e2rank": Entry(build=f"{_LAB}.e2rank:build", takes={"embedder": "Alibaba-NLP/E2Rank-0.6B"}),
     "jina-listwise": Entry(
-        build=f"{_BUILDERS}:jina_listwise",
+        build=f"{_LAB}.listwise:build",
         takes={"embedder": "minilm", "reranker": "jinaai/jina-reranker-v3"},
     ),
-    "gritlm": Entry(build=f"{_BUILDERS}:gritlm", takes={"embedder": "GritLM/GritLM-7B"}),
+    "gritlm": Entry(build=f"{_LAB}.gritlm:build", takes={"embedder": "GritLM/GritLM-7B"}),
     "task-lora": Entry(
-        build=f"{_BUILDERS}:task_lora",
+        build=f"{_LAB}.builders:task_lora",
         takes={"checkpoint": "minilm", "embedder": _ADAPTER, "reranker": _ADAPTER},
     ),
     "shared-lora": Entry(
-        build=f"{_BUILDERS}:shared_lora", takes={"checkpoint": "minilm", "embedder": _ADAPTER}
+        build=f"{_LAB}.builders:shared_lora", takes={"checkpoint": "minilm", "embedder": _ADAPTER}
     ),
 }
 """Every system that `--system` knows, by name."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,8 +11,7 @@ from numpy.typing import NDArray
 
 from unimoer_rag.engine import Engine
 from unimoer_rag.model import Side
-from unimoer_rag.progress import Progress
-from unimoer_rag.retrieval import Document, Ranks, UnifiedRetriever
+from unimoer_rag.retrieval import Embeds, Ranks
 
 __all__ = ["Embedder", "Ranker", "Rescorer", "System"]
 
@@ -74,6 +71,14 @@ class System(Rescorer, Protocol):
         """Whether it has a second stage."""
 
     @property
+    def embeds(self) -> Embeds:
+        """Finds: an index is filled and searched by its vectors."""
+
+    @property
+    def ranker(self) -> Ranks | None:
+        """Reranks what a search finds; None where `embeds` does it too, or nothing does."""
+
+    @property
     def reader(self) -> Engine | None:
         """Runs the READ task for it; None where nothing reads."""
 
@@ -83,29 +88,6 @@ class System(Rescorer, Protocol):
 
     def describe(self) -> Mapping[str, Any]:
         """JSON-ready: checkpoints, revisions and settings that its numbers depend on."""
-
-    def over(
-        self,
-        corpus: Mapping[str, Document],
-        *,
-        index: Path,
-        first_stage: str,
-        depth: int,
-        on_progress: Progress,
-    ) -> AbstractContextManager[UnifiedRetriever]:
-        """The corpus indexed, each document whole, and nothing else.
-
-        Args:
-            corpus: document id -> document, whose `source` is its id.
-            index: folder of the index; what it holds already is not encoded again.
-            first_stage: "dense", "sparse" or "hybrid".
-            depth: first-stage results that a search reranks where it says nothing else.
-            on_progress: called with "indexing", what is done and its size.
-
-        Raises:
-            DataError: the index holds passages of something else.
-            InputError: it has no such first stage.
-        """
 
     def forget(self) -> None:
         """Drop what is cached between calls, so that the next one is timed as a first one."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import DataError
+from unimoer_rag.evaluation.systems.types import System
 from unimoer_rag.model import UniMoER, ranking
-from unimoer_rag.progress import Progress
-from unimoer_rag.retrieval import Document, Embeds, Mode, Ranks, UnifiedRetriever
+from unimoer_rag.progress import Progress, silent
+from unimoer_rag.retrieval import Document, Mode, Ranks, UnifiedRetriever
 
 __all__ = ["Unified", "corpus_in_index", "describe_checkpoint"]
 
@@ -29,12 +30,18 @@ class Unified:
     """
 
     reranks = True
+    ranker: Ranks | None = None  # the model itself
 
     def __init__(
         self, model: UniMoER, *, name: str = "unimoer", reader: Engine | None = None
     ) -> None:
         self.model, self.name = model, name
         self._reader = reader
+
+    @property
+    def embeds(self) -> UniMoER:
+        """The model."""
+        return self.model
 
     @property
     def reader(self) -> Engine | None:
@@ -51,25 +58,6 @@ class Unified:
         """The checkpoint and its digest; those of another reader too."""
         other = {} if self._reader is None else {"reader": describe_checkpoint(self._reader.model)}
         return {**describe_checkpoint(self.model), **other}
-
-    def over(
-        self,
-        corpus: Mapping[str, Document],
-        *,
-        index: Path,
-        first_stage: str,
-        depth: int,
-        on_progress: Progress,
-    ) -> AbstractContextManager[UnifiedRetriever]:
-        """A retriever over the corpus; see `System.over`."""
-        return corpus_in_index(
-            corpus,
-            self.model,
-            index=index,
-            first_stage=first_stage,
-            depth=depth,
-            on_progress=on_progress,
-        )
 
     def rank(
         self, questions: Sequence[str], documents: Sequence[Sequence[str]]
@@ -97,24 +85,22 @@ def describe_checkpoint(model: UniMoER) -> dict[str, str]:
 
 @contextmanager
 def corpus_in_index(
+    system: System,
     corpus: Mapping[str, Document],
-    model: Embeds,
-    reranker: Ranks | None = None,
     *,
     index: Path,
     first_stage: str,
     depth: int,
-    on_progress: Progress,
+    on_progress: Progress = silent,
 ) -> Iterator[UnifiedRetriever]:
-    """A retriever over a corpus, indexed as far as the index does not hold it already.
+    """A system's retriever over a corpus, each document whole, and nothing else.
 
     Args:
-        corpus: see `System.over`, as for all that follow the reranker.
-        model: embeds.
-        reranker: ranks in its place.
-        index: folder.
-        first_stage: how it searches.
-        depth: first-stage results to rerank.
+        system: finds and reranks.
+        corpus: document id -> document, whose `source` is its id.
+        index: folder of the index; what it holds already is not encoded again.
+        first_stage: "dense", "sparse" or "hybrid".
+        depth: first-stage results that a search reranks where it says nothing else.
         on_progress: called with "indexing", what is done and its size.
 
     Raises:
@@ -123,8 +109,8 @@ def corpus_in_index(
         InputError: there is no such first stage.
     """
     with UnifiedRetriever(
-        model,
-        reranker=reranker,
+        system.embeds,
+        reranker=system.ranker,
         index=index,
         chunking="whole",
         mode=cast("Mode", first_stage),  # the retriever refuses others

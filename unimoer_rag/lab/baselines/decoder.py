@@ -6,19 +6,20 @@ from a row's first token, so what a row gives does not depend on the rows beside
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from unimoer_rag.errors import BackboneError
 from unimoer_rag.lab.baselines.pins import find_weights, identity_of_weights
+from unimoer_rag.lab.baselines.pretrained import Pretrained
 from unimoer_rag.model import (
     choose_device,
     choose_dtype,
@@ -27,7 +28,7 @@ from unimoer_rag.model import (
     plan_batches,
 )
 
-__all__ = ["WEB_SEARCH", "Body", "unit_vectors"]
+__all__ = ["WEB_SEARCH", "Body", "DecoderModel", "unit_vectors"]
 
 WEB_SEARCH = "Given a web search query, retrieve relevant passages that answer the query"
 """The instruction that Qwen3's and E2Rank's makers publish their figures with."""
@@ -178,6 +179,39 @@ class Body:
         mask = torch.zeros(hidden.shape, dtype=self.dtype, device=self.device)
         mask = mask.masked_fill(hidden, torch.finfo(self.dtype).min)
         return mask.expand(-1, -1, longest, -1)
+
+
+class DecoderModel(Pretrained):
+    """A baseline that is one decoder. Arguments and errors are those of `Pretrained`.
+
+    Attributes:
+        reimplemented: see `Body`.
+        body: the decoder.
+    """
+
+    reimplemented: ClassVar[bool] = False
+
+    def _load(self) -> None:
+        self.body = Body(
+            self.name_or_path,
+            revision=self.revision,
+            device=self.device,
+            dtype=self.dtype,
+            reimplemented=self.reimplemented,
+        )
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """What prompts and scores are made of, once the decoder is there."""
+
+    @property
+    def modules(self) -> Sequence[nn.Module]:
+        """The decoder, without its output layer."""
+        return [self.body.model]
+
+    def describe(self) -> Mapping[str, Any]:
+        """The weights and their precision."""
+        return self.body.describe()
 
 
 def unit_vectors(states: Tensor) -> NDArray[np.float32]:

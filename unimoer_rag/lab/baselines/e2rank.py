@@ -5,19 +5,19 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
 from unimoer_rag.errors import BackboneError
-from unimoer_rag.lab.baselines.decoder import WEB_SEARCH, unit_vectors
+from unimoer_rag.lab.baselines.decoder import unit_vectors
 from unimoer_rag.lab.baselines.qwen3 import Qwen3Embedding
+from unimoer_rag.lab.baselines.two_stage import one_model
 from unimoer_rag.model import Side
 
-__all__ = ["E2Rank"]
+__all__ = ["E2Rank", "build"]
 
 # Words of a document that its makers keep.
 _WORDS = 1024
@@ -27,7 +27,8 @@ _RERANK = (
 )
 
 
-class E2Rank:
+@dataclass(eq=False, kw_only=True)
+class E2Rank(Qwen3Embedding):
     """Finds and ranks by cosine with one and the same document vectors.
 
     Texts are embedded as Qwen3-Embedding does. To rank, the query's vector is that of a prompt
@@ -44,60 +45,32 @@ class E2Rank:
     `System.forget` leaves them.
 
     Args:
-        name_or_path: see `find_weights`.
-        revision: see `find_weights`.
-        device: see `UniMoER.from_pretrained`.
-        dtype: see `UniMoER.from_pretrained`.
-        task: what a query asks for, in a sentence.
         rerank_task: the first line of the ranking prompt.
         shown: documents in the ranking prompt; those behind are ranked by it too.
         kept: vectors of documents that are kept, the least recently used ones going first.
 
-    Raises:
-        BackboneError: there is no such model, or it is of another kind.
-        InputError: a repository of the Hub without a revision, or an unusable argument.
+    Others and errors are those of `Qwen3Embedding`.
     """
+
+    rerank_task: str = _RERANK
+    shown: int = 20
+    kept: int = 20_000
 
     probabilistic = False
 
-    def __init__(
-        self,
-        name_or_path: str | Path,
-        *,
-        revision: str | None = None,
-        device: str = "auto",
-        dtype: str = "auto",
-        task: str = WEB_SEARCH,
-        rerank_task: str = _RERANK,
-        shown: int = 20,
-        kept: int = 20_000,
-    ) -> None:
-        self._embedder = Qwen3Embedding(
-            name_or_path, revision=revision, device=device, dtype=dtype, task=task
-        )
-        self.body = self._embedder.body
+    def _prepare(self) -> None:
+        super()._prepare()
         if self.body.tokenizer.chat_template is None:
             raise BackboneError(
                 f"the tokenizer in {self.body.path} has no chat template, which ranking needs: "
                 "expected the files of an E2Rank model, chat_template.jinja among them"
             )
-        self.rerank_task, self.shown, self.kept = rerank_task, shown, kept
         self._vectors: OrderedDict[bytes, NDArray[np.float32]] = OrderedDict()
-
-    @property
-    def dimension(self) -> int:
-        """Length of the vectors: the model's width."""
-        return self._embedder.dimension
-
-    @property
-    def modules(self) -> Sequence[nn.Module]:
-        """The one model."""
-        return self._embedder.modules
 
     def describe(self) -> Mapping[str, Any]:
         """The weights and what the prompts are made of."""
         return {
-            **self._embedder.describe(),
+            **super().describe(),
             "rerank_task": self.rerank_task,
             "shown": self.shown,
         }
@@ -105,9 +78,9 @@ class E2Rank:
     def embed(self, texts: Sequence[str], side: Side) -> NDArray[np.float32]:
         """See `Embedder.embed`."""
         if side == "query":
-            return self._embedder.embed(texts, side)
+            return super().embed(texts, side)
         documents = [_shortened(text) for text in texts]
-        vectors = self._embedder.embed(documents, side)
+        vectors = super().embed(documents, side)
         for document, vector in zip(documents, vectors, strict=True):
             self._keep(document, vector)
         return vectors
@@ -140,7 +113,7 @@ class E2Rank:
     def _known(self, documents: Sequence[str]) -> NDArray[np.float32]:
         """Vectors of documents, only the unknown ones embedded: `[n, dimension]`."""
         unknown = [d for d in dict.fromkeys(documents) if _key(d) not in self._vectors]
-        new = dict(zip(unknown, self._embedder.embed(unknown, "document"), strict=True))
+        new = dict(zip(unknown, super().embed(unknown, "document"), strict=True))
         rows = [new[d] if d in new else self._vectors[_key(d)] for d in documents]
         for document, vector in zip(documents, rows, strict=True):
             self._keep(document, vector)
@@ -162,3 +135,7 @@ def _shortened(document: str) -> str:
 
 def _key(document: str) -> bytes:
     return hashlib.sha256(document.encode()).digest()
+
+
+build = one_model("e2rank", E2Rank)
+"""E2Rank on both stages."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import zip_longest
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,17 +14,19 @@ from torch import Tensor, nn
 
 from unimoer_rag.errors import BackboneError
 from unimoer_rag.generation import Decoder, OwnThread
-from unimoer_rag.lab.baselines.decoder import Body, unit_vectors
+from unimoer_rag.lab.baselines.decoder import DecoderModel, unit_vectors
+from unimoer_rag.lab.baselines.two_stage import one_model
 from unimoer_rag.lab.baselines.verdict import Verdict
 from unimoer_rag.model import Side, with_output_layer
 
-__all__ = ["GritLM"]
+__all__ = ["GritLM", "build"]
 
 _QUESTIONS = "Given a question, retrieve Wikipedia passages that answer the question"
 _REPLY = "\n<|assistant|>\n"
 
 
-class GritLM:
+@dataclass(eq=False, kw_only=True)
+class GritLM(DecoderModel):
     """One model that finds, ranks and writes.
 
     It embeds `<|user|>\\n{instruction}\\n<|embed|>\\n{query}` and `<|embed|>\\n{document}`, every
@@ -35,35 +37,20 @@ class GritLM:
     generation, Liang et al. 2022, 2211.09110): every document has a score, whatever their order.
 
     Args:
-        name_or_path: see `find_weights`.
-        revision: see `find_weights`.
-        device: see `UniMoER.from_pretrained`.
-        dtype: see `UniMoER.from_pretrained`.
         instruction: what a query asks for, in a sentence.
         max_tokens: of an embedded text with its instruction, and of a document to rank; a longer
             one loses its end.
 
-    Raises:
-        BackboneError: there is no such model, or it is no causal language model.
-        InputError: a repository of the Hub without a revision, or an unusable argument.
+    Others and errors are those of `Pretrained`.
     """
 
-    probabilistic = True
+    instruction: str = _QUESTIONS
+    max_tokens: int = 2048
 
-    def __init__(
-        self,
-        name_or_path: str | Path,
-        *,
-        revision: str | None = None,
-        device: str = "auto",
-        dtype: str = "auto",
-        instruction: str = _QUESTIONS,
-        max_tokens: int = 2048,
-    ) -> None:
-        self.body = Body(
-            name_or_path, revision=revision, device=device, dtype=dtype, reimplemented=True
-        )
-        self.instruction, self.max_tokens = instruction, max_tokens
+    probabilistic = True
+    reimplemented = True
+
+    def _prepare(self) -> None:
         self._model = with_output_layer(self.body.model, self.body.path, causal=True)
         yes, no = (self._first_of(word) for word in ("Yes", "No"))
         if yes == no:
@@ -86,7 +73,7 @@ class GritLM:
     def describe(self) -> Mapping[str, Any]:
         """The weights, the instruction and the limit."""
         return {
-            **self.body.describe(),
+            **super().describe(),
             "instruction": self.instruction,
             "max_tokens": self.max_tokens,
         }
@@ -137,3 +124,7 @@ class GritLM:
         """The token that a reply with a word begins with."""
         before, whole = self.body.ids([_REPLY, _REPLY + word])
         return next(b for a, b in zip_longest(before, whole) if a != b)
+
+
+build = one_model("gritlm", GritLM)
+"""GritLM on both stages."""

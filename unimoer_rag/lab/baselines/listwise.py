@@ -10,7 +10,7 @@ that nears the model's 131,072 positions, which 64 documents reach only at 2,048
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,10 +20,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from unimoer_rag.errors import BackboneError, InputError
-from unimoer_rag.lab.baselines.decoder import Body
+from unimoer_rag.lab.baselines.decoder import Body, DecoderModel
+from unimoer_rag.lab.baselines.sentence_models import SentenceEmbedder
+from unimoer_rag.lab.baselines.two_stage import separate_models
 from unimoer_rag.model import read_tensors
 
-__all__ = ["ListwiseReranker"]
+__all__ = ["ListwiseReranker", "build"]
 
 _DOCUMENT_END, _QUERY_END = "<|embed_token|>", "<|rerank_token|>"
 _QUERY_TOKENS, _DOCUMENT_TOKENS = 512, 2048
@@ -36,7 +38,8 @@ _SYSTEM = (
 )
 
 
-class ListwiseReranker:
+@dataclass(eq=False, kw_only=True)
+class ListwiseReranker(DecoderModel):
     """The query comes first and last; each document ends in a token that stands for it.
 
     The states of these tokens and of the query's own go through a projector, and a document's
@@ -45,34 +48,22 @@ class ListwiseReranker:
     document fits, `(1 + max cosine) / 2`, and all documents are compared with that.
 
     Args:
-        name_or_path: see `find_weights`.
-        revision: see `find_weights`.
-        device: see `UniMoER.from_pretrained`.
-        dtype: see `UniMoER.from_pretrained`.
         block: documents a pass.
 
-    Raises:
-        BackboneError: there is no such model, or it is of another kind.
-        InputError: a repository of the Hub without a revision, or an unusable argument.
+    Others and errors are those of `Pretrained`.
     """
 
-    probabilistic = False
+    block: int = 64
 
-    def __init__(
-        self,
-        name_or_path: str | Path,
-        *,
-        revision: str | None = None,
-        device: str = "auto",
-        dtype: str = "auto",
-        block: int = 64,
-    ) -> None:
-        if block < 1:
-            raise InputError(f"block is {block}: expected documents a pass, 1 or more")
-        self.body = Body(
-            name_or_path, revision=revision, device=device, dtype=dtype, reimplemented=True
-        )
-        self.block = block
+    probabilistic = False
+    reimplemented = True
+
+    def __post_init__(self) -> None:
+        if self.block < 1:
+            raise InputError(f"block is {self.block}: expected documents a pass, 1 or more")
+        super().__post_init__()
+
+    def _prepare(self) -> None:
         self._ends = torch.tensor([self.body.special(_DOCUMENT_END), self.body.special(_QUERY_END)])
         self._projector = _projector(self.body)
 
@@ -83,7 +74,7 @@ class ListwiseReranker:
 
     def describe(self) -> Mapping[str, Any]:
         """The weights and the size of a block."""
-        return {**self.body.describe(), "block": self.block}
+        return {**super().describe(), "block": self.block}
 
     def rank(self, query: str, documents: Sequence[str]) -> NDArray[np.float32]:
         """Cosines in [-1, 1]; a document's depends on those before it. See `Ranker.rank`."""
@@ -158,3 +149,7 @@ def _prompt(query: str, documents: Sequence[str]) -> str:
         f"{passages}\n<query>\n{query}{_QUERY_END}\n</query><|im_end|>\n<|im_start|>assistant\n"
         "<think>\n\n</think>\n\n"
     )
+
+
+build = separate_models("jina-listwise", SentenceEmbedder, ListwiseReranker)
+"""An embedder of sentence-transformers and jina-reranker-v3."""

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
 from unimoer_rag.errors import InputError
-from unimoer_rag.lab.baselines.decoder import WEB_SEARCH, Body, unit_vectors
+from unimoer_rag.lab.baselines.decoder import WEB_SEARCH, DecoderModel, unit_vectors
+from unimoer_rag.lab.baselines.two_stage import separate_models
 from unimoer_rag.lab.baselines.verdict import Verdict
 from unimoer_rag.model import Side, with_output_layer
 
-__all__ = ["Qwen3Embedding", "Qwen3Reranker"]
+__all__ = ["Qwen3Embedding", "Qwen3Reranker", "build"]
 
 _END = "<|endoftext|>"
 _BEFORE = (
@@ -26,47 +26,23 @@ _BEFORE = (
 _BEHIND = "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
 
 
-class _Qwen3:
+@dataclass(eq=False, kw_only=True)
+class _Qwen3(DecoderModel):
     """One of the two models.
 
     Args:
-        name_or_path: see `find_weights`.
-        revision: see `find_weights`.
-        device: see `UniMoER.from_pretrained`.
-        dtype: see `UniMoER.from_pretrained`.
         task: what a query asks for, in a sentence.
         max_tokens: of a text or a whole prompt; a longer document loses its end.
 
-    Raises:
-        BackboneError: there is no such model, or it is of another kind.
-        InputError: a repository of the Hub without a revision, or an unusable argument.
+    Others and errors are those of `Pretrained`.
     """
 
-    def __init__(
-        self,
-        name_or_path: str | Path,
-        *,
-        revision: str | None = None,
-        device: str = "auto",
-        dtype: str = "auto",
-        task: str = WEB_SEARCH,
-        max_tokens: int = 8192,
-    ) -> None:
-        self.body = Body(name_or_path, revision=revision, device=device, dtype=dtype)
-        self.task, self.max_tokens = task, max_tokens
-        self._prepare()
-
-    def _prepare(self) -> None:
-        """What the prompts are made of, once the model is there."""
-
-    @property
-    def modules(self) -> Sequence[nn.Module]:
-        """The model, without its output layer."""
-        return [self.body.model]
+    task: str = WEB_SEARCH
+    max_tokens: int = 8192
 
     def describe(self) -> Mapping[str, Any]:
         """The weights, the instruction and the limit."""
-        return {**self.body.describe(), "task": self.task, "max_tokens": self.max_tokens}
+        return {**super().describe(), "task": self.task, "max_tokens": self.max_tokens}
 
 
 class Qwen3Embedding(_Qwen3):
@@ -122,3 +98,7 @@ class Qwen3Reranker(_Qwen3):
         return self._verdict.scores(
             [[*self._before, *pair[:room], *self._behind] for pair in pairs]
         )
+
+
+build = separate_models("qwen3", Qwen3Embedding, Qwen3Reranker)
+"""Qwen3-Embedding and Qwen3-Reranker."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import nn
@@ -13,6 +13,8 @@ from torch import nn
 from unimoer_rag.errors import BackboneError
 from unimoer_rag.extras import needs_extra
 from unimoer_rag.lab.baselines.pins import find_weights, identity_of_weights
+from unimoer_rag.lab.baselines.pretrained import Pretrained
+from unimoer_rag.lab.baselines.two_stage import separate_models
 from unimoer_rag.model import (
     LOCAL,
     check_finite,
@@ -23,43 +25,43 @@ from unimoer_rag.model import (
 )
 from unimoer_rag.retrieval import CrossEncoderRanks, SentenceEmbeds
 
-__all__ = ["CrossEncoderRanker", "SentenceEmbedder"]
+__all__ = ["CrossEncoderRanker", "SentenceEmbedder", "build"]
 
 T = TypeVar("T", bound=nn.Module)
 
 _LIBRARY = "sentence-transformers"
 
 
-class SentenceEmbedder(SentenceEmbeds):
-    """A sentence-transformers embedder, with the prompts that its files name for either side.
+class _SentenceModel(Pretrained):
+    """A model of sentence-transformers; arguments and errors are those of `Pretrained`.
 
-    Args:
-        name_or_path: see `find_weights`.
-        revision: see `find_weights`.
-        device: see `UniMoER.from_pretrained`.
-        dtype: see `UniMoER.from_pretrained`.
+    Attributes:
+        kind: its class in sentence-transformers.
 
     Raises:
-        BackboneError: there is no such model, or it cannot be loaded.
-        InputError: a repository of the Hub without a revision, or an unusable argument.
         MissingExtraError: sentence-transformers is not installed.
     """
 
-    def __init__(
-        self,
-        name_or_path: str | Path,
-        *,
-        revision: str | None = None,
-        device: str = "auto",
-        dtype: str = "auto",
-    ) -> None:
-        with needs_extra("sentence_transformers", "baselines", "an embedder of this kind"):
-            from sentence_transformers import SentenceTransformer
+    kind: ClassVar[str]
+    _model: Any  # its port keeps it
 
-        self._facts, model = _load(
-            SentenceTransformer, str(name_or_path), revision, device=device, dtype=dtype
+    def _load(self) -> None:
+        with needs_extra("sentence_transformers", "baselines", f"a {self.kind}"):
+            import sentence_transformers
+
+        name, where = str(self.name_or_path), choose_device(self.device)
+        self._facts, model = _opened(
+            getattr(sentence_transformers, self.kind),
+            name,
+            self.revision,
+            device=where,
+            dtype=choose_dtype(self.dtype, where),
         )
-        super().__init__(model, name=str(name_or_path))
+        self._take(model, name)
+
+    @abstractmethod
+    def _take(self, model: Any, name: str) -> None:
+        """Put what was loaded behind its port."""
 
     @property
     def modules(self) -> Sequence[nn.Module]:
@@ -67,74 +69,66 @@ class SentenceEmbedder(SentenceEmbeds):
         return [self._model]
 
     def describe(self) -> Mapping[str, Any]:
-        """The weights, their precision and the prompts."""
-        prompts = {side: text for side, text in self._model.prompts.items() if text}
-        return {**self._facts, "max_tokens": self._model.max_seq_length, "prompts": prompts}
-
-
-class CrossEncoderRanker(CrossEncoderRanks):
-    """A cross-encoder that gives one logit; its sigmoid is the score.
-
-    Args:
-        name_or_path: see `find_weights`.
-        revision: see `find_weights`.
-        device: see `UniMoER.from_pretrained`.
-        dtype: see `UniMoER.from_pretrained`.
-
-    Raises:
-        BackboneError: there is no such model, it cannot be loaded, its files hold no trained head,
-            or it gives several scores.
-        InputError: a repository of the Hub without a revision, or an unusable argument.
-        MissingExtraError: sentence-transformers is not installed.
-    """
-
-    def __init__(
-        self,
-        name_or_path: str | Path,
-        *,
-        revision: str | None = None,
-        device: str = "auto",
-        dtype: str = "auto",
-    ) -> None:
-        with needs_extra("sentence_transformers", "baselines", "a cross-encoder"):
-            from sentence_transformers import CrossEncoder
-
-        self._facts, model = _load(
-            CrossEncoder, str(name_or_path), revision, device=device, dtype=dtype
-        )
-        _check_head(model.model, str(name_or_path))
-        if model.num_labels != 1:
-            raise BackboneError(
-                f"{name_or_path} gives {model.num_labels} scores for a pair: expected a "
-                "cross-encoder with one (num_labels 1)"
-            )
-        super().__init__(model)
-
-    @property
-    def modules(self) -> Sequence[nn.Module]:
-        """The model."""
-        return [self._model]
-
-    def describe(self) -> Mapping[str, Any]:
-        """The weights and their precision."""
+        """The weights, their precision and the limit."""
         return {**self._facts, "max_tokens": self._model.max_seq_length}
 
 
-def _load(
-    kind: Callable[..., T], name: str, revision: str | None, *, device: str, dtype: str
+class SentenceEmbedder(_SentenceModel, SentenceEmbeds):
+    """A sentence-transformers embedder, with the prompts that its files name for either side.
+
+    Arguments and errors are those of `_SentenceModel`.
+    """
+
+    kind = "SentenceTransformer"
+
+    def _take(self, model: Any, name: str) -> None:
+        SentenceEmbeds.__init__(self, model, name=name)
+
+    def describe(self) -> Mapping[str, Any]:
+        """The weights, their precision, the limit and the prompts."""
+        prompts = {side: text for side, text in self._model.prompts.items() if text}
+        return {**super().describe(), "prompts": prompts}
+
+
+class CrossEncoderRanker(_SentenceModel, CrossEncoderRanks):
+    """A cross-encoder that gives one logit; its sigmoid is the score.
+
+    Arguments and errors are those of `_SentenceModel`.
+
+    Raises:
+        BackboneError: the files hold no trained head too, or one that gives several scores.
+    """
+
+    kind = "CrossEncoder"
+
+    def _take(self, model: Any, name: str) -> None:
+        _check_head(model.model, name)
+        if model.num_labels != 1:
+            raise BackboneError(
+                f"{name} gives {model.num_labels} scores for a pair: expected a "
+                "cross-encoder with one (num_labels 1)"
+            )
+        CrossEncoderRanks.__init__(self, model)
+
+
+def _opened(
+    kind: Callable[..., T],
+    name: str,
+    revision: str | None,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
 ) -> tuple[dict[str, Any], T]:
-    """A model from pinned or local files, and what is to be said about it."""
-    where = choose_device(device)
-    precision: torch.dtype = choose_dtype(dtype, where)
+    """What is to be said about a model from pinned or local files, and the model."""
     path, commit = find_weights(name, revision)
     read_config(path)
     check_modules(path)
     try:
         model = kind(
             str(path),
-            device=str(where),
+            device=str(device),
             **LOCAL,
-            model_kwargs={"dtype": precision, "use_safetensors": True},
+            model_kwargs={"dtype": dtype, "use_safetensors": True},
         )
     except Exception as error:  # sentence-transformers, transformers and json have their own kinds
         raise BackboneError(
@@ -142,8 +136,8 @@ def _load(
             f"sentence-transformers saves for a {getattr(kind, '__name__', kind)}, with "
             "safetensors weights"
         ) from error
-    check_finite(model.named_parameters(), f"the weights in {path}, in {precision}")
-    facts = {"dtype": str(precision).removeprefix("torch."), "library": metadata.version(_LIBRARY)}
+    check_finite(model.named_parameters(), f"the weights in {path}, in {dtype}")
+    facts = {"dtype": str(dtype).removeprefix("torch."), "library": metadata.version(_LIBRARY)}
     return {"model": name, **identity_of_weights(path, commit), **facts}, model
 
 
@@ -158,3 +152,7 @@ def _check_head(model: Any, name: str) -> None:
             f"{name} holds {', '.join(saved) or 'an unknown class'} and no trained head of a "
             f"{loaded}: expected a cross-encoder, such as cross-encoder/ms-marco-MiniLM-L6-v2"
         )
+
+
+build = separate_models("two-models", SentenceEmbedder, CrossEncoderRanker)
+"""An embedder and a cross-encoder of sentence-transformers."""

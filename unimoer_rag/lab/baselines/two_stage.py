@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from unimoer_rag.engine import Engine
-from unimoer_rag.evaluation import (
-    Embedder,
-    Ranker,
-    corpus_in_index,
-    describe_checkpoint,
-)
+from unimoer_rag.evaluation import Embedder, Models, Ranker, System, describe_checkpoint
 from unimoer_rag.model import Side
-from unimoer_rag.progress import Progress
-from unimoer_rag.retrieval import Document, NoVectors, UnifiedRetriever
+from unimoer_rag.retrieval import Embeds, NoVectors
 
-__all__ = ["TwoStage"]
+__all__ = ["TwoStage", "bm25", "one_model", "separate_models"]
+
+Builder = Callable[[Models], System]
 
 
 class TwoStage:
@@ -74,25 +68,10 @@ class TwoStage:
             "reader": None if self.reader is None else describe_checkpoint(self.reader.model),
         }
 
-    def over(
-        self,
-        corpus: Mapping[str, Document],
-        *,
-        index: Path,
-        first_stage: str,
-        depth: int,
-        on_progress: Progress,
-    ) -> AbstractContextManager[UnifiedRetriever]:
-        """A retriever over the corpus, with these parts in it; see `System.over`."""
-        return corpus_in_index(
-            corpus,
-            NoVectors() if self.embedder is None else _Port(self.embedder),
-            self.ranker,
-            index=index,
-            first_stage=first_stage,
-            depth=depth,
-            on_progress=on_progress,
-        )
+    @property
+    def embeds(self) -> Embeds:
+        """The embedder behind the port of an index; what embeds nothing where there is none."""
+        return NoVectors() if self.embedder is None else _Port(self.embedder)
 
     def rank(
         self, questions: Sequence[str], documents: Sequence[Sequence[str]]
@@ -127,3 +106,44 @@ class _Port:
 
     def embed(self, texts: Sequence[str], side: Side) -> NDArray[np.float32]:
         return self._embedder.embed(texts, side)
+
+
+class _Both(Embedder, Ranker, Protocol):
+    """One model for both stages."""
+
+
+def bm25(models: Models) -> System:
+    """BM25, and nothing behind it."""
+    return TwoStage("bm25", reader=models.reader)
+
+
+def separate_models(
+    name: str, finds: Callable[..., Embedder], ranks: Callable[..., Ranker]
+) -> Builder:
+    """What builds a system of two models.
+
+    Args:
+        name: of the system.
+        finds: makes the first of its `embedder`, with `device` and `dtype`.
+        ranks: makes the second of its `reranker` in the same way.
+    """
+
+    def build(models: Models) -> System:
+        return TwoStage(
+            name,
+            embedder=finds(models.embedder, **models.where),
+            ranker=ranks(models.reranker, **models.where),
+            reader=models.reader,
+        )
+
+    return build
+
+
+def one_model(name: str, part: Callable[..., _Both]) -> Builder:
+    """What builds a system whose one model, its `embedder`, finds and ranks."""
+
+    def build(models: Models) -> System:
+        both = part(models.embedder, **models.where)
+        return TwoStage(name, embedder=both, ranker=both, reader=models.reader)
+
+    return build

@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 from itertools import islice
 from random import Random
-from statistics import median
 from typing import Annotated, Any
 
 import typer
@@ -22,9 +21,7 @@ from unimoer_rag.lab.bench.texts import make_passages, make_queries
 from unimoer_rag.lab.bench.timing import (
     OnRun,
     alternate,
-    median_ratio,
     percentiles,
-    rounded,
     silent,
 )
 from unimoer_rag.lab.tables import Table
@@ -79,9 +76,10 @@ def measure_concurrency(
         for n in clients:
             sides[str(n)] = partial(_serve, engine, makes, n, latencies[n])
         seconds = alternate(sides, rounds=rounds, on_run=on_run)
+    medians = seconds.medians()
     # The warm-up's are not counted.
     latency = {n: percentiles(taken[calls:]) for n, taken in latencies.items()}
-    throughput = {str(n): median_ratio(seconds, "offline", str(n)) for n in clients}
+    throughput = {str(n): seconds.ratio("offline", str(n)) for n in clients}
     first = clients[0]
     return report(
         "concurrency",
@@ -94,11 +92,11 @@ def measure_concurrency(
         calls=calls,
         rounds=rounds,
         ours={
-            str(n): {"seconds": round(median(seconds[str(n)]), 3), "latency_ms": latency[n]}
+            str(n): {"seconds": round(medians[str(n)], 3), "latency_ms": latency[n]}
             for n in clients
         },
-        others={"offline": {"seconds": round(median(seconds["offline"]), 3)}},
-        seconds=rounded(seconds),
+        others={"offline": {"seconds": round(medians["offline"], 3)}},
+        seconds=seconds.rounded(),
     )
 
 

@@ -9,7 +9,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from random import Random
-from statistics import median
 from typing import Annotated, Any
 
 import numpy as np
@@ -35,10 +34,9 @@ from unimoer_rag.lab.bench.report import report
 from unimoer_rag.lab.bench.roofline import measure_peak
 from unimoer_rag.lab.bench.timing import (
     OnRun,
+    Seconds,
     alternate,
     check_rounds,
-    median_ratio,
-    rounded,
     silent,
 )
 from unimoer_rag.lab.tables import Table
@@ -56,7 +54,7 @@ _TURNED = replace(_PAIR, name="turned", document_first=True)
 _FRAME = 64  # more tokens than stand around the two texts of a pair
 
 Scores = NDArray[np.float32]
-Race = Callable[[Mapping[str, Callable[[], Any]]], dict[str, list[float]]]
+Race = Callable[[Mapping[str, Callable[[], Any]]], Seconds]
 
 
 def measure_decoder(
@@ -126,7 +124,7 @@ def measure_decoder(
         race = partial(alternate, rounds=rounds, on_run=on_run)
         encoded = _encode(model, rivals, mixed, batches, race)
         reranked = _rerank(model, plain, asked, given, batches, race)
-    seconds = encoded.pop("seconds") | reranked.pop("seconds")
+    seconds = Seconds(encoded.pop("seconds") | reranked.pop("seconds"))
     return report(
         "decoder",
         size=size,
@@ -147,7 +145,7 @@ def measure_decoder(
         **encoded,
         **reranked,
         not_run=refused,
-        seconds=rounded(seconds),
+        seconds=seconds.rounded(),
     )
 
 
@@ -199,12 +197,12 @@ def _encode(
     peak = measure_peak(model.dtype, model.device)
     facts: dict[str, dict[str, Any]] = {
         name: {
-            "seconds": round(median(taken), 4),
-            "tokens_a_second": round(n_tokens / median(taken)),
-            "tflops": round(operations / median(taken) / 1e12, 3),
-            "utilisation": round(operations / median(taken) / peak, 3),
+            "seconds": round(taken, 4),
+            "tokens_a_second": round(n_tokens / taken),
+            "tflops": round(operations / taken / 1e12, 3),
+            "utilisation": round(operations / taken / peak, 3),
         }
-        for name, taken in seconds.items()
+        for name, taken in seconds.medians().items()
     }
     mine = facts.pop(ENCODE)
     for name in facts:
@@ -212,8 +210,8 @@ def _encode(
     default, *_ = facts
     best = _fastest(facts)
     return {
-        "ratio": median_ratio(seconds, default, ENCODE),
-        "ratio_to_best": median_ratio(seconds, best, ENCODE),
+        "ratio": seconds.ratio(default, ENCODE),
+        "ratio_to_best": seconds.ratio(best, ENCODE),
         "best": best,
         "peak_tflops": round(peak / 1e12, 3),
         "total_tokens": n_tokens,
@@ -262,10 +260,10 @@ def _rerank(
         kept_bytes = kept.cache.nbytes
     facts: dict[str, dict[str, Any]] = {
         name: {
-            "seconds": round(median(taken), 4),
-            "milliseconds_a_query": round(1000 * median(taken) / len(queries), 1),
+            "seconds": round(taken, 4),
+            "milliseconds_a_query": round(1000 * taken / len(queries), 1),
         }
-        for name, taken in seconds.items()
+        for name, taken in seconds.medians().items()
     }
     mine = {name: facts.pop(name) for name in (RERANK, RERANK_SEEN)}
     mine[RERANK] |= _agreement(scores[_PAIR.name], theirs(batches[0]))
@@ -273,8 +271,8 @@ def _rerank(
     mine[RERANK_SEEN]["kept_bytes"] = kept_bytes
     best = _fastest(facts)
     return {
-        "ratio_rerank": median_ratio(seconds, best, RERANK),
-        "ratio_rerank_seen": median_ratio(seconds, best, RERANK_SEEN),
+        "ratio_rerank": seconds.ratio(best, RERANK),
+        "ratio_rerank_seen": seconds.ratio(best, RERANK_SEEN),
         "best_rerank": best,
         "ours": mine,
         "others": facts,

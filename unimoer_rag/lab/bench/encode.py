@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -14,12 +13,18 @@ from numpy.typing import NDArray
 
 from unimoer_rag.cli import CheckpointOption
 from unimoer_rag.engine import Engine
-from unimoer_rag.extras import needs_extra
 from unimoer_rag.lab.bench.bench import Bench, PassagesOption, RoundsOption
 from unimoer_rag.lab.bench.report import report
-from unimoer_rag.lab.bench.rivals import RivalOption, chosen_rivals, open_rivals, setting_of, speeds
+from unimoer_rag.lab.bench.rivals import (
+    RivalOption,
+    chosen_rivals,
+    open_rivals,
+    sentence_library,
+    setting_of,
+    speeds,
+)
 from unimoer_rag.lab.bench.texts import make_passages
-from unimoer_rag.lab.bench.timing import OnRun, alternate, median_ratio, rounded, silent
+from unimoer_rag.lab.bench.timing import OnRun, alternate, silent
 from unimoer_rag.model import UniMoER
 
 __all__ = ["BENCH", "EQUAL", "cosines", "measure_encode"]
@@ -47,14 +52,12 @@ def measure_encode(
         InputError: there are too few rounds.
     """
     settings = chosen_rivals(rival)
-    with needs_extra("sentence_transformers", "bench", "the encoding benchmark"):
-        from sentence_transformers import SentenceTransformer
-
+    library = sentence_library("the encoding benchmark")
     model = UniMoER.from_pretrained(checkpoint, device="cpu")
     texts = make_passages(model.tokenizer, passages)
     limit = model.task("embed").max_tokens
     with tempfile.TemporaryDirectory() as scratch, Engine(model) as engine:
-        load = partial(SentenceTransformer, str(model.path), device="cpu")
+        load = partial(library.SentenceTransformer, str(model.path), device="cpu")
         rivals, refused = open_rivals(load, settings, Path(scratch))
         for opened in rivals.values():
             opened.max_seq_length = limit
@@ -78,18 +81,18 @@ def measure_encode(
     facts: dict[str, dict[str, Any]] = {
         name: {
             "setting": setting_of(name, model.dtype),
-            "seconds": round(median(taken), 3),
-            "tokens_a_second": round(tokens / median(taken)),
+            "seconds": round(taken, 3),
+            "tokens_a_second": round(tokens / taken),
             "cosine": cosines(vectors[name], truth[name]),
         }
-        for name, taken in seconds.items()
+        for name, taken in seconds.medians().items()
     }
     equal = [name for name in rivals if facts[name]["cosine"]["mean"] >= EQUAL]
     best = min(equal, key=lambda name: facts[name]["seconds"])
     return report(
         "encode",
-        ratio=median_ratio(seconds, "default", "ours"),
-        ratio_to_best=median_ratio(seconds, best, "ours"),
+        ratio=seconds.ratio("default", "ours"),
+        ratio_to_best=seconds.ratio(best, "ours"),
         best=best,
         checkpoint=checkpoint,
         passages=passages,
@@ -98,7 +101,7 @@ def measure_encode(
         ours=facts.pop("ours"),
         others=facts,
         not_run=refused,
-        seconds=rounded(seconds),
+        seconds=seconds.rounded(),
     )
 
 

@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from unimoer_rag.cli import CheckpointOption
@@ -19,7 +18,7 @@ from unimoer_rag.lab.bench.frameworks import (
 )
 from unimoer_rag.lab.bench.report import report
 from unimoer_rag.lab.bench.texts import make_passages
-from unimoer_rag.lab.bench.timing import OnRun, alternate, median_ratio, rounded, silent
+from unimoer_rag.lab.bench.timing import OnRun, alternate, silent
 from unimoer_rag.lab.tables import Table
 from unimoer_rag.model import UniMoER
 from unimoer_rag.retrieval import WHOLE, UnifiedRetriever
@@ -73,21 +72,21 @@ def measure_ingest(
         seconds = alternate(sides, rounds=rounds, on_run=on_run)
     facts = {
         name: {
-            "seconds": round(median(taken), 3),
-            "passages_a_second": round(passages / median(taken), 1),
+            "seconds": round(taken, 3),
+            "passages_a_second": round(passages / taken, 1),
         }
-        for name, taken in seconds.items()
+        for name, taken in seconds.medians().items()
     }
     return report(
         "ingest",
-        ratio=median_ratio(seconds, "llama-index", "ours"),
-        ratio_to_langchain=median_ratio(seconds, "langchain", "ours"),
+        ratio=seconds.ratio("llama-index", "ours"),
+        ratio_to_langchain=seconds.ratio("langchain", "ours"),
         checkpoint=checkpoint,
         passages=passages,
         rounds=rounds,
         ours=facts.pop("ours"),
         others=facts,
-        seconds=rounded(seconds),
+        seconds=seconds.rounded(),
     )
 
 

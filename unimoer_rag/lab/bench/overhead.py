@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from statistics import median
 from typing import Any
 
 from unimoer_rag.cli import CheckpointOption
@@ -13,7 +12,7 @@ from unimoer_rag.errors import InputError
 from unimoer_rag.lab.bench.bench import Bench, Facts, PassagesOption, RoundsOption
 from unimoer_rag.lab.bench.report import report
 from unimoer_rag.lab.bench.texts import make_passages, make_queries
-from unimoer_rag.lab.bench.timing import OnRun, alternate, median_ratio, rounded, silent
+from unimoer_rag.lab.bench.timing import OnRun, alternate, silent
 from unimoer_rag.lab.tables import Table
 from unimoer_rag.model import Job, Row, Task, UniMoER, load_own
 
@@ -54,19 +53,19 @@ def measure_overhead(
             if name in merging:
                 sides[_MERGED.format(name)] = partial(_run, without, rows(task))
         seconds = alternate(sides, rounds=rounds, on_run=on_run)
-    medians = {name: round(median(taken), 3) for name, taken in seconds.items()}
-    by_task = {name: median_ratio(seconds, name, _BARE.format(name)) for name in tasks}
+    medians = {name: round(taken, 3) for name, taken in seconds.medians().items()}
+    by_task = {name: seconds.ratio(name, _BARE.format(name)) for name in tasks}
     return report(
         "overhead",
         ratio=max(by_task.values()),
         by_task=by_task,
-        merged={n: median_ratio(seconds, _MERGED.format(n), _BARE.format(n)) for n in merging},
+        merged={n: seconds.ratio(_MERGED.format(n), _BARE.format(n)) for n in merging},
         checkpoint=checkpoint,
         passages=passages,
         rounds=rounds,
         ours={"seconds": {name: medians[name] for name in tasks}},
         others={"bare": {"seconds": {n: medians[_BARE.format(n)] for n in tasks}}},
-        seconds=rounded(seconds),
+        seconds=seconds.rounded(),
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from unimoer_rag.lab.bench.bench import (
 )
 from unimoer_rag.lab.bench.report import report
 from unimoer_rag.lab.bench.texts import make_passages
-from unimoer_rag.lab.bench.timing import OnRun, alternate, median_ratio, rounded, silent
+from unimoer_rag.lab.bench.timing import OnRun, alternate, silent
 from unimoer_rag.lab.tables import Table
 from unimoer_rag.model import load_own
 
@@ -62,10 +61,10 @@ def measure_padding(
         padding = 1 - stats.tokens / stats.padded
         sides = {name: partial(embed, name) for name in (_PADDED, _PACKED)}
         seconds = alternate(sides, rounds=rounds, on_run=on_run)
-    medians = {name: round(median(taken), 3) for name, taken in seconds.items()}
+    medians = {name: round(taken, 3) for name, taken in seconds.medians().items()}
     return report(
         "padding",
-        ratio=median_ratio(seconds, _PADDED, _PACKED),
+        ratio=seconds.ratio(_PADDED, _PACKED),
         padding=round(padding, 4),
         furthest_cosine=round(float(np.min((vectors[_PADDED] * vectors[_PACKED]).sum(-1))), 5),
         kernels=has_kernels(model.device, model.dtype),
@@ -74,7 +73,7 @@ def measure_padding(
         rounds=rounds,
         ours={"seconds": medians[_PACKED]},
         others={_PADDED: {"seconds": medians[_PADDED]}},
-        seconds=rounded(seconds),
+        seconds=seconds.rounded(),
     )
 
 

@@ -15,7 +15,6 @@ from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from statistics import median
 from typing import Annotated, Any
 
 import typer
@@ -30,7 +29,7 @@ from unimoer_rag.lab.bench.bench import Bench, Facts, RoundsOption
 from unimoer_rag.lab.bench.report import report
 from unimoer_rag.lab.bench.rivals import random_cross_encoder
 from unimoer_rag.lab.bench.texts import make_passages, make_queries
-from unimoer_rag.lab.bench.timing import OnRun, alternate, rounded, silent
+from unimoer_rag.lab.bench.timing import OnRun, alternate, silent
 from unimoer_rag.lab.tables import Table
 from unimoer_rag.model import (
     LOCAL,
@@ -104,9 +103,10 @@ def measure_precision(
             theirs[name] = {"bytes": pair.bytes}
             sides[f"pair {name}"] = partial(pair.run, query, texts)
         seconds = alternate(sides, rounds=rounds, on_run=on_run)
+    medians = seconds.medians()
     for name in PRECISIONS:
-        ours[name]["seconds"] = round(median(seconds[f"ours {name}"]), 3)
-        theirs[name]["seconds"] = round(median(seconds[f"pair {name}"]), 3)
+        ours[name]["seconds"] = round(medians[f"ours {name}"], 3)
+        theirs[name]["seconds"] = round(medians[f"pair {name}"], 3)
     ratios = {name: round(ours[name]["bytes"] / theirs[name]["bytes"], 4) for name in PRECISIONS}
     return report(
         "precision",
@@ -120,7 +120,7 @@ def measure_precision(
         rounds=rounds,
         ours=ours,
         others=theirs,
-        seconds=rounded(seconds),
+        seconds=seconds.rounded(),
     )
 
 
@@ -184,9 +184,9 @@ class _Quality:
         Engine.of(model).close()
         gc.collect()
         return {
-            "rerank_ndcg_10": round(reranked["rerank"]["nDCG@10"], 4),
-            "retrieval_ndcg_10": round(found["retrieval"]["nDCG@10"], 4),
-            "read_f1": round(read["answers"]["f1"], 2),
+            "rerank_ndcg_10": round(reranked.rerank["nDCG@10"], 4),
+            "retrieval_ndcg_10": round(found.retrieval["nDCG@10"], 4),
+            "read_f1": round(read.means("answers")["f1"], 2),
         }
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 from functools import partial
 from pathlib import Path
-from statistics import median
 from typing import Annotated, Any
 
 import typer
@@ -20,7 +19,7 @@ from unimoer_rag.lab.bench.random_decoder import (
     state_bytes,
 )
 from unimoer_rag.lab.bench.report import report
-from unimoer_rag.lab.bench.timing import OnRun, alternate, median_ratio, rounded, silent
+from unimoer_rag.lab.bench.timing import OnRun, alternate, silent
 from unimoer_rag.lab.tables import Table
 from unimoer_rag.model import (
     EMBED,
@@ -93,13 +92,13 @@ def measure_prefix(
         }
         parameters = sum(p.numel() for p in model.backbone.parameters())
     facts = {
-        name: {"seconds": round(median(taken), 3), "operations": operations[name]}
-        for name, taken in seconds.items()
+        name: {"seconds": round(taken, 3), "operations": operations[name]}
+        for name, taken in seconds.medians().items()
     }
     return report(
         "prefix",
-        ratio=median_ratio(seconds, _PLAIN, _KEPT),
-        ratio_shared=median_ratio(seconds, _PLAIN, _SHARED),
+        ratio=seconds.ratio(_PLAIN, _KEPT),
+        ratio_shared=seconds.ratio(_PLAIN, _SHARED),
         operations_ratio=round(operations[_PLAIN] / operations[_KEPT], 4),
         operations_ratio_shared=round(operations[_PLAIN] / operations[_SHARED], 4),
         kept_bytes=kept_bytes,
@@ -112,7 +111,7 @@ def measure_prefix(
         rounds=rounds,
         ours=facts.pop(_KEPT),
         others=facts,
-        seconds=rounded(seconds),
+        seconds=seconds.rounded(),
     )
 
 

@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from statistics import median
 from typing import Annotated, Any
 
 import numpy as np
@@ -15,7 +14,6 @@ from numpy.typing import NDArray
 
 from unimoer_rag.cli import CheckpointOption
 from unimoer_rag.engine import Engine
-from unimoer_rag.extras import needs_extra
 from unimoer_rag.lab.bench.bench import Bench, RoundsOption
 from unimoer_rag.lab.bench.report import report
 from unimoer_rag.lab.bench.rivals import (
@@ -23,11 +21,12 @@ from unimoer_rag.lab.bench.rivals import (
     chosen_rivals,
     open_rivals,
     random_cross_encoder,
+    sentence_library,
     setting_of,
     speeds,
 )
 from unimoer_rag.lab.bench.texts import make_passages, make_queries
-from unimoer_rag.lab.bench.timing import OnRun, alternate, median_ratio, rounded, silent
+from unimoer_rag.lab.bench.timing import OnRun, alternate, silent
 from unimoer_rag.model import UniMoER
 
 __all__ = ["BENCH", "measure_rerank"]
@@ -57,9 +56,7 @@ def measure_rerank(
         InputError: there are too few rounds.
     """
     settings = chosen_rivals(rival)
-    with needs_extra("sentence_transformers", "bench", "the reranking benchmark"):
-        from sentence_transformers import CrossEncoder
-
+    library = sentence_library("the reranking benchmark")
     model = UniMoER.from_pretrained(checkpoint, device="cpu")
     asked = make_queries(model.tokenizer, queries)
     passages = make_passages(model.tokenizer, queries * depth)
@@ -68,7 +65,7 @@ def measure_rerank(
     room = 2 * len(passages) * limit * model.width  # bytes of every passage's token states
     with tempfile.TemporaryDirectory() as scratch, Engine(model, cache_bytes=room) as engine:
         folder = random_cross_encoder(model.path, Path(scratch) / "cross-encoder")
-        load = partial(CrossEncoder, str(folder), device="cpu", max_length=limit)
+        load = partial(library.CrossEncoder, str(folder), device="cpu", max_length=limit)
         rivals, refused = open_rivals(load, settings, Path(scratch))
         scores: dict[str, Scores] = {}
 
@@ -104,10 +101,10 @@ def measure_rerank(
     facts: dict[str, dict[str, Any]] = {
         name: {
             "setting": setting_of(name, model.dtype),
-            "seconds": round(median(taken), 3),
-            "milliseconds_a_query": round(1000 * median(taken) / queries, 1),
+            "seconds": round(taken, 3),
+            "milliseconds_a_query": round(1000 * taken / queries, 1),
         }
-        for name, taken in seconds.items()
+        for name, taken in seconds.medians().items()
     }
     for name, n_rows in rows.items():
         facts[name]["rows"] = n_rows
@@ -118,9 +115,9 @@ def measure_rerank(
     best = min(rivals, key=lambda name: facts[name]["seconds"])
     return report(
         "rerank",
-        ratio=median_ratio(seconds, "default", "ours"),
-        ratio_to_best=median_ratio(seconds, best, "ours"),
-        ratio_seen=median_ratio(seconds, "default", _SEEN),
+        ratio=seconds.ratio("default", "ours"),
+        ratio_to_best=seconds.ratio(best, "ours"),
+        ratio_seen=seconds.ratio("default", _SEEN),
         best=best,
         checkpoint=checkpoint,
         queries=queries,
@@ -130,7 +127,7 @@ def measure_rerank(
         ours_seen=facts.pop(_SEEN),
         others=facts,
         not_run=refused,
-        seconds=rounded(seconds),
+        seconds=seconds.rounded(),
     )
 
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from unimoer_rag.errors import InputError, MissingExtraError, UnimoerError
 from unimoer_rag.extras import needs_extra
-from unimoer_rag.lab.bench.timing import median_ratio
+from unimoer_rag.lab.bench.timing import Seconds
 from unimoer_rag.lab.tables import Table
 from unimoer_rag.model import LOCAL
 
@@ -29,6 +29,7 @@ __all__ = [
     "open_rivals",
     "random_cross_encoder",
     "random_reader",
+    "sentence_library",
     "setting_of",
     "speeds",
 ]
@@ -52,6 +53,17 @@ RivalOption = Annotated[
 
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 Forward = Callable[..., Any]
+
+
+def sentence_library(purpose: str) -> Any:
+    """The package sentence-transformers.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    with needs_extra("sentence_transformers", "bench", purpose):
+        import sentence_transformers
+    return sentence_transformers
 
 
 def chosen_rivals(chosen: list[str] | None) -> tuple[str, ...]:
@@ -96,12 +108,12 @@ def setting_of(side: str, dtype: torch.dtype) -> str:
 
 def speeds(what: str, found: Mapping[str, Any]) -> Table:
     """Seconds of ours and of every setting, and how many times ours that is."""
-    seconds = found["seconds"]
+    seconds = Seconds(found["seconds"])
     sides = {"ours": found["ours"], **found["others"]}
     rows = []
     for name in seconds:
         facts = sides.get(name, found.get("ours_seen", {}))
-        times = median_ratio(seconds, name, "ours")
+        times = seconds.ratio(name, "ours")
         rows.append((f"{name} ({facts['setting']})", f"{facts['seconds']:.3f}", f"{times:.2f}"))
     return Table(
         f"{what}: medians of {found['rounds']} rounds",

@@ -37,8 +37,6 @@ from unimoer_rag.lab.bench.timing import (
     OnRun,
     alternate,
     check_rounds,
-    median_ratio,
-    rounded,
     silent,
 )
 from unimoer_rag.lab.tables import Table
@@ -147,7 +145,7 @@ def measure_states(
     others = {_ENCODED: facts.pop(_ENCODED)}
     return report(
         "states",
-        ratio=median_ratio(seconds, _ENCODED, _COMPARED),
+        ratio=seconds.ratio(_ENCODED, _COMPARED),
         checkpoint=checkpoint,
         data=dataset.name,
         split=dataset.split,
@@ -162,7 +160,7 @@ def measure_states(
         },
         ours=facts,
         others=others,
-        seconds=rounded(seconds),
+        seconds=seconds.rounded(),
     )
 
 

@@ -17,14 +17,26 @@ __all__ = [
     "Seconds",
     "alternate",
     "check_rounds",
-    "median_ratio",
     "percentiles",
-    "rounded",
     "silent",
 ]
 
-Seconds = Mapping[str, Sequence[float]]
-"""Wall seconds of each round, by side."""
+
+class Seconds(dict[str, list[float]]):
+    """Wall seconds of each round, by side; the rounds are the same for all."""
+
+    def medians(self) -> dict[str, float]:
+        """Of each side's rounds."""
+        return {name: median(taken) for name, taken in self.items()}
+
+    def ratio(self, above: str, below: str) -> float:
+        """The median over rounds of what one side took over what another took."""
+        return round(median(a / b for a, b in zip(self[above], self[below], strict=True)), 4)
+
+    def rounded(self) -> dict[str, list[float]]:
+        """The same to milliseconds, as results keep them."""
+        return {name: [round(second, 3) for second in taken] for name, taken in self.items()}
+
 
 # Fewer say little of a machine that others use too.
 _FEWEST = 5
@@ -56,7 +68,7 @@ def alternate(
     *,
     rounds: int = _FEWEST,
     on_run: OnRun = silent,
-) -> dict[str, list[float]]:
+) -> Seconds:
     """Time what several sides take for the same work.
 
     Each runs once unmeasured. Every round then runs each of them, in the order of the round before
@@ -71,7 +83,7 @@ def alternate(
         InputError: there are too few rounds.
     """
     check_rounds(rounds)
-    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    seconds = Seconds((name, []) for name in sides)
     order = list(sides)
     for name in order:
         on_run(name, 0)
@@ -90,16 +102,6 @@ def alternate(
     finally:
         gc.unfreeze()
     return seconds
-
-
-def median_ratio(seconds: Seconds, above: str, below: str) -> float:
-    """The median over rounds of what one side took over what another took."""
-    return round(median(a / b for a, b in zip(seconds[above], seconds[below], strict=True)), 4)
-
-
-def rounded(seconds: Seconds) -> dict[str, list[float]]:
-    """The same to milliseconds, as results keep them."""
-    return {name: [round(second, 3) for second in taken] for name, taken in seconds.items()}
 
 
 def percentiles(

@@ -51,9 +51,12 @@ def summarise(
         development: questions and passages by data set.
         command: what repeats it.
     """
-    values = {
-        name: [{**o.values, **pooled(o.values)} for o in _seeds(outcomes, name)]
+    seeds = {
+        name: [outcome for (variant, _), outcome in outcomes.items() if variant == name]
         for name in study.variants
+    }
+    values = {
+        name: [{**o.values, **pooled(o.values)} for o in of_name] for name, of_name in seeds.items()
     }
     return StudyResult(
         name=study.name,
@@ -66,21 +69,14 @@ def summarise(
         steps=base.recipe["optimizer"]["steps"],
         development=development,
         variants={
-            name: _variant(study, name, _seeds(outcomes, name), values[name])
-            for name in study.variants
+            name: _variant(study, name, of_name, values[name]) for name, of_name in seeds.items()
         },
         comparisons=_compared(study.comparisons, values),
         values={
-            name: {measure: [of_seed[measure] for of_seed in of_name] for measure in of_name[0]}
-            for name, of_name in (
-                (name, [o.values for o in _seeds(outcomes, name)]) for name in study.variants
-            )
+            name: {what: [o.values[what] for o in of_name] for what in of_name[0].values}
+            for name, of_name in seeds.items()
         },
     )
-
-
-def _seeds(outcomes: Mapping[tuple[str, int], Outcome], name: str) -> list[Outcome]:
-    return [outcome for (variant, _), outcome in outcomes.items() if variant == name]
 
 
 def _variant(study: Study, name: str, seeds: list[Outcome], values: list[Values]) -> VariantResult:
@@ -115,15 +111,14 @@ def _score(each: list[float]) -> Score:
 def _compared(
     comparisons: tuple[Comparison, ...], values: Mapping[str, list[Values]]
 ) -> list[Compared]:
-    found = []
-    for wanted in comparisons:
-        for what in wanted.measures:
-            first, second = (
-                [list(of_seed[what].values()) for of_seed in values[name]]
-                for name in (wanted.first, wanted.second)
-            )
-            d = compare(first, second)
-            found.append((wanted, what, d))
+    def of(name: str, what: str) -> list[list[float]]:
+        return [list(of_seed[what].values()) for of_seed in values[name]]
+
+    found = [
+        (wanted, what, compare(of(wanted.first, what), of(wanted.second, what)))
+        for wanted in comparisons
+        for what in wanted.measures
+    ]
     corrected = holm([d.p for _, _, d in found])
     return [
         Compared(

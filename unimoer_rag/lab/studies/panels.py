@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
+import numpy as np
 from pydantic import Field
 
 from unimoer_rag.data import Part
 from unimoer_rag.lab.studies.stats import over_seeds
 
-__all__ = ["Findings", "Folded", "Panel", "Point", "fold", "fold_numbers"]
+__all__ = ["Findings", "Folded", "Panel", "Point", "Points", "fold", "fold_numbers", "thinned"]
 
 Kind = Literal["lines", "bars", "heat", "dots"]
+Points = list[tuple[float | str, float]]
+"""Pairs of x and value."""
 _DIGITS = 5
 
 
@@ -33,7 +36,7 @@ class Panel(Part):
     kind: Kind
     x: str
     y: str
-    series: dict[str, list[tuple[float | str, float]]]
+    series: dict[str, Points]
     note: str = ""
 
 
@@ -120,3 +123,9 @@ def fold_numbers(findings: Sequence[Findings]) -> dict[str, list[float]]:
         for name, value in one.numbers.items():
             found.setdefault(name, []).append(value)
     return found
+
+
+def thinned(points: Sequence[tuple[float, float]], n: int) -> Points:
+    """At most so many points of a line: neighbours averaged, at the last one's place."""
+    parts = np.array_split(np.asarray(points), min(n, len(points)))
+    return [(float(part[-1, 0]), float(part[:, 1].mean())) for part in parts]

@@ -20,12 +20,12 @@ from unimoer_rag.lab.studies.comparing import Outcome, Sizes, summarise
 from unimoer_rag.lab.studies.measuring import Development, Values, measure, prepare
 from unimoer_rag.lab.studies.panels import Findings
 from unimoer_rag.lab.studies.results import StudyResult
-from unimoer_rag.lab.studies.runs import StudyRun, digest_of_data, kept
+from unimoer_rag.lab.studies.runs import StudyRun, digest_of_data, expert_parameters, kept
 from unimoer_rag.lab.studies.settings import Base, DevSet, Study
 from unimoer_rag.lab.studies.sharing import share
 from unimoer_rag.lab.studies.stats import over_seeds
 from unimoer_rag.progress import Progress, silent
-from unimoer_rag.training import Recipe, skeleton_of
+from unimoer_rag.training import skeleton_of
 
 __all__ = ["Budget", "run_study"]
 
@@ -178,7 +178,8 @@ def _check_parameters(study: Study, runs: Mapping[str, StudyRun]) -> None:
     Raises:
         TrainingError: the experts of two differ by more than the study allows.
     """
-    sizes = {name: _expert_parameters(run.recipe) for name, run in runs.items() if run.trained}
+    trained = {name: run.recipe for name, run in runs.items() if run.trained}
+    sizes = {name: expert_parameters(skeleton_of(recipe)) for name, recipe in trained.items()}
     if study.equal_parameters is None or not sizes:
         return
     small, large = min(sizes, key=sizes.__getitem__), max(sizes, key=sizes.__getitem__)
@@ -188,8 +189,3 @@ def _check_parameters(study: Study, runs: Mapping[str, StudyRun]) -> None:
             f"{sizes[small]:,}, those of {large!r} {sizes[large]:,}: change their ranks, or set "
             "equal_parameters to null"
         )
-
-
-def _expert_parameters(recipe: Recipe) -> int:
-    layers = skeleton_of(recipe).routed_layers().values()
-    return sum(p.numel() for m in layers for side in (m.lora_A, m.lora_B) for p in side.values())

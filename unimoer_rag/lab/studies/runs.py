@@ -30,7 +30,7 @@ from unimoer_rag.model import UniMoER
 from unimoer_rag.progress import Progress
 from unimoer_rag.training import Recipe, make_model, train
 
-__all__ = ["Done", "StudyRun", "digest_of_data", "kept"]
+__all__ = ["Done", "StudyRun", "digest_of_data", "expert_parameters", "kept"]
 
 T = TypeVar("T")
 
@@ -152,12 +152,16 @@ def kept(path: Path, kind: type[T], make: Callable[[], T]) -> T:
     return result
 
 
+def expert_parameters(model: UniMoER) -> int:
+    """How many numbers all experts together are."""
+    layers = model.routed_layers().values()
+    return sum(p.numel() for m in layers for side in (m.lora_A, m.lora_B) for p in side.values())
+
+
 def _parameters(model: UniMoER) -> dict[str, int]:
     """How many numbers are trained: of experts, router and heads."""
-    layers = model.routed_layers().values()
-    experts = sum(p.numel() for m in layers for d in (m.lora_A, m.lora_B) for p in d.values())
     return {
-        "experts": experts,
+        "experts": expert_parameters(model),
         "router": sum(p.numel() for p in model.router.parameters()),
         "heads": sum(p.numel() for p in model.heads.parameters()),
     }

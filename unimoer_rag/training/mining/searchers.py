@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from unimoer_rag.evaluation import System
+from unimoer_rag.evaluation import System, corpus_in_index
 from unimoer_rag.model import UniMoER, parameters_by_name
 from unimoer_rag.retrieval import BM25Encoder, Document, Mode
 
@@ -225,7 +225,8 @@ class SystemSearcher:
         scores = np.full((len(queries), k), -np.inf, np.float32)
         with (
             tempfile.TemporaryDirectory() as folder,
-            self._system.over(
+            corpus_in_index(
+                self._system,
                 corpus,
                 index=Path(folder) / "index",
                 first_stage=self._mode,

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
 
 import numpy as np
 
 from unimoer_rag.lab.studies.analyses.subject import Subject
-from unimoer_rag.lab.studies.panels import Findings, Panel
+from unimoer_rag.lab.studies.panels import Findings, Panel, thinned
 
 __all__ = ["cosines"]
 
@@ -38,7 +37,7 @@ def cosines(subject: Subject) -> Findings:
                 kind="lines",
                 x="step",
                 y="cosine",
-                series={place: _thinned(points) for place, points in places.items()},
+                series={place: thinned(points, _POINTS) for place, points in places.items()},
                 note="Over the parameters that both reach, averaged over neighbouring steps.",
             ),
             Panel(
@@ -55,8 +54,3 @@ def cosines(subject: Subject) -> Findings:
             ),
         ]
     return Findings(panels=tuple(panels), numbers=numbers)
-
-
-def _thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float | str, float]]:
-    parts = np.array_split(np.asarray(points), min(_POINTS, len(points)))
-    return [(float(part[-1, 0]), float(part[:, 1].mean())) for part in parts]

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from unimoer_rag.lab.studies.analyses.subject import Subject
 from unimoer_rag.lab.studies.measuring import TASKS, measure, pooled
-from unimoer_rag.lab.studies.panels import Findings, Panel
+from unimoer_rag.lab.studies.panels import Findings, Panel, Points
 from unimoer_rag.model import Task
 
 __all__ = ["probing"]
@@ -17,7 +17,7 @@ _AS_TRAINED = "as trained"
 def probing(subject: Subject) -> Findings:
     """nDCG@10 of each task with no expert, with each one alone, and as it was trained."""
     model = subject.model
-    series: dict[str, list[tuple[float | str, float]]] = {}
+    series: dict[str, Points] = {}
     for name in TASKS:
         kept = model.task(name)
         choices: dict[str, Task] = {

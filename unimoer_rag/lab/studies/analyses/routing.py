@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from unimoer_rag.lab.studies.analyses.subject import Subject
-from unimoer_rag.lab.studies.panels import Findings, Panel
+from unimoer_rag.lab.studies.panels import Findings, Panel, Points, thinned
 from unimoer_rag.model import Row, Task, UniMoER, plan_batches
 
 __all__ = ["routing", "text_weights"]
@@ -24,7 +24,7 @@ def routing(subject: Subject) -> Findings:
     model = subject.model
     panels: list[Panel] = []
     numbers: dict[str, float] = {}
-    entropies: dict[str, list[tuple[float | str, float]]] = {}
+    entropies: dict[str, Points] = {}
     load: dict[str, list[float]] = defaultdict(list)
     for task in model.tasks.values():
         if task.joint or task.labels:
@@ -78,11 +78,11 @@ def _weights(
     task: Task, every: NDArray[np.float64], by_set: Mapping[str, NDArray[np.float64]]
 ) -> list[Panel]:
     by_layer = every.mean(axis=0)
-    lines: dict[str, list[tuple[float | str, float]]] = {
+    lines: dict[str, Points] = {
         expert: list(enumerate(by_layer[:, at].tolist(), start=1))
         for at, expert in enumerate(task.experts)
     }
-    bars: dict[str, list[tuple[float | str, float]]] = {
+    bars: dict[str, Points] = {
         expert: [(name, float(weights[..., at].mean())) for name, weights in by_set.items()]
         for at, expert in enumerate(task.experts)
     }
@@ -123,12 +123,7 @@ def _through_training(log: Sequence[Mapping[str, object]]) -> list[Panel]:
             kind="lines",
             x="step",
             y="mean weight",
-            series={name: _thinned(points) for name, points in lines.items()},
+            series={name: thinned(points, _POINTS) for name, points in lines.items()},
             note="Over the texts of each step's batches, averaged over neighbouring steps.",
         )
     ]
-
-
-def _thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float | str, float]]:
-    parts = np.array_split(np.asarray(points), min(_POINTS, len(points)))
-    return [(float(part[-1, 0]), float(part[:, 1].mean())) for part in parts]

@@ -9,7 +9,7 @@ from unimoer_rag.lab.studies.analyses.hidden import layer_states
 from unimoer_rag.lab.studies.analyses.subject import Subject
 from unimoer_rag.lab.studies.geometry import cka
 from unimoer_rag.lab.studies.measuring import TASKS
-from unimoer_rag.lab.studies.panels import Findings, Panel
+from unimoer_rag.lab.studies.panels import Findings, Panel, Points
 from unimoer_rag.model import Task
 
 __all__ = ["similarity"]
@@ -38,7 +38,7 @@ def _panel(subject: Subject, title: str, tasks: dict[str, Task]) -> Panel:
         name: layer_states(subject.model, subject.model.rows.single(texts, task))
         for name, task in tasks.items()
     }
-    series: dict[str, list[tuple[float | str, float]]] = {
+    series: dict[str, Points] = {
         f"{first} and {second}": [
             (layer, cka(x, y))
             for layer, (x, y) in enumerate(zip(states[first], states[second], strict=True), 1)

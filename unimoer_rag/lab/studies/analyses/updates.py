@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from unimoer_rag.lab.studies.analyses.subject import Subject
 from unimoer_rag.lab.studies.geometry import effective_rank, low_rank_svd, overlap
-from unimoer_rag.lab.studies.panels import Findings, Panel
+from unimoer_rag.lab.studies.panels import Findings, Panel, Points
 from unimoer_rag.model import UniMoER
 
 __all__ = ["spectra", "subspaces"]
@@ -107,36 +108,33 @@ def subspaces(subject: Subject) -> Findings:
     return Findings(panels=tuple(panels))
 
 
-def _spectrum(updates: list[_Update]) -> list[tuple[float | str, float]]:
+def _spectrum(updates: list[_Update]) -> Points:
     size = max(len(update.values) for update in updates)
     padded = [np.pad(update.values, (0, size - len(update.values))) for update in updates]
     return list(enumerate(np.mean(padded, axis=0).tolist(), start=1))
 
 
-def _by_layer(updates: list[_Update], value: object) -> list[tuple[float | str, float]]:
-    assert callable(value)
-    at: dict[int, list[float]] = defaultdict(list)
-    for update in updates:
-        at[update.layer].append(value(update))
-    return [(layer, float(np.mean(each))) for layer, each in sorted(at.items())]
+def _by_layer(updates: list[_Update], value: Callable[[_Update], float]) -> Points:
+    return _layer_means((update.layer, value(update)) for update in updates)
 
 
-def _overlaps(
-    first: list[_Update], second: list[_Update], side: str
-) -> list[tuple[float | str, float]]:
-    at: dict[int, list[float]] = defaultdict(list)
-    for mine, theirs in zip(first, second, strict=True):
-        if mine.values.any() and theirs.values.any():  # an untrained expert has no directions
-            at[mine.layer].append(
-                overlap(getattr(mine, side)[:, :_TOP], getattr(theirs, side)[:, :_TOP])
-            )
-    return [(layer, float(np.mean(each))) for layer, each in sorted(at.items())]
+def _overlaps(first: list[_Update], second: list[_Update], side: str) -> Points:
+    return _layer_means(
+        (mine.layer, overlap(getattr(mine, side)[:, :_TOP], getattr(theirs, side)[:, :_TOP]))
+        for mine, theirs in zip(first, second, strict=True)
+        if mine.values.any() and theirs.values.any()  # an untrained expert has no directions
+    )
 
 
-def _chance(updates: list[_Update], side: str) -> list[tuple[float | str, float]]:
+def _chance(updates: list[_Update], side: str) -> Points:
     """What two random subspaces of so many directions have in common on average."""
+    shapes = ((update.layer, getattr(update, side).shape) for update in updates)
+    return _layer_means((layer, min(_TOP, rank) / width) for layer, (width, rank) in shapes)
+
+
+def _layer_means(values: Iterable[tuple[int, float]]) -> Points:
+    """The mean of each layer's values."""
     at: dict[int, list[float]] = defaultdict(list)
-    for update in updates:
-        width, rank = getattr(update, side).shape
-        at[update.layer].append(min(_TOP, rank) / width)
+    for layer, value in values:
+        at[layer].append(value)
     return [(layer, float(np.mean(each))) for layer, each in sorted(at.items())]
