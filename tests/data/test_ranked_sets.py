@@ -22,7 +22,9 @@ from data.repositories import (
     parquet_repository,
     served,
 )
+from huggingface_hub import constants
 
+from unimoer_rag.data import check_suite
 from unimoer_rag.data.catalogue import KNOWN, open_dataset
 from unimoer_rag.data.catalogue.known import SUITES, HubSplit
 from unimoer_rag.data.catalogue.remote import HubFile, HubFolder
@@ -288,3 +290,39 @@ def test_damaged_tables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     parquet(folder / "qrels.parquet", [{"query-id": "q1", "corpus-id": "d1", "score": 0.5}])
     with pytest.raises(DataError, match=r"found the grade 0\.5; expected an integer"):
         open_dataset("nano-nq", data=folder, cache=tmp_path)
+
+
+# -- benchmarks ------------------------------------------------------------------------------
+
+
+def test_without_a_network_a_benchmark_says_all_that_it_needs(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        check_suite(SUITES["beir"], cache=tmp_path)
+    said = str(caught.value)
+    assert "26 of 26 data sets of beir are not on this machine, and HF_HUB_OFFLINE is set" in said
+    for name in SUITES["beir"].names:
+        known = KNOWN[name]
+        for file in known.files(known.default_split):
+            if isinstance(file, HubFolder):
+                assert f"{file.repo} --repo-type dataset --revision {file.revision}" in said
+            else:
+                assert file.url in said
+    assert said.count("collectionandqueries.tar.gz https") == 1  # three members of one archive
+    assert "eval beir --data beir" in said
+    assert "HF_HOME" in said
+
+
+def test_a_folder_that_lacks_sets_is_told_which(tmp_path: Path) -> None:
+    (tmp_path / "nano-arguana").mkdir()
+    with pytest.raises(DataError, match="lacks nano-climate-fever, nano-dbpedia, nano-fever and"):
+        check_suite(SUITES["nanobeir"], data=tmp_path)
+    for name in SUITES["nanobeir"].names:
+        (tmp_path / name).mkdir(exist_ok=True)
+    assert check_suite(SUITES["nanobeir"], data=tmp_path) == 0
+
+
+def test_what_a_benchmark_would_download(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    of_one = KNOWN["trec-dl-2019"].files("test")[0].size
+    whole = check_suite(SUITES["trec-dl"], cache=tmp_path)
+    assert of_one < whole < 24_000_000_000  # the collection of 2019 and 2020 once

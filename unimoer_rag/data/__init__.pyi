@@ -8,9 +8,11 @@ from .answer_rules import (
 )
 from .answer_spans import ReadExample, ReadSource, find_spans
 from .by_place import ByPlace
-from .catalogue.known import KNOWN
+from .catalogue.known import KNOWN, SUITES, Suite
 from .catalogue.missing import readable_size
 from .catalogue.opening import open_dataset, to_download
+from .catalogue.published import Published, published
+from .catalogue.suite_files import check_suite
 from .datasets import TOP_GRADE, BeirDataset, Question, check_limit, load_beir, load_limited
 from .disk_corpus import DiskCorpus
 from .examples import Group, Labelled, TrainingSet
@@ -29,6 +31,7 @@ from .trec_runs import Run, load_run, ranked, write_run, write_submission
 __all__ = [
     "DEFAULT_RULES",
     "KNOWN",
+    "SUITES",
     "TOP_GRADE",
     "WHOLE",
     "AnswerRules",
@@ -42,15 +45,18 @@ __all__ = [
     "OwnData",
     "OwnReport",
     "Part",
+    "Published",
     "Question",
     "ReadExample",
     "ReadSource",
     "Run",
     "SourceConfig",
     "Sources",
+    "Suite",
     "TrainingSet",
     "beir_set",
     "check_limit",
+    "check_suite",
     "comparable",
     "corpus_sha256",
     "find_spans",
@@ -66,6 +72,7 @@ __all__ = [
     "open_rows",
     "own_dataset",
     "own_datasets",
+    "published",
     "questions_sha256",
     "ranked",
     "readable_size",

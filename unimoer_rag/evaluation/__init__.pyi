@@ -17,6 +17,7 @@ from .report.table import Row, columns_with_values, markdown_table, system_rows
 from .report.texts import markdown_cell
 from .results import Judgement, Limit, Result, load_result
 from .skipping import LOSS, Outcomes, Statistic, choose_threshold, cross_validate
+from .suites import SuiteResult, evaluate_suite
 from .systems.pipeline import check_pipeline, configured
 from .systems.registry import READER, Models, build_system, choose_models, find_entry
 from .systems.types import Embedder, Ranker, Rescorer, System
@@ -45,6 +46,7 @@ __all__ = [
     "Result",
     "Row",
     "Statistic",
+    "SuiteResult",
     "System",
     "Unified",
     "Value",
@@ -64,6 +66,7 @@ __all__ = [
     "distinct_bytes",
     "estimate_indexing",
     "evaluate_run",
+    "evaluate_suite",
     "exact_match",
     "f1",
     "find_entry",

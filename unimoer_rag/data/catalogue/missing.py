@@ -30,31 +30,25 @@ def missing_files(known: Known, split: str, files: Sequence[RemoteFile], reason:
     )
 
 
-def missing_suite(suite: Suite, reason: str) -> DataError:
+def missing_suite(suite: Suite, lacking: Sequence[str], reason: str) -> DataError:
     """The error of a benchmark of which data sets are not here and cannot be fetched.
 
     Args:
         suite: the benchmark.
-        reason: which are missing, and why they are not fetched.
+        lacking: names of the sets that are missing.
+        reason: why they are not fetched.
     """
+    files = {name: KNOWN[name].files(KNOWN[name].default_split) for name in lacking}
+    size = sum({file.url: file.size for each in files.values() for file in each}.values())
     lines = [
-        line
-        for name in suite.names
-        for line in _commands(f"{suite.name}/{name}", KNOWN[name].files(KNOWN[name].default_split))
+        line for name, each in files.items() for line in _commands(f"{suite.name}/{name}", each)
     ]
-    size = sum(
-        {
-            file.url: file.size
-            for name in suite.names
-            for file in KNOWN[name].files(KNOWN[name].default_split)
-        }.values()
-    )
     return DataError(
         f"{reason}. Where there is a network, get what {suite.name} needs ({suite.what}; about "
         f"{readable_size(size)}):\n"
         + "".join(f"  {line}\n" for line in lines)
         + f"and bring the folder here: unimoer-rag eval {suite.name} --data {suite.name}. Or run "
-        "it there, and bring the folder that HF_HOME names"
+        "the command there, and bring the folder that HF_HOME names"
     )
 
 
