@@ -23,7 +23,7 @@ PKG ?=
 TESTS := $(if $(PKG),tests/$(PKG),tests)
 # One worker a core, one thread a worker; no more than memory allows for (about 2 GB each).
 WORKERS ?= auto
-PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --maxprocesses 4 --dist loadfile
+PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 OMP_NUM_THREADS ?= 1
 export OMP_NUM_THREADS
 

@@ -4,6 +4,7 @@ OPENAI_BASE_URL=http://localhost:8000/v1 OPENAI_API_KEY=none python examples/lan
 """
 
 import os
+import sys
 from pathlib import Path
 
 from langchain_core.documents import Document
@@ -15,9 +16,7 @@ from langchain_openai import ChatOpenAI
 from unimoer_rag import UnifiedRetriever
 
 HANDBOOK = Path(__file__).parent / "handbook"
-PROMPT = ChatPromptTemplate.from_template(
-    "Answer from the passages alone.\n\nPassages:\n{passages}\n\nQuestion: {question}"
-)
+PROMPT = ChatPromptTemplate.from_template("Answer from this:\n{passages}\n\nQuestion: {question}")
 
 
 def numbered(documents: list[Document]) -> str:
@@ -25,9 +24,10 @@ def numbered(documents: list[Document]) -> str:
 
 
 def main() -> None:
+    url = os.environ.get("OPENAI_BASE_URL") or sys.exit("set OPENAI_BASE_URL to a chat server")
     retriever = UnifiedRetriever("unimoer-minilm")
     retriever.add_path(HANDBOOK)
-    chat = ChatOpenAI(model=os.environ.get("OPENAI_MODEL", "default"))
+    chat = ChatOpenAI(model=os.environ.get("OPENAI_MODEL", "default"), base_url=url)
     passages = retriever.as_langchain(k=3) | numbered
     chain = {"passages": passages, "question": RunnablePassthrough()} | PROMPT | chat
     for piece in (chain | StrOutputParser()).stream("How long do refunds take?"):

@@ -5,6 +5,7 @@ OPENAI_BASE_URL=http://localhost:8000/v1 OPENAI_API_KEY=none python examples/lla
 
 import asyncio
 import os
+import sys
 from pathlib import Path
 
 from llama_index.core.agent.workflow import FunctionAgent
@@ -17,16 +18,15 @@ HANDBOOK = Path(__file__).parent / "handbook"
 
 
 async def main() -> None:
+    url = os.environ.get("OPENAI_BASE_URL") or sys.exit("set OPENAI_BASE_URL to a chat server")
     retriever = UnifiedRetriever("unimoer-minilm")
     retriever.add_path(HANDBOOK)
     search = RetrieverTool.from_defaults(
-        retriever.as_llama_index(k=3),
-        name="search_handbook",
-        description="Finds passages of the company handbook that answer a question.",
+        retriever.as_llama_index(k=3), name="search", description="Passages of the handbook."
     )
     chat = OpenAILike(
         model=os.environ.get("OPENAI_MODEL", "default"),
-        api_base=os.environ["OPENAI_BASE_URL"],
+        api_base=url,
         api_key=os.environ.get("OPENAI_API_KEY", "none"),
         is_chat_model=True,
         is_function_calling_model=True,

@@ -9,6 +9,7 @@ that the rest of the environment stays as it is. Exits 1 if a test fails.
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import subprocess
@@ -81,4 +82,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()
     sys.exit(main())

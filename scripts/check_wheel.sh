@@ -2,6 +2,11 @@
 # Build the wheel, install it away from the source tree, and ask it a question.
 # Dependencies come from the environment of $PYTHON, so that this takes seconds and no network.
 set -euo pipefail
+if [[ $# -gt 0 ]]; then # there are no arguments
+  sed -n '2,3s/^# //p' "$0"
+  [[ $1 == -h || $1 == --help ]] && exit 0
+  echo "$0: unknown argument: $1" >&2 && exit 2
+fi
 cd "$(dirname "$0")/.."
 python=$(realpath --no-symlinks "${PYTHON:-.venv/bin/python}")
 scratch=$(mktemp -d)

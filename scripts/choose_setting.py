@@ -18,7 +18,7 @@ from typing import Annotated
 
 import typer
 
-from unimoer_rag.cli.output import errors, quiet, write_json
+from unimoer_rag.cli import errors, quiet, save_json
 from unimoer_rag.data import BeirDataset, Run, load_beir, load_run
 from unimoer_rag.model import UniMoER
 from unimoer_rag.training.settings import VALUES, Setting, choose, sweep, with_setting
@@ -62,7 +62,7 @@ def main(
         }
         errors.print(f"{task}: {kind} {best.value:g}, macro {best.macro:.4f}")
     model.save_pretrained(output)
-    write_json(chosen, json_path)
+    save_json(chosen, json_path)
 
 
 def _load(folder: Path, questions: int, passages: int) -> tuple[BeirDataset, Run | None]:

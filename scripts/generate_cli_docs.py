@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import argparse
 import inspect
 from collections.abc import Iterator
 from pathlib import Path
@@ -102,5 +103,6 @@ def _defaults(default: Any, required: bool, info: ArgumentInfo | OptionInfo) -> 
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()
     PAGE.write_text(render(), encoding="utf-8")
     print(f"wrote {PAGE.name}")

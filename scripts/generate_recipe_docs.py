@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import argparse
 import inspect
 import json
 import types
@@ -18,8 +19,8 @@ from unimoer_rag.model.routers import GATES, ROUTERS
 from unimoer_rag.training import Recipe
 from unimoer_rag.training.losses import LOSSES, Routing
 from unimoer_rag.training.mining.mining_settings import Mining
-from unimoer_rag.training.objectives import config
-from unimoer_rag.training.recipe import Growth, Optimizer, Unfreezing
+from unimoer_rag.training.objectives import kinds
+from unimoer_rag.training.recipe import Optimizer, Unfreezing
 
 PAGE = Path(__file__).parent.parent / "docs" / "recipe-keys.md"
 
@@ -53,7 +54,6 @@ MEANINGS = {
     "Recipe.objectives": "what is learnt from, by name; see below",
     "Recipe.routing": "what training asks of the router; see below",
     "Recipe.unfreezing": "layers begin to learn one after the other; see below",
-    "Recipe.growth": "ranks go where they are needed; see below",
     "Recipe.optimizer": "see below",
     "Recipe.save_every": "steps",
     "Recipe.validate_every": "steps",
@@ -86,7 +86,6 @@ PARTS: dict[str, tuple[type[BaseModel], ...]] = {
     "routing": (Routing,),
     "optimizer": (Optimizer,),
     "unfreezing": (Unfreezing,),
-    "growth": (Growth,),
 }
 
 
@@ -97,7 +96,7 @@ def render() -> str:
         said = _says(kind).partition(";")[0].removesuffix(".")
         sections += [f"\n## `{key}`\n", f"{said}.\n", *_table(kind)]
     sections += ["\n## `objectives.NAME`\n", "The `kind` says which of these it is.\n"]
-    for kind in get_args(config.ObjectiveConfig):
+    for kind in get_args(kinds.ObjectiveConfig):
         sections += [f"### `kind: {_kind(kind)}`\n", f"{_says(kind)}\n", *_table(kind), ""]
     sections += [
         "## `objectives.NAME.losses`\n",
@@ -157,5 +156,6 @@ def _says(kind: type[BaseModel]) -> str:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()
     PAGE.write_text(render(), encoding="utf-8")
     print(f"wrote {PAGE.name}")

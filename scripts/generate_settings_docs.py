@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import argparse
 import inspect
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -69,5 +70,6 @@ def _option(name: str) -> str:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()
     PAGE.write_text(render(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
     print(f"wrote {PAGE.name}")

@@ -7,8 +7,8 @@ Between `<!-- study NAME -->` and `<!-- end -->` of the page stand the tables of
 
 from __future__ import annotations
 
+import argparse
 import re
-import sys
 from pathlib import Path
 
 from unimoer_rag.lab.studies.report.tables import markdown
@@ -47,5 +47,7 @@ def _told(path: Path) -> str:
 
 
 if __name__ == "__main__":
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else RESULTS
-    PAGE.write_text(render(PAGE.read_text(encoding="utf-8"), folder), encoding="utf-8")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", nargs="?", type=Path, default=RESULTS, metavar="FOLDER")
+    told = render(PAGE.read_text(encoding="utf-8"), parser.parse_args().folder)
+    PAGE.write_text(told, encoding="utf-8")

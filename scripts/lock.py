@@ -8,6 +8,7 @@ Run as `make lock`.
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 from pathlib import Path
@@ -36,5 +37,6 @@ def lock(name: str, extra: str, like: str | None) -> None:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()
     for environment in ENVIRONMENTS:
         lock(*environment)

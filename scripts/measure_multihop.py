@@ -17,7 +17,7 @@ from typing import Annotated, Any
 
 import typer
 
-from unimoer_rag.cli.output import errors, quiet, write_json
+from unimoer_rag.cli import errors, quiet, save_json
 from unimoer_rag.data import BeirDataset, load_beir
 from unimoer_rag.evaluation import f1
 from unimoer_rag.evaluation.statistics import compare
@@ -65,7 +65,7 @@ def main(
                 kept += values[measure]
         errors.print(f"{name}: {measured[name]['hops']}")
     gains = {m: compare(pooled[1][m], pooled[2][m]) for m in pooled[1]}
-    write_json(
+    save_json(
         {
             "command": f"python scripts/measure_multihop.py --data DIR --json {json_path}",
             "checkpoint": checkpoint,

@@ -6,6 +6,7 @@ python scripts/results_table.py
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -337,6 +338,7 @@ def filled(page: Path) -> str:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()
     for file in filter(Path.is_file, PAGES):
         file.write_text(filled(file), encoding="utf-8")
         print(f"wrote {file.relative_to(ROOT)}")

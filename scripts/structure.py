@@ -113,9 +113,9 @@ def _imports(
 
 
 def room(name: str) -> str:
-    """The room that a module is of; the adapters and the package's face have none."""
+    """The room that a module is of; the adapters, the package's face and its command have none."""
     parts = name.split(".")
-    if parts[0] != PACKAGE or len(parts) == 1:
+    if parts[0] != PACKAGE or len(parts) == 1 or parts[1] == "__main__":
         return ""
     return parts[1] if parts[1] in ROOMS or len(parts) > 2 else "common"
 

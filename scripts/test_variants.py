@@ -34,7 +34,7 @@ def run(name: str, tests: list[str], workers: str) -> bool:
     code = subprocess.run(
         [
             sys.executable, "-m", "pytest", "--numprocesses", workers, "--maxprocesses", "4",
-            "--dist", "loadfile", *options, *tests,
+            "--dist", "loadfile", "--no-loadscope-reorder", *options, *tests,
         ],
         cwd=ROOT,
         env={**os.environ, **_WAITING, **environment},

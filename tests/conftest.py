@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from repository import ROOT
 
 if TYPE_CHECKING:
     from unimoer_rag import UniMoER
@@ -14,6 +17,12 @@ if TYPE_CHECKING:
 
 # Before anything imports huggingface_hub, which reads it once: the suite runs without a network.
 os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests first, so that no worker is left with a long file at the end."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])  # stable: the tests of a file stay together
 
 
 @pytest.fixture(scope="session")
@@ -40,6 +49,19 @@ def data_dir() -> Path:
     folder = Path(os.environ.get("UNIMOER_DATA", default))
     if not folder.is_dir():
         pytest.skip(f"no development data at {folder}: set UNIMOER_DATA")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def few_documents(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder `handbook` of a few of its documents: all of them take seconds to index."""
+    folder = tmp_path_factory.mktemp("few") / "handbook"
+    folder.mkdir()
+    for name in (
+        *("gift-cards", "kayak-rental", "returns-and-refunds", "shipping", "store-hours"),
+        *("suppliers", "tent-rental", "warranty"),
+    ):
+        shutil.copy(ROOT / "examples" / "handbook" / f"{name}.md", folder)
     return folder
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -40,9 +42,11 @@ def decoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, decoder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(
+    tmp_path: Path, few_documents: Path, decoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
     """The working directory of a reader who copied the handbook and downloaded a model."""
-    shutil.copytree(ROOT / "examples" / "handbook", tmp_path / "handbook")
+    shutil.copytree(few_documents, tmp_path / "handbook")
     shutil.copytree(decoder, tmp_path / "Qwen3-0.6B")
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -63,12 +67,22 @@ def test_python_snippets_run(page: Path, folder: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("code", blocks(ROOT / "CONTRIBUTING.md", "python"))
+def test_what_contributors_copy_runs(code: str) -> None:
+    # In a process of its own: a loss is known from its definition on.
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("page", WITH_SHELL, ids=names(WITH_SHELL))
 def test_shell_snippets_run(page: Path, folder: Path) -> None:
     for line in "\n".join(blocks(page, "sh")).splitlines():
         program, *words = shlex.split(line, comments=True) or [""]
         command = {" ".join(words[:1]), " ".join(words[:2])}
         if program == "unimoer-rag" and not command & ELSEWHERE:
+            if words == ["demo"]:  # it writes the whole handbook, and changes no folder of others
+                shutil.rmtree("handbook")
             result = CliRunner().invoke(app, words)
             assert result.exit_code == 0, (line, result.output)
 

@@ -54,6 +54,14 @@ def test_an_example_answers(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name, (_, chats) in EXPECTED.items() if chats])
+def test_an_example_says_what_to_set(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    with pytest.raises(SystemExit, match="set OPENAI_BASE_URL to a chat server"):
+        runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+
+
+@pytest.mark.slow
 def test_an_example_runs_as_users_run_it(minilm_path: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, str(EXAMPLES / "langchain_rag.py")],

@@ -101,6 +101,17 @@ def test_an_old_name_says_what_to_write() -> None:
     assert "unimoer_rag.evaluation.lines is now unimoer_rag.data.lines" in done.stderr
 
 
+@pytest.mark.parametrize("old", ["unimoer_rag.evaluation.lines", "unimoer_rag.training.data"])
+def test_an_old_name_that_is_run_says_what_to_run(old: str) -> None:
+    done = subprocess.run([sys.executable, "-m", old], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    now = MOVED[old]
+    first = now if isinstance(now, str) else now[0]
+    [line] = done.stderr.strip().splitlines()
+    names = now if isinstance(now, str) else " and ".join(now)
+    assert line.endswith(f"{old} is now {names}: run `python -m {first}`")
+
+
 def test_a_name_that_never_was_is_not_found() -> None:
     with pytest.raises(ModuleNotFoundError):
         importlib.import_module("unimoer_rag.benchmarks.nothing")

@@ -96,12 +96,13 @@ def test_any_text_is_a_value_or_one_line_of_error(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("a: {n: 1}\nc: 2", ":2: c: Extra inputs"),
-        ("a:\n  n: x", r":2: a\.n: Input should be a valid integer"),
-        ("b:\n  - n: 1\n  - n: x", r":3: b\.1\.n: Input should be a valid integer"),
-        ("a:\n  {}", r":1: a\.n: Field required"),
-        ("[]", ":1: sample: Input should be a valid dictionary"),
-        ("", ":1: sample: Input should be a valid dictionary"),
+        ("a: {n: 1}\nc: 2", ":2: c: unknown key, expected one of a, b: leave it out"),
+        ("a:\n  n: x", r":2: a\.n: expected a whole number, not 'x'"),
+        ("b:\n  - n: 1\n  - n: x", r":3: b\.1\.n: expected a whole number, not 'x'"),
+        ("a:\n  {}", r":1: a\.n: missing: add it, as in `n: \.\.\.`"),
+        ("b:\n  - {m: 1, n: 2}", r":2: b\.0\.m: unknown key, expected n: leave it out"),
+        ("[]", ":1: sample: expected keys with values, as in `key: value`, not a list"),
+        ("", ":1: sample: expected keys with values, as in `key: value`, not nothing"),
         ("1: 2", ":1: 1: "),
     ],
 )

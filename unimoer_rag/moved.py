@@ -9,6 +9,7 @@ from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import NoReturn
 
 __all__ = ["MOVED", "install"]
 
@@ -17,6 +18,8 @@ MOVED: dict[str, str | tuple[str, ...]] = {
     "unimoer_rag.training.studies": "unimoer_rag.lab.studies",
     "unimoer_rag.training.estimate": "unimoer_rag.cost.recipe",
     "unimoer_rag.training.activations": "unimoer_rag.cost.forward",
+    "unimoer_rag.training.skeleton": "unimoer_rag.training.recipe",
+    "unimoer_rag.training.objectives.config": "unimoer_rag.training.objectives.kinds",
     "unimoer_rag.cli.bench": "unimoer_rag.lab.commands.bench",
     "unimoer_rag.cli.study": "unimoer_rag.lab.commands.study",
     "unimoer_rag.evaluation.systems.adapters": "unimoer_rag.lab.baselines.adapters",
@@ -127,8 +130,20 @@ class _Moved(Loader):
     def exec_module(self, module: ModuleType) -> None:
         old = module.__spec__.name if module.__spec__ else ""
         module.__spec__ = self._spec
+        warnings.warn(self._told(old), DeprecationWarning, stacklevel=2)
+
+    def get_code(self, name: str) -> NoReturn:
+        """What `python -m` asks for, and tells the error of in a line.
+
+        Raises:
+            ImportError: always; says what to run.
+        """
+        now = self.now if isinstance(self.now, str) else self.now[0]
+        raise ImportError(f"{self._told(name)}: run `python -m {now}`", name=name)
+
+    def _told(self, old: str) -> str:
         now = self.now if isinstance(self.now, str) else " and ".join(self.now)
-        warnings.warn(f"{old} is now {now}", DeprecationWarning, stacklevel=2)
+        return f"{old} is now {now}"
 
 
 def _asking(name: str, modules: Sequence[ModuleType]) -> ModuleType:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from unimoer_rag.errors import InputError, UnimoerError
 from unimoer_rag.files import read_bounded
+from unimoer_rag.wrong_values import explained
 
 __all__ = ["parse_yaml", "read_yaml"]
 
@@ -18,6 +19,7 @@ M = TypeVar("M", bound=BaseModel)
 
 _BYTES = 256 * 1024
 _DEPTH = 50
+_TAG = "kind"  # the key that tells models apart
 _NODES = 50_000  # values, those of an alias counted wherever it stands
 
 
@@ -40,11 +42,11 @@ def read_yaml(path: Path, kind: type[M], *, whole: str, error: type[UnimoerError
         return kind.model_validate(values)
     except ValidationError as problem:
         first = problem.errors()[0]
-        line, keys = _place(node, first["loc"])
+        tag = (_TAG,) if first["type"].startswith("union_tag") else ()
+        absent = first["type"] == "missing"
+        line, keys = _place(node, (*first["loc"], *tag), absent=absent)
         where = ".".join(map(str, keys)) or whole
-        # Pydantic puts "Value error, " before what a validator of ours says.
-        said = first["msg"].removeprefix("Value error, ")
-        raise error(f"{path}:{line}: {where}: {said}") from problem
+        raise error(f"{path}:{line}: {where}: {explained(first, kind)}") from problem
 
 
 def parse_yaml(text: str | bytes, *, what: str, error: type[UnimoerError] = InputError) -> Any:
@@ -170,10 +172,11 @@ def _children(node: yaml.Node) -> Sequence[yaml.Node]:
     return children
 
 
-def _place(node: yaml.Node | None, loc: Sequence[Any]) -> tuple[int, list[Any]]:
+def _place(node: yaml.Node | None, loc: Sequence[Any], *, absent: bool) -> tuple[int, list[Any]]:
     """The line of a place in a file, or of the closest key around it, and the place's keys.
 
-    Pydantic's places also hold the kinds it tells models apart by, which stand in no key.
+    Pydantic's places also hold the kinds it tells types apart by, which stand in no key. Only of
+    what is absent the last key stands in no file.
     """
     line = 1 if node is None else node.start_mark.line + 1
     keys = []
@@ -181,7 +184,7 @@ def _place(node: yaml.Node | None, loc: Sequence[Any]) -> tuple[int, list[Any]]:
         found = _child(node, key)
         if found is not None:
             line, node = found
-        elif n < len(loc) - 1:
+        elif not absent or n < len(loc) - 1:
             continue
         keys.append(key)
     return line, keys

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from langchain_core.callbacks import Callbacks
 from langchain_core.documents import BaseDocumentCompressor, Document
@@ -11,9 +11,7 @@ from pydantic import field_validator
 
 from langchain_unimoer.base import SharesModel
 from langchain_unimoer.documents import RELEVANCE, with_metadata
-
-if TYPE_CHECKING:
-    from unimoer_rag.retrieval import Ranked, Reranker
+from unimoer_rag.steps import Steps, arun, either, run
 
 __all__ = ["UniMoERCompressor"]
 
@@ -63,34 +61,23 @@ class UniMoERCompressor(SharesModel, BaseDocumentCompressor):
         Raises:
             InputError: the query is empty.
         """
-        if not documents:
-            return []
-        ranked = self._reranker.rank(query, _texts(documents), top_n=self.top_n)
-        return _copies(documents, ranked)
+        return run(self._kept(documents, query))
 
     async def acompress_documents(
         self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
     ) -> list[Document]:
         """`compress_documents` without blocking the event loop, nor a thread meanwhile."""
+        return await arun(self._kept(documents, query))
+
+    def _kept(self, documents: Sequence[Document], query: str) -> Steps[list[Document]]:
         if not documents:
             return []
-        ranked = await self._reranker.arank(query, _texts(documents), top_n=self.top_n)
-        return _copies(documents, ranked)
-
-    @property
-    def _reranker(self) -> Reranker:
         from unimoer_rag.retrieval import Reranker
 
-        return Reranker(self._engine)
-
-
-def _texts(documents: Sequence[Document]) -> list[str]:
-    return [document.page_content for document in documents]
-
-
-def _copies(documents: Sequence[Document], ranked: Sequence[Ranked]) -> list[Document]:
-    """The documents at these places, each with its score."""
-    return [_scored(documents[place.index], place.score) for place in ranked]
+        reranker = Reranker(self._engine)
+        texts = [document.page_content for document in documents]
+        ranked = yield from either(reranker.rank, reranker.arank, query, texts, top_n=self.top_n)
+        return [_scored(documents[place.index], place.score) for place in ranked]
 
 
 def _scored(document: Document, score: float) -> Document:

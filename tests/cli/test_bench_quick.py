@@ -84,11 +84,12 @@ def test_a_file_is_a_command() -> None:
 
 @pytest.mark.slow
 def test_a_quick_run(run: Command, tmp_path: Path) -> None:
-    out = tmp_path / "growth.json"
-    result = run("bench", "growth", "--quick", "--queries", 6, "--json", out)
+    out = tmp_path / "prefix.json"
+    result = run("bench", "prefix", "--quick", "--tokens", 32, "--json", out)
     assert result.exit_code == 0, result.output
-    assert "quick: sizes [500, 1000, 2000], dimension 64" in result.stderr
-    assert json.loads(out.read_text(encoding="utf-8"))["sizes"] == [500, 1000, 2000]
+    assert "quick: documents 8, layers 2, width 128" in result.stderr
+    found = json.loads(out.read_text(encoding="utf-8"))
+    assert (found["documents"], found["tokens"]) == (8, 32)
 
 
 def test_where_the_figures_go_is_checked_before_they_are_measured(

@@ -11,7 +11,6 @@ from generation.faulty_server import faulty_server, stream, whole
 from openai_server import chat_server
 
 MINILM = ("--checkpoint", "minilm")
-HANDBOOK = Path(__file__).resolve().parents[2] / "examples" / "handbook"
 
 
 @pytest.mark.slow
@@ -142,8 +141,8 @@ def test_the_default_checkpoint_answers(run: Command, docs: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_chat_model_words_the_answer(run: Command) -> None:
-    words = ("ask", "How long do refunds take?", "--docs", HANDBOOK)
+def test_a_chat_model_words_the_answer(run: Command, few_documents: Path) -> None:
+    words = ("ask", "How long do refunds take?", "--docs", few_documents)
     with chat_server() as url:
         result = run(*words, "--chat-url", url)
         assert result.exit_code == 0, result.output
@@ -163,8 +162,8 @@ def test_a_chat_model_words_the_answer(run: Command) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["hybrid", "multihop"])
-def test_a_preset_answers(run: Command, name: str) -> None:
-    words = ("ask", "How long do refunds take?", "--docs", HANDBOOK, "--pipeline", name)
+def test_a_preset_answers(run: Command, few_documents: Path, name: str) -> None:
+    words = ("ask", "How long do refunds take?", "--docs", few_documents, "--pipeline", name)
     result = run(*words, "--json")
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
@@ -228,7 +227,7 @@ def test_what_does_not_go_together_is_refused(run: Command, docs: Path, tmp_path
 
 
 @pytest.mark.slow
-def test_a_stream_is_printed_as_it_comes(run: Command, docs: Path) -> None:
+def test_a_stream_is_printed_as_it_comes(run: Command, docs: Path, few_documents: Path) -> None:
     words = ("ask", "how long do refunds take?", "--docs", docs, *MINILM, "--stream")
     with faulty_server() as server:
         server.answers = [stream("In ", "14 days", " [1]."), stream("NO ", "ANSWER")]
@@ -241,7 +240,7 @@ def test_a_stream_is_printed_as_it_comes(run: Command, docs: Path) -> None:
         assert (broken.exit_code, broken.stdout) == (1, "In 14\n")
         assert "broke off after 5 characters" in broken.stderr
         assert run(*words, *chat).stdout.startswith("In 14  (cut off at the limit of tokens)\n")
-    words = ("--docs", HANDBOOK, "--stream")
+    words = ("--docs", few_documents, "--stream")
     nothing = run("ask", "Who won the 1998 World Cup?", *words)
     assert nothing.stdout.startswith("no answer found\nnearest")
     result = run("ask", "How long do refunds take?", *words)

@@ -70,7 +70,7 @@ def test_chooses(run: Command, folder: Path, tmp_path: Path) -> None:
     index = ("--index", tmp_path / "index")
     chosen = run("index", folder, *index, *MINILM, "--exclude", "b.*", "--include", "*.md")
     assert chosen.exit_code == 0
-    assert "1 documents: 1 passages added" in chosen.stdout
+    assert "1 document: 1 passage added" in chosen.stdout
     assert "passed over: 1 excluded, 1 hidden, 1 ignored" in chosen.stdout
     assert "2 passages added" in run("index", folder, *index, *MINILM, "--no-ignore").stdout
 

@@ -163,7 +163,7 @@ def test_a_large_corpus_is_told_and_asked_about_on_a_terminal(
     words = (*words, "--parts", "retrieval", "--json", "-")
     off = run(*words)  # no terminal: it goes on
     assert off.exit_code == 0, off.stderr
-    assert "10 passages to index, about 1 minutes on this machine" in off.stderr
+    assert "10 passages to index, about 1 minute on this machine" in off.stderr
 
     monkeypatch.setattr("unimoer_rag.cli.evaluate._on_terminal", lambda: True)
     refused = CliRunner().invoke(app, [str(word) for word in words], input="n\n")

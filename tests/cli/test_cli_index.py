@@ -45,7 +45,7 @@ def test_indexes_the_rest_of_a_folder_with_a_binary_file(run: Command, tmp_path:
     (folder / "picture.png").write_bytes(b"\x89PNG")
     result = run("index", folder, "--index", tmp_path / "index", *MINILM)
     assert result.exit_code == 3
-    assert "1 documents: 1 passages added" in result.stdout
+    assert "1 document: 1 passage added" in result.stdout
     assert "passed over: 1 .png" in result.stdout
     assert "not indexed: " in result.stderr
     assert "noise.txt" in result.stderr
@@ -113,7 +113,7 @@ def test_an_empty_folder_is_said_to_be_one(run: Command, docs: Path, tmp_path: P
     for options in ((), ("--sync",)):
         result = run("index", empty, *words, *options)
         assert result.exit_code == 1
-        assert "nothing to index in" in result.stderr
+        assert f"error: there is nothing to index in {empty} (passed over: 1 .png)" in result.stderr
         assert "docs/hours.md" in run("docs", "ls", "--index", tmp_path / "index").stdout
     result = run("index", docs, empty, *words)  # one of two
     assert result.exit_code == 0

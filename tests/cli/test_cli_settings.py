@@ -11,7 +11,8 @@ import typer
 from cli_helpers import Command
 from typer.testing import CliRunner
 
-from unimoer_rag.cli.output import Collection, IndexOption, KeyOption, UrlOption
+from unimoer_rag.cli.option_groups import with_options
+from unimoer_rag.cli.retrieval_options import IndexPlace
 from unimoer_rag.cli.settings import FILE, Setting, default_map, find_settings, settings_in_force
 from unimoer_rag.errors import InputError
 
@@ -37,15 +38,13 @@ def given(folders: tuple[Path, Path], *words: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     app = typer.Typer()
 
-    @app.command()
     def look(
-        index: IndexOption = None,
-        url: UrlOption = None,
-        api_key: KeyOption = None,
-        collection: Collection = "unimoer",
-        docs: Annotated[str | None, typer.Option("--docs")] = None,
+        *, place: IndexPlace, docs: Annotated[str | None, typer.Option("--docs")] = None
     ) -> None:
-        found.update(index=index, url=url, key=api_key, collection=collection)
+        found.update(vars(place))
+        found["key"] = found.pop("api_key")
+
+    app.command()(with_options(look))
 
     settings = find_settings(*folders)
     command: Any = typer.main.get_command(app)

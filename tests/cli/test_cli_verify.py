@@ -41,6 +41,25 @@ def test_a_whole_index(index: Path) -> None:
 
 
 @pytest.mark.slow
+def test_an_index_is_named_as_elsewhere(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run("--index", index) == run(index)
+    code, text = run(index, "--index", index)
+    assert (code, "two indexes are named" in text) == (1, True)
+    monkeypatch.setenv("UNIMOER_INDEX", str(index))
+    assert run() == run(index)
+    monkeypatch.setenv("UNIMOER_INDEX", "nowhere")
+    assert run(index)[0] == 0  # what is typed is nearer
+
+
+def test_an_index_has_to_be_named() -> None:
+    code, text = run()
+    assert (code, "say where the index is: unimoer-rag index verify --index DIR" in text) == (
+        1,
+        True,
+    )
+
+
+@pytest.mark.slow
 def test_a_damaged_file(index: Path) -> None:
     [file] = index.glob("shard/segments/*/payload_storage/page_0.dat")
     content = bytearray(file.read_bytes())

@@ -82,7 +82,7 @@ def test_an_estimate_is_measured_on_a_few_passages(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [
-        (3.0, "about 1 minutes"),
+        (3.0, "about 1 minute"),
         (600.0, "about 10 minutes"),
         (25_560.0, "about 7.1 hours"),
         (1e6, "11.6 days"),

@@ -28,7 +28,7 @@ from unimoer_rag.evaluation.judged import Judge, Sample, check_judge, judge_answ
 
 # Not `importorskip`: it takes seconds to import, which every worker that collects would spend.
 pytestmark = pytest.mark.skipif(
-    find_spec("ragas") is None, reason="needs ragas: pip install 'unimoer-rag[eval]'"
+    find_spec("ragas") is None, reason="needs ragas: pip install 'unimoer-rag[ragas]'"
 )
 
 PAID = "Refunds are paid within 14 days. Deposits are kept."
@@ -64,8 +64,9 @@ def _home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         os.environ["XDG_DATA_HOME"] = before
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def server() -> Iterator[Judging]:
+    """A test's own: it keeps the keys that came, and tests send different ones."""
     with judge_server() as judging:
         yield judging
 
@@ -180,7 +181,7 @@ def test_without_the_extra_the_error_says_what_to_install(monkeypatch: pytest.Mo
     for name in [n for n in sys.modules if n.partition(".")[0] == "ragas"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "ragas", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'unimoer-rag\[eval\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install 'unimoer-rag\[ragas\]'"):
         check_judge(None)
 
 

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import re
 import string
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from unimoer_rag.data import AnswerRules
 from unimoer_rag.data.datasets import BeirDataset, Question
 from unimoer_rag.evaluation.measure_ranking import asked
 from unimoer_rag.evaluation.passages import CUTOFFS, answer_in_passage, holds_answer
@@ -41,8 +43,9 @@ def test_an_answer_stands_in_a_text_as_whole_words(text: str, answer: str, held:
     st.text("ab the.,-’", max_size=8),
 )
 def test_it_is_the_search_of_words_in_words(text: str, answer: str) -> None:
-    there, wanted = _words(text), _words(answer)
-    runs = [there[at : at + len(wanted)] for at in range(len(there))]
+    wanted = _words(answer)
+    ways = (_words(text), _words(text.replace(",", ", ")))  # cells with and without a space
+    runs = [there[at : at + len(wanted)] for there in ways for at in range(len(there))]
     assert holds_answer(text, answer, rules="squad") is bool(wanted and wanted in runs)
 
 
@@ -76,6 +79,18 @@ def test_which_questions_count() -> None:
     assert {qid: row["answer-in-passage@100"] for qid, row in found.items()} == {
         "found": 1.0, "lost": 0.0, "title": 0.0,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("rules", get_args(AnswerRules))
+def test_cells_of_a_row_are_words_of_their_own(rules: AnswerRules) -> None:
+    row = "city,country,1998,Main Street;7|12,000"
+    for answer in ("city", "Country", "1998", "main street", "7", "12,000", "country, 1998"):
+        assert holds_answer(row, answer, rules=rules), answer
+    assert not holds_answer("Mainz,Bonn", "Main", rules=rules)
+    assert holds_answer("12,000 seats", "12", rules=rules) is (rules == "triviaqa")
+    dataset = _dataset([Question("q", "?", ("Oslo",))], {"a": "1,Oslo,Norway", "b": "Bergen"})
+    found = answer_in_passage(dataset, asked(dataset), {"q": {"a": 1.0, "b": 0.5}})
+    assert found["q"]["answer-in-passage@1"] == 1
 
 
 def test_equal_scores_are_ordered_as_in_the_ranking_measures() -> None:

@@ -18,7 +18,7 @@ from unimoer_rag.model.io.checkpoint import parameters_by_name
 from unimoer_rag.model.tasks import HEADS, READ, RERANK_CROSS, Task
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.training.losses import Lce
-from unimoer_rag.training.objectives.config import Ranking
+from unimoer_rag.training.objectives.kinds import Ranking
 from unimoer_rag.training.objectives.ranking import RankingObjective
 
 QUERY = "how long do refunds take?"

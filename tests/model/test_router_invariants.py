@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from router_cases import COMBINATIONS, GATED, UNGATED, untrained
+from router_cases import COMBINATIONS, untrained
 from tiny_models import TEXTS, make_model
 from torch import Tensor
 from transformers import AutoModel
@@ -104,7 +104,6 @@ def gradients(model: UniMoER, batch, seed: int) -> dict[str, Tensor]:
 @pytest.mark.parametrize("kind", ["bert", "qwen3"])
 def test_activation_checkpointing_gives_the_same_gradients(backbone_path, kind, router) -> None:
     model = make_model(backbone_path(kind), router=router, experts=PLACED).train()
-    model.router.expert_dropout, model.router.logit_noise = 0.3, 0.5
     batch = model.collate(rows_of(model))
     plain = gradients(model, batch, seed=3)
     model.backbone.activation_checkpointing_enable(
@@ -127,48 +126,3 @@ def test_a_checkpointed_graph_can_be_walked_twice(backbone_path) -> None:
     )
     assert first.any()
     torch.testing.assert_close(first, second)
-
-
-# -- regularisation -----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("router", "gate"), [*((r, "softmax") for r in GATED), *((r, "softmax") for r in UNGATED)]
-)
-def test_expert_dropout_leaves_at_least_one(backbone_path, router, gate) -> None:
-    model = make_model(backbone_path("bert"), router=router, gate=gate)
-    rows = model.rows.single(TEXTS * 16, model.task("embed"))
-    batch = model.collate(rows)
-    with torch.inference_mode():
-        before = model(batch)
-        model.router.train().expert_dropout = 0.5
-        torch.manual_seed(0)
-        dropped = model(batch)
-        model.router.eval()
-        after = model(batch)
-    assert torch.equal(before.hidden, after.hidden)  # nothing of it outside training
-    used = torch.stack([(w.sum(1) > 0).sum(-1) for w in dropped.weights])  # [layers, rows]
-    assert (used >= 1).all()
-    if router in ("similarity", "rank-wise"):
-        return  # they leave experts out by themselves
-    # Both experts stay with probability 1/4; one at least does: 0.25 of the rows keep two.
-    assert 0.15 < float((used == 2).float().mean()) < 0.35
-    if router != "switch":
-        for weights in dropped.weights:
-            torch.testing.assert_close(weights.sum(-1), torch.ones(weights.shape[:2]))
-
-
-@pytest.mark.parametrize("router", GATED)
-def test_logit_noise_has_the_spread_asked_for_and_only_in_training(backbone_path, router) -> None:
-    model = make_model(backbone_path("bert"), router=router, gate="softmax")
-    batch = model.collate(model.rows.single(TEXTS * 16, model.task("embed")))
-    with torch.inference_mode():
-        quiet = model(batch)
-        model.router.train().logit_noise = 1e-2
-        torch.manual_seed(0)
-        first = model(batch).routing[0].logits
-        model.router.eval()
-        assert torch.equal(model(batch).hidden, quiet.hidden)
-    noise = first - quiet.routing[0].logits
-    assert float(noise.std()) == pytest.approx(1e-2, rel=0.2)
-    assert abs(float(noise.mean())) < 3e-3

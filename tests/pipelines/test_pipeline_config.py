@@ -60,13 +60,15 @@ def test_a_preset_is_valid_and_says_how_it_is_used(name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in PRESETS if name != "server"])
-def test_a_preset_answers(name: str, minilm_path: Path, tmp_path: Path) -> None:
+def test_a_preset_answers(
+    name: str, few_documents: Path, minilm_path: Path, tmp_path: Path
+) -> None:
     pipeline = RagPipeline.from_yaml(name, index=tmp_path / "handbook.index")
     with pipeline.retriever as retriever:
         assert isinstance(pipeline.generator, ExtractiveReader)
         config = PipelineConfig.load(name)
         assert (retriever.mode, pipeline.hops) == (config.retrieve.mode, config.hops)
-        retriever.add_path(ROOT / "examples" / "handbook")
+        retriever.add_path(few_documents)
         answer = pipeline.answer("How long do refunds take?")
     assert answer.text == "14 days"
 
@@ -148,18 +150,34 @@ def test_an_empty_file_is_the_default(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("retrieve:\n  rerank: many\n", r":2: retrieve\.rerank: .*integer"),
-        ("select:\n  n_read: 5\n  top: 3\n", r":3: select\.top: Extra inputs"),
-        ("\nretrieve:\n  mode: fuzzy\n", r":3: retrieve\.mode: .*'dense', 'sparse' or 'hybrid'"),
-        ("generate:\n  kind: chat-server\n", r":1: generate\.url: Field required"),
-        ("generate:\n  kind: oracle\n", r":1: generate: .*'oracle'"),
-        ("generate:\n  url: http://x\n", r":2: generate\.url: Extra inputs"),
-        ("generate:\n  kind: reader\n  threshold: 2\n", r":3: generate\.threshold: .*less than"),
-        ("select: {}\nhops: 0\n", r":2: hops: .*greater than or equal to 1"),
+        (
+            "select:\n  n_read: 5\n  top: 3\n",
+            r":3: select\.top: unknown key, .*n_read",
+        ),
+        (
+            "\nretrieve:\n  mode: fuzzy\n",
+            r":3: retrieve\.mode: .*'sparse' or 'hybrid', not 'fuzzy'",
+        ),
+        ("generate:\n  kind: chat-server\n", r":1: generate\.url: missing: add it, as in `url: "),
+        ("generate:\n  kind: oracle\n", r":2: generate\.kind: expected .*'vllm', not 'oracle'"),
+        (
+            "generate:\n  url: http://x\n",
+            r":2: generate\.url: unknown key, .* kind, threshold",
+        ),
+        (
+            "generate:\n  kind: reader\n  threshold: 2\n",
+            r":3: generate\.threshold: .*most 1, not 2",
+        ),
+        ("select: {}\nhops: 0\n", r":2: hops: .*at least 1, not 0: .* leave it out for 1"),
         ("retrieve:\n  chunking: hole\n", r":2: retrieve\.chunking: expected whole, or size"),
         ("retrieve:\n  chunking: {size: 3}\n", r":2: retrieve\.chunking.*: chunking size must be"),
         ("retrieve:\n  query_cache: {semantic: 2}\n", r":2: retrieve\.query_cache\.semantic: "),
-        ("hops: 2\nreranker: x\n", r":2: reranker: Extra inputs"),
-        ("[]", r":1: pipeline: .*valid dictionary"),
+        ("hops: 2\nreranker: x\n", r":2: reranker: unknown key, expected one of hops, retrieve"),
+        ("retrieve:\n  modes: dense\n", r":2: retrieve\.modes: unknown key, .*: write mode, or"),
+        ("retrieve:\n  chunking: {sise: 9}\n", r":2: retrieve\.chunking\.sise: .*: write size"),
+        ("hops: a b\n", r":1: hops: expected a whole number, not a text"),
+        ("retrieve:\n  index: true\n", r":2: retrieve\.index: expected a text, not true"),
+        ("[]", r":1: pipeline: expected keys with values, as in `key: value`, not a list"),
         ("a: [", "is not YAML"),
     ],
 )

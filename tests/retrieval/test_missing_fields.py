@@ -43,12 +43,14 @@ def filled(
 async def test_the_field_is_named(
     filled: UnifiedRetriever, filters: dict[str, Any], said: str
 ) -> None:
-    with pytest.warns(UnimoerWarning, match=said):
+    with pytest.warns(UnimoerWarning, match=said) as told:
         assert filled.search("boat", filters=filters) == []
+    assert told[0].filename == __file__
     with pytest.warns(UnimoerWarning, match=said):
         assert filled.search_batch(["boat", "tent"], filters=filters) == [[], []]
-    with pytest.warns(UnimoerWarning, match=said):
+    with pytest.warns(UnimoerWarning, match=said) as told:
         assert await filled.asearch("boat", filters=filters) == []
+    assert told[0].filename == __file__
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ import pytest
 from numpy.typing import NDArray
 
 from unimoer_rag.errors import IndexMismatchError, InputError
-from unimoer_rag.generation.types import Generation
+from unimoer_rag.generation import Generation, LangChainWrites
 from unimoer_rag.model.rows import Side
 from unimoer_rag.model.unimoer import UniMoER
-from unimoer_rag.pipelines.rag import RagPipeline
+from unimoer_rag.pipelines.rag import Answer, RagPipeline
 from unimoer_rag.retrieval.other_models import (
     CrossEncoderRanks,
     LangChainEmbeds,
@@ -154,7 +154,7 @@ class Quoting:
 
 def test_a_pipeline_runs_over_it_with_a_generator() -> None:
     with UnifiedRetriever(Letters(), reranker=Shortest(), chunking="whole") as retriever:
-        pipeline = RagPipeline(retriever, generator=Quoting())  # type: ignore[arg-type]
+        pipeline = RagPipeline(retriever, generator=Quoting())
         assert pipeline.answer("anything?").text is None  # nobody makes anything up
         retriever.add(TEXTS)
         answer = pipeline.answer(QUERY)
@@ -162,8 +162,30 @@ def test_a_pipeline_runs_over_it_with_a_generator() -> None:
         assert list(answer.timings) == [
             "retrieve", "rerank", "select", "generate", "cite", "total",
         ]  # fmt: skip
+        assert asyncio.run(pipeline.aanswer(QUERY)).text == answer.text
+        *pieces, last = pipeline.stream(QUERY)
+        assert pieces == [answer.text]
+        assert isinstance(last, Answer)
+        assert last.hits == answer.hits
         with pytest.raises(InputError, match="needs a UniMoER"):
-            RagPipeline(retriever, generator=Quoting(), max_tokens=9)  # type: ignore[arg-type]
+            RagPipeline(retriever, generator=Quoting(), max_tokens=9)
+        with pytest.raises(InputError, match=r"generator is a Letters: .* method generate\("):
+            RagPipeline(retriever, generator=Letters())  # type: ignore[arg-type]
+
+
+def test_a_chat_model_of_langchain_answers() -> None:
+    fake = pytest.importorskip("langchain_core.language_models.fake_chat_models")
+    writer = LangChainWrites(fake.FakeListChatModel(responses=["As said [1]."]), name="fake")
+    with UnifiedRetriever(Letters(), chunking="whole") as retriever:
+        retriever.add(TEXTS)
+        pipeline = RagPipeline(retriever, generator=writer)
+        answer = pipeline.answer(QUERY)
+        assert answer.text == "As said [1]."
+        assert [citation.hit.id for citation in answer.citations] == [answer.hits[0].id]
+        *pieces, last = pipeline.stream(QUERY)
+        assert len(pieces) > 1
+        assert isinstance(last, Answer)
+        assert last.text == "".join(map(str, pieces)) == answer.text
 
 
 def test_frameworks_take_it() -> None:

@@ -109,7 +109,7 @@ def test_files_that_were_renamed_are_told_of(on_disk: UnifiedRetriever, docs: Pa
     on_disk.add_path(docs)
     (docs / "good.md").rename(docs / "better.md")
     [note] = on_disk.add_path(docs).notes
-    assert "holds 1 passages of files that are gone, and they answer (docs/good.md)" in note.reason
+    assert "holds 1 passage of files that are gone, and it answers (docs/good.md)" in note.reason
     assert "--sync" in note.reason
     assert on_disk.add_path(docs, sync=True).notes == []
 

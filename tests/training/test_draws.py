@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unimoer_rag.errors import InputError
-from unimoer_rag.training.draws import LengthGroups, SetSampler, set_weights, shuffled
+from unimoer_rag.training.draws import SetSampler, set_weights, shuffled
 
 
 @given(total=st.integers(1, 300), epoch=st.integers(0, 10**9), seed=st.integers())
@@ -113,50 +113,3 @@ def test_weights_by_hand() -> None:
 def test_what_cannot_be_mixed_is_refused(sizes: dict[str, int], options: dict, said: str) -> None:
     with pytest.raises(InputError, match=said):
         set_weights(sizes, **options)
-
-
-@settings(max_examples=80)
-@given(
-    lengths=st.lists(st.integers(1, 500), min_size=1, max_size=200),
-    size=st.integers(1, 9),
-    window=st.integers(1, 6),
-    epoch=st.integers(0, 1000),
-    seed=st.integers(0, 9),
-)
-def test_length_groups_visit_each_item_once_an_epoch(
-    lengths: list[int], size: int, window: int, epoch: int, seed: int
-) -> None:
-    groups = LengthGroups(lengths, size=size, seed=seed, window=window)
-    n = groups.draws_an_epoch
-    draws = [groups.draw(turn) for turn in range(epoch * n, (epoch + 1) * n)]
-    assert sorted(item for draw in draws for item in draw) == list(range(len(lengths)))
-    assert all(1 <= len(draw) <= size for draw in draws)
-    # Random access gives the same as going through.
-    fresh = LengthGroups(lengths, size=size, seed=seed, window=window)
-    turn = seed % n
-    assert fresh.draw(epoch * n + turn) == draws[turn]
-
-
-def test_length_groups_save_padding_and_keep_variety() -> None:
-    rng = random.Random(1)
-    lengths = [rng.randrange(10, 400) for _ in range(2000)]
-    groups = LengthGroups(lengths, size=8)
-
-    def padding(draws: list[list[int]]) -> float:
-        padded = sum(len(d) * max(lengths[i] for i in d) for d in draws)
-        return padded / sum(lengths) - 1
-
-    draws = [groups.draw(turn) for turn in range(250)]
-    plain = [[shuffled(at, 2000) for at in range(t * 8, t * 8 + 8)] for t in range(250)]
-    assert padding(draws) < 0.05 < 0.5 < padding(plain)
-    # Neither short draws first, nor the same neighbours again.
-    means = [sum(lengths[i] for i in d) / len(d) for d in draws]
-    assert means != sorted(means)
-    second = [groups.draw(turn) for turn in range(250, 500)]
-    assert not {frozenset(d) for d in draws} & {frozenset(d) for d in second}
-
-
-def test_lengths_that_cannot_be_grouped_are_refused() -> None:
-    for lengths, size in (([], 2), ([1], 0)):
-        with pytest.raises(InputError, match="draws of at least one"):
-            LengthGroups(lengths, size=size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
 from unimoer_rag.cost.forward import backbone_operations, trace_activations
-from unimoer_rag.cost.recipe import Rows, estimate, forward_flops, row_flops, rows_of
+from unimoer_rag.cost.recipe import DrawnRows, drawn_rows, estimate, forward_flops, row_flops
 from unimoer_rag.errors import BackboneError
 from unimoer_rag.model.io.backbone import BACKBONES
 from unimoer_rag.model.io.checkpoint import parameters_by_name
@@ -22,8 +23,7 @@ from unimoer_rag.model.io.skeleton import ARCHITECTURES as KNOWN
 from unimoer_rag.model.io.skeleton import backbone_config
 from unimoer_rag.model.rows import Row
 from unimoer_rag.model.unimoer import UniMoER
-from unimoer_rag.training.recipe import Recipe
-from unimoer_rag.training.skeleton import skeleton_of
+from unimoer_rag.training.recipe import Recipe, skeleton_of
 
 
 def recipe_of(backbone: str | Path, **changes: Any) -> Recipe:
@@ -183,7 +183,7 @@ def test_operations_are_what_torch_counts(tiny: dict[str, Path], kind: str, task
     each = backbone_operations(bare.backbone)
     spent = sum(forward_flops(bare, each, task, tokens)) * n
     assert spent == pytest.approx(forward.get_total_flops(), rel=0.05)
-    whole = row_flops(recipe, bare, each, Rows(task, n, tokens, anchored=False))
+    whole = row_flops(recipe, bare, each, DrawnRows(task, n, tokens, anchored=False))
     counted = forward.get_total_flops() + backward.get_total_flops()
     # The first layer's frozen maps need no gradient of their input: a tenth of three layers.
     assert whole == pytest.approx(counted, rel=0.12)
@@ -193,7 +193,7 @@ def test_operations_are_what_torch_counts(tiny: dict[str, Path], kind: str, task
 def test_second_forwards_and_the_anchor_are_counted(tiny: dict[str, Path]) -> None:
     plain = recipe_of(tiny["qwen3"])
     model = skeleton_of(plain)
-    plain_rows, anchored = Rows("embed", 2, 40, False), Rows("embed", 2, 40, True)
+    plain_rows, anchored = DrawnRows("embed", 2, 40, False), DrawnRows("embed", 2, 40, True)
     each = backbone_operations(model.backbone)
     frozen, attention, trained = (x * 2 for x in forward_flops(model, each, "embed", 40))
     once = row_flops(plain, model, each, plain_rows)
@@ -209,10 +209,10 @@ def test_second_forwards_and_the_anchor_are_counted(tiny: dict[str, Path]) -> No
 
 @pytest.mark.slow
 def test_the_rows_of_a_draw() -> None:
-    found = rows_of(recipe_of("minilm"), passage_tokens=80, query_tokens=10)
-    assert found["embed"] == [Rows("embed", 4, 10, True), Rows("embed", 12, 64, True)]
-    assert found["rerank"] == [Rows("rerank", 8, 90, False)]
-    assert found["read"] == [Rows("read", 6, 90, False)]
+    found = drawn_rows(recipe_of("minilm"), passage_tokens=80, query_tokens=10)
+    assert found["embed"] == [DrawnRows("embed", 4, 10, True), DrawnRows("embed", 12, 64, True)]
+    assert found["rerank"] == [DrawnRows("rerank", 8, 90, False)]
+    assert found["read"] == [DrawnRows("read", 6, 90, False)]
     # Two draws a step; the embedding takes part in every second step.
     tokens = estimate(recipe_of("minilm"), passage_tokens=80, query_tokens=10).tokens
     assert tokens == 2 * ((4 * 10 + 12 * 64) / 2 + 8 * 90 + 6 * 90)
@@ -244,8 +244,9 @@ def test_a_backbone_without_a_configuration(tmp_path: Path) -> None:
         backbone_config(str(tmp_path))
 
 
-def test_modules_are_found_where_they_were() -> None:
+def test_modules_are_found_where_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
     for old, now in (("estimate", "recipe"), ("activations", "forward")):
+        monkeypatch.delitem(sys.modules, f"unimoer_rag.training.{old}", raising=False)  # told once
         with pytest.warns(DeprecationWarning, match=f"is now unimoer_rag.cost.{now}"):
             module = import_module(f"unimoer_rag.training.{old}")
         assert module is import_module(f"unimoer_rag.cost.{now}")

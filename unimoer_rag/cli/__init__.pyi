@@ -1,9 +1,7 @@
 from .groups import RunGroup
 from .index import add_corpora, scan_paths
 from .output import (
-    CheckpointOption,
     JsonFlag,
-    ModeOption,
     Show,
     console,
     counting,
@@ -15,6 +13,7 @@ from .output import (
     quiet,
     write_text,
 )
+from .retrieval_options import CheckpointOption, ModeOption
 from .skipping import DepthOption, IndexesOption, LimitOption, SeedOption, SplitOption, cells
 from .targets import check_target, save_json
 

@@ -2,42 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from unimoer_rag.cli.answers import print_answer
 from unimoer_rag.cli.index import add_corpora, scan_paths
 from unimoer_rag.cli.keys import key_for
-from unimoer_rag.cli.output import (
-    INCOMPLETE,
-    IndexModelOption,
-    IndexOption,
-    JsonFlag,
-    KeyOption,
-    MemoryBudgetOption,
-    RerankText,
-    UrlOption,
-    parse_rerank,
-    print_json,
-    print_piece,
-    quiet,
-    say_plan,
-)
+from unimoer_rag.cli.option_groups import option, with_options
+from unimoer_rag.cli.output import INCOMPLETE, JsonFlag, print_found, print_piece, quiet, say_plan
 from unimoer_rag.cli.retrieval_options import (
+    MODE,
     TOKEN_POOLING,
-    ChunkOverlapOption,
-    ChunkSizeOption,
-    DimensionsOption,
+    FiltersOption,
+    Mode,
+    ModelChoice,
+    NewIndex,
     OversamplingOption,
-    QuantizationOption,
-    TokenStatesOption,
-    WholeFlag,
-    chunking_of,
+    PipelinePlace,
+    RerankText,
+    parse_filters,
+    parse_rerank,
+    require_index,
 )
-from unimoer_rag.cli.search import FiltersOption, parse_filters, require_index
-from unimoer_rag.cli.settings import ENVIRONMENT, is_typed
+from unimoer_rag.cli.settings import is_typed
 from unimoer_rag.errors import InputError, UnimoerError
 
 if TYPE_CHECKING:
@@ -46,74 +36,36 @@ if TYPE_CHECKING:
 __all__ = ["ask"]
 
 
+@with_options
 def ask(
     context: typer.Context,
     question: Annotated[str, typer.Argument(help="What to ask.")],
-    index: IndexOption = None,
-    docs: Annotated[
-        list[Path] | None,
-        typer.Option("--docs", help="Documents to index first; in memory without --index."),
-    ] = None,
-    pipeline: Annotated[
-        str,
-        typer.Option(
-            "--pipeline",
-            help="A preset, such as hybrid or multihop, or a YAML file; the other options take the "
-            "place of what it says.",
-        ),
-    ] = "local",
-    n_read: Annotated[int | None, typer.Option("--read", help="Passages to read.")] = None,
+    *,
+    place: PipelinePlace,
+    docs: list[Path] | None = option("Documents to index first; in memory without --index."),
+    pipeline: str = option(
+        "A preset, such as hybrid or multihop, or a YAML file; the other options take the "
+        "place of what it says.",
+        default="local",
+    ),
+    n_read: int | None = option("Passages to read.", "--read"),
     rerank: Annotated[str | None, RerankText] = None,
-    threshold: Annotated[
-        float | None, typer.Option(help="Least confidence of the reader's answer.")
-    ] = None,
-    chat_url: Annotated[
-        str | None,
-        typer.Option(
-            "--chat-url",
-            envvar="UNIMOER_CHAT_URL",
-            help="A chat server (OpenAI's interface, as of vllm serve) that words the answer.",
-        ),
-    ] = None,
-    chat_model: Annotated[
-        str | None, typer.Option("--chat-model", help="Its model; the first one if not given.")
-    ] = None,
-    chat_key: Annotated[
-        str | None,
-        typer.Option("--chat-key", envvar="UNIMOER_CHAT_KEY", help="Its API key."),
-    ] = None,
-    mode: Annotated[
-        Literal["dense", "sparse", "hybrid"] | None,
-        typer.Option("--mode", help="First stage: vectors, BM25, or both fused by rank."),
-    ] = None,
+    threshold: float | None = option("Least confidence of the reader's answer."),
+    chat_url: str | None = option(
+        "A chat server (OpenAI's interface, as of vllm serve) that words the answer.",
+        envvar="UNIMOER_CHAT_URL",
+    ),
+    chat_model: str | None = option("Its model; the first one if not given."),
+    chat_key: str | None = option("Its API key.", envvar="UNIMOER_CHAT_KEY"),
+    mode: Annotated[Mode | None, MODE] = None,
     filters: FiltersOption = None,
-    checkpoint: IndexModelOption = None,
-    url: UrlOption = None,
-    api_key: KeyOption = None,
-    collection: Annotated[
-        str | None,
-        typer.Option(
-            "--collection", envvar=ENVIRONMENT["collection"], help="Collection on the server."
-        ),
-    ] = None,
-    chunk_size: ChunkSizeOption = None,
-    chunk_overlap: ChunkOverlapOption = None,
-    whole: WholeFlag = False,
-    dimensions: DimensionsOption = None,
-    quantization: QuantizationOption = None,
+    model: ModelChoice,
+    made: NewIndex,
     oversampling: OversamplingOption = None,
-    token_states: TokenStatesOption = None,
     token_pooling: Annotated[int | None, TOKEN_POOLING] = None,
-    device: Annotated[
-        str | None, typer.Option("--device", help="As of index; the pipeline's if not given.")
-    ] = None,
-    dtype: Annotated[
-        str | None, typer.Option("--dtype", help="As of index; the pipeline's if not given.")
-    ] = None,
-    memory_budget: MemoryBudgetOption = None,
-    stream: Annotated[
-        bool, typer.Option("--stream", help="Print the answer as it is worded.")
-    ] = False,
+    device: str | None = option("As of index; the pipeline's if not given."),
+    dtype: str | None = option("As of index; the pipeline's if not given."),
+    stream: bool = option("Print the answer as it is worded.", default=False),
     as_json: JsonFlag = False,
 ) -> None:
     """Answer a question from the documents, quoting them, or in the words of a chat model.
@@ -129,37 +81,26 @@ def ask(
     from unimoer_rag.pipelines import PipelineConfig
 
     loaded = PipelineConfig.load(pipeline)
-    # What a pipeline says is nearer than settings, and farther than what is typed.
-    said = loaded.retrieve.model_fields_set
-    if said & {"index", "url"}:
-        index = index if is_typed(context, "index") else None
-        url = url if is_typed(context, "url") else None
-    if "model" in said and not is_typed(context, "checkpoint"):
-        checkpoint = None
-    if "collection" in said and not is_typed(context, "collection"):
-        collection = None
-    config = loaded.at(index=index, url=url).updated(
+    place, model = _nearest(context, loaded, place, model)
+    config = loaded.at(index=place.index, url=place.url).updated(
         retrieve={
-            "model": checkpoint,
+            "model": model.checkpoint,
+            "memory_budget": model.memory_budget,
             "mode": mode,
             "rerank": None if rerank is None else parse_rerank(rerank),
-            "collection": collection,
-            "chunking": chunking_of(chunk_size, chunk_overlap, whole),
-            "dimensions": dimensions,
-            "quantization": quantization,
+            "collection": place.collection,
+            **made.settings(),
             "oversampling": oversampling,
-            "token_states": token_states,
             "token_pooling": token_pooling,
             "device": device,
             "dtype": dtype,
-            "memory_budget": memory_budget,
         },
         select={"n_read": n_read},
     )
     config = _answered_by(config, chat_url, chat_model, threshold)
     if not docs:
-        place = config.retrieve.index
-        require_index(None if place is None else Path(place), config.retrieve.url)
+        folder = config.retrieve.index
+        require_index(None if folder is None else Path(folder), config.retrieve.url)
     from unimoer_rag.pipelines.build import build
 
     named_by = None if PipelineConfig.ships(pipeline) else pipeline
@@ -169,17 +110,13 @@ def ask(
             context,
             "api_key",
             url=config.retrieve.url,
-            named_by=named_by if url is None else None,
-            variable="QDRANT_API_KEY",
-            typed="--api-key",
+            named_by=named_by if place.url is None else None,
         ),
         chat_key=key_for(
             context,
             "chat_key",
             url=getattr(config.generate, "url", None),
             named_by=named_by if chat_url is None else None,
-            variable="UNIMOER_CHAT_KEY",
-            typed="--chat-key",
         ),
         read_only=not docs,
     )
@@ -191,12 +128,27 @@ def ask(
             answer = _streamed(built, question, conditions)
         else:
             answer = built.answer(question, filters=conditions)
-    if as_json:
-        print_json(answer.to_dict())
-    else:
-        print_answer(answer, streamed=stream)
+    print_found(answer.to_dict(), lambda: print_answer(answer, streamed=stream), as_json=as_json)
     if report.problems:
         raise typer.Exit(INCOMPLETE)
+
+
+def _nearest(
+    context: typer.Context, pipeline: PipelineConfig, place: PipelinePlace, model: ModelChoice
+) -> tuple[PipelinePlace, ModelChoice]:
+    """What is left of options: what a pipeline says is farther than what is typed, no more."""
+    said = pipeline.retrieve.model_fields_set
+
+    def passed_over(*names: str) -> dict[str, None]:
+        return {name: None for name in names if not is_typed(context, name)}
+
+    if said & {"index", "url"}:
+        place = replace(place, **passed_over("index", "url"))
+    if "collection" in said:
+        place = replace(place, **passed_over("collection"))
+    if "model" in said:
+        model = replace(model, **passed_over("checkpoint"))
+    return place, model
 
 
 def _answered_by(

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, cast
 
-import typer
 from rich.table import Table
 
+from unimoer_rag.cli.option_groups import option, with_options
 from unimoer_rag.cli.output import (
-    CheckpointOption,
-    Mode,
+    columns,
     console,
     counting,
-    errors,
     print_json,
+    print_note,
     progress_bar,
     quiet,
 )
+from unimoer_rag.cli.retrieval_options import CheckpointOption, Mode
 from unimoer_rag.cli.skipping import (
     DepthOption,
     IndexesOption,
@@ -28,6 +28,7 @@ from unimoer_rag.cli.skipping import (
 )
 from unimoer_rag.cli.targets import check_target, save_json
 from unimoer_rag.command_line import typed_command
+from unimoer_rag.wording import counted
 
 if TYPE_CHECKING:
     from unimoer_rag.evaluation import Calibration
@@ -35,21 +36,17 @@ if TYPE_CHECKING:
 __all__ = ["calibrate"]
 
 
+@with_options
 def calibrate(
-    data: Annotated[
-        list[Path], typer.Option("--data", help="A folder in the BEIR layout; again for more.")
-    ],
-    out: Annotated[
-        Path | None,
-        typer.Option(help="File for the thresholds; given as --rerank FILE. Without it: printed."),
-    ] = None,
+    data: list[Path] = option("A folder in the BEIR layout; again for more.", default=...),
+    out: Path | None = option(
+        "File for the thresholds; given as --rerank FILE. Without it: printed."
+    ),
     split: SplitOption = None,
-    modes: Annotated[
-        str, typer.Option(help="First stages to calibrate, comma-separated: dense,sparse,hybrid.")
-    ] = "dense",
-    loss: Annotated[
-        float, typer.Option(help="Share of nDCG@10 that may be lost on each data set.")
-    ] = 0.005,
+    modes: str = option(
+        "First stages to calibrate, comma-separated: dense,sparse,hybrid.", default="dense"
+    ),
+    loss: float = option("Share of nDCG@10 that may be lost on each data set.", default=0.005),
     depth: DepthOption = 50,
     limit: LimitOption = None,
     seed: SeedOption = 0,
@@ -88,20 +85,18 @@ def calibrate(
         save_json(thresholds, out)
         console.print(_table(found))
     for name, n in found.few.items():
-        errors.print(
-            f"{name} has {n} judged questions: elsewhere, what was chosen on so few may lose "
-            f"several times the share that is allowed; {FEW} and more are better",
-            soft_wrap=True,
+        print_note(
+            f"{name} has {counted(n, 'judged question')}: elsewhere, what was chosen on so few may "
+            f"lose several times the share that is allowed; {FEW} and more are better"
         )
     for name in found.uncalibrated:
-        errors.print(f"{name}: no threshold keeps that loss, so auto cannot be used with it")
+        print_note(f"{name}: no threshold keeps that loss, so auto cannot be used with it")
 
 
 def _table(found: Calibration) -> Table:
     table = Table(title="on questions that the threshold was not chosen on (cross-validated)")
-    table.add_column("data set, first stage", no_wrap=True)
-    for heading in ("skipped", "nDCG@10 always", "auto", "never", "loss", "95% interval"):
-        table.add_column(heading, justify="right")
+    figures = ("skipped", "nDCG@10 always", "auto", "never", "loss", "95% interval")
+    columns(table, "data set, first stage", *figures)
     for mode, rows in found.cross_validated.items():
         for name, row in rows.items():
             table.add_row(f"{name}, {mode}", *cells(row))

@@ -12,9 +12,11 @@ import typer
 from rich.text import Text
 
 from unimoer_rag.cli.answers import print_answer
-from unimoer_rag.cli.index import add_corpora, open_retriever, scan_paths
+from unimoer_rag.cli.index import add_corpora, scan_paths
 from unimoer_rag.cli.output import print_text
+from unimoer_rag.cli.retrieval_options import IndexPlace, LoadedModel, open_retriever
 from unimoer_rag.errors import InputError
+from unimoer_rag.wording import counted
 
 __all__ = ["QUESTIONS", "demo"]
 
@@ -41,11 +43,12 @@ def demo(
     documents, index = folder / _NAME, folder / f"{_NAME}.index"
     _copy(documents)
     corpora = scan_paths([documents])
-    with open_retriever(None, index, None, None, "unimoer") as retriever:
+    with open_retriever(IndexPlace(index), LoadedModel()) as retriever:
         _tell("index", documents, "--index", index)
         report = add_corpora(retriever, corpora)
         print_text(
-            f"{report.documents} documents: {report.added} passages added; the index holds "
+            f"{counted(report.documents, 'document')}: {counted(report.added, 'passage')} added; "
+            "the index holds "
             f"{retriever.count()}"
         )
         from unimoer_rag.pipelines import RagPipeline

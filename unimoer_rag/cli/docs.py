@@ -9,29 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from unimoer_rag.cli.index import (
-    ExcludeOption,
-    FollowFlag,
-    IncludeOption,
-    NoIgnoreFlag,
-    say_problems,
-)
-from unimoer_rag.cli.output import (
-    INCOMPLETE,
-    Collection,
-    IndexOption,
-    JsonFlag,
-    KeyOption,
-    UrlOption,
-    print_json,
-    print_text,
-    quiet,
-)
-from unimoer_rag.errors import InputError
+from unimoer_rag.cli.index import say_problems
+from unimoer_rag.cli.option_groups import with_options
+from unimoer_rag.cli.output import INCOMPLETE, JsonFlag, print_found, print_text
+from unimoer_rag.cli.retrieval_options import IndexPlace, Selected
 from unimoer_rag.harmless import one_line
+from unimoer_rag.wording import counted
 
 if TYPE_CHECKING:
-    from unimoer_rag.retrieval import Holding, Store
+    from unimoer_rag.retrieval import Holding
 
 __all__ = ["docs"]
 
@@ -44,103 +30,77 @@ docs = typer.Typer(
 _NAMES = "Files, folders and sources as `docs ls` names them; globs too."
 
 
-def _open(
-    index: Path | None,
-    url: str | None,
-    api_key: str | None,
-    collection: str,
-    *,
-    read_only: bool = True,
-) -> Store:
-    if (index is None) == (url is None):
-        raise InputError("say where the index is: --index DIR, or --url of a Qdrant server")
-    quiet()
-    from unimoer_rag.retrieval import EdgeStore, ServerStore
-
-    if index is not None:
-        return EdgeStore(index, read_only=read_only)
-    return ServerStore.connect(str(url), api_key=api_key, collection=collection)
-
-
 @docs.command("ls")
+@with_options
 def list_command(
     names: Annotated[list[str] | None, typer.Argument(help=_NAMES)] = None,
-    index: IndexOption = None,
-    url: UrlOption = None,
-    api_key: KeyOption = None,
-    collection: Collection = "unimoer",
+    *,
+    place: IndexPlace,
     as_json: JsonFlag = False,
 ) -> None:
     """List what an index holds: files, and sources that were added by themselves."""
     from unimoer_rag.retrieval.holdings import holdings
 
-    with _open(index, url, api_key, collection) as store:
+    with place.store() as store:
         found = holdings(store, names or ())
-    if as_json:
-        print_json([asdict(one) for one in found])
-    else:
-        _say(found)
+    print_found([asdict(one) for one in found], lambda: _say(found), as_json=as_json)
 
 
 @docs.command("rm")
+@with_options
 def remove_command(
     names: Annotated[list[str], typer.Argument(help=_NAMES)],
-    index: IndexOption = None,
-    url: UrlOption = None,
-    api_key: KeyOption = None,
-    collection: Collection = "unimoer",
+    *,
+    place: IndexPlace,
     as_json: JsonFlag = False,
 ) -> None:
     """Take files, folders and sources out of an index; the files themselves are left alone."""
     from unimoer_rag.retrieval import remove
 
-    with _open(index, url, api_key, collection, read_only=False) as store:
+    with place.store(read_only=False) as store:
         gone = remove(store, names)
         total = store.count()
     passages = sum(one.passages for one in gone)
-    if as_json:
-        print_json({"removed": [asdict(one) for one in gone], "total": total})
-    else:
+
+    def say() -> None:
         _say(gone)
-        print_text(f"{passages} passages removed; the index holds {total}")
+        print_text(f"{counted(passages, 'passage')} removed; the index holds {total}")
+
+    print_found({"removed": [asdict(one) for one in gone], "total": total}, say, as_json=as_json)
 
 
 @docs.command("status")
+@with_options
 def status_command(
     paths: Annotated[list[Path], typer.Argument(help="Files and folders that were indexed.")],
-    index: IndexOption = None,
-    url: UrlOption = None,
-    api_key: KeyOption = None,
-    collection: Collection = "unimoer",
-    include: IncludeOption = None,
-    exclude: ExcludeOption = None,
-    no_ignore: NoIgnoreFlag = False,
-    follow_links: FollowFlag = False,
+    *,
+    place: IndexPlace,
+    selected: Selected,
     as_json: JsonFlag = False,
 ) -> None:
     """Compare an index with files: what is new, changed or gone since they were indexed.
 
     `unimoer-rag index` brings in what is new and changed, with --sync also removes what is gone.
     """
-    from unimoer_rag.retrieval import Roots, Selection, Status, compare, scan
+    from unimoer_rag.retrieval import Roots, Status, compare, scan
 
-    selection = Selection(include or (), exclude or (), not no_ignore, follow_links)
-    with _open(index, url, api_key, collection) as store:
-        roots = Roots(store, index)
+    selection = selected.selection()
+    with place.store() as store:
+        roots = Roots(store, place.index)
         corpora = [scan(path, name=roots.naming(path), selection=selection) for path in paths]
         parts = [compare(store, corpus) for corpus in corpora]
     kinds = ("new", "changed", "gone", "unchanged")
     joined = {kind: tuple(n for part in parts for n in getattr(part, kind)) for kind in kinds}
     whole = Status(**joined, problems=tuple(p for part in parts for p in part.problems))
-    if as_json:
-        print_json(asdict(whole))
-    else:
+
+    def say() -> None:
         for kind in kinds[:3]:
             for name in joined[kind]:
                 print_text(f"{kind:8} {one_line(name)}")
-        counts = ", ".join(f"{len(joined[kind])} {kind}" for kind in kinds)
-        print_text(f"{counts}")
+        print_text(", ".join(f"{len(joined[kind])} {kind}" for kind in kinds))
         say_problems(whole.problems)
+
+    print_found(asdict(whole), say, as_json=as_json)
     if whole.problems:
         raise typer.Exit(INCOMPLETE)
 
@@ -149,7 +109,7 @@ def _say(found: Iterable[Holding]) -> None:
     n = 0
     for one in found:
         n += 1
-        documents = "" if one.documents == 1 else f", {one.documents} documents"
-        print_text(f"{one_line(one.name)}  ({one.passages} passages{documents})")
+        documents = "" if one.documents == 1 else f", {counted(one.documents, 'document')}"
+        print_text(f"{one_line(one.name)}  ({counted(one.passages, 'passage')}{documents})")
     if not n:
         print_text("nothing")

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 from rich.table import Table
-from rich.text import Text
 
+from unimoer_rag.cli.option_groups import option, with_options
 from unimoer_rag.cli.output import (
     INTERRUPTED,
-    CheckpointOption,
     JsonFlag,
     console,
-    errors,
+    print_found,
     print_json,
+    print_note,
     print_text,
     progress_bar,
     quiet,
 )
+from unimoer_rag.cli.retrieval_options import CheckpointOption
+from unimoer_rag.wording import counted
 
 __all__ = ["experts"]
 
@@ -46,12 +48,12 @@ def show(checkpoint: CheckpointOption = "unimoer-minilm", as_json: JsonFlag = Fa
 
     model = UniMoER.from_pretrained(checkpoint)
     found = describe_experts(model)
-    if as_json:
-        print_json(found)
-        return
-    table = Table(title=f"experts of {model.checkpoint}")
-    for column in ("expert", "rank", "alpha", "parameters", "tasks", "place"):
-        table.add_column(column)
+    title = f"experts of {model.checkpoint}"
+    print_found(found, lambda: console.print(_table(found, title)), as_json=as_json)
+
+
+def _table(found: dict[str, Any], title: str) -> Table:
+    table = Table("expert", "rank", "alpha", "parameters", "tasks", "place", title=title)
     for name, expert in found.items():
         place = [*expert["targets"], *(f"layer {at}" for at in expert["layers"])]
         table.add_row(
@@ -62,34 +64,34 @@ def show(checkpoint: CheckpointOption = "unimoer-minilm", as_json: JsonFlag = Fa
             ", ".join(expert["tasks"]) or "none",
             ", ".join(place) or "everywhere",
         )
-    console.print(table)
+    return table
+
+
+@dataclass(frozen=True)
+class Learning:
+    """How a new expert is trained."""
+
+    kind: Literal["classification", "reading", "ranking"] = option(
+        "What it learns: labels, answer spans, or relevance.", default="classification"
+    )
+    rank: int = option("Rank of the expert.", default=8, min=1)
+    steps: int = option("Steps of training.", default=500, min=1)
+    size: int | None = option("Examples a step (by kind: 16, 8 or 4).", min=1)
+    rate: float = option("Peak learning rate.", default=1e-3)
+    dev_share: float = option("Share of the data held out, to measure on.", default=0.1)
+    max_tokens: int = option("Texts are cut to this length.", default=256, min=16)
+    seed: int = option("Of everything drawn at random.", default=0)
 
 
 @experts.command()
+@with_options
 def add(
     name: Annotated[str, typer.Argument(help="Name of the new expert and its task.")],
-    data: Annotated[
-        Path, typer.Option("--data", help="JSONL to learn from; for reading a BEIR folder.")
-    ],
+    *,
+    data: Path = option("JSONL to learn from; for reading a BEIR folder.", default=...),
     output: OutputOption,
     checkpoint: CheckpointOption = "unimoer-minilm",
-    kind: Annotated[
-        Literal["classification", "reading", "ranking"],
-        typer.Option("--kind", help="What it learns: labels, answer spans, or relevance."),
-    ] = "classification",
-    rank: Annotated[int, typer.Option("--rank", min=1, help="Rank of the expert.")] = 8,
-    steps: Annotated[int, typer.Option("--steps", min=1, help="Steps of training.")] = 500,
-    size: Annotated[
-        int | None, typer.Option("--size", min=1, help="Examples a step (by kind: 16, 8 or 4).")
-    ] = None,
-    rate: Annotated[float, typer.Option("--rate", help="Peak learning rate.")] = 1e-3,
-    dev_share: Annotated[
-        float, typer.Option("--dev-share", help="Share of the data held out, to measure on.")
-    ] = 0.1,
-    max_tokens: Annotated[
-        int, typer.Option("--max-tokens", min=16, help="Texts are cut to this length.")
-    ] = 256,
-    seed: Annotated[int, typer.Option("--seed", help="Of everything drawn at random.")] = 0,
+    settings: Learning,
     as_json: JsonFlag = False,
 ) -> None:
     """Train a new expert and its head with all else frozen (extra train); run again to resume.
@@ -99,31 +101,21 @@ def add(
     quiet()
     from unimoer_rag.training import Addition, extend
 
-    addition = Addition(
-        name,
-        kind=kind,
-        rank=rank,
-        steps=steps,
-        size=size,
-        rate=rate,
-        dev_share=dev_share,
-        max_tokens=max_tokens,
-        seed=seed,
-    )
     with progress_bar() as bar:
-        task = bar.add_task("training", total=steps)
+        task = bar.add_task("training", total=settings.steps)
 
         def step(report: dict[str, Any]) -> None:
             bar.update(task, completed=report["step"])
             if report["step"] % 50 == 0:
                 losses = "  ".join(f"{n} {value:.3f}" for n, value in report["losses"].items())
-                errors.print(f"step {report['step']}: {losses}")
+                print_note(f"step {report['step']}: {losses}")
 
+        addition = Addition(name, **vars(settings))
         done = extend(addition, checkpoint=checkpoint, data=data, output=output, on_step=step)
     if as_json:
         print_json({**asdict(done), "checkpoint": str(output)})
     elif done.finished:
-        print_text(f"{done.held_out} held-out examples: {_percent(done.measures)}")
+        print_text(f"{counted(done.held_out, 'held-out example')}: {_percent(done.measures)}")
         if done.held_out < _FEW:
             print_text(
                 f"so few tell little (one more or less right is {100 / max(done.held_out, 1):.0f} "
@@ -134,19 +126,17 @@ def add(
         print_text(f"bit-identical to before: {', '.join(done.unchanged) or 'no task was there'}")
         print_text(f"done: the checkpoint is in {output}")
     if not done.finished:
-        told = f"interrupted, saved in {output}: run the same command to go on"
-        errors.print(Text(told), soft_wrap=True)
+        print_note(f"interrupted, saved in {output}: run the same command to go on")
         raise typer.Exit(INTERRUPTED)
 
 
 @experts.command()
+@with_options
 def remove(
     name: Annotated[str, typer.Argument(help="The expert.")],
     output: OutputOption,
     checkpoint: CheckpointOption = "unimoer-minilm",
-    tasks: Annotated[
-        bool, typer.Option("--tasks", help="Remove the tasks that name it, too.")
-    ] = False,
+    tasks: bool = option("Remove the tasks that name it, too.", default=False),
 ) -> None:
     """Write a checkpoint without an expert; the tasks that do not name it stay bit-identical."""
     quiet()
@@ -161,14 +151,12 @@ def remove(
 
 
 @experts.command()
+@with_options
 def export(
     name: Annotated[str, typer.Argument(help="The expert.")],
-    output: Annotated[Path, typer.Option("--output", help="Folder of the adapter.")],
+    output: Path = option("Folder of the adapter.", default=...),
     checkpoint: CheckpointOption = "unimoer-minilm",
-    task: Annotated[
-        str | None,
-        typer.Option("--task", help="Fold in the weight the router gives it in this task."),
-    ] = None,
+    task: str | None = option("Fold in the weight the router gives it in this task."),
 ) -> None:
     """Write an expert as a plain LoRA adapter of PEFT (extra peft)."""
     quiet()
@@ -179,9 +167,11 @@ def export(
 
 
 @experts.command("import")
+@with_options
 def take_in(
     name: Annotated[str, typer.Argument(help="Name of the new expert.")],
-    adapter: Annotated[Path, typer.Option("--adapter", help="Folder of a plain LoRA adapter.")],
+    *,
+    adapter: Path = option("Folder of a plain LoRA adapter.", default=...),
     output: OutputOption,
     checkpoint: CheckpointOption = "unimoer-minilm",
 ) -> None:
@@ -196,22 +186,20 @@ def take_in(
 
 
 @experts.command()
+@with_options
 def merge(
     names: Annotated[list[str], typer.Argument(help="The experts, two or more.")],
-    into: Annotated[str, typer.Option("--into", help="Name of the merged expert.")],
+    *,
+    into: str = option("Name of the merged expert.", default=...),
     output: OutputOption,
     checkpoint: CheckpointOption = "unimoer-minilm",
-    weights: Annotated[
-        list[float] | None,
-        typer.Option("--weight", help="Factor of each expert, in order (repeat it; 1 each)."),
-    ] = None,
-    method: Annotated[
-        Literal["concat", "linear", "svd"],
-        typer.Option("--method", help="Exact, sum of matrices, or nearest of --rank."),
-    ] = "concat",
-    rank: Annotated[
-        int | None, typer.Option("--rank", min=1, help="Rank of the merged expert (svd).")
-    ] = None,
+    weights: list[float] | None = option(
+        "Factor of each expert, in order (repeat it; 1 each).", "--weight"
+    ),
+    method: Literal["concat", "linear", "svd"] = option(
+        "Exact, sum of matrices, or nearest of --rank.", default="concat"
+    ),
+    rank: int | None = option("Rank of the merged expert (svd).", min=1),
 ) -> None:
     """Make one expert of several; tasks that named one of them name the merged one."""
     quiet()

@@ -11,101 +11,45 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
+from unimoer_rag.cli.option_groups import option, with_options
 from unimoer_rag.cli.output import (
     INCOMPLETE,
-    Collection,
-    DeviceOption,
-    DtypeOption,
-    IndexModelOption,
-    IndexOption,
     JsonFlag,
-    KeyOption,
-    MemoryBudgetOption,
-    UrlOption,
     counting,
-    errors,
-    print_json,
+    print_found,
+    print_note,
     print_text,
     progress_bar,
-    quiet,
-    say_plan,
 )
 from unimoer_rag.cli.retrieval_options import (
     TOKEN_POOLING,
-    ChunkOverlapOption,
-    ChunkSizeOption,
-    DimensionsOption,
-    QuantizationOption,
-    TokenStatesOption,
-    WholeFlag,
-    chunking_of,
+    IndexPlace,
+    LoadedModel,
+    NewIndex,
+    Selected,
+    open_retriever,
 )
 from unimoer_rag.errors import InputError
+from unimoer_rag.wording import counted
 
 if TYPE_CHECKING:
-    from unimoer_rag.retrieval import AddReport, Corpus, Problem, UnifiedRetriever
+    from unimoer_rag.retrieval import AddReport, Corpus, Problem, Selection, UnifiedRetriever
 
-__all__ = ["add_corpora", "index", "open_retriever", "say_problems", "scan_paths"]
+__all__ = ["add_corpora", "index", "say_problems", "scan_paths"]
 
 _FEW = 3  # problems of a kind that are told in full
 
-SyncFlag = Annotated[
-    bool,
-    typer.Option(
-        "--sync",
-        help="Remove what the index holds of these paths and is no longer there, or left out.",
-    ),
-]
-IncludeOption = Annotated[
-    list[str] | None,
-    typer.Option("--include", help="Only files in folders that match a glob, such as '*.md'."),
-]
-ExcludeOption = Annotated[
-    list[str] | None,
-    typer.Option("--exclude", help="Pass over files and folders that match a glob: 'drafts/'."),
-]
-NoIgnoreFlag = Annotated[
-    bool,
-    typer.Option(
-        "--no-ignore", help="Read what .gitignore files name, node_modules and __pycache__, too."
-    ),
-]
-FollowFlag = Annotated[
-    bool,
-    typer.Option("--follow-links", help="Read what links lead to outside a folder, too."),
-]
 
-
-def open_retriever(
-    checkpoint: str | None,
-    index: Path | None,
-    url: str | None,
-    api_key: str | None,
-    collection: str,
-    **options: Any,
-) -> UnifiedRetriever:
-    """The retriever of a command's options."""
-    quiet()
-    from unimoer_rag.retrieval import UnifiedRetriever
-
-    retriever = UnifiedRetriever(
-        checkpoint, index=index, url=url, api_key=api_key, collection=collection, **options
-    )
-    if options.get("memory_budget") is not None:
-        say_plan(retriever.model.memory_plan)
-    return retriever
-
-
-def scan_paths(paths: list[Path], **selection: Any) -> dict[Path, Corpus]:
+def scan_paths(paths: list[Path], selection: Selection | None = None) -> dict[Path, Corpus]:
     """What there is to index at each path, before a model is loaded or a folder made.
 
     Args:
         paths: files and folders.
-        selection: what is read of a folder, as for `Selection`.
+        selection: what is read of a folder; None for all documents.
     """
     from unimoer_rag.retrieval import Selection, scan
 
-    chosen = Selection(**selection)
+    chosen = Selection() if selection is None else selection
     return {path: scan(path, selection=chosen) for path in paths}
 
 
@@ -128,7 +72,8 @@ def add_corpora(
 
             def tell(report: AddReport, path: Path = path, size: int = len(corpus)) -> None:
                 done = report.documents + len(report.problems)
-                show(f"indexing {path}", done, size, _passages(report))
+                held = counted(report.passages, "passage") if report.passages else ""
+                show(f"indexing {path}", done, size, held)
 
             tell(AddReport())
             part = retriever.add_path(path, on_progress=tell, **options)
@@ -139,14 +84,10 @@ def add_corpora(
             for kind, n in part.skipped.items():
                 whole.skipped[kind] = whole.skipped.get(kind, 0) + n
             if not len(corpus):
-                errors.print(Text(f"nothing to index in {path}"), soft_wrap=True)
+                print_note(f"nothing to index in {path}")
     say_problems(whole.problems)
     say_problems(whole.notes, "note: ")
     return whole
-
-
-def _passages(report: AddReport) -> str:
-    return f"{report.passages:,} passages" if report.passages else ""
 
 
 def say_problems(problems: Iterable[Problem], label: str = "not indexed: ") -> None:
@@ -166,7 +107,7 @@ def say_problems(problems: Iterable[Problem], label: str = "not indexed: ") -> N
     if known := [one for one in told if one.known]:
         lines.append(f"{len(known)} as told before ({_names(known)})")
     for line in lines:
-        errors.print(Text.assemble((label, "yellow"), line), soft_wrap=True)
+        print_note(Text.assemble((label, "yellow"), line))
 
 
 def _names(problems: Sequence[Problem]) -> str:
@@ -174,30 +115,21 @@ def _names(problems: Sequence[Problem]) -> str:
     return f"{', '.join(few)}{', ...' * (len(problems) > _FEW)}; --json lists all"
 
 
+@with_options
 def index(
     paths: Annotated[
         list[Path], typer.Argument(help="Files, folders, JSONL files or BEIR folders.")
     ],
-    index: IndexOption = None,
-    checkpoint: IndexModelOption = None,
-    url: UrlOption = None,
-    api_key: KeyOption = None,
-    collection: Collection = "unimoer",
-    chunk_size: ChunkSizeOption = None,
-    chunk_overlap: ChunkOverlapOption = None,
-    whole: WholeFlag = False,
-    dimensions: DimensionsOption = None,
-    quantization: QuantizationOption = None,
-    token_states: TokenStatesOption = None,
+    *,
+    place: IndexPlace,
+    model: LoadedModel,
+    made: NewIndex,
     token_pooling: Annotated[int, TOKEN_POOLING] = 1,
-    device: DeviceOption = "auto",
-    dtype: DtypeOption = "auto",
-    memory_budget: MemoryBudgetOption = None,
-    sync: SyncFlag = False,
-    include: IncludeOption = None,
-    exclude: ExcludeOption = None,
-    no_ignore: NoIgnoreFlag = False,
-    follow_links: FollowFlag = False,
+    sync: bool = option(
+        "Remove what the index holds of these paths and is no longer there, or left out.",
+        default=False,
+    ),
+    selected: Selected,
     as_json: JsonFlag = False,
 ) -> None:
     """Index documents: read, cut into passages, embed, store.
@@ -208,57 +140,41 @@ def index(
     """
     from unimoer_rag.retrieval import is_index
 
-    if index is None and url is None:
-        raise InputError("say where the index is: --index DIR, or --url of a Qdrant server")
-    selection = {
-        "include": include or (),
-        "exclude": exclude or (),
-        "ignore_files": not no_ignore,
-        "follow_links": follow_links,
-    }
-    corpora = scan_paths(paths, **selection)
+    place.require()
+    selection = selected.selection()
+    corpora = scan_paths(paths, selection)
     empty = not any(corpus.files for corpus in corpora.values())
-    if empty and not (sync and (index is None or is_index(index))):  # before a folder is made
-        raise _nothing(corpora)
-    chunking = chunking_of(chunk_size, chunk_overlap, whole)
-    with open_retriever(
-        checkpoint,
-        index,
-        url,
-        api_key,
-        collection,
-        chunking=chunking,
-        dimensions=dimensions,
-        quantization=quantization,
-        token_states=token_states,
-        token_pooling=token_pooling,
-        device=device,
-        dtype=dtype,
-        memory_budget=memory_budget,
-    ) as retriever:
-        report = add_corpora(retriever, corpora, sync=sync, **selection)
+    if empty and not (sync and (place.index is None or is_index(place.index))):
+        say_problems(problem for corpus in corpora.values() for problem in corpus.problems)
+        raise _nothing(corpora)  # before a folder is made
+    settings = {**made.settings(), "token_pooling": token_pooling}
+    with open_retriever(place, model, **settings) as retriever:
+        report = add_corpora(retriever, corpora, sync=sync, **asdict(selection))
         total = retriever.count()
-    if as_json:
-        print_json({**asdict(report), "total": total})
-    else:
-        print_text(
-            f"{report.documents} documents: {report.added} passages added, {report.unchanged} "
-            f"unchanged, {report.removed} removed; the index holds {total}"
-        )
-        if report.truncated:
-            print_text(f"{report.truncated} passages were too long and lost their end")
-        if report.skipped:
-            skipped = ", ".join(f"{n} {kind}" for kind, n in report.skipped.items())
-            print_text(f"passed over: {skipped}")
     if empty:
-        raise typer.Exit(1)
+        raise _nothing(corpora)
+    print_found({**asdict(report), "total": total}, lambda: _say(report, total), as_json=as_json)
     if report.problems:
         raise typer.Exit(INCOMPLETE)
 
 
+def _say(report: AddReport, total: int) -> None:
+    print_text(
+        f"{counted(report.documents, 'document')}: {counted(report.added, 'passage')} added, "
+        f"{report.unchanged} unchanged, {report.removed} removed; the index holds {total}"
+    )
+    if report.truncated:
+        lost = (
+            "was too long and lost its" if report.truncated == 1 else "were too long and lost their"
+        )
+        print_text(f"{counted(report.truncated, 'passage')} {lost} end")
+    if report.skipped:
+        skipped = ", ".join(f"{n} {kind}" for kind, n in report.skipped.items())
+        print_text(f"passed over: {skipped}")
+
+
 def _nothing(corpora: dict[Path, Corpus]) -> InputError:
     """The error of paths without documents, with what there is in place of them."""
-    say_problems(problem for corpus in corpora.values() for problem in corpus.problems)
     skipped = sum((Counter(corpus.skipped) for corpus in corpora.values()), Counter[str]())
     over = ", ".join(f"{n} {kind}" for kind, n in skipped.items()) or "nothing"
     return InputError(

@@ -9,15 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from unimoer_rag.cli.output import (
-    DtypeOption,
-    JsonFlag,
-    MemoryBudgetOption,
-    console,
-    print_json,
-    quiet,
-    say_plan,
-)
+from unimoer_rag.cli.output import JsonFlag, columns, console, print_json, quiet, say_plan
+from unimoer_rag.cli.retrieval_options import DtypeOption, MemoryBudgetOption
 from unimoer_rag.cli.settings import Setting, settings_in_force
 
 if TYPE_CHECKING:
@@ -98,9 +91,7 @@ def _summary(found: dict[str, Any]) -> Table:
 
 
 def _routing(found: dict[str, Any]) -> Table:
-    table = Table(title="mean routing weight, by task and layer")
-    table.add_column("task")
-    table.add_column("expert")
+    table = Table("task", "expert", title="mean routing weight, by task and layer")
     for layer in range(found["layers"]):
         table.add_column(str(layer), justify="right")
     for task, experts in found["routing"].items():
@@ -112,8 +103,7 @@ def _routing(found: dict[str, Any]) -> Table:
 def _memory(plans: list[MemoryPlan]) -> Table:
     table = Table(title="MB that each setting takes")
     parts = ("weights", "experts", "activations", "cache", "libraries", "total", "loading")
-    for at, heading in enumerate(("dtype", *parts)):
-        table.add_column(heading, justify="right" if at else "left")
+    columns(table, "dtype", *parts)
     for plan in plans:
         table.add_row(plan.dtype, *(f"{getattr(plan, part) / 1e6:,.0f}" for part in parts))
     return table

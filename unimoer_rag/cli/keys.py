@@ -7,11 +7,14 @@ from urllib.parse import urlsplit
 
 import typer
 
-from unimoer_rag.cli.output import errors
+from unimoer_rag.cli.output import print_note
 from unimoer_rag.cli.settings import Settings, is_typed
 from unimoer_rag.urls import same_server, server_of, shown_url
 
-__all__ = ["key_for"]
+__all__ = ["VARIABLES", "key_for"]
+
+VARIABLES = {"api_key": "QDRANT_API_KEY", "chat_key": "UNIMOER_CHAT_KEY"}
+"""The environment's names of keys, by the parameters of commands that hold them."""
 
 
 def key_for(
@@ -20,22 +23,18 @@ def key_for(
     *,
     url: str | None,
     named_by: str | None,
-    variable: str,
-    typed: str,
 ) -> str | None:
     """The key of a command's option, or of the user's settings, for a server.
 
     A file may come from elsewhere, so a server that it names gets a key that was typed, that of the
-    settings' `[keys]`, or the environment's where `{variable}_HOST` names the server too. Where a
-    key is kept back, a line on standard error says so, and what to do.
+    settings' `[keys]`, or the environment's where a variable `..._HOST` names the server too. Where
+    a key is kept back, a line on standard error says so, and what to do.
 
     Args:
         context: of the command.
-        option: the parameter that holds the key.
+        option: the parameter that holds the key, of `VARIABLES`.
         url: of the server.
         named_by: the file that names the server; None where the user does, or what we ship.
-        variable: the environment's name for the key.
-        typed: the option by which the key can be typed.
     """
     key: str | None = context.params.get(option)
     if url is None or is_typed(context, option):
@@ -45,17 +44,16 @@ def key_for(
     own = next((one for server, one in kept.items() if same_server(server, url)), None)
     if named_by is None or own is not None:
         return key if own is None else own
+    variable = VARIABLES[option]
     given = os.environ.get(variable)
     if given and _names(os.environ.get(f"{variable}_HOST", ""), url):
         return given
     if key or given:
         server = server_of(url) or shown_url(url)
-        errors.print(
+        host, typed = urlsplit(server).netloc or "its host", option.replace("_", "-")
+        print_note(
             f"{variable} is not sent to {server}, which {named_by} names: to send it, give it as "
-            f"{typed}, or set {variable}_HOST to {urlsplit(server).netloc or 'its host'}",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
+            f"--{typed}, or set {variable}_HOST to {host}"
         )
     return None
 

@@ -27,12 +27,11 @@ from unimoer_rag.cli import (
     verify,
 )
 from unimoer_rag.cli.groups import PhraseGroup
-from unimoer_rag.cli.output import INTERRUPTED, errors
+from unimoer_rag.cli.output import INTERRUPTED, print_note
 from unimoer_rag.cli.settings import default_map, find_settings
 from unimoer_rag.cli.terminal import (
     Terminal,
     harmless,
-    harmless_text,
     leave_quietly,
     prepare_streams,
     read_as_utf8,
@@ -77,7 +76,7 @@ class _Commands(PhraseGroup):
             where = f": {error.filename}" if error.filename else ""
             _fail(f"{error.strerror or error}{where}")
         except KeyboardInterrupt:
-            errors.print("interrupted")
+            print_note("interrupted")
             raise typer.Exit(INTERRUPTED) from None
 
 
@@ -88,7 +87,7 @@ def _fail(message: str) -> NoReturn:
 
 def _say_error(message: str) -> None:
     told = Text.assemble(("error: ", "bold red"), message)
-    errors.print(harmless_text(told), soft_wrap=True)
+    print_note(told)
 
 
 app = typer.Typer(

@@ -6,10 +6,10 @@ import logging
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 from rich.progress import (
@@ -20,10 +20,9 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
 from rich.text import Text
 
-from unimoer_rag.cli.retrieval_options import told
-from unimoer_rag.cli.settings import ENVIRONMENT, key_of, model_of, one_place
 from unimoer_rag.cli.terminal import Terminal, harmless, harmless_text, json_text
 from unimoer_rag.errors import StoreError, UnimoerWarning
 from unimoer_rag.files import write_file
@@ -34,30 +33,21 @@ if TYPE_CHECKING:
 __all__ = [
     "INCOMPLETE",
     "INTERRUPTED",
-    "CheckpointOption",
-    "Collection",
-    "DeviceOption",
-    "DtypeOption",
-    "IndexModelOption",
-    "IndexOption",
     "JsonFlag",
-    "KeyOption",
-    "MemoryBudgetOption",
-    "Mode",
-    "ModeOption",
-    "RerankText",
-    "UrlOption",
+    "columns",
     "console",
     "counting",
+    "difference",
+    "drawn",
     "errors",
-    "parse_rerank",
+    "print_found",
     "print_json",
+    "print_note",
     "print_piece",
     "print_text",
     "progress_bar",
     "quiet",
     "say_plan",
-    "write_json",
     "write_text",
 ]
 
@@ -72,78 +62,7 @@ INTERRUPTED = 130
 
 _EVERY = 10.0  # seconds between two lines of progress
 
-CheckpointOption = Annotated[
-    str,
-    typer.Option("--checkpoint", help="A shipped checkpoint, a folder, or a backbone's name."),
-]
-DtypeOption = Annotated[
-    str,
-    typer.Option("--dtype", help="auto, float32, bfloat16, float16, int8 or int4."),
-]
-DeviceOption = Annotated[str, typer.Option("--device", help=told("device"))]
-MemoryBudgetOption = Annotated[
-    str | None,
-    typer.Option(
-        "--memory-budget",
-        help="What the process may take, such as 4GB: picks dtype, batches and cache that fit.",
-    ),
-]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON in place of text.")]
-IndexModelOption = Annotated[
-    str | None,
-    typer.Option(
-        "--checkpoint",
-        envvar=ENVIRONMENT["checkpoint"],
-        callback=model_of,
-        help="A shipped checkpoint, a folder, or a backbone's name; the one the index was built "
-        "with, or unimoer-minilm for a new index, if not given.",
-    ),
-]
-IndexOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--index", envvar=ENVIRONMENT["index"], callback=one_place, help="Folder of the index."
-    ),
-]
-UrlOption = Annotated[
-    str | None,
-    typer.Option(
-        "--url",
-        envvar=ENVIRONMENT["url"],
-        callback=one_place,
-        help="A Qdrant server, in place of a folder.",
-    ),
-]
-KeyOption = Annotated[
-    str | None,
-    typer.Option(
-        "--api-key", envvar="QDRANT_API_KEY", callback=key_of, help="The server's API key."
-    ),
-]
-Mode = Literal["dense", "sparse", "hybrid"]
-ModeOption = Annotated[
-    Mode, typer.Option("--mode", help="First stage: vectors, BM25, or both fused by rank.")
-]
-RerankText = typer.Option(
-    "--rerank",
-    metavar="N|auto|FILE",
-    help="First-stage results to rerank (50), 0 for none; auto: only those of searches that are "
-    "uncertain; FILE: as calibrate wrote it.",
-)
-Collection = Annotated[
-    str,
-    typer.Option(
-        "--collection", envvar=ENVIRONMENT["collection"], help="Collection on the server."
-    ),
-]
-
-
-def parse_rerank(text: str) -> int | str:
-    """The option `--rerank`: a number, "auto", or the file of a calibration."""
-    try:
-        return int(text)
-    except ValueError:
-        return text
 
 
 def quiet() -> None:
@@ -163,7 +82,7 @@ _shown = warnings.showwarning
 
 def _show_warning(message: Any, category: Any, *args: Any, **options: Any) -> None:
     if issubclass(category, UnimoerWarning):
-        errors.print(Text.assemble(("warning: ", "bold yellow"), str(message)), soft_wrap=True)
+        print_note(Text.assemble(("warning: ", "bold yellow"), str(message)))
     else:
         _shown(message, category, *args, **options)
 
@@ -171,7 +90,7 @@ def _show_warning(message: Any, category: Any, *args: Any, **options: Any) -> No
 def say_plan(plan: MemoryPlan | None) -> None:
     """One line on standard error: what was chosen for a memory budget, if there was one."""
     if plan is not None:
-        errors.print(f"memory: {plan}", soft_wrap=True)
+        print_note(f"memory: {plan}")
 
 
 @contextmanager
@@ -202,15 +121,17 @@ def counting(bar: Progress) -> Show:
     On a terminal each has a line of the progress bar. Elsewhere a line is printed every ten
     seconds, and one at the end of what was told of.
     """
-    return _printed() if bar.disable else _drawn(bar)
+    return _printed() if bar.disable else drawn(bar)
 
 
-def _drawn(bar: Progress) -> Show:
+def drawn(bar: Progress) -> Show:
+    """Shows it by the bar alone: off a terminal not at all."""
     tasks: dict[str, TaskID] = {}
 
     def show(what: str, done: int, total: int, note: str = "", /) -> None:
         if what not in tasks:
-            tasks[what] = bar.add_task(what, total=total or None)
+            # What is gone on with does not begin at 0: its rate counts from here.
+            tasks[what] = bar.add_task(what, total=total or None, completed=done)
         told = f"{what} ({note})" if note else what
         bar.update(tasks[what], description=told, completed=done, total=total or None)
 
@@ -233,7 +154,7 @@ def _printed() -> Show:
             told.add(what)
         of = f" of {total:,}" if total else ""
         more = f", {note}" if note and not ended else ""
-        errors.print(f"{what}: {done:,}{of}{more}", markup=False, highlight=False, soft_wrap=True)
+        print_note(f"{what}: {done:,}{of}{more}")
 
     return show
 
@@ -241,6 +162,11 @@ def _printed() -> Show:
 def print_text(text: str | Text) -> None:
     """A paragraph, taken literally: folded between words on a terminal, one line into a pipe."""
     console.print(harmless_text(text), soft_wrap=not console.is_terminal)
+
+
+def print_note(text: str | Text) -> None:
+    """A line beside the results, on standard error, taken literally."""
+    errors.print(harmless_text(text), highlight=False, soft_wrap=True)
 
 
 def print_piece(text: str) -> None:
@@ -256,12 +182,31 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json_text(value, ascii_only=not encoding.startswith("utf")))
 
 
-def write_json(value: Any, path: Path) -> None:
-    """One JSON value to a file, or to standard output for "-"."""
-    if str(path) == "-":
-        print_json(value)
-        return
-    write_text(json_text(value), path)
+def print_found(found: Any, say: Callable[[], object], *, as_json: bool) -> None:
+    """What a command found: as JSON, or as `say` tells it to people."""
+    if as_json:
+        print_json(found)
+    else:
+        say()
+
+
+def columns(table: Table, first: str, *others: str) -> Table:
+    """The same table with a column of names, which are not cut, and columns of figures."""
+    table.add_column(first, no_wrap=True)  # names that are cut cannot be told apart
+    for heading in others:
+        table.add_column(heading, justify="right")
+    return table
+
+
+def difference(row: Mapping[str, Any], digits: int, *, p_digits: int) -> list[str]:
+    """Cells of two means that are compared: both, their difference, its interval, p and n."""
+    return [
+        *(f"{row[key]:.{digits}f}" for key in ("first", "second")),
+        f"{row['difference']:+.{digits}f}",
+        f"{row['low']:+.{digits}f} to {row['high']:+.{digits}f}",
+        f"{row['p_value']:.{p_digits}f}",
+        str(row["n"]),
+    ]
 
 
 def write_text(text: str, path: Path) -> None:

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from unimoer_rag.cli.option_groups import option, with_options
 from unimoer_rag.cli.output import (
     JsonFlag,
     console,
-    errors,
+    difference,
+    print_found,
     print_json,
+    print_note,
     print_piece,
     print_text,
     write_text,
@@ -40,10 +43,11 @@ def options() -> None:
 
 
 @report.command()
+@with_options
 def compare(
     first: Annotated[Path, typer.Argument(metavar="A.json", help="What is compared to.")],
     second: Annotated[Path, typer.Argument(metavar="B.json", help="On the same questions.")],
-    seed: Annotated[int, typer.Option(help="Of the resampling.")] = 0,
+    seed: int = option("Of the resampling.", default=0),
     as_json: JsonFlag = False,
 ) -> None:
     """Compare two results on the same questions: B minus A, question by question.
@@ -55,22 +59,23 @@ def compare(
 
     names = (str(first), str(second))
     found = compare_results(load_result(first), load_result(second), seed=seed, names=names)
-    if as_json:
-        print_json({"files": [str(first), str(second)], **found})
-        return
-    print_text(f"A: {_system(found['first'])}, {first}\nB: {_system(found['second'])}, {second}")
-    console.print(_differences(found))
+
+    def say() -> None:
+        a, b = _system(found["first"]), _system(found["second"])
+        print_text(f"A: {a}, {first}\nB: {b}, {second}")
+        console.print(_differences(found))
+
+    print_found({"files": list(names), **found}, say, as_json=as_json)
 
 
 @report.command()
+@with_options
 def table(
     results: Annotated[
         list[Path], typer.Argument(metavar="A.json B.json ...", help="On the same questions.")
     ],
     as_json: JsonFlag = False,
-    markdown: Annotated[
-        bool, typer.Option("--markdown", help="Print a Markdown table in place of text.")
-    ] = False,
+    markdown: bool = option("Print a Markdown table in place of text.", default=False),
 ) -> None:
     """Show systems side by side: quality, median latency, memory."""
     from unimoer_rag.evaluation import load_result, markdown_table, system_rows
@@ -88,17 +93,17 @@ def table(
         console.print(_systems(rows, f"quality on {name}", quality=True))
         console.print(_systems(rows, "median latency and memory", quality=False))
     if warm := [row.system for row in rows if not row.cold]:
-        errors.print(
+        print_note(
             f"answer ms of {', '.join(warm)} is warm, as an older version timed it: what earlier "
-            "questions encoded was kept, which no other time here has; measure again to compare",
-            soft_wrap=True,
+            "questions encoded was kept, which no other time here has; measure again to compare"
         )
 
 
 @report.command()
+@with_options
 def html(
     result: Annotated[Path, typer.Argument(metavar="A.json", help="What to show.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The page to write.")],
+    output: Path = option("The page to write.", "--output", "-o", default=...),
 ) -> None:
     """Write a result as one self-contained HTML page with plots."""
     from unimoer_rag.evaluation import load_result, render_page
@@ -144,13 +149,5 @@ def _differences(found: dict[str, Any]) -> Table:
         # Answers are in percent, the others in [0, 1].
         digits = 2 if part == "answers" else 4
         for measure, row in measures.items():
-            table.add_row(
-                f"{part}: {measure}",
-                f"{row['first']:.{digits}f}",
-                f"{row['second']:.{digits}f}",
-                f"{row['difference']:+.{digits}f}",
-                f"{row['low']:+.{digits}f} to {row['high']:+.{digits}f}",
-                f"{row['p_value']:.4f}",
-                str(row["n"]),
-            )
+            table.add_row(f"{part}: {measure}", *difference(row, digits, p_digits=4))
     return table

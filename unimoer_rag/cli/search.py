@@ -2,107 +2,63 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
 
-from unimoer_rag.cli.index import open_retriever
-from unimoer_rag.cli.output import (
-    Collection,
-    DeviceOption,
-    DtypeOption,
-    IndexModelOption,
-    IndexOption,
-    JsonFlag,
-    KeyOption,
-    MemoryBudgetOption,
+from unimoer_rag.cli.option_groups import option, with_options
+from unimoer_rag.cli.output import JsonFlag, print_found, print_text
+from unimoer_rag.cli.retrieval_options import (
+    FiltersOption,
+    IndexPlace,
+    LoadedModel,
     ModeOption,
+    OversamplingOption,
     RerankText,
-    UrlOption,
+    open_retriever,
+    parse_filters,
     parse_rerank,
-    print_json,
-    print_text,
+    require_index,
 )
-from unimoer_rag.cli.retrieval_options import OversamplingOption
-from unimoer_rag.errors import InputError
-from unimoer_rag.json_text import parse_json
 
-__all__ = ["FiltersOption", "parse_filters", "require_index", "search"]
+if TYPE_CHECKING:
+    from unimoer_rag.retrieval import Hit
 
-FiltersOption = Annotated[
-    str | None,
-    typer.Option("--filters", help='Conditions as JSON, such as {"source": "a.md"}.'),
-]
+__all__ = ["search"]
 
 
-_DEPTH = 20  # of filters; there are no deeper ones
-
-
-def parse_filters(text: str | None) -> dict[str, Any] | None:
-    """The `--filters` option as a mapping."""
-    if text is None:
-        return None
-    filters = parse_json(text, what="--filters", depth=_DEPTH)
-    if not isinstance(filters, dict):
-        raise InputError(f"--filters is a {type(filters).__name__}: expected a JSON object")
-    return filters
-
-
-def require_index(index: Path | None, url: str | None) -> None:
-    """Refuse a folder that holds no index, before a model is loaded or a folder made."""
-    from unimoer_rag.retrieval import is_index
-
-    if url is not None:
-        return
-    if index is None:
-        raise InputError("say where the index is: --index DIR, or --url of a Qdrant server")
-    if not is_index(index):
-        raise InputError(
-            f"there is no index at {index}: make one with unimoer-rag index PATH --index {index}"
-        )
-
-
+@with_options
 def search(
     query: Annotated[str, typer.Argument(help="What to look for.")],
-    index: IndexOption = None,
-    k: Annotated[int, typer.Option("-k", help="Hits to print.")] = 5,
+    *,
+    place: IndexPlace,
+    k: int = option("Hits to print.", "-k", default=5),
     rerank: Annotated[str, RerankText] = "50",
     mode: ModeOption = "dense",
     filters: FiltersOption = None,
     oversampling: OversamplingOption = None,
-    checkpoint: IndexModelOption = None,
-    url: UrlOption = None,
-    api_key: KeyOption = None,
-    collection: Collection = "unimoer",
-    device: DeviceOption = "auto",
-    dtype: DtypeOption = "auto",
-    memory_budget: MemoryBudgetOption = None,
+    model: LoadedModel,
     as_json: JsonFlag = False,
 ) -> None:
     """Find the passages that answer a query, reranked."""
     conditions = parse_filters(filters)
-    require_index(index, url)
+    require_index(place.index, place.url)
     with open_retriever(
-        checkpoint,
-        index,
-        url,
-        api_key,
-        collection,
+        place,
+        model,
         k=k,
         rerank=parse_rerank(rerank),
         mode=mode,
         oversampling=oversampling,
-        device=device,
-        dtype=dtype,
-        memory_budget=memory_budget,
         read_only=True,
     ) as retriever:
         hits = retriever.search(query, filters=conditions)
-    if as_json:
-        print_json([hit.to_dict() for hit in hits])
-        return
+    print_found([hit.to_dict() for hit in hits], lambda: _say(hits), as_json=as_json)
+
+
+def _say(hits: Sequence[Hit]) -> None:
     if not hits:
         print_text("nothing found")
     for rank, hit in enumerate(hits, start=1):

@@ -8,13 +8,19 @@ from typing import Annotated
 
 import typer
 
-from unimoer_rag.cli.output import JsonFlag, print_json, print_text
+from unimoer_rag.cli.output import JsonFlag, print_found, print_text
+from unimoer_rag.cli.retrieval_options import IndexOption
+from unimoer_rag.cli.settings import is_typed
+from unimoer_rag.errors import InputError
+from unimoer_rag.wording import counted
 
 __all__ = ["verify"]
 
 
 def verify(
-    index: Annotated[Path, typer.Argument(help="Folder of the index.")],
+    context: typer.Context,
+    folder: Annotated[Path | None, typer.Argument(help="Folder of the index; or --index.")] = None,
+    index: IndexOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Check an index: every file against its checksum, every passage against its id.
@@ -24,10 +30,14 @@ def verify(
     """
     from unimoer_rag.retrieval import verify_index
 
-    found = verify_index(index)
-    if as_json:
-        print_json({**asdict(found), "whole": not found.problems})
-    else:
+    if folder is not None and is_typed(context, "index"):
+        raise InputError(f"two indexes are named, {folder} and {index}: leave out one of them")
+    chosen = index if folder is None else folder
+    if chosen is None:
+        raise InputError("say where the index is: unimoer-rag index verify --index DIR")
+    found = verify_index(chosen)
+
+    def say() -> None:
         for note in found.notes:
             print_text(f"note: {note}")
         for problem in found.problems:
@@ -39,8 +49,10 @@ def verify(
             )
         else:
             print_text(
-                f"{index} is whole: {found.passages} passages, {found.files} files compared with "
-                "their checksums"
+                f"{chosen} is whole: {counted(found.passages or 0, 'passage')}, "
+                f"{counted(found.files, 'file')} compared with their checksums"
             )
+
+    print_found({**asdict(found), "whole": not found.problems}, say, as_json=as_json)
     if found.problems:
         raise typer.Exit(1)

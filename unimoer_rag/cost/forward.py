@@ -57,14 +57,13 @@ def backbone_operations(backbone: nn.Module) -> Operations:
 
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         _forward(backbone, rows=1, tokens=_COUNTED)
-    names = {module: name for name, module in backbone.named_modules()}
-    token = pair = 0
-    for layer in _layers(backbone):
-        counts = counter.get_flop_counts()[f"{type(backbone).__name__}.{names[layer]}"]
-        between = counts.get(torch.ops.aten.bmm, 0)  # by no weight: of tokens with tokens
-        pair += between // _COUNTED**2
-        token += (sum(counts.values()) - between) // _COUNTED
-    return Operations(token, pair)
+    config: Any = backbone.config
+    layers = set(transformer_layers(backbone, config.num_hidden_layers))
+    places = [name for name, module in backbone.named_modules() if module in layers]
+    counts = [counter.get_flop_counts()[f"{type(backbone).__name__}.{at}"] for at in places]
+    pair = sum(c.get(torch.ops.aten.bmm, 0) for c in counts)  # by no weight: tokens with tokens
+    token = sum(sum(c.values()) for c in counts) - pair
+    return Operations(token // _COUNTED, pair // _COUNTED**2)
 
 
 def count_operations(model: UniMoER, lengths: Iterable[int]) -> int:
@@ -157,11 +156,6 @@ def trace_activations(
     whole += sum(tensor.untyped_storage().nbytes() for tensor in tensors)
     inputs = model.n_layers * rows * tokens * model.width * dtype.itemsize
     return Activations(whole=whole, inputs=inputs, layer=whole // model.n_layers)
-
-
-def _layers(backbone: nn.Module) -> nn.ModuleList:
-    config: Any = backbone.config
-    return transformer_layers(backbone, config.num_hidden_layers)
 
 
 def _forward(backbone: Any, *, rows: int, tokens: int) -> None:

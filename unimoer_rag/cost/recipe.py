@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from functools import cache
-from typing import Any
+from dataclasses import asdict, astuple, dataclass
+from typing import Any, NamedTuple
 
 import torch
 
@@ -23,13 +22,13 @@ from unimoer_rag.training import Recipe, rate_of, skeleton_of
 __all__ = [
     "DEVICES",
     "Device",
+    "DrawnRows",
     "Estimate",
     "Memory",
-    "Rows",
+    "drawn_rows",
     "estimate",
     "forward_flops",
     "row_flops",
-    "rows_of",
 ]
 
 # Longer than any task takes.
@@ -38,36 +37,32 @@ _ENDLESS = 10**6
 _REACHED = 0.35
 
 
-@dataclass(frozen=True, slots=True)
-class Device:
+class Device(NamedTuple):
     """What a recipe may run on.
 
     Attributes:
-        name: of the device.
         flops: its dense peak a second, in the number format that recipes use there.
         dtype: that "auto" gives there.
     """
 
-    name: str
     flops: float
-    dtype: torch.dtype = torch.bfloat16
+    dtype: torch.dtype
 
 
-DEVICES: tuple[Device, ...] = (
-    Device("H200", 989e12),
-    Device("A100-80GB", 312e12),
-    Device("laptop CPU", 0.5e12, dtype=torch.float32),
-)
+DEVICES: Mapping[str, Device] = {
+    "H200": Device(989e12, torch.bfloat16),
+    "A100-80GB": Device(312e12, torch.bfloat16),
+    "laptop CPU": Device(0.5e12, torch.float32),
+}
 """Peaks of the first two are the manufacturer's, of the last eight cores with AVX2 at 2 GHz."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """Rows of one length that an objective draws.
+class DrawnRows(NamedTuple):
+    """Rows of one length in a draw of an objective.
 
     Attributes:
         task: they are of.
-        n: how many a draw.
+        n: how many.
         tokens: length of each.
         anchored: the frozen backbone sees them too.
     """
@@ -99,7 +94,7 @@ class Memory:
     @property
     def total(self) -> int:
         """Of all parts."""
-        return self.backbone + self.trained + self.gradients + self.moments + self.activations
+        return sum(astuple(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,30 +151,28 @@ def estimate(recipe: Recipe, *, passage_tokens: int = 160, query_tokens: int = 2
         BackboneError: the backbone's configuration cannot be had.
         InputError: the recipe's router, experts or tasks do not fit the backbone.
     """
-    model = skeleton_of(recipe)
-    sizes, optimizer = _sizes(model), recipe.optimizer
-    trained = sum(each.total() for each in sizes.values())
-    named = parameters_by_name(model)
+    model, optimizer = skeleton_of(recipe), recipe.optimizer
+    sizes, named = _sizes(model), parameters_by_name(model)
     learning = sum(p.numel() for name, p in named.items() if rate_of(name, optimizer) > 0)
     backbone = sum(p.numel() for p in model.backbone.parameters()) - sizes["experts"].total()
     each = backbone_operations(model.backbone)
     flops = n_tokens = 0.0
-    for name, rows in rows_of(recipe, passage_tokens, query_tokens).items():
+    for name, drawn in drawn_rows(recipe, passage_tokens, query_tokens).items():
         share = optimizer.accumulate / recipe.objectives[name].every
-        n_tokens += share * sum(r.n * r.tokens for r in rows)
-        flops += share * sum(row_flops(recipe, model, each, r) for r in rows)
-
-    @cache
-    def memory(dtype: torch.dtype) -> Memory:
-        return Memory(
+        n_tokens += share * sum(r.n * r.tokens for r in drawn)
+        flops += share * sum(row_flops(recipe, model, each, r) for r in drawn)
+    chosen = None if recipe.dtype == "auto" else getattr(torch, recipe.dtype)
+    dtypes = {name: chosen or device.dtype for name, device in DEVICES.items()}
+    memory = {
+        dtype: Memory(
             backbone=backbone * dtype.itemsize,
-            trained=4 * trained,
+            trained=4 * sum(p.numel() for p in named.values()),
             gradients=4 * learning,
             moments=8 * learning,
             activations=_kept(recipe, model, query_tokens, dtype),
         )
-
-    chosen = None if recipe.dtype == "auto" else getattr(torch, recipe.dtype)
+        for dtype in set(dtypes.values())
+    }
     return Estimate(
         backbone=backbone,
         experts=dict(sizes["experts"]),
@@ -191,12 +184,14 @@ def estimate(recipe: Recipe, *, passage_tokens: int = 160, query_tokens: int = 2
         tokens=n_tokens,
         flops=flops,
         steps=optimizer.steps,
-        memory={device.name: memory(chosen or device.dtype) for device in DEVICES},
-        seconds={d.name: optimizer.steps * flops / (d.flops * _REACHED) for d in DEVICES},
+        memory={name: memory[dtype] for name, dtype in dtypes.items()},
+        seconds={n: optimizer.steps * flops / (d.flops * _REACHED) for n, d in DEVICES.items()},
     )
 
 
-def rows_of(recipe: Recipe, passage_tokens: int, query_tokens: int) -> dict[str, list[Rows]]:
+def drawn_rows(
+    recipe: Recipe, passage_tokens: int, query_tokens: int
+) -> dict[str, list[DrawnRows]]:
     """The rows of one draw of each objective, with texts of those lengths.
 
     Args:
@@ -205,26 +200,23 @@ def rows_of(recipe: Recipe, passage_tokens: int, query_tokens: int) -> dict[str,
         query_tokens: length of a query, cut likewise.
     """
     tasks = {task.name: task for task in recipe.tasks}
-    found: dict[str, list[Rows]] = {}
+    found: dict[str, list[DrawnRows]] = {}
     for name, objective in recipe.objectives.items():
         task = tasks[objective.task]
-        query = min(query_tokens, task.max_tokens)
-        passage = min(passage_tokens, task.max_tokens)
-        pair = min(query_tokens + passage_tokens, task.max_tokens)
-        terms = getattr(objective, "losses", ())
-        anchored = any(term.needs_frozen for term in terms)
         n = objective.size
-        if objective.kind in ("contrastive", "ranking"):
-            n_documents = n * (1 + objective.negatives)
-            apart = [(n, query), (n_documents, passage)]
-            shapes = [(n_documents, pair)] if HEADS[task.head].joint else apart
-        else:
-            shapes = [(n, pair)]
-        found[name] = [Rows(task.name, rows, tokens, anchored) for rows, tokens in shapes]
+        n_passages = n * (1 + getattr(objective, "negatives", 0))
+        shapes = [(n_passages, query_tokens + passage_tokens)]
+        if objective.kind in ("contrastive", "ranking") and not HEADS[task.head].joint:
+            shapes = [(n, query_tokens), (n_passages, passage_tokens)]
+        anchored = getattr(objective, "anchored", False)
+        found[name] = [
+            DrawnRows(task.name, n_rows, min(tokens, task.max_tokens), anchored)
+            for n_rows, tokens in shapes
+        ]
     return found
 
 
-def row_flops(recipe: Recipe, model: UniMoER, each: Operations, rows: Rows) -> int:
+def row_flops(recipe: Recipe, model: UniMoER, each: Operations, rows: DrawnRows) -> int:
     """Floating point operations that a training step spends on some rows."""
     frozen, attention, trained = forward_flops(model, each, rows.task, rows.tokens)
     passes = 1 + recipe.gradient_checkpointing + recipe.optimizer.grad_cache
@@ -266,7 +258,7 @@ def _kept(recipe: Recipe, model: UniMoER, query_tokens: int, dtype: torch.dtype)
     Without GradCache the graphs of a whole draw wait for its losses, with it those of one batch.
     While a layer's backward runs, its gradients take at most as much as it kept.
     """
-    drawn = [r for rows in rows_of(recipe, _ENDLESS, query_tokens).values() for r in rows]
+    drawn = [r for rows in drawn_rows(recipe, _ENDLESS, query_tokens).values() for r in rows]
     experts = {name for r in drawn for name in model.task(r.task).experts}
     fused = recipe.attention == "sdpa"
 

@@ -17,7 +17,7 @@ from .datasets import TOP_GRADE, BeirDataset, Question, check_limit, load_beir, 
 from .disk_corpus import DiskCorpus
 from .examples import Group, Labelled, TrainingSet
 from .fingerprint import corpus_sha256, questions_sha256
-from .groups import group_lengths, has_negatives, open_rows
+from .groups import has_negatives, open_rows
 from .ir_dataset import open_ir_dataset
 from .jsonl_rows import JsonlRows
 from .judged_groups import beir_set
@@ -60,7 +60,6 @@ __all__ = [
     "comparable",
     "corpus_sha256",
     "find_spans",
-    "group_lengths",
     "has_answer",
     "has_negatives",
     "load_beir",

@@ -82,10 +82,6 @@ class ReadSource:
     def __len__(self) -> int:
         return len(self._questions)
 
-    def lengths(self) -> list[int]:
-        """Characters of each question's passage."""
-        return [len(self._dataset.corpus[q.context or ""].text) for q in self._questions]
-
     def draw(self, index: int, rng: random.Random) -> ReadExample:
         """The example of one question, or one made unanswerable from it."""
         question = self._questions[index]

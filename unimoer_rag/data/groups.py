@@ -11,7 +11,7 @@ import hashlib
 import shutil
 import tempfile
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
@@ -26,7 +26,7 @@ from unimoer_rag.data.examples import Group, TrainingSet
 from unimoer_rag.data.jsonl_rows import Rows
 from unimoer_rag.errors import DataError
 
-__all__ = ["group_lengths", "has_negatives", "open_rows", "read_row"]
+__all__ = ["has_negatives", "open_rows", "read_row"]
 
 T = TypeVar("T")
 
@@ -68,13 +68,6 @@ def open_rows(
     return TrainingSet(name, _Texts(read, index), _Groups(read, index))
 
 
-def group_lengths(source: TrainingSet) -> Sequence[int]:
-    """Characters of each group's query and positive, to draw groups of similar length together."""
-    if isinstance(source.groups, _Groups):
-        return source.groups.lengths  # type: ignore[return-value]  # an array of them
-    return [len(group.query) + len(source.texts[group.positive]) for group in source.groups]
-
-
 def has_negatives(source: TrainingSet) -> bool:
     """Whether some group has a passage that does not answer."""
     if isinstance(source.groups, _Groups):
@@ -104,7 +97,6 @@ class _Index:
         first: where the passage at each position came first, int64 `[positions]`.
         asked: rows in the order of their queries' hashes, int64 `[n]`.
         hashes: of the queries in lower case, in that order, uint64 `[n]`.
-        lengths: characters of query and first passage, int32 `[n]`.
     """
 
     begins: NDArray[np.int64]
@@ -112,7 +104,6 @@ class _Index:
     first: NDArray[np.int64]
     asked: NDArray[np.int64]
     hashes: NDArray[np.uint64]
-    lengths: NDArray[np.int32]
 
     @classmethod
     def load(cls, folder: Path) -> _Index | None:
@@ -129,14 +120,13 @@ class _Index:
     @classmethod
     def make(cls, folder: Path, examples: Iterator[Example]) -> _Index:
         """Read all rows once; whole in the folder, or nothing there."""
-        begins, n_positives, lengths = array("q", [0]), array("i"), array("i")
+        begins, n_positives = array("q", [0]), array("i")
         passages, queries = array("Q"), array("Q")
         for example in examples:
             passages.extend(map(_hash, example.texts))
             begins.append(len(passages))
             n_positives.append(example.n_positive)
             queries.append(_hash(example.query.lower()))
-            lengths.append(len(example.query) + len(example.texts[0]))
         _, first, which = np.unique(
             np.asarray(passages, np.uint64), return_index=True, return_inverse=True
         )
@@ -148,7 +138,6 @@ class _Index:
             first=first[which].astype(np.int64),
             asked=asked.astype(np.int64),
             hashes=hashes[asked],
-            lengths=np.asarray(lengths, np.int32),
         )
         index._save(folder)
         return cls.load(folder) or index
@@ -203,17 +192,12 @@ class _Groups(ByPlace[Group]):
         self._read, self._index = read, index
 
     @property
-    def lengths(self) -> NDArray[np.int32]:
-        """Characters of each group's query and positive, int32 `[n]`."""
-        return self._index.lengths
-
-    @property
     def has_negatives(self) -> bool:
         """Some row has a passage that does not answer."""
         return bool((np.diff(self._index.begins) > self._index.n_positives).any())
 
     def __len__(self) -> int:
-        return len(self._index.lengths)
+        return len(self._index.n_positives)
 
     def at(self, place: int) -> Group:
         """The group of a row."""

@@ -22,6 +22,7 @@ from unimoer_rag.data.datasets import BeirDataset, Qrels, Question
 from unimoer_rag.data.own_questions import Asked, Places, read_questions
 from unimoer_rag.errors import DataError
 from unimoer_rag.retrieval import Document, Passage, Problem, scan
+from unimoer_rag.wording import counted
 
 __all__ = ["OwnPassages", "OwnSet", "Split", "own_dataset", "own_passages"]
 
@@ -70,9 +71,10 @@ class OwnSet:
         found = self.dataset
         without = sum(not answers for answers in found.golds.values())
         told = (
-            f"{len(found.corpus)} passages of {self.documents} documents; {len(found.questions)} "
-            f"questions: {len(found.qrels)} with relevant passages ({self.by_source} of them by "
-            f"their document alone), {without} without an answer"
+            f"{counted(len(found.corpus), 'passage')} of {counted(self.documents, 'document')}; "
+            f"{counted(len(found.questions), 'question')}: {len(found.qrels)} with relevant "
+            f"passages ({self.by_source} of them by their document alone), {without} without an "
+            "answer"
         )
         problems = (*self.unreadable, *self.not_found)
         return "\n".join([told, *map(str, problems)])

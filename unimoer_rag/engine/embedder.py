@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import warnings
 from collections.abc import Sequence
 
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from unimoer_rag.engine.shared import SharedModel
 from unimoer_rag.model import Job, Side, embedding
+from unimoer_rag.steps import Steps, apart, arun, result, run
 
 __all__ = ["Embedder"]
 
@@ -46,8 +46,7 @@ class Embedder:
         Raises:
             InputError: a text is no string, or a query is empty; names its position.
         """
-        job = self._job(texts, side, instruction, dimensions)
-        return _floats(self._shared.engine.submit(job).result())
+        return run(self._embed(texts, side, instruction, dimensions))
 
     async def aembed(
         self,
@@ -58,9 +57,16 @@ class Embedder:
         dimensions: int | None = None,
     ) -> list[list[float]]:
         """`embed` without blocking the event loop, nor a thread while the model works."""
+        return await arun(self._embed(texts, side, instruction, dimensions))
+
+    def _embed(
+        self, texts: Sequence[str], side: Side, instruction: str | None, dimensions: int | None
+    ) -> Steps[list[list[float]]]:
         # Tokenising many texts takes a while.
-        job = await asyncio.to_thread(self._job, texts, side, instruction, dimensions)
-        return _floats(await asyncio.wrap_future(self._shared.engine.submit(job)))
+        job = yield from apart(self._job, texts, side, instruction, dimensions)
+        vectors = yield from result(self._shared.engine.submit(job))
+        floats: list[list[float]] = vectors.tolist()  # Python's own, which frameworks write as JSON
+        return floats
 
     def _job(
         self, texts: Sequence[str], side: Side, instruction: str | None, dimensions: int | None
@@ -86,14 +92,8 @@ class Embedder:
             f"{n} of {total} texts are longer than the {limit} tokens that {self._shared.name} "
             "reads, and are embedded by their beginning alone: "
             f"{self._remedy.format(size=limit * 3 // 4)}. Later ones are not told of",
-            stacklevel=4,
+            stacklevel=5,
         )
-
-
-def _floats(vectors: NDArray[np.float32]) -> list[list[float]]:
-    """Python's own floats, which frameworks write as JSON."""
-    floats: list[list[float]] = vectors.tolist()
-    return floats
 
 
 def _made(shared: SharedModel, remedy: str) -> Embedder:

@@ -8,18 +8,18 @@ its share of the cores. Results keep input order.
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from unimoer_rag.closing import Closing
 from unimoer_rag.engine.cache import StateCache
 from unimoer_rag.engine.queued import Pending
 from unimoer_rag.engine.worker import Worker
@@ -39,12 +39,14 @@ from unimoer_rag.model import (
     reading,
     scoring,
 )
+from unimoer_rag.steps import Steps, apart, arun, result, run
 
 if TYPE_CHECKING:
     from unimoer_rag.engine.disk import DiskStates
 
 __all__ = ["Engine", "EngineStats"]
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 _DISK_BYTES = 8 * 2**30
@@ -74,7 +76,7 @@ class EngineStats:
 _making = threading.Lock()
 
 
-class Engine:
+class Engine(Closing):
     """Runs one model for many callers; every method may be called from any thread.
 
     Its worker starts with the first job and ends when the engine is closed or no longer used. A
@@ -158,9 +160,9 @@ class Engine:
         dimensions: int | None = None,
     ) -> NDArray[np.float32]:
         """L2-normalised embeddings, float32 `[n, dimensions]`; see `UniMoER.embed`."""
-        return self.submit(
-            embedding(self.model, texts, side, instruction=instruction, dimensions=dimensions)
-        ).result()
+        return run(
+            self._answer(embedding, texts, side, instruction=instruction, dimensions=dimensions)
+        )
 
     async def aembed(
         self,
@@ -171,47 +173,43 @@ class Engine:
         dimensions: int | None = None,
     ) -> NDArray[np.float32]:
         """`embed` without blocking the event loop."""
-        return await self._answer(
-            lambda: embedding(
-                self.model, texts, side, instruction=instruction, dimensions=dimensions
-            )
+        return await arun(
+            self._answer(embedding, texts, side, instruction=instruction, dimensions=dimensions)
         )
 
     def score(
         self, query: str, documents: Sequence[str], *, task: str = "rerank", logits: bool = False
     ) -> NDArray[np.float32]:
         """Relevance of each document, float32 `[n]`; see `UniMoER.score`."""
-        return self.submit(scoring(self.model, query, documents, task, logits=logits)).result()
+        return run(self._answer(scoring, query, documents, task, logits=logits))
 
     async def ascore(
         self, query: str, documents: Sequence[str], *, task: str = "rerank", logits: bool = False
     ) -> NDArray[np.float32]:
         """`score` without blocking the event loop."""
-        return await self._answer(
-            lambda: scoring(self.model, query, documents, task, logits=logits)
-        )
+        return await arun(self._answer(scoring, query, documents, task, logits=logits))
 
     def rank(
         self, query: str, documents: Sequence[str], *, logits: bool = False
     ) -> NDArray[np.float32]:
         """Scores to order results by, float32 `[n]`; see `UniMoER.rank`."""
-        return self.submit(ranking(self.model, query, documents, logits=logits)).result()
+        return run(self._answer(ranking, query, documents, logits=logits))
 
     async def arank(
         self, query: str, documents: Sequence[str], *, logits: bool = False
     ) -> NDArray[np.float32]:
         """`rank` without blocking the event loop."""
-        return await self._answer(lambda: ranking(self.model, query, documents, logits=logits))
+        return await arun(self._answer(ranking, query, documents, logits=logits))
 
     def read(self, question: str, passages: Sequence[str], *, task: str = "read") -> list[Reading]:
         """The best answer span of each passage; see `UniMoER.read`."""
-        return self.submit(reading(self.model, question, passages, task)).result()
+        return run(self._answer(reading, question, passages, task))
 
     async def aread(
         self, question: str, passages: Sequence[str], *, task: str = "read"
     ) -> list[Reading]:
         """`read` without blocking the event loop."""
-        return await self._answer(lambda: reading(self.model, question, passages, task))
+        return await arun(self._answer(reading, question, passages, task))
 
     def classify(
         self,
@@ -222,7 +220,7 @@ class Engine:
         logits: bool = False,
     ) -> NDArray[np.float32]:
         """Probability of each label, float32 `[n, labels]`; see `UniMoER.classify`."""
-        return self.submit(classifying(self.model, texts, pairs, task, logits=logits)).result()
+        return run(self._answer(classifying, texts, pairs, task, logits=logits))
 
     async def aclassify(
         self,
@@ -233,14 +231,17 @@ class Engine:
         logits: bool = False,
     ) -> NDArray[np.float32]:
         """`classify` without blocking the event loop."""
-        return await self._answer(
-            lambda: classifying(self.model, texts, pairs, task, logits=logits)
-        )
+        return await arun(self._answer(classifying, texts, pairs, task, logits=logits))
 
-    async def _answer(self, make: Callable[[], Job[T]]) -> T:
+    def _answer(
+        self,
+        make: Callable[Concatenate[UniMoER, P], Job[T]],
+        *args: P.args,
+        **settings: P.kwargs,
+    ) -> Steps[T]:
         # Tokenising a large request takes a while too: not on the event loop.
-        job = await asyncio.to_thread(make)
-        return await asyncio.wrap_future(self.submit(job))
+        job = yield from apart(make, self.model, *args, **settings)
+        return (yield from result(self.submit(job)))
 
     # -- the queue --------------------------------------------------------------------------
 
@@ -306,12 +307,6 @@ class Engine:
     def close(self) -> None:
         """Let the worker finish what is queued, then stop it; closing twice is harmless."""
         self._worker.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
 
 def _disk(model: UniMoER, folder: str | Path | None, capacity: int) -> DiskStates | None:

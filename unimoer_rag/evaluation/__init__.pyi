@@ -8,6 +8,8 @@ from .judge import Judge
 from .measure_answers import read_contexts
 from .measure_ranking import asked, known_run, rerank_run, search_run
 from .moved import BeirDataset, Question, load_beir, load_run, open_dataset, write_run
+from .mteb_models import MtebEncoder, MtebReranker, MtebSearch
+from .mteb_run import ROLES, Role, TaskScore, find_tasks, run_tasks
 from .options import EvalOptions
 from .passages import holds_answer
 from .ranking import MEASURES, evaluate_run, per_query
@@ -29,6 +31,7 @@ __all__ = [
     "LOSS",
     "MEASURES",
     "READER",
+    "ROLES",
     "AnswerScores",
     "BeirDataset",
     "Calibration",
@@ -39,15 +42,20 @@ __all__ = [
     "Judgement",
     "Limit",
     "Models",
+    "MtebEncoder",
+    "MtebReranker",
+    "MtebSearch",
     "Outcomes",
     "Question",
     "Ranker",
     "Rescorer",
     "Result",
+    "Role",
     "Row",
     "Statistic",
     "SuiteResult",
     "System",
+    "TaskScore",
     "Unified",
     "Value",
     "asked",
@@ -70,6 +78,7 @@ __all__ = [
     "exact_match",
     "f1",
     "find_entry",
+    "find_tasks",
     "first_stage",
     "holds_answer",
     "interval_chart",
@@ -86,6 +95,7 @@ __all__ = [
     "read_contexts",
     "render_page",
     "rerank_run",
+    "run_tasks",
     "score_answers",
     "search_run",
     "series_chart",

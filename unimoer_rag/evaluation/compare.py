@@ -12,6 +12,7 @@ from unimoer_rag.evaluation.options import PARTS
 from unimoer_rag.evaluation.results import Result, load_result
 from unimoer_rag.evaluation.statistics import LEVEL, PERMUTATIONS, RESAMPLES, compare
 from unimoer_rag.evaluation.summary import columns
+from unimoer_rag.wording import counted
 
 __all__ = ["Result", "check_same_data", "compare_results", "load_result"]
 
@@ -114,9 +115,9 @@ def check_same_data(
 def _data(name: str, result: Result) -> str:
     """What a result was measured on, for people, to whom digests say nothing."""
     if name == "questions_sha256":
-        return f"{result.n:,} questions of {result.dataset} {result.split}"
+        return f"{counted(result.n, 'question')} of {result.dataset} {result.split}"
     if name == "corpus_sha256":
-        return f"{result.passages:,} passages of {result.dataset}"
+        return f"{counted(result.passages, 'passage')} of {result.dataset}"
     return repr(getattr(result, name))
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from unimoer_rag.data import BeirDataset
 from unimoer_rag.evaluation.systems import System, corpus_in_index
+from unimoer_rag.wording import counted
 
 __all__ = ["LARGE", "Estimate", "estimate_indexing"]
 
@@ -33,7 +34,7 @@ class Estimate:
 
     def __str__(self) -> str:
         """In words, such as "2,681,468 passages to index, about 7.1 hours"."""
-        return f"{self.passages:,} passages to index, about {_spoken(self.seconds)}"
+        return f"{counted(self.passages, 'passage')} to index, about {_spoken(self.seconds)}"
 
 
 def estimate_indexing(system: System, dataset: BeirDataset, *, first_stage: str) -> Estimate:
@@ -65,6 +66,6 @@ def estimate_indexing(system: System, dataset: BeirDataset, *, first_stage: str)
 def _spoken(seconds: float) -> str:
     minutes = seconds / 60
     if minutes < 90:
-        return f"{max(minutes, 1):.0f} minutes"
+        return counted(max(round(minutes), 1), "minute")
     hours = minutes / 60
     return f"{hours:.1f} hours" if hours < 48 else f"{hours / 24:.1f} days"

@@ -76,7 +76,7 @@ def load_ragas() -> None:
     """
     # It looks once and remembers, and it looks at exit: so the variable has to stay.
     os.environ["RAGAS_DO_NOT_TRACK"] = "true"
-    with needs_extra("ragas", "eval", "judging answers with ragas"):
+    with needs_extra("ragas", "ragas", "judging answers with ragas"):
         from ragas import _analytics
     _analytics.do_not_track.cache_clear()
 

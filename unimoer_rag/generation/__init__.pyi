@@ -1,10 +1,12 @@
 from .chat_server import ChatServer
 from .citing import uncited
 from .decoding import Decoder, OwnThread
+from .doors import all_doors
 from .extractive import ExtractiveReader, check_threshold
 from .local_llm import LocalLLM
+from .other_models import LangChainWrites
 from .resident import ResidentLLM
-from .types import THRESHOLD, Citation, Generation, Generator
+from .types import THRESHOLD, Citation, Generation, Generator, Writes
 from .vllm_engine import VllmEngine
 from .writer import LanguageModel, Writer
 
@@ -16,12 +18,15 @@ __all__ = [
     "ExtractiveReader",
     "Generation",
     "Generator",
+    "LangChainWrites",
     "LanguageModel",
     "LocalLLM",
     "OwnThread",
     "ResidentLLM",
     "VllmEngine",
     "Writer",
+    "Writes",
+    "all_doors",
     "check_threshold",
     "uncited",
 ]

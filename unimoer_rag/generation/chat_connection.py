@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import httpx
 
 from unimoer_rag.errors import GenerationError, InputError, UnimoerError
 from unimoer_rag.generation.chat_wire import Reply, check_response, transport_errors
-from unimoer_rag.generation.event_lines import alines, lines
+from unimoer_rag.generation.event_lines import lines
+from unimoer_rag.steps import Source, Steps, Streamed, either
 from unimoer_rag.tls import tls_context
 from unimoer_rag.urls import shown_url, shown_urls_in_logs, url_secrets, without_secrets
 
@@ -21,7 +23,7 @@ _MOST = 16 * 1024**2  # bytes of a body
 
 
 class ChatConnection:
-    """Asks a chat server, from any thread and event loop.
+    """Asks a chat server by steps, from any thread and event loop.
 
     A redirect is not followed: the key and the question go to the URL that was given.
 
@@ -81,66 +83,55 @@ class ChatConnection:
         check_response(response, self.url, body.decode("utf-8", "replace"))
         return body
 
-    # -- blocking ---------------------------------------------------------------------------
-
-    def models(self) -> bytes:
+    def models(self) -> Steps[bytes]:
         """What the server says of its models."""
-        with self._telling(), self._client.stream("GET", self._page("/models")) as response:
-            return self._checked(response, _joined(response.iter_bytes()))
+        return self._body({"method": "GET", "url": self._page("/models")})
 
-    def whole(self, body: dict[str, Any]) -> Reply:
+    def whole(self, body: dict[str, Any]) -> Steps[Reply]:
         """The reply to a request, once it is whole."""
-        with self._telling(), self._client.stream(**self._chat(body)) as response:
-            found = self._checked(response, _joined(response.iter_bytes()))
+        found = yield from self._body(self._chat(body))
+        with self._telling():
             return Reply.of(found, self.url)
 
-    def words(self, body: dict[str, Any], reply: Reply) -> Generator[str, None, None]:
+    def words(self, body: dict[str, Any], reply: Reply) -> Streamed[str]:
         """The words of a reply as they come; closing this hangs up.
 
         Args:
             body: the request's.
             reply: takes in what comes.
         """
-        streamed = self._chat({**body, "stream": True})
-        with self._telling(reply), self._client.stream(**streamed) as response:
-            if not response.is_success:
-                self._checked(response, _joined(response.iter_bytes()))
-            response.encoding = "utf-8"  # as events are, whatever the header says
-            for line in lines(response.iter_text()):
-                yield from reply.take(line, self.url)
-                if reply.done:
-                    break
-        with self._telling():
-            reply.check_ended(self.url)
-
-    def close(self) -> None:
-        """Close the connections of blocking calls."""
-        self._client.close()
-
-    # -- awaited ----------------------------------------------------------------------------
-
-    async def awhole(self, body: dict[str, Any]) -> Reply:
-        """`whole` without blocking the event loop."""
-        with self._telling():
-            async with self._aclient.stream(**self._chat(body)) as response:
-                found = self._checked(response, await _ajoined(response.aiter_bytes()))
-                return Reply.of(found, self.url)
-
-    async def awords(self, body: dict[str, Any], reply: Reply) -> AsyncGenerator[str, None]:
-        """`words` without blocking the event loop."""
-        streamed = self._chat({**body, "stream": True})
         with self._telling(reply):
-            async with self._aclient.stream(**streamed) as response:
+            response = yield from either(
+                self._send, self._asend, self._chat({**body, "stream": True})
+            )
+            try:
                 if not response.is_success:
-                    self._checked(response, await _ajoined(response.aiter_bytes()))
-                response.encoding = "utf-8"
-                async for line in alines(response.aiter_text()):
-                    for piece in reply.take(line, self.url):
-                        yield piece
-                    if reply.done:
-                        break
+                    self._checked(response, (yield from _joined(response)))
+                response.encoding = "utf-8"  # as events are, whatever the header says
+                text = Source(response.iter_text, response.aiter_text)
+                found = Source.of(partial(lines, text))
+                while not reply.done and (line := (yield from found.next())) is not None:
+                    yield from reply.take(line, self.url)
+            finally:
+                yield from either(response.close, response.aclose)
         with self._telling():
             reply.check_ended(self.url)
+
+    def _body(self, request: dict[str, Any]) -> Steps[bytes]:
+        """What comes back on a request."""
+        with self._telling():
+            response = yield from either(self._send, self._asend, request)
+            try:
+                return self._checked(response, (yield from _joined(response)))
+            finally:
+                yield from either(response.close, response.aclose)
+
+    def _send(self, request: dict[str, Any]) -> httpx.Response:
+        return self._client.send(self._client.build_request(**request), stream=True)
+
+    async def _asend(self, request: dict[str, Any]) -> httpx.Response:
+        client = self._aclient
+        return await client.send(client.build_request(**request), stream=True)
 
     @property
     def _aclient(self) -> httpx.AsyncClient:
@@ -152,6 +143,10 @@ class ChatConnection:
             self._aclients[loop] = httpx.AsyncClient(**self._settings)
         return self._aclients[loop]
 
+    def close(self) -> None:
+        """Close the connections of blocking calls."""
+        self._client.close()
+
     async def aclose(self) -> None:
         """Close the connections of this event loop, and those of blocking calls."""
         client = self._aclients.pop(asyncio.get_running_loop(), None)
@@ -160,26 +155,18 @@ class ChatConnection:
         self.close()
 
 
-def _joined(chunks: Iterable[bytes]) -> bytes:
+def _joined(response: httpx.Response) -> Steps[bytes]:
+    """A response's body."""
     body = bytearray()
-    for chunk in chunks:
-        _add(body, chunk)
+    chunks = Source(response.iter_bytes, response.aiter_bytes)
+    while (chunk := (yield from chunks.next())) is not None:
+        body += chunk
+        if len(body) > _MOST:
+            raise GenerationError(
+                f"the server sends more than the {_MOST:,} bytes that any answer takes: see what "
+                "it is"
+            )
     return bytes(body)
-
-
-async def _ajoined(chunks: AsyncIterable[bytes]) -> bytes:
-    body = bytearray()
-    async for chunk in chunks:
-        _add(body, chunk)
-    return bytes(body)
-
-
-def _add(body: bytearray, chunk: bytes) -> None:
-    body += chunk
-    if len(body) > _MOST:
-        raise GenerationError(
-            f"the server sends more than the {_MOST:,} bytes that any answer takes: see what it is"
-        )
 
 
 def _parsed(url: str) -> httpx.URL:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import aclosing, closing
-from itertools import chain
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from tenacity import (
     AsyncRetrying,
@@ -22,19 +20,23 @@ from tenacity import (
 from unimoer_rag.errors import GenerationError, GeneratorUnavailableError, InputError
 from unimoer_rag.generation.chat_connection import ChatConnection
 from unimoer_rag.generation.chat_wire import Reply
+from unimoer_rag.generation.doors import Doors
 from unimoer_rag.generation.prompts import Prompt
 from unimoer_rag.generation.spoken import SpokenText
 from unimoer_rag.generation.types import Generation, Piece
 from unimoer_rag.retrieval import Hit
+from unimoer_rag.steps import Source, Steps, Streamed, arun, either, run
 from unimoer_rag.urls import shown_url
 
 __all__ = ["ChatServer"]
+
+T = TypeVar("T")
 
 # Between two tries: a quarter of a second at first, ten at most, not everybody at the same time.
 _WAIT = wait_exponential(multiplier=0.25, max=10) + wait_random(0, 0.25)
 
 
-class ChatServer:
+class ChatServer(Doors):
     """Answers from passages by a chat model behind an OpenAI-compatible URL.
 
     Safe to use from any thread and event loop. What fails before the first word (no connection,
@@ -99,95 +101,57 @@ class ChatServer:
         }
 
     @property
-    def stage(self) -> str:
-        """What its work is called in timings and traces."""
-        return "generate"
-
-    # -- blocking ---------------------------------------------------------------------------
-
-    def generate(self, question: str, hits: Sequence[Hit]) -> Generation:
-        """The model's answer.
-
-        Raises:
-            GeneratorUnavailableError: no server answers, or it stays overloaded.
-            GeneratorRefusedError: it refuses the key, the model or the prompt.
-            GenerationError: what it answers makes no sense, or it broke off.
-        """
-        body = self._request(self.model, question, hits)
-        for attempt in Retrying(**self._retrying):
-            with attempt:
-                reply = self._connection.whole(body)
-        return self._read(reply, hits)
-
-    def stream(self, question: str, hits: Sequence[Hit]) -> Iterator[Piece]:
-        """Pieces of the answer as they come, then the whole; raises as `generate` does.
-
-        Closing the iterator hangs up, which stops the model.
-        """
-        body = self._request(self.model, question, hits)
-        for attempt in Retrying(**self._retrying):
-            with attempt:
-                reply = Reply()
-                words = self._connection.words(body, reply)
-                first = next(words, "")
-        answer = SpokenText()
-        with closing(words):
-            for piece in chain([first], words):
-                if said := answer.take(piece):
-                    yield said
-        if said := answer.end():
-            yield said
-        yield self._read(reply, hits)
-
-    # -- awaited ----------------------------------------------------------------------------
-
-    async def agenerate(self, question: str, hits: Sequence[Hit]) -> Generation:
-        """`generate` without blocking the event loop."""
-        body = self._request(await self._amodel(), question, hits)
-        async for attempt in AsyncRetrying(**self._retrying):
-            with attempt:
-                reply = await self._connection.awhole(body)
-        return self._read(reply, hits)
-
-    async def astream(self, question: str, hits: Sequence[Hit]) -> AsyncIterator[Piece]:
-        """`stream` without blocking the event loop."""
-        body = self._request(await self._amodel(), question, hits)
-        async for attempt in AsyncRetrying(**self._retrying):
-            with attempt:
-                reply = Reply()
-                words = self._connection.awords(body, reply)
-                first = await anext(words, "")
-        answer = SpokenText()
-        async with aclosing(words):
-            if said := answer.take(first):
-                yield said
-            async for piece in words:
-                if said := answer.take(piece):
-                    yield said
-        if said := answer.end():
-            yield said
-        yield self._read(reply, hits)
-
-    # -- both -------------------------------------------------------------------------------
-
-    @property
     def model(self) -> str:
         """The name of the model that answers."""
-        return self._first_model() if self._model is None else self._model
+        return run(self._named())
 
-    async def _amodel(self) -> str:
-        if self._model is not None:
-            return self._model
-        return await asyncio.to_thread(self._first_model)
+    def whole(self, question: str, hits: Sequence[Hit]) -> Steps[Generation]:
+        """See `Doors.whole`."""
+        body = yield from self._request(question, hits)
+        reply = yield from self._tried(partial(self._connection.whole, body))
+        return self._read(reply, hits)
 
-    def _first_model(self) -> str:
-        for attempt in Retrying(**self._retrying):
-            with attempt:
-                told = self._connection.models()
-        self._model = _first_listed(told, self.url)
+    def pieces(self, question: str, hits: Sequence[Hit]) -> Streamed[Piece]:
+        """See `Doors.pieces`; closing the stream hangs up, which stops the model."""
+        body = yield from self._request(question, hits)
+        reply, words, piece = yield from self._tried(partial(self._begun, body))
+        answer = SpokenText()
+        try:
+            while piece is not None:
+                if said := answer.take(piece):
+                    yield said
+                piece = yield from words.next()
+        finally:
+            yield from words.close()
+        if said := answer.end():
+            yield said
+        yield self._read(reply, hits)
+
+    def _begun(self, body: dict[str, Any]) -> Steps[tuple[Reply, Source[str], str | None]]:
+        """A reply, its words and the first of them."""
+        reply = Reply()
+        words = Source.of(partial(self._connection.words, body, reply))
+        return reply, words, (yield from words.next())
+
+    def _tried(self, attempt: Callable[[], Steps[T]]) -> Steps[T]:
+        """What an attempt comes to; another one is made while the server cannot answer."""
+
+        async def again() -> T:  # tenacity awaits what is declared so
+            return await arun(attempt())
+
+        return either(
+            lambda: Retrying(**self._retrying)(lambda: run(attempt())),
+            lambda: AsyncRetrying(**self._retrying)(again),
+        )
+
+    def _named(self) -> Steps[str]:
+        if self._model is None:
+            told = yield from self._tried(self._connection.models)
+            self._model = _first_listed(told, self.url)
         return self._model
 
-    def _request(self, model: str, question: str, hits: Sequence[Hit]) -> dict[str, Any]:
+    def _request(self, question: str, hits: Sequence[Hit]) -> Steps[dict[str, Any]]:
+        model = yield from self._named()
         messages = self.prompt.messages(question, hits, harmless=True)
         return {"model": model, "messages": messages, **self._body}
 

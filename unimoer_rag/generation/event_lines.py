@@ -8,11 +8,11 @@ drop an event that no blank line ends, which proxies send.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 
 from unimoer_rag.errors import GenerationError
+from unimoer_rag.steps import Source, Streamed
 
-__all__ = ["LineSplitter", "alines", "lines"]
+__all__ = ["LineSplitter", "lines"]
 
 _END = re.compile("\r\n|\r|\n")
 _LONGEST = 16 * 1024**2  # characters of a line
@@ -62,18 +62,9 @@ class LineSplitter:
         return "".join(self._parts)
 
 
-def lines(chunks: Iterable[str]) -> Iterator[str]:
+def lines(chunks: Source[str]) -> Streamed[str]:
     """The lines of a stream; the last one may have no end."""
     splitter = LineSplitter()
-    for chunk in chunks:
+    while (chunk := (yield from chunks.next())) is not None:
         yield from splitter.take(chunk)
-    yield splitter.rest()
-
-
-async def alines(chunks: AsyncIterable[str]) -> AsyncIterator[str]:
-    """`lines`, awaited."""
-    splitter = LineSplitter()
-    async for chunk in chunks:
-        for line in splitter.take(chunk):
-            yield line
     yield splitter.rest()

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Sequence
 
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import InputError
-from unimoer_rag.generation.types import THRESHOLD, Citation, Generation, Piece
+from unimoer_rag.generation.doors import Doors
+from unimoer_rag.generation.types import THRESHOLD, Citation, Generation
 from unimoer_rag.model import Reading
 from unimoer_rag.retrieval import Hit
+from unimoer_rag.steps import Steps, arun, either, run
 
 __all__ = ["ExtractiveReader", "check_threshold"]
 
 
-class ExtractiveReader:
+class ExtractiveReader(Doors):
     """Reads passages and ranks the answers found in them.
 
     A passage about something else may well hold a span of the right kind, so where passages were
@@ -36,33 +38,23 @@ class ExtractiveReader:
         """What its work is called in timings and traces."""
         return "read"
 
-    def generate(self, question: str, hits: Sequence[Hit]) -> Generation:
+    def whole(self, question: str, hits: Sequence[Hit]) -> Steps[Generation]:
         """The most confident answer, cited wherever it stands; others are candidates."""
-        return _generation(self.read(question, hits))
-
-    async def agenerate(self, question: str, hits: Sequence[Hit]) -> Generation:
-        """`generate` without blocking the event loop."""
-        return _generation(await self.aread(question, hits))
-
-    def stream(self, question: str, hits: Sequence[Hit]) -> Iterator[Piece]:
-        """The answer's text in one piece, then the whole answer."""
-        yield from _pieces(self.generate(question, hits))
-
-    async def astream(self, question: str, hits: Sequence[Hit]) -> AsyncIterator[Piece]:
-        """`stream` without blocking the event loop."""
-        for piece in _pieces(await self.agenerate(question, hits)):
-            yield piece
+        return _generation((yield from self._read(question, hits)))
 
     def read(self, question: str, hits: Sequence[Hit]) -> list[Citation]:
         """The answers worth giving, most confident first; empty where nothing supports one."""
-        texts = [hit.text for hit in hits]
-        readings = self._engine.read(question, texts) if self._engine and texts else []
-        return self.select(hits, readings)
+        return run(self._read(question, hits))
 
     async def aread(self, question: str, hits: Sequence[Hit]) -> list[Citation]:
         """`read` without blocking the event loop."""
+        return await arun(self._read(question, hits))
+
+    def _read(self, question: str, hits: Sequence[Hit]) -> Steps[list[Citation]]:
+        if self._engine is None or not hits:
+            return []
         texts = [hit.text for hit in hits]
-        readings = await self._engine.aread(question, texts) if self._engine and texts else []
+        readings = yield from either(self._engine.read, self._engine.aread, question, texts)
         return self.select(hits, readings)
 
     def select(self, hits: Sequence[Hit], readings: Sequence[Reading]) -> list[Citation]:
@@ -102,12 +94,6 @@ def _generation(found: Sequence[Citation]) -> Generation:
 def _words(text: str) -> list[str]:
     """Words to compare: whatever case they are in and whatever stands around them."""
     return [word.strip(".,;:!?()\"'") for word in text.casefold().split()]
-
-
-def _pieces(generation: Generation) -> Iterator[Piece]:
-    if generation.text is not None:
-        yield generation.text
-    yield generation
 
 
 def check_threshold(threshold: float) -> None:

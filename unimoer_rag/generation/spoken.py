@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from unimoer_rag.retrieval import clean_text
 
-__all__ = ["SpokenText", "WholeCharacters", "spoken"]
+__all__ = ["ReplyWords", "SpokenText", "WholeCharacters", "spoken"]
 
 _NAMES = ("think", "thinking", "thought", "thoughts", "reasoning", "seed:think")
 # "[THINK]" is Mistral's, the triangles are Kimi's.
@@ -139,6 +139,31 @@ class WholeCharacters:
         """The half that nothing followed."""
         half, self._half = self._half, ""
         return _kept(half)
+
+
+class ReplyWords:
+    """A reply as it comes: all of it in `text`, and of the answer what is to be told."""
+
+    def __init__(self) -> None:
+        self._pieces: list[str] = []
+        self._characters, self._spoken = WholeCharacters(), SpokenText()
+
+    @property
+    def text(self) -> str:
+        """The whole reply so far, thoughts included."""
+        return "".join(self._pieces)
+
+    def take(self, piece: str) -> str:
+        """The words of the answer that are known with this piece."""
+        text = self._characters.take(piece)
+        self._pieces.append(text)
+        return self._spoken.take(text)
+
+    def end(self) -> str:
+        """Those that were held back until its end."""
+        text = self._characters.end()
+        self._pieces.append(text)
+        return self._spoken.take(text) + self._spoken.end()
 
 
 def _kept(text: str) -> str:

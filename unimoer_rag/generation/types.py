@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from unimoer_rag.retrieval import Hit
 
-__all__ = ["THRESHOLD", "Citation", "Generation", "Generator", "Piece"]
+__all__ = ["THRESHOLD", "Citation", "Generation", "Generator", "Piece", "Writes"]
 
 THRESHOLD = 0.1
 """Least confidence of an answer that is given, where nothing else is said."""
@@ -79,15 +79,24 @@ Piece = str | Generation
 """Of a stream: text as it comes, and at the end the whole."""
 
 
-class Generator(Protocol):
-    """Answers a question from passages."""
+class Writes(Protocol):
+    """Answers a question from passages: what a pipeline needs of whoever writes its answers.
+
+    Beside `retrieval.Embeds` and `retrieval.Ranks`, the third port. One method is enough; who has
+    those of `Generator` too is asked by them.
+    """
+
+    def generate(self, question: str, hits: Sequence[Hit]) -> Generation:
+        """The answer, blocking; it may be asked for from any thread."""
+
+
+@runtime_checkable
+class Generator(Writes, Protocol):
+    """A `Writes` that can be awaited and streamed, and says what its work is called."""
 
     @property
     def stage(self) -> str:
         """What its work is called in timings and traces."""
-
-    def generate(self, question: str, hits: Sequence[Hit]) -> Generation:
-        """The answer, blocking."""
 
     async def agenerate(self, question: str, hits: Sequence[Hit]) -> Generation:
         """The answer, awaited."""

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import closing
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol
 
+from unimoer_rag.generation.doors import Doors
 from unimoer_rag.generation.prompts import Prompt
-from unimoer_rag.generation.spoken import SpokenText, WholeCharacters
-from unimoer_rag.generation.types import Generation, Piece
+from unimoer_rag.generation.spoken import ReplyWords
+from unimoer_rag.generation.types import Piece
 from unimoer_rag.retrieval import Hit
+from unimoer_rag.steps import Streamed, apart, result
 
 __all__ = ["LanguageModel", "Reply", "Writer"]
 
@@ -46,7 +47,7 @@ class LanguageModel(Protocol):
         """
 
 
-class Writer:
+class Writer(Doors):
     """Answers from passages by a language model in this process.
 
     Args:
@@ -64,75 +65,17 @@ class Writer:
         self.model = model
         self.prompt = prompt if isinstance(prompt, Prompt) else Prompt.load(prompt)
 
-    @property
-    def stage(self) -> str:
-        """What its work is called in timings and traces."""
-        return "generate"
-
-    def generate(self, question: str, hits: Sequence[Hit]) -> Generation:
-        """The model's answer.
-
-        Raises:
-            GeneratorRefusedError: the prompt does not fit into the model's context.
-            GenerationError: the model failed.
-        """
-        *_, whole = self.stream(question, hits)
-        return cast(Generation, whole)
-
-    async def agenerate(self, question: str, hits: Sequence[Hit]) -> Generation:
-        """`generate` without blocking the event loop; cancelling it stops the model."""
-        *_, whole = [piece async for piece in self.astream(question, hits)]
-        return cast(Generation, whole)
-
-    def stream(self, question: str, hits: Sequence[Hit]) -> Iterator[Piece]:
-        """Pieces of the answer as they come, then the whole; raises as `generate` does.
-
-        Closing the iterator stops the model.
-        """
-        words = _Words()
-        with closing(self._begin(question, hits)) as reply:
-            while (piece := reply.more().result()) is not None:
-                if said := words.take(piece):
-                    yield said
-        if said := words.end():
-            yield said
-        yield self._read(words, hits, reply)
-
-    async def astream(self, question: str, hits: Sequence[Hit]) -> AsyncIterator[Piece]:
-        """`stream` without blocking the event loop."""
-        words = _Words()
+    def pieces(self, question: str, hits: Sequence[Hit]) -> Streamed[Piece]:
+        """See `Doors.pieces`."""
+        words = ReplyWords()
         # Tokenising a long prompt takes a while too.
-        with closing(await asyncio.to_thread(self._begin, question, hits)) as reply:
-            while (piece := await asyncio.wrap_future(reply.more())) is not None:
+        with closing((yield from apart(self._begin, question, hits))) as reply:
+            while (piece := (yield from result(reply.more()))) is not None:
                 if said := words.take(piece):
                     yield said
         if said := words.end():
             yield said
-        yield self._read(words, hits, reply)
+        yield self.prompt.read(words.text, hits, cut_by="" if reply.complete else "length")
 
     def _begin(self, question: str, hits: Sequence[Hit]) -> Reply:
         return self.model.begin(self.prompt.messages(question, hits))
-
-    def _read(self, words: _Words, hits: Sequence[Hit], reply: Reply) -> Generation:
-        cut_by = "" if reply.complete else "length"
-        return self.prompt.read("".join(words.pieces), hits, cut_by=cut_by)
-
-
-class _Words:
-    """A reply as it comes: all of it in `pieces`, and of the answer what is to be told."""
-
-    def __init__(self) -> None:
-        self.pieces: list[str] = []
-        self._characters, self._spoken = WholeCharacters(), SpokenText()
-
-    def take(self, piece: str) -> str:
-        """The words of the answer that are known with this piece."""
-        text = self._characters.take(piece)
-        self.pieces.append(text)
-        return self._spoken.take(text)
-
-    def end(self) -> str:
-        """Those that were held back until its end."""
-        text = self._characters.end()
-        self.pieces.append(text)
-        return self._spoken.take(text) + self._spoken.end()

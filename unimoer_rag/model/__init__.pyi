@@ -5,7 +5,7 @@ from .forward import States
 from .home import Home
 from .io.backbone import BACKBONES, load_backbone, resolve_backbone, transformer_layers
 from .io.checkpoint import CONFIG, WEIGHTS, layer_of, parameters_by_name
-from .io.config import ExpertConfig, TaskConfig
+from .io.config import ExpertConfig, TaskConfig, spec_of
 from .io.files import file_digest, local_folder
 from .io.loading import memory_table, shipped_checkpoints
 from .io.peft_adapters import adapter_shape, export_expert, import_expert
@@ -19,7 +19,6 @@ from .layers.scope import checkpoint_contexts
 from .memory import CACHE_BYTES, MemoryPlan
 from .pilots import fit_pilots
 from .prefix import PrefixKey, PrefixStates, cache_name
-from .routers.gates import MASKED
 from .rows import Row, RowMaker, Side
 from .spec import ModelSpec
 from .surgery import merge_experts
@@ -57,7 +56,6 @@ __all__ = [
     "FEWEST_TOKENS",
     "HEADS",
     "LOCAL",
-    "MASKED",
     "MAX_ANSWER_TOKENS",
     "RERANK",
     "RERANK_CROSS",
@@ -136,6 +134,7 @@ __all__ = [
     "scoring",
     "shipped_checkpoints",
     "span_logits",
+    "spec_of",
     "tensors",
     "transformer_layers",
     "with_output_layer",

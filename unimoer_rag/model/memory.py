@@ -31,12 +31,7 @@ _LIBRARIES = 512 * 2**20
 # Scores of attention are kept for rows up to this long; above, fused kernels keep none.
 _SCORED = 512
 
-_UNITS = {"": 1} | {
-    f"{prefix}{middle}b": base**power
-    for power, prefix in enumerate(("", "k", "m", "g", "t"))
-    for middle, base in (("", 1000), ("i", 1024))
-    if prefix or not middle
-}
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(?:(?:([kmgt])(i?))?b)?\s*")
 _MOST_BYTES = 2**63
 
 
@@ -90,9 +85,11 @@ def parse_size(size: str | int) -> int:
     >>> parse_size("1.5 GB"), parse_size("2KiB")
     (1500000000, 2048)
     """
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", str(size).lower())
-    factor = _UNITS.get(found[2]) if found else None
-    n_bytes = float(found[1]) * factor if found and factor else 0.0
+    n_bytes = 0.0
+    if found := _SIZE.fullmatch(str(size).lower()):
+        number, prefix, binary = found.groups()
+        power = "kmgt".index(prefix) + 1 if prefix else 0
+        n_bytes = float(number) * (1024 if binary else 1000) ** power
     if not 1 <= n_bytes < _MOST_BYTES:
         raise InputError(
             f"memory budget {size!r:.80} is no size: expected a number above 0 with B, KB, MB, GB, "

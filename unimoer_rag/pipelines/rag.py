@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import aclosing, closing
+from functools import partial
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import cast
 
 from unimoer_rag.errors import GenerationError, InputError
-from unimoer_rag.generation import THRESHOLD, ExtractiveReader, Generation, Generator
+from unimoer_rag.generation import (
+    THRESHOLD,
+    ExtractiveReader,
+    Generation,
+    Generator,
+    Writes,
+    all_doors,
+)
 from unimoer_rag.model import UniMoER
 from unimoer_rag.pipelines.answer import NO_ANSWER, Answer
 from unimoer_rag.pipelines.multihop import expand, join
-from unimoer_rag.pipelines.stages import asearch, cite, search, select
+from unimoer_rag.pipelines.stages import cite, search, select
 from unimoer_rag.pipelines.tracing import Stage, Trace, tracing
 from unimoer_rag.retrieval import Hit, UnifiedRetriever
 from unimoer_rag.retrieval.retriever import Filters
+from unimoer_rag.steps import Source, Steps, Streamed, arun, astream, either, run, stream
 
 __all__ = ["NO_ANSWER", "Answer", "RagPipeline"]
 
@@ -36,7 +44,8 @@ class RagPipeline:
         retriever: finds and reranks.
         n_read: how many of the best passages are read at most.
         threshold: of the reader: answers below this confidence are not given.
-        generator: answers; by default the model's own reader, which quotes.
+        generator: answers, anything with the method of `Writes`; by default the model's own reader,
+            which quotes.
         min_score: passages scored below this are not read.
         max_tokens: tokens that the passages read may have together, counted by the model's
             tokenizer; the best passage is read however long it is.
@@ -56,7 +65,7 @@ class RagPipeline:
         *,
         n_read: int = 5,
         threshold: float = THRESHOLD,
-        generator: Generator | None = None,
+        generator: Writes | None = None,
         min_score: float = 0.0,
         max_tokens: int | None = None,
         hops: int = 1,
@@ -69,12 +78,17 @@ class RagPipeline:
             raise InputError(f"max_tokens is {max_tokens}: expected tokens to read, or None")
         if hops < 1:
             raise InputError(f"hops is {hops}: expected how often to look for passages, 1 or more")
+        if generator is not None and not callable(getattr(generator, "generate", None)):
+            raise InputError(
+                f"generator is a {type(generator).__name__}: expected an object with the method "
+                "generate(question, hits), such as a ChatServer, a Writer or LangChainWrites"
+            )
         # Another model than ours embeds for whoever brings a generator; it counts no tokens.
         ours = generator is None or max_tokens is not None or isinstance(retriever.embeds, UniMoER)
         self._reader = ExtractiveReader(retriever.engine if ours else None, threshold=threshold)
         self.retriever, self.n_read, self.hops = retriever, n_read, hops
         self.min_score, self.max_tokens = min_score, max_tokens
-        self.generator: Generator = self._reader if generator is None else generator
+        self.generator: Writes = self._reader if generator is None else generator
 
     @classmethod
     def from_yaml(
@@ -113,17 +127,11 @@ class RagPipeline:
             question: what is asked.
             filters: conditions on the passages, as for `UnifiedRetriever.search`.
         """
-        with tracing() as trace:
-            hits, known = self._follow(question, filters, trace)
-            generation = known or self._generate(question, hits, trace)
-            return self._answer(question, hits, generation, trace)
+        return run(self._answered(question, filters))
 
     async def aanswer(self, question: str, *, filters: Filters | None = None) -> Answer:
         """`answer` without blocking the event loop."""
-        with tracing() as trace:
-            hits, known = await self._afollow(question, filters, trace)
-            generation = known or await self._agenerate(question, hits, trace)
-            return self._answer(question, hits, generation, trace)
+        return await arun(self._answered(question, filters))
 
     def stream(self, question: str, *, filters: Filters | None = None) -> Iterator[str | Answer]:
         """The answer's text in pieces as they come, and at the end the whole `Answer`.
@@ -134,40 +142,38 @@ class RagPipeline:
         ...     if isinstance(piece, str):
         ...         print(piece, end="", flush=True)
         """
-        with tracing() as trace:
-            hits, generation = self._follow(question, filters, trace)
-            if generation is None:
-                generator = self._generator(hits)
-                with (
-                    trace.streaming(generator.stage) as stage,
-                    closing(stage.pieces(generator.stream(question, hits))) as pieces,
-                ):
-                    for piece in pieces:
-                        if isinstance(piece, Generation):
-                            generation = piece
-                        else:
-                            yield piece
-                    self._tell_model(stage, generator)
-            elif generation.text is not None:
-                yield generation.text
-            answer = self._answer(question, hits, generation, trace)
-        yield answer
+        return stream(self._told(question, filters))
 
-    async def astream(
+    def astream(
         self, question: str, *, filters: Filters | None = None
     ) -> AsyncIterator[str | Answer]:
         """`stream` without blocking the event loop."""
+        return astream(self._told(question, filters))
+
+    def _answered(self, question: str, filters: Filters | None) -> Steps[Answer]:
         with tracing() as trace:
-            hits, generation = await self._afollow(question, filters, trace)
+            hits, known = yield from self._follow(question, filters, trace)
+            generation = known or (yield from self._generate(question, hits, trace))
+            return self._answer(question, hits, generation, trace)
+
+    def _told(self, question: str, filters: Filters | None) -> Streamed[str | Answer]:
+        with tracing() as trace:
+            hits, generation = yield from self._follow(question, filters, trace)
             if generation is None:
                 generator = self._generator(hits)
                 with trace.streaming(generator.stage) as stage:
-                    async with aclosing(stage.apieces(generator.astream(question, hits))) as pieces:
-                        async for piece in pieces:
+                    pieces = Source(
+                        partial(generator.stream, question, hits),
+                        partial(generator.astream, question, hits),
+                    )
+                    try:
+                        while (piece := (yield from stage.work(pieces.next()))) is not None:
                             if isinstance(piece, Generation):
                                 generation = piece
                             else:
                                 yield piece
+                    finally:
+                        yield from pieces.close()
                     self._tell_model(stage, generator)
             elif generation.text is not None:
                 yield generation.text
@@ -178,40 +184,20 @@ class RagPipeline:
 
     def _follow(
         self, question: str, filters: Filters | None, trace: Trace
-    ) -> tuple[list[Hit], Generation | None]:
+    ) -> Steps[tuple[list[Hit], Generation | None]]:
         """The passages of the last hop; and the answer, where it led to nothing new."""
+        look = partial(search, self.retriever, n=self.n_read, filters=filters, trace=trace)
         asked = [question]
-        hits = self._select(self._search(question, filters, trace), trace)
+        hits = self._select((yield from look(question)), trace)
         for _ in range(1, self.hops):
-            read = self._generate(question, hits, trace)
+            read = yield from self._generate(question, hits, trace)
             following = expand(question, read)
             if following is None or following in asked:
                 return hits, read
             asked.append(following)
-            found = self._search(following, filters, trace)
+            found = yield from look(following)
             hits = self._select(join(hits, found, n=self.n_read), trace)
         return hits, None
-
-    async def _afollow(
-        self, question: str, filters: Filters | None, trace: Trace
-    ) -> tuple[list[Hit], Generation | None]:
-        asked = [question]
-        hits = self._select(await self._asearch(question, filters, trace), trace)
-        for _ in range(1, self.hops):
-            read = await self._agenerate(question, hits, trace)
-            following = expand(question, read)
-            if following is None or following in asked:
-                return hits, read
-            asked.append(following)
-            found = await self._asearch(following, filters, trace)
-            hits = self._select(join(hits, found, n=self.n_read), trace)
-        return hits, None
-
-    def _search(self, query: str, filters: Filters | None, trace: Trace) -> list[Hit]:
-        return search(self.retriever, query, n=self.n_read, filters=filters, trace=trace)
-
-    async def _asearch(self, query: str, filters: Filters | None, trace: Trace) -> list[Hit]:
-        return await asearch(self.retriever, query, n=self.n_read, filters=filters, trace=trace)
 
     def _select(self, found: Sequence[Hit], trace: Trace) -> list[Hit]:
         return select(
@@ -227,19 +213,12 @@ class RagPipeline:
 
     def _generator(self, hits: Sequence[Hit]) -> Generator:
         """Who answers: without passages nobody makes anything up."""
-        return self.generator if hits else self._reader
+        return all_doors(self.generator) if hits else self._reader
 
-    def _generate(self, question: str, hits: Sequence[Hit], trace: Trace) -> Generation:
+    def _generate(self, question: str, hits: Sequence[Hit], trace: Trace) -> Steps[Generation]:
         generator = self._generator(hits)
         with trace.stage(generator.stage) as stage:
-            generation = generator.generate(question, hits)
-            self._tell_model(stage, generator)
-        return generation
-
-    async def _agenerate(self, question: str, hits: Sequence[Hit], trace: Trace) -> Generation:
-        generator = self._generator(hits)
-        with trace.stage(generator.stage) as stage:
-            generation = await generator.agenerate(question, hits)
+            generation = yield from either(generator.generate, generator.agenerate, question, hits)
             self._tell_model(stage, generator)
         return generation
 

@@ -11,13 +11,14 @@ from unimoer_rag.model import RowMaker
 from unimoer_rag.pipelines.tracing import Stage, Trace
 from unimoer_rag.retrieval import AutoRerank, Hit, Passage, UnifiedRetriever, rerank_depth
 from unimoer_rag.retrieval.retriever import Filters
+from unimoer_rag.steps import Steps, either
 
-__all__ = ["asearch", "cite", "search", "select"]
+__all__ = ["cite", "search", "select"]
 
 
 def search(
     retriever: UnifiedRetriever, query: str, *, n: int, filters: Filters | None, trace: Trace
-) -> list[Hit]:
+) -> Steps[list[Hit]]:
     """Passages found for a query, all of them reranked where the retriever reranks, best first.
 
     Where its `rerank="auto"` leaves the first stage's results as they are, only the first `n` come
@@ -30,21 +31,14 @@ def search(
         filters: conditions on passages.
         trace: times both stages.
     """
+    blocking, awaited = retriever.search, retriever.asearch
     with ExitStack() as until_done:
         stages = _Stages(retriever, trace, until_done)
-        found = retriever.search(query, k=stages.depth(n), filters=filters, on_stage=stages)
-        hits = retriever.rank_hits(query, found[:n]) if stages.skipped(found) else found
-        return stages.tell(query, found, hits)
-
-
-async def asearch(
-    retriever: UnifiedRetriever, query: str, *, n: int, filters: Filters | None, trace: Trace
-) -> list[Hit]:
-    """`search` without blocking the event loop."""
-    with ExitStack() as until_done:
-        stages = _Stages(retriever, trace, until_done)
-        found = await retriever.asearch(query, k=stages.depth(n), filters=filters, on_stage=stages)
-        hits = await retriever.arank_hits(query, found[:n]) if stages.skipped(found) else found
+        found = hits = yield from either(
+            blocking, awaited, query, k=stages.depth(n), filters=filters, on_stage=stages
+        )
+        if stages.skipped(found):
+            hits = yield from either(retriever.rank_hits, retriever.arank_hits, query, found[:n])
         return stages.tell(query, found, hits)
 
 

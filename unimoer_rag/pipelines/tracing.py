@@ -15,11 +15,13 @@ import asyncio
 import os
 import time
 from collections import defaultdict
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from unimoer_rag.steps import Steps
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -32,7 +34,6 @@ T = TypeVar("T")
 
 _CONTENT = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 _CAPTURING = ("true", "span_only", "span_and_event")
-_END: Any = object()
 
 
 class Stage:
@@ -76,31 +77,10 @@ class Stage:
         )
         return current
 
-    def pieces(self, stream: Iterator[T]) -> Generator[T, None, None]:
-        """The pieces of a stream, whose work is the stage's; closing this closes the stream."""
-        try:
-            while True:
-                with self.working():
-                    piece = next(stream, _END)
-                if piece is _END:
-                    return
-                yield piece
-        finally:
-            if isinstance(stream, Generator):
-                stream.close()
-
-    async def apieces(self, stream: AsyncIterator[T]) -> AsyncGenerator[T, None]:
-        """`pieces`, awaited."""
-        try:
-            while True:
-                with self.working():
-                    piece = await anext(stream, _END)
-                if piece is _END:
-                    return
-                yield piece
-        finally:
-            if isinstance(stream, AsyncGenerator):
-                await stream.aclose()
+    def work(self, steps: Steps[T]) -> Steps[T]:
+        """Steps that are the stage's own work."""
+        with self.working():
+            return (yield from steps)
 
 
 class Trace(Stage):
@@ -129,7 +109,7 @@ class Trace(Stage):
 
     @contextmanager
     def streaming(self, name: str) -> Iterator[Stage]:
-        """A block in which a stage's work is done by `pieces` or `apieces` alone."""
+        """A block in which the stage's work is what is given to `Stage.work` alone."""
         started = time.perf_counter()
         self._spent[name] += 0.0  # in the order in which stages begin
         with _span(name, self._span) as span:

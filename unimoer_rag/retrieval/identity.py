@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
@@ -156,13 +157,8 @@ def _token_states(identity: Mapping[str, Any], where: str) -> StateFormat | None
     kept = identity.get("token_states")
     if kept is None:
         return None
-    try:
+    with _known(f"the index at {where} keeps token states as {kept!r}"):
         return StateFormat(**kept)
-    except (TypeError, InputError) as error:
-        raise IndexMismatchError(
-            f"the index at {where} keeps token states as {kept!r}, which this release does not "
-            "know: update unimoer-rag, or index the documents again into a new index"
-        ) from error
 
 
 def _show_states(form: StateFormat | None) -> str:
@@ -175,12 +171,19 @@ def _chunking(identity: Mapping[str, Any], where: str) -> Chunking | str:
     kept = identity.get("chunking")
     if kept == WHOLE:
         return WHOLE
-    try:
+    with _known(f"the index at {where} was cut with chunking {kept!r}"):
         return Chunking(**kept)  # type: ignore[arg-type]  # checked by doing it
+
+
+@contextmanager
+def _known(said: str) -> Iterator[None]:
+    """A block that makes something of what an index records, which a later release may have."""
+    try:
+        yield
     except (TypeError, InputError) as error:
         raise IndexMismatchError(
-            f"the index at {where} was cut with chunking {kept!r}, which this release does not "
-            "know: update unimoer-rag, or index the documents again into a new index"
+            f"{said}, which this release does not know: update unimoer-rag, or index the documents "
+            "again into a new index"
         ) from error
 
 

@@ -10,6 +10,7 @@ from unimoer_rag.retrieval.problems import Problem
 from unimoer_rag.retrieval.replacing import lies_within
 from unimoer_rag.retrieval.roots import Root
 from unimoer_rag.retrieval.store import Store
+from unimoer_rag.wording import counted
 
 __all__ = ["left_behind"]
 
@@ -42,16 +43,19 @@ def left_behind(store: Store, roots: Iterable[Root]) -> Iterator[Problem]:
     for root, n in folders.items():
         yield Problem(
             root.name,
-            f"the index still holds {n} passages of {root.name}, and they answer, though that "
-            f"folder is no longer at {root.folder}: remove them with `unimoer-rag docs rm "
-            f"{root.name}`",
+            f"the index still holds {_answering(n, root.name)}, though that folder is no longer at "
+            f"{root.folder}: to end that, `unimoer-rag docs rm {root.name}`",
         )
     if files:
         names = sorted(files)
         more = ", ..." if len(names) > _FEW else ""
         yield Problem(
             names[0],
-            f"the index still holds {files.total()} passages of files that are gone, and they "
-            f"answer ({', '.join(names[:_FEW])}{more}): remove them with `unimoer-rag index "
-            "--sync` or `docs rm`",
+            f"the index still holds {_answering(files.total(), 'files that are gone')} "
+            f"({', '.join(names[:_FEW])}{more}): to end that, `unimoer-rag index --sync` or "
+            "`docs rm`",
         )
+
+
+def _answering(n: int, what: str) -> str:
+    return f"{counted(n, 'passage')} of {what}, and {'it answers' if n == 1 else 'they answer'}"

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unimoer_rag.engine import Engine
 from unimoer_rag.errors import InputError
+from unimoer_rag.steps import Steps, arun, either, run
+
+if TYPE_CHECKING:  # it imports torch, which an index that is searched by vectors does without
+    from unimoer_rag.engine import Engine
 
 __all__ = ["Ranked", "Reranker", "best_first", "check_top_n"]
 
@@ -45,19 +49,21 @@ class Reranker:
         Raises:
             InputError: the query is empty, a text is no string, or `top_n` is below 1.
         """
-        check_top_n(top_n)
-        visible = _visible(texts)
-        scores = self._engine.rank(query, [texts[at] for at in visible])
-        return _ranked(scores, visible, len(texts))[:top_n]
+        return run(self._rank(query, texts, top_n))
 
     async def arank(
         self, query: str, texts: Sequence[str], *, top_n: int | None = None
     ) -> list[Ranked]:
         """`rank` without blocking the event loop."""
+        return await arun(self._rank(query, texts, top_n))
+
+    def _rank(self, query: str, texts: Sequence[str], top_n: int | None) -> Steps[list[Ranked]]:
         check_top_n(top_n)
-        visible = _visible(texts)
-        scores = await self._engine.arank(query, [texts[at] for at in visible])
-        return _ranked(scores, visible, len(texts))[:top_n]
+        visible = [at for at, text in enumerate(texts) if not isinstance(text, str) or text.strip()]
+        shown = [texts[at] for at in visible]
+        scores = np.zeros(len(texts), dtype=np.float32)
+        scores[visible] = yield from either(self._engine.rank, self._engine.arank, query, shown)
+        return [Ranked(at, float(scores[at])) for at in best_first(scores)][:top_n]
 
 
 def best_first(scores: NDArray[np.float32]) -> list[int]:
@@ -73,13 +79,3 @@ def check_top_n(top_n: int | None) -> None:
     """
     if top_n is not None and (isinstance(top_n, bool) or not isinstance(top_n, int) or top_n < 1):
         raise InputError(f"top_n is {top_n!r}: expected how many to keep, 1 or more, or None")
-
-
-def _visible(texts: Sequence[str]) -> list[int]:
-    return [at for at, text in enumerate(texts) if not isinstance(text, str) or text.strip()]
-
-
-def _ranked(scores: NDArray[np.float32], visible: Sequence[int], n: int) -> list[Ranked]:
-    complete = np.zeros(n, dtype=np.float32)
-    complete[list(visible)] = scores
-    return [Ranked(at, float(complete[at])) for at in best_first(complete)]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Any, NoReturn, Self, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
+from unimoer_rag.closing import Closing
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import InputError, UnimoerError
 from unimoer_rag.extras import needs_extra
@@ -28,6 +29,7 @@ from unimoer_rag.retrieval.settings import RetrieverSettings, takes_settings
 from unimoer_rag.retrieval.sparse import BM25Encoder
 from unimoer_rag.retrieval.stats import SearchStats
 from unimoer_rag.retrieval.types import Document, Hit
+from unimoer_rag.steps import arun, run
 
 if TYPE_CHECKING:
     from langchain_unimoer import UniMoERRetriever
@@ -40,7 +42,7 @@ __all__ = ["Filters", "Mode", "OnStage", "UnifiedRetriever"]
 _BLOCK = 64
 
 
-class UnifiedRetriever:
+class UnifiedRetriever(Closing):
     """Indexes documents and answers queries with reranked passages, all on one loaded model.
 
     It takes the settings of `RetrieverSettings` by their names, `model` also as the first argument;
@@ -214,7 +216,8 @@ class UnifiedRetriever:
                 `{"source": "a.md", "year": {"gte": 2020}, "tag": ["x", "y"]}`.
             on_stage: called with "retrieve" and "rerank" as each ends, for timing and tracing.
         """
-        return self._searcher.run(self._plan([query], k, rerank, mode, filters), on_stage)[0]
+        plan = self._plan([query], k, rerank, mode, filters)
+        return run(self._searcher.search(plan, on_stage))[0]
 
     def search_batch(
         self,
@@ -229,7 +232,7 @@ class UnifiedRetriever:
         if isinstance(queries, str):
             raise InputError("search_batch takes a list of queries: use search for a single one")
         plan = self._plan(queries, k, rerank, mode, filters)
-        return [hits for block in plan.blocks(_BLOCK) for hits in self._searcher.run(block)]
+        return [hits for block in plan.blocks(_BLOCK) for hits in run(self._searcher.search(block))]
 
     async def asearch(
         self,
@@ -243,7 +246,7 @@ class UnifiedRetriever:
     ) -> list[Hit]:
         """`search` without blocking the event loop, nor a thread while the model works."""
         plan = self._plan([query], k, rerank, mode, filters)
-        return (await self._searcher.arun(plan, on_stage))[0]
+        return (await arun(self._searcher.search(plan, on_stage)))[0]
 
     def _plan(
         self,
@@ -284,11 +287,11 @@ class UnifiedRetriever:
         Raises:
             InputError: the query is empty.
         """
-        return self._searcher.rank(query, hits)
+        return run(self._searcher.rank(query, hits))
 
     async def arank_hits(self, query: str, hits: Sequence[Hit]) -> list[Hit]:
         """`rank_hits` without blocking the event loop."""
-        return await self._searcher.arank(query, hits)
+        return await arun(self._searcher.rank(query, hits))
 
     @property
     def stats(self) -> SearchStats:
@@ -345,12 +348,6 @@ class UnifiedRetriever:
     def close(self) -> None:
         """Let go of the index; the model stays loaded while anyone holds it."""
         self.store.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
 
 def _loaded(settings: RetrieverSettings) -> Embeds:

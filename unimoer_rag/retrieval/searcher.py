@@ -1,8 +1,7 @@
-"""Runs planned searches: query cache, model, store, reranking; blocking or awaiting."""
+"""Planned searches by steps: query cache, model, store, reranking."""
 
 from __future__ import annotations
 
-import asyncio
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -21,6 +20,7 @@ from unimoer_rag.retrieval.stats import Counter, SearchStats
 from unimoer_rag.retrieval.store import Store
 from unimoer_rag.retrieval.text import clean_text, legible_text
 from unimoer_rag.retrieval.types import Hit
+from unimoer_rag.steps import Steps, apart, result, results
 
 __all__ = ["OnStage", "Searcher", "ignore_stage"]
 
@@ -60,36 +60,22 @@ class Searcher:
         """What the searches so far took and were spared."""
         return self._counter.stats
 
-    def run(self, plan: Search, on_stage: OnStage = ignore_stage) -> list[list[Hit]]:
+    def search(self, plan: Search, on_stage: OnStage = ignore_stage) -> Steps[list[list[Hit]]]:
         """The hits of a search's every query, best first."""
         lookup = self._cache.look_up(plan)
-        found = self._find(lookup, _results(self._asking(lookup)))
+        vectors = yield from results((yield from apart(self._asking, lookup)))
+        found = yield from apart(self._find, lookup, vectors)
         on_stage("retrieve")
-        hits = self._finish(lookup, found, _results(self._rankings(lookup, found)))
-        if plan.depth:
-            on_stage("rerank")
-        if plan.filters and not any(hits):
-            self._tell(missing_fields(self._store, plan.filters))
-        return hits
-
-    async def arun(self, plan: Search, on_stage: OnStage = ignore_stage) -> list[list[Hit]]:
-        """`run` without blocking the event loop, nor a thread while the model works."""
-        lookup = self._cache.look_up(plan)
-        vectors = await _aresults(await asyncio.to_thread(self._asking, lookup))
-        found = await asyncio.to_thread(self._find, lookup, vectors)
-        on_stage("retrieve")
-        scores = await _aresults(await asyncio.to_thread(self._rankings, lookup, found))
+        scores = yield from results((yield from apart(self._rankings, lookup, found)))
         hits = self._finish(lookup, found, scores)
         if plan.depth:
             on_stage("rerank")
         if plan.filters and not any(hits):
-            self._tell(await asyncio.to_thread(missing_fields, self._store, plan.filters))
+            missing = yield from apart(missing_fields, self._store, plan.filters)
+            if missing:
+                # Behind the steps, their driver and the retriever is whoever searches.
+                warnings.warn(missing, UnimoerWarning, stacklevel=4)
         return hits
-
-    def _tell(self, missing: str) -> None:
-        """Warn, where there is something to tell."""
-        if missing:
-            warnings.warn(missing, UnimoerWarning, stacklevel=4)
 
     def _asking(self, lookup: Lookup) -> list[Future[Floats]]:
         """The vectors of the queries left, begun; nothing where the cache knows all."""
@@ -124,18 +110,12 @@ class Searcher:
         )
         return lookup.finish([self._told(hits) for hits in plan.rank(found, scores)])
 
-    def rank(self, query: str, hits: Sequence[Hit]) -> list[Hit]:
+    def rank(self, query: str, hits: Sequence[Hit]) -> Steps[list[Hit]]:
         """Hits reranked for a query, best first."""
         if not hits or self._ranking is None:
             return list(hits)
-        return self._told(reordered(hits, self._scores(_cleaned(query), hits).result()))
-
-    async def arank(self, query: str, hits: Sequence[Hit]) -> list[Hit]:
-        """`rank` without blocking the event loop."""
-        if not hits or self._ranking is None:
-            return list(hits)
-        future = await asyncio.to_thread(self._scores, _cleaned(query), hits)
-        return self._told(reordered(hits, await asyncio.wrap_future(future)))
+        scores = yield from result((yield from apart(self._scores, _cleaned(query), hits)))
+        return self._told(reordered(hits, scores))
 
     def _scores(self, query: str, hits: Sequence[Hit]) -> Future[Floats]:
         assert self._ranking is not None  # plans of a searcher without one rerank nothing
@@ -150,11 +130,3 @@ class Searcher:
 
 def _cleaned(query: str) -> str:
     return legible_text(clean_text(query))
-
-
-def _results(begun: Sequence[Future[Floats]]) -> list[Floats]:
-    return [future.result() for future in begun]
-
-
-async def _aresults(begun: Sequence[Future[Floats]]) -> list[Floats]:
-    return await asyncio.gather(*map(asyncio.wrap_future, begun))

@@ -7,12 +7,11 @@ from .mining.mining_settings import Mining
 from .mining.negatives import mine
 from .mining.searchers import BM25Searcher, ModelSearcher, Searcher, SystemSearcher
 from .mining.teachers import ModelTeacher, Teacher, score_groups
-from .objectives.config import among
+from .objectives.kinds import among
 from .overrides import overridden
 from .own import OwnRun, train_on_own
-from .recipe import Recipe, find_recipe, recipe_names
+from .recipe import Recipe, find_recipe, recipe_names, skeleton_of
 from .run import make_model, train
-from .skeleton import skeleton_of
 from .validate import Validator
 
 __all__ = [

@@ -12,9 +12,8 @@ from unimoer_rag.data import Sources
 from unimoer_rag.errors import UnimoerError
 from unimoer_rag.model import resolve_backbone
 from unimoer_rag.training.loop.fit import check_fit
-from unimoer_rag.training.objectives.config import ObjectiveConfig
-from unimoer_rag.training.recipe import Recipe
-from unimoer_rag.training.skeleton import skeleton_of
+from unimoer_rag.training.objectives.kinds import ObjectiveConfig
+from unimoer_rag.training.recipe import Recipe, skeleton_of
 
 __all__ = ["Check", "check_recipe"]
 

@@ -16,12 +16,10 @@ from typing import NamedTuple
 
 from unimoer_rag.errors import InputError
 
-__all__ = ["LengthGroups", "Pick", "SetSampler", "set_weights", "shuffled"]
+__all__ = ["Pick", "SetSampler", "set_weights", "shuffled"]
 
 # Four rounds make a Feistel network a strong permutation; small domains want some more.
 _ROUNDS = 6
-# Draws that are sorted by length together: enough for little padding, few enough for variety.
-_WINDOW = 50
 
 
 def shuffled(at: int, total: int, seed: int | str = 0) -> int:
@@ -153,52 +151,3 @@ class SetSampler:
             order.append((which, counts[which]))
             counts[which] += 1
         return order
-
-
-class LengthGroups:
-    """Draws of items of similar length, so that batches hold little padding.
-
-    Each epoch walks over all items in a shuffled order, window by window; a window is sorted by
-    length, cut into draws, and these come in a shuffled order. Every item comes once an epoch;
-    the last draw of a window may hold fewer than `size`.
-
-    Args:
-        lengths: of each item, in any unit.
-        size: items of a draw.
-        seed: of the order.
-        window: draws that are sorted together.
-
-    Raises:
-        InputError: there are no items, or `size` or `window` is below 1.
-    """
-
-    def __init__(
-        self, lengths: Sequence[int], *, size: int, seed: int | str = 0, window: int = _WINDOW
-    ) -> None:
-        if not len(lengths) or size < 1 or window < 1:
-            raise InputError(
-                f"expected items and draws of at least one, got {len(lengths)} items, draws of "
-                f"{size} and windows of {window}"
-            )
-        self._lengths, self._size, self._seed, self._window = lengths, size, seed, window
-        self._sorted = lru_cache(maxsize=4)(self._make_window)
-
-    @property
-    def draws_an_epoch(self) -> int:
-        """Draws until every item has come once."""
-        return -(-len(self._lengths) // self._size)
-
-    def draw(self, turn: int) -> list[int]:
-        """The items of a draw, shortest first."""
-        epoch, place = divmod(turn, self.draws_an_epoch)
-        window, inside = divmod(place, self._window)
-        items = self._sorted(epoch, window)
-        n_draws = -(-len(items) // self._size)
-        at = shuffled(inside, n_draws, f"{self._seed}-{epoch}-{window}") * self._size
-        return items[at : at + self._size]
-
-    def _make_window(self, epoch: int, window: int) -> list[int]:
-        total, width = len(self._lengths), self._size * self._window
-        places = range(window * width, min((window + 1) * width, total))
-        items = [shuffled(epoch * total + place, total, self._seed) for place in places]
-        return sorted(items, key=lambda item: int(self._lengths[item]))

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
+import torch
 from pydantic import Field, model_validator
 
 from unimoer_rag.data import Part, SourceConfig
@@ -16,14 +17,25 @@ from unimoer_rag.model import (
     ExpertConfig,
     ModelSpec,
     TaskConfig,
+    UniMoER,
+    bare_backbone,
     heads_of,
+    spec_of,
 )
 from unimoer_rag.training.losses import Routing
 from unimoer_rag.training.mining.mining_settings import Mining
-from unimoer_rag.training.objectives.config import ObjectiveConfig, among
+from unimoer_rag.training.objectives.kinds import ObjectiveConfig, among
 from unimoer_rag.yaml_files import read_yaml
 
-__all__ = ["Growth", "Optimizer", "Recipe", "Routing", "Unfreezing", "find_recipe", "recipe_names"]
+__all__ = [
+    "Optimizer",
+    "Recipe",
+    "Routing",
+    "Unfreezing",
+    "find_recipe",
+    "recipe_names",
+    "skeleton_of",
+]
 
 _PRESETS = Path(__file__).parent.parent / "_presets" / "training"
 _CLONE = Path(__file__).parent.parent.parent / "training"
@@ -34,14 +46,6 @@ class Unfreezing(Part):
 
     first: int = Field(default=1, ge=1, description="layers that learn from the start")
     every: int = Field(ge=1, description="steps until one more does")
-
-
-class Growth(Part):
-    """Growth of ranks (DR-LoRA): ranks go to the experts and layers that need them."""
-
-    initial: int = Field(ge=1, description="active ranks of every expert at the start")
-    budget: float = Field(gt=0, le=1, description="share of all ranks active at the end")
-    every: int = Field(ge=1, description="steps between growths")
 
 
 class Optimizer(Part):
@@ -98,7 +102,6 @@ class Recipe(Part):
     )
     routing: Routing = Routing()
     unfreezing: Unfreezing | None = None
-    growth: Growth | None = None
     optimizer: Optimizer
     save_every: int = Field(default=100, ge=1)
     validate_every: int = Field(default=500, ge=1)
@@ -111,15 +114,7 @@ class Recipe(Part):
 
     def spec(self) -> ModelSpec:
         """What it says of its model beside the backbone."""
-        return ModelSpec(
-            experts={name: expert.spec() for name, expert in self.experts.items()},
-            tasks=tuple(task.task() for task in self.tasks),
-            router=self.router,
-            gate=self.gate,
-            router_options=self.router_options,
-            targets=self.targets,
-            query_instruction=self.query_instruction,
-        )
+        return spec_of(self, self.targets)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -153,16 +148,23 @@ class Recipe(Part):
                 )
         if "routing" in self.objectives:
             raise ValueError("objectives.routing: the router's own losses are called so, rename it")
-        if self.growth is not None and self.start is not None:
-            raise ValueError(
-                "growth: would cut the ranks of the checkpoint in `start`, leave one of them out"
-            )
         rates = self.optimizer.learning_rate
         known = {*self.experts, "router", "heads", "default", *(f"heads.{task}" for task in heads)}
         among(rates, known, "optimizer.learning_rate: for")
         if "default" not in rates or not any(rates.values()):
             raise ValueError("optimizer.learning_rate: expected a default, and a rate above 0")
         return self
+
+
+def skeleton_of(recipe: Recipe) -> UniMoER:
+    """The model of a recipe as it will be trained, but without a number in it.
+
+    Raises:
+        BackboneError: the backbone's configuration cannot be had.
+        InputError: router, gate, targets, experts or tasks do not fit the backbone.
+    """
+    backbone = bare_backbone(recipe.backbone, torch.bfloat16)
+    return UniMoER(backbone, name=recipe.backbone, spec=recipe.spec())
 
 
 def recipe_names() -> tuple[str, ...]:

@@ -13,18 +13,18 @@ from unimoer_rag.lab.bench.concurrency import measure_concurrency
 
 @pytest.mark.slow
 def test_clients_are_compared_to_one_batch_and_to_the_first(minilm_path: Path) -> None:
-    found = measure_concurrency(clients=[1, 3], calls=6)
+    found = measure_concurrency(clients=[1, 2], calls=3)
     assert found["bench"] == "concurrency"
-    assert set(found["seconds"]) == {"offline", "1", "3"}
+    assert set(found["seconds"]) == {"offline", "1", "2"}
     seconds = found["seconds"]
-    for n in ("1", "3"):
+    for n in ("1", "2"):
         ratios = [a / b for a, b in zip(seconds["offline"], seconds[n], strict=True)]
         assert found["throughput"][n] == pytest.approx(median(ratios), rel=0.1)
         latency = found["ours"][n]["latency_ms"]
         assert 0 < latency["p50"] <= latency["p95"] <= 1000 * max(seconds[n]) + 1
-    assert found["ratio"] == found["throughput"]["3"]
-    p95 = {n: found["ours"][n]["latency_ms"]["p95"] for n in ("1", "3")}
-    assert found["p95_ratio"] == {"3": pytest.approx(p95["3"] / p95["1"], abs=1e-3)}
+    assert found["ratio"] == found["throughput"]["2"]
+    p95 = {n: found["ours"][n]["latency_ms"]["p95"] for n in ("1", "2")}
+    assert found["p95_ratio"] == {"2": pytest.approx(p95["2"] / p95["1"], abs=1e-3)}
 
 
 @pytest.mark.parametrize(

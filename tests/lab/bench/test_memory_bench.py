@@ -12,8 +12,7 @@ from typer.testing import CliRunner
 
 from unimoer_rag.cli.main import app
 from unimoer_rag.errors import UnimoerError
-from unimoer_rag.lab.bench import memory
-from unimoer_rag.lab.bench.process import model_bytes, model_count, peak, resident
+from unimoer_rag.lab.bench.process import model_bytes, model_count, peak, resident, run_module
 
 
 @pytest.mark.slow
@@ -36,10 +35,10 @@ def test_one_model_does_what_two_and_three_do(minilm_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_side_that_fails_says_why(minilm_path: Path, tmp_path: Path) -> None:
-    settings = {"embedder": str(tmp_path / "no_such_model"), "dtype": "auto"}
-    with pytest.raises(UnimoerError, match=r"measuring 'pair' failed: (.|\n)*no_such_model"):
-        memory.run_side("pair", settings)
+def test_a_side_that_fails_says_why(tmp_path: Path) -> None:
+    settings = {"folder": str(tmp_path / "no_such_index"), "dimension": 8, "queries": 1}
+    with pytest.raises(UnimoerError, match=r"measuring 'search' failed: (.|\n)*no_such_index"):
+        run_module("unimoer_rag.lab.bench.growth_side", "search", settings)
 
 
 @pytest.mark.slow

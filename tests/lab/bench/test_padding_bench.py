@@ -14,7 +14,7 @@ from unimoer_rag.model.unimoer import UniMoER
 
 @pytest.mark.slow
 def test_both_ways_embed_the_same(minilm_path: Path, tmp_path: Path) -> None:
-    words = ["bench", "padding", "--passages", "40", "--device", "cpu"]
+    words = ["bench", "padding", "--passages", "12", "--device", "cpu"]
     done = CliRunner().invoke(app, [*words, "--json", str(tmp_path / "o.json")])
     assert done.exit_code == 0, done.output
     found = json.loads((tmp_path / "o.json").read_text(encoding="utf-8"))

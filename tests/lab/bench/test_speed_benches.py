@@ -38,29 +38,29 @@ def ratio(found: dict[str, Any], above: str, below: str) -> float:
 
 @pytest.mark.slow
 def test_encoding_is_measured_at_equal_accuracy(minilm_path: Path, tmp_path: Path) -> None:
-    found = run(tmp_path / "o.json", "encode", "--passages", "16", "--rival", "bfloat16")
+    found = run(tmp_path / "o.json", "encode", "--passages", "6", "--rival", "bfloat16")
     assert list(found["others"]) == ["default", "bfloat16"]
     for side in (found["ours"], *found["others"].values()):
         assert side["cosine"]["mean"] >= 0.999
         assert side["tokens_a_second"] == pytest.approx(found["tokens"] / side["seconds"], rel=0.1)
     # Milliseconds are kept of each round, which is rough for so little work.
-    assert found["ratio"] == pytest.approx(ratio(found, "default", "ours"), rel=0.05)
+    assert found["ratio"] == pytest.approx(ratio(found, "default", "ours"), rel=0.1)
     assert found["best"] in found["others"]
 
 
 @pytest.mark.slow
 def test_reranking_counts_new_and_known_passages(minilm_path: Path, tmp_path: Path) -> None:
-    words = ("rerank", "--queries", "2", "--depth", "10", "--rival", "default")
+    words = ("rerank", "--queries", "2", "--depth", "5", "--rival", "default")
     found = run(tmp_path / "o.json", *words)
     assert list(found["others"]) == ["default"]
     assert found["others"]["default"]["furthest_score"] == 0
-    assert found["ours"]["rows"] >= 20 > found["ours_seen"]["rows"]
-    assert found["ratio"] == pytest.approx(ratio(found, "default", "ours"), rel=0.05)
+    assert found["ours"]["rows"] >= 10 > found["ours_seen"]["rows"]
+    assert found["ratio"] == pytest.approx(ratio(found, "default", "ours"), rel=0.1)
 
 
 @pytest.mark.slow
 def test_overhead_is_that_of_the_task_which_costs_most(minilm_path: Path, tmp_path: Path) -> None:
-    found = run(tmp_path / "o.json", "overhead", "--passages", "12")
+    found = run(tmp_path / "o.json", "overhead", "--passages", "4")
     assert set(found["by_task"]) == {"embed", "rerank", "read"}
     assert found["ratio"] == max(found["by_task"].values())
     assert set(found["merged"]) == {"read"}  # the only one with experts at work

@@ -26,15 +26,17 @@ HANDBOOK = Path(__file__).resolve().parents[3] / "examples" / "handbook"
 @pytest.fixture(scope="module")
 def retriever(minilm_path: Path) -> Iterator[UnifiedRetriever]:
     with UnifiedRetriever("unimoer-minilm", dtype="float32") as retriever:
-        retriever.add_path(HANDBOOK)
+        for path in sorted(HANDBOOK.glob("*.md"))[:12]:
+            retriever.add_path(path)
         yield retriever
 
 
 @pytest.mark.slow
 def test_many_clients_get_what_one_gets(retriever: UnifiedRetriever) -> None:
-    found = measure_stress(retriever, seconds=1, n_threads=12, n_coroutines=20)
+    found = measure_stress(retriever, seconds=0.5, n_threads=12, n_coroutines=6)
     assert found["wrong"] == 0
-    assert found["calls"] == sum(found["calls_by_kind"].values()) >= 32
+    assert found["calls"] == sum(found["calls_by_kind"].values()) >= 12
+    assert found["calls"] + found["given_up"] >= 18  # each client makes one
     assert set(found["calls_by_kind"]) == set(KINDS)
     assert found["ratio"] > 0
     latency = found["ours"]["latency_ms"]
@@ -64,7 +66,7 @@ def test_a_wrong_answer_is_counted(
         return vectors if threading.current_thread() is here else vectors[:, ::-1]
 
     monkeypatch.setattr(Engine, "embed", embed)
-    found = measure_stress(retriever, seconds=1, n_threads=12, n_coroutines=0)
+    found = measure_stress(retriever, seconds=0.5, n_threads=12, n_coroutines=0)
     assert found["wrong_by_kind"] == {"embed": found["calls_by_kind"]["embed"]}
 
 

@@ -17,8 +17,7 @@ from unimoer_rag.lab.studies.settings import (
     study_names,
 )
 from unimoer_rag.model.layers.experts import ExpertSpec
-from unimoer_rag.training.recipe import Recipe
-from unimoer_rag.training.skeleton import skeleton_of
+from unimoer_rag.training.recipe import Recipe, skeleton_of
 
 
 @pytest.mark.parametrize("name", study_names())

@@ -28,19 +28,10 @@ def one_step(
     seen: dict[str, Tensor] = {}
 
     class Watcher:
-        def before_step(self, step: int) -> None: ...
-
-        def after_backward(self, step: int, routing: object) -> None:
+        def after_backward(self, step: int) -> None:
             for name, parameter in parameters_by_name(model).items():
                 if parameter.grad is not None:
                     seen[name] = parameter.grad.clone()
-
-        def after_update(self, step: int) -> None: ...
-
-        def state(self) -> dict[str, Tensor]:
-            return {}
-
-        def load(self, state: object) -> None: ...
 
     model = make_model(recipe)
     # So that every matrix of an expert has a gradient.
@@ -85,14 +76,14 @@ class _Kept:
 
 
 def large(backbone: Path, **changes: Any) -> Recipe:
-    """Draws of several batches, by a router that drops experts at random."""
+    """Draws of several batches."""
     base = toy_recipe(backbone)
     objectives = {
         name: config.model_dump() | {"size": config.size * 6}
         for name, config in base.objectives.items()
     }
     optimizer = base.optimizer.model_dump() | changes.pop("optimizer", {})
-    routing = {"expert_dropout": 0.4, "logit_noise": 0.5, "balance": 0.3, "entropy": 0.1}
+    routing = {"balance": 0.3}
     return toy_recipe(
         backbone, objectives=objectives, optimizer=optimizer, routing=routing, **changes
     )

@@ -29,8 +29,7 @@ def recipe(backbone: Path, *, accumulate: int, **changes: Any) -> Recipe:
         "accumulate": accumulate,
         **changes.pop("optimizer", {}),
     }
-    routing = {"expert_dropout": 0.3, "logit_noise": 0.1}
-    return toy_recipe(backbone, optimizer=optimizer, routing=routing, validate_every=4, **changes)
+    return toy_recipe(backbone, optimizer=optimizer, validate_every=4, **changes)
 
 
 def log(folder: Path) -> list[dict[str, Any]]:
@@ -87,7 +86,7 @@ def alone(tiny_bert: Path, toy_data: Path, tmp_path_factory: pytest.TempPathFact
 
 EVERYTHING: dict[str, Any] = {
     "optimizer": {"conflicts": "pcgrad", "grad_cache": True, "cosines_every": 2},
-    "growth": {"initial": 1, "budget": 0.8, "every": 2},
+    "unfreezing": {"first": 2, "every": 2},
     "gradient_checkpointing": True,
 }
 

@@ -11,20 +11,17 @@ from safetensors.torch import load_file
 from training.toy import toy_objectives, toy_recipe
 
 from unimoer_rag.data.datasets import BeirDataset
-from unimoer_rag.errors import TrainingError
 from unimoer_rag.model.io.checkpoint import layer_of
-from unimoer_rag.training.loop.growth import RankGrowth
 from unimoer_rag.training.loop.schedules import make_schedules
 from unimoer_rag.training.loop.trainer import Trainer
 from unimoer_rag.training.recipe import Recipe
 from unimoer_rag.training.run import make_model, train
 
-GROWTH = {"initial": 1, "budget": 0.75, "every": 2}
 UNFREEZING = {"first": 1, "every": 2}
 
 
 def recipe(backbone: Path, **changes: object) -> Recipe:
-    return toy_recipe(backbone, **{"growth": GROWTH, "unfreezing": UNFREEZING, **changes})
+    return toy_recipe(backbone, **{"unfreezing": UNFREEZING, **changes})
 
 
 def state(folder: Path) -> dict[str, torch.Tensor]:
@@ -33,7 +30,7 @@ def state(folder: Path) -> dict[str, torch.Tensor]:
 
 @pytest.fixture(scope="module")
 def trained(tiny_bert: Path, toy_data: Path, tmp_path_factory) -> Path:
-    """A run of six steps with both schedules."""
+    """A run of six steps that unfreezes."""
     folder = tmp_path_factory.mktemp("scheduled") / "run"
     assert train(recipe(tiny_bert), data=toy_data, output=folder)
     return folder
@@ -42,23 +39,7 @@ def trained(tiny_bert: Path, toy_data: Path, tmp_path_factory) -> Path:
 def test_a_recipe_names_its_schedules(tiny_bert: Path) -> None:
     model = make_model(toy_recipe(tiny_bert))
     assert make_schedules(model, toy_recipe(tiny_bert)) == []
-    assert len(make_schedules(model, recipe(tiny_bert))) == 2
-    with pytest.raises(TrainingError, match="growth"):
-        make_schedules(model, recipe(tiny_bert, growth={**GROWTH, "every": 6}))
-
-
-@pytest.mark.slow
-def test_the_budget_is_spent_and_the_rest_is_silent(trained: Path) -> None:
-    kept = state(trained)
-    ranks = kept["schedule/0/ranks"]
-    assert int(ranks.sum()) == 18  # of 4 experts, 3 layers and 2 ranks, three quarters
-    cells = sorted({(e, at) for e in ("shared", "embed", "rerank", "read") for at in range(3)})
-    active = dict(zip(cells, ranks.tolist(), strict=True))
-    ups = {n.removeprefix("parameter/"): t for n, t in kept.items() if ".lora_B." in n}
-    for name, up in ups.items():
-        if name.startswith("experts."):
-            at = active[name.split(".")[1], layer_of(name)]
-            assert not up[:, at:].any()
+    assert len(make_schedules(model, recipe(tiny_bert))) == 1
 
 
 def test_lower_layers_learn_later(trained: Path) -> None:
@@ -95,23 +76,6 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
         for run in (trained, folder)
     ]
     assert logs[0] == logs[1]
-
-
-def test_ranks_grow_while_every_objective_sits_out(
-    tiny_bert: Path, toy: BeirDataset, tmp_path: Path
-) -> None:
-    read = {"kind": "reading", "task": "read", "sources": ["toy"], "size": 1, "every": 2}
-    recipe = toy_recipe(
-        tiny_bert,
-        objectives={"read": read},
-        growth={"initial": 1, "budget": 1.0, "every": 2},
-    )
-    model = make_model(recipe)
-    (growing,) = make_schedules(model, recipe)
-    trainer = Trainer(model, recipe, tmp_path, schedules=[growing])
-    assert trainer.run(toy_objectives(recipe, model, toy, tmp_path / "cache"))
-    assert isinstance(growing, RankGrowth)
-    assert set(growing.active.values()) == {2}
 
 
 @pytest.mark.slow

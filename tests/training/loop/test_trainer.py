@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +121,7 @@ print("finished" if done else "stopped", flush=True)
     child = subprocess.Popen(
         [sys.executable, "-c", script],
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=TESTS,
-        env={**os.environ, "PYTHONPATH": str(TESTS)},
+        env={**os.environ, "PYTHONPATH": f"{TESTS}{os.pathsep}{TESTS.parent}"},
     )  # fmt: skip
     with child:
         assert child.stdout is not None
@@ -212,99 +211,38 @@ def test_accumulated_losses_are_the_mean_of_their_draws(
         assert both["losses"][name] == pytest.approx(mean, abs=2e-5), name
 
 
-@pytest.mark.slow
-def test_a_schedule_acts_around_the_steps_and_is_resumed(
-    recipe: Recipe, toy_data: Path, toy: BeirDataset, tmp_path: Path
+def test_a_schedule_acts_between_backward_and_update(
+    recipe: Recipe, toy: BeirDataset, tmp_path: Path
 ) -> None:
+    seen: list[int] = []
+
     class Watcher:
-        def __init__(self) -> None:
-            self.seen: list[str] = []
-            self.total = torch.zeros(3)
-
-        def before_step(self, step: int) -> None:
-            self.seen.append(f"before {step}")
-
-        def after_backward(self, step: int, routing: Mapping[str, Tensor]) -> None:
-            assert routing.keys() == recipe.experts.keys()
-            torch.testing.assert_close(sum(routing.values()), torch.ones(3))
+        def after_backward(self, step: int) -> None:
             assert any(p.grad is not None for p in parameters_by_name(model).values())
-            self.total += routing["read"].cpu()
-            self.seen.append(f"backward {step}")
-
-        def after_update(self, step: int) -> None:
-            assert all(p.grad is None for p in parameters_by_name(model).values())
-            self.seen.append(f"after {step}")
-
-        def state(self) -> dict[str, Tensor]:
-            return {"total": self.total.clone()}
-
-        def load(self, state: Mapping[str, Tensor]) -> None:
-            self.total = state["total"]
+            seen.append(step)
 
     model = make_model(recipe)
-    watcher = Watcher()
-    trainer = Trainer(model, recipe, tmp_path, schedules=[watcher])
+    trainer = Trainer(model, recipe, tmp_path, schedules=[Watcher()])
     objectives = toy_objectives(recipe, model, toy, tmp_path / "cache")
     for _ in range(2):
         trainer.train_step(objectives)
-    assert watcher.seen == [f"{when} {at}" for at in range(2) for when in _MOMENTS]
-    trainer.save()
-    again = Watcher()
-    Trainer(make_model(recipe), recipe, tmp_path, schedules=[again])
-    assert torch.equal(again.total, watcher.total)
-
-
-_MOMENTS = ("before", "backward", "after")
-
-
-def test_a_sparsity_loss_needs_a_gate_that_predicts_it(recipe: Recipe, tmp_path: Path) -> None:
-    routing = recipe.routing.model_copy(update={"sparsity": 0.1})
-    asking = recipe.model_copy(update={"gate": "softmax", "routing": routing})
-    with pytest.raises(TrainingError, match=r"routing\.sparsity: the gate 'softmax' predicts no"):
-        Trainer(make_model(asking), asking, tmp_path)
-
-
-@pytest.mark.parametrize("router", ["switch", "similarity"])
-def test_noise_needs_logits(recipe: Recipe, tmp_path: Path, router: str) -> None:
-    routing = recipe.routing.model_copy(update={"logit_noise": 0.1})
-    asking = recipe.model_copy(update={"router": router, "routing": routing})
-    with pytest.raises(TrainingError, match=rf"routing\.logit_noise: the router '{router}' has no"):
-        Trainer(make_model(asking), asking, tmp_path)
-
-
-@pytest.mark.parametrize("asked", ["sparsity", "dynmole"])
-def test_some_regularisers_need_logits(recipe: Recipe, tmp_path: Path, asked: str) -> None:
-    routing = recipe.routing.model_copy(update={asked: 0.1})
-    asking = recipe.model_copy(update={"router": "switch", "routing": routing})
-    with pytest.raises(TrainingError, match="the router 'switch' has no logits over experts"):
-        Trainer(make_model(asking), asking, tmp_path)
+        assert all(p.grad is None for p in parameters_by_name(model).values())
+    assert seen == [0, 1]
 
 
 def test_every_regulariser_is_reported_and_teaches_the_router(
     recipe: Recipe, toy: BeirDataset, tmp_path: Path
 ) -> None:
-    routing = recipe.routing.model_copy(
-        update={
-            "balance": 0.5,
-            "sparsity": 0.5,
-            "active": 1,
-            "entropy": 0.5,
-            "entropy_order": 1.1,
-            "dynmole": 2.0,
-        }
-    )
+    routing = recipe.routing.model_copy(update={"balance": 0.5})
     asking = recipe.model_copy(update={"routing": routing})
     model = make_model(asking)
     before = {n: p.detach().clone() for n, p in model.router.named_parameters()}
     trainer = Trainer(model, asking, tmp_path)
     report = trainer.train_step(toy_objectives(asking, model, toy, tmp_path / "cache"))
     found = {n: v for n, v in report["losses"].items() if n.startswith("routing/")}
-    names = ("balance", "sparsity", "entropy", "dynmole")
-    assert found.keys() == {f"routing/{name}" for name in names}
-    # An untrained router splits evenly: balance and entropy are 1 before their weight.
+    assert found.keys() == {"routing/balance"}
+    # An untrained router splits evenly: balance is 1 before its weight.
     assert found["routing/balance"] == pytest.approx(0.5, abs=1e-3)
-    assert found["routing/entropy"] == pytest.approx(0.5, abs=1e-3)
-    assert found["routing/dynmole"] == pytest.approx(2.0 * (0.01 + 0.001), abs=1e-4)
     assert any(not torch.equal(p, before[n]) for n, p in model.router.named_parameters())
 
 
@@ -313,37 +251,18 @@ def test_an_even_split_is_one_over_what_each_layer_has(
 ) -> None:
     """Where an expert is in some layers alone, no row is asked to use it elsewhere."""
     kept = dict(recipe.experts)
-    # None is alone in a layer: one expert has entropy 0.
     for name in ("embed", "rerank", "read"):
         kept[f"{name}-low"] = kept[name].model_copy(update={"layers": (0,)})
     tasks = tuple(
         task.model_copy(update={"experts": (*task.experts, f"{task.name}-low")})
         for task in recipe.tasks
     )
-    routing = recipe.routing.model_copy(update={"balance": 1.0, "entropy": 1.0, "dynmole": 1.0})
+    routing = recipe.routing.model_copy(update={"balance": 1.0})
     asking = recipe.model_copy(update={"experts": kept, "tasks": tasks, "routing": routing})
     model = make_model(asking)
     trainer = Trainer(model, asking, tmp_path)
     report = trainer.train_step(toy_objectives(asking, model, toy, tmp_path / "cache"))
     assert report["losses"]["routing/balance"] == pytest.approx(1.0, abs=1e-3)
-    assert report["losses"]["routing/entropy"] == pytest.approx(1.0, abs=1e-3)
-    assert report["losses"]["routing/dynmole"] == pytest.approx(0.011, abs=1e-4)
-
-
-def test_dropout_of_experts_acts_in_steps_alone(
-    recipe: Recipe, toy: BeirDataset, tmp_path: Path
-) -> None:
-    routing = recipe.routing.model_copy(update={"expert_dropout": 0.9})
-    dropping = recipe.model_copy(update={"routing": routing})
-    model = make_model(dropping)
-    before = model.embed(["the library opens at nine"])
-    trainer = Trainer(model, dropping, tmp_path)
-    assert (model.embed(["the library opens at nine"]) == before).all()
-    state = torch.get_rng_state()
-    report = trainer.train_step(toy_objectives(dropping, model, toy, tmp_path / "cache"))
-    assert torch.equal(torch.get_rng_state(), state)  # nobody else's numbers are drawn
-    assert report["routing"]["read"] != {"read": 0.5, "shared": 0.5}
-    assert not model.router.training
 
 
 # -- what a folder may hold -----------------------------------------------------------------

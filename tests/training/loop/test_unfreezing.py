@@ -40,13 +40,11 @@ def test_frozen_layers_keep_values_and_moments(tiny_bert) -> None:
     gradual = GradualUnfreezing(named, layers=model.n_layers, first=1, every=2)
     started: dict[str, int] = {}
     for step in range(6):
-        gradual.before_step(step)
         batch = model.collate(model.rows.single(TEXTS, model.task("embed")))
         torch.stack(model.read_out(batch, model(batch).hidden))[:, 0].sum().backward()
-        gradual.after_backward(step, {})
+        gradual.after_backward(step)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        gradual.after_update(step)
         for name, parameter in named.items():
             if parameter in optimizer.state:
                 started.setdefault(name, step)
@@ -61,13 +59,6 @@ def test_frozen_layers_keep_values_and_moments(tiny_bert) -> None:
 
 def test_an_expert_may_be_called_like_a_number() -> None:
     assert layer_of("experts.7.encoder.layer.11.attention.self.query.lora_A.weight") == 11
-
-
-def test_there_is_nothing_to_save(tiny_bert) -> None:
-    named = parameters_by_name(make_model(tiny_bert))
-    gradual = GradualUnfreezing(named, layers=3, first=1, every=1)
-    assert gradual.state() == {}
-    gradual.load({})
 
 
 @pytest.fixture(autouse=True)

@@ -7,10 +7,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from rich.progress import Progress, TaskID
+from rich.progress import Progress
 from rich.table import Table
 
-from unimoer_rag.cli.output import console, errors, print_text, progress_bar
+from unimoer_rag.cli.output import (
+    columns,
+    console,
+    difference,
+    drawn,
+    print_note,
+    print_text,
+    progress_bar,
+)
+from unimoer_rag.wording import counted
 
 if TYPE_CHECKING:
     from unimoer_rag.training import OwnRun
@@ -41,8 +50,7 @@ class Watch:
     """Turns what a run reports into progress bars and lines on standard error."""
 
     def __init__(self, bar: Progress, steps: int) -> None:
-        self._bar, self._steps = bar, steps
-        self._tasks: dict[str, TaskID] = {}
+        self._show, self._steps = drawn(bar), steps
 
     def progress(self, what: str, done: int, total: int) -> None:
         """Work before or after the steps: mining, measuring."""
@@ -56,23 +64,10 @@ class Watch:
         self._show("training", at, self._steps, f"loss {report['loss']:.3f}  {speed:,.0f} tokens/s")
         if at % _EVERY == 0 or at == self._steps:
             losses = "  ".join(f"{name} {value:.3f}" for name, value in report["losses"].items())
-            _say(f"step {at}: {losses}  {speed:,.0f} tokens/s")
+            print_note(f"step {at}: {losses}  {speed:,.0f} tokens/s")
         if "validation" in report:
             found = "  ".join(f"{name} {v:.4f}" for name, v in report["validation"].items())
-            _say(f"validation: {found}")
-
-    def _show(self, what: str, done: int, total: int, said: str = "") -> None:
-        if what not in self._tasks:
-            # A resumed run's first report is not its first step: the rate counts from there.
-            self._tasks[what] = self._bar.add_task(what, total=total or None, completed=done)
-        description = f"{what}  {said}" if said else what
-        self._bar.update(
-            self._tasks[what], completed=done, total=total or None, description=description
-        )
-
-
-def _say(line: str) -> None:
-    errors.print(line, soft_wrap=True)
+            print_note(f"validation: {found}")
 
 
 _ADVICE = {
@@ -87,26 +82,16 @@ def print_own(own: OwnRun, start: str) -> None:
     """The documents and questions of such a run, the measures before and after, and advice."""
     report = own.data
     print_text(
-        f"{report.documents} documents, {report.passages} passages; {report.train} questions to "
-        f"train on, {report.dev} held out to measure by"
+        f"{counted(report.documents, 'document')}, {counted(report.passages, 'passage')}; "
+        f"{counted(report.train, 'question')} to train on, {report.dev} held out to measure by"
     )
     for problem in (*report.unreadable, *report.not_found):
-        _say(f"left out: {problem.reason}")
+        print_note(f"left out: {problem.reason}")
     table = Table(title=f"held-out questions, {start} and the trained checkpoint")
-    table.add_column("measure", no_wrap=True)
-    for heading in ("before", "after", "difference", "95% interval", "p", "n"):
-        table.add_column(heading, justify="right")
+    columns(table, "measure", "before", "after", "difference", "95% interval", "p", "n")
     for measure, row in own.differences.items():
         digits = 2 if measure.startswith("answers") else 4
-        table.add_row(
-            measure,
-            f"{row['first']:.{digits}f}",
-            f"{row['second']:.{digits}f}",
-            f"{row['difference']:+.{digits}f}",
-            f"{row['low']:+.{digits}f} to {row['high']:+.{digits}f}",
-            f"{row['p_value']:.3f}",
-            str(row["n"]),
-        )
+        table.add_row(measure, *difference(row, digits, p_digits=3))
     console.print(table)
     if own.judgement is not None:
         print_text(_ADVICE[own.judgement].format(start=start))

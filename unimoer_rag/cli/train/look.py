@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from unimoer_rag.cli.option_groups import option, with_options
 from unimoer_rag.cli.output import (
     JsonFlag,
+    columns,
     console,
-    errors,
+    print_found,
     print_json,
+    print_note,
     print_piece,
     print_text,
     quiet,
@@ -40,32 +43,29 @@ def ls(
 
     runs = _runs(folder)
     recipes = {name: find_recipe(name).description for name in recipe_names()}
-    if as_json:
-        print_json({"runs": runs, "recipes": recipes})
-        return
-    if runs:
-        console.print(_run_table(runs, folder))
-    else:
-        print_text(f"no runs under {folder}")
-    table = Table(title="recipes")
-    table.add_column("name", no_wrap=True)
-    table.add_column("what it is")
-    for name, description in recipes.items():
-        table.add_row(name, description)
-    console.print(table)
+
+    def say() -> None:
+        if runs:
+            console.print(_run_table(runs, folder))
+        else:
+            print_text(f"no runs under {folder}")
+        table = columns(Table(title="recipes"), "name")
+        table.add_column("what it is")
+        for name, description in recipes.items():
+            table.add_row(name, description)
+        console.print(table)
+
+    print_found({"runs": runs, "recipes": recipes}, say, as_json=as_json)
 
 
+@with_options
 def show(
     recipe: Annotated[
         str, typer.Argument(metavar="RECIPE|RUN", help="A recipe's name or file, or a run.")
     ],
     settings: SetOption = None,
-    passage_tokens: Annotated[
-        int, typer.Option("--passage-tokens", min=1, help="Mean length of a passage.")
-    ] = 160,
-    query_tokens: Annotated[
-        int, typer.Option("--query-tokens", min=1, help="Mean length of a query.")
-    ] = 24,
+    passage_tokens: int = option("Mean length of a passage.", default=160, min=1),
+    query_tokens: int = option("Mean length of a query.", default=24, min=1),
     as_json: JsonFlag = False,
 ) -> None:
     """Show a recipe with all defaults, its parameters, and what it will cost.
@@ -88,14 +88,11 @@ def show(
     console.print(_cost_table(found))
 
 
+@with_options
 def validate(
     recipe: RecipeArgument,
-    data: Annotated[
-        Path | None, typer.Option("--data", help="Folder of its data sets, to be read too.")
-    ] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", help="The run's folder, for what is mined there.")
-    ] = None,
+    data: Path | None = option("Folder of its data sets, to be read too."),
+    output: Path | None = option("The run's folder, for what is mined there."),
     settings: SetOption = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -117,7 +114,7 @@ def validate(
         for name, n in found.mined.items():
             print_text(f"{name}: {n} mined already")
         for problem in found.problems:
-            errors.print(f"error: {problem}", soft_wrap=True)
+            print_note(f"error: {problem}")
         if not found.problems:
             unread = "" if data is not None else "; give --data to check the data sets too"
             print_text(f"{chosen.name}: nothing is wrong{unread}")
@@ -176,9 +173,7 @@ def _numbers(values: dict[str, float], digits: int) -> str:
 
 
 def _parameter_table(found: Estimate) -> Table:
-    table = Table(title="parameters")
-    table.add_column("part")
-    table.add_column("parameters", justify="right")
+    table = columns(Table(title="parameters"), "part", "parameters")
     table.add_row("backbone, frozen", f"{found.backbone:,}")
     for name, size in found.experts.items():
         table.add_row(f"expert {name}", f"{size:,}")
@@ -199,9 +194,7 @@ def _cost_table(found: Estimate) -> Table:
             "more. Time is arithmetic at 35% of the peak: small models wait longer for the GPU."
         ),
     )
-    table.add_column("device")
-    for heading in ("weights", "optimizer", "activations", "memory", "time"):
-        table.add_column(heading, justify="right")
+    columns(table, "device", "weights", "optimizer", "activations", "memory", "time")
     for name, memory in found.memory.items():
         table.add_row(
             name,

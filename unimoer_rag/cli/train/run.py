@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.text import Text
 
-from unimoer_rag.cli.output import INTERRUPTED, JsonFlag, errors, print_json, print_text, quiet
+from unimoer_rag.cli.option_groups import option, with_options
+from unimoer_rag.cli.output import INTERRUPTED, JsonFlag, print_json, print_note, print_text, quiet
 from unimoer_rag.cli.train.display import Watch, first_process, print_own, watching
 from unimoer_rag.errors import InputError, TrainingError
 
@@ -29,34 +29,20 @@ SetOption = Annotated[
 ]
 
 
+@with_options
 def run(
     recipe: RecipeArgument,
-    data: Annotated[
-        Path | None, typer.Option("--data", help="Folder of the recipe's data sets.")
-    ] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", help="The run's folder (runs/RECIPE).")
-    ] = None,
-    start: Annotated[
-        str | None,
-        typer.Option("--start", help="Checkpoint to begin from, in place of untrained experts."),
-    ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Of all that is drawn.")] = None,
+    data: Path | None = option("Folder of the recipe's data sets."),
+    output: Path | None = option("The run's folder (runs/RECIPE)."),
+    start: str | None = option("Checkpoint to begin from, in place of untrained experts."),
+    seed: int | None = option("Of all that is drawn."),
     settings: SetOption = None,
-    own: Annotated[
-        Path | None,
-        typer.Option("--own", help="Your documents, to train on in place of the data sets."),
-    ] = None,
-    questions: Annotated[
-        Path | None, typer.Option("--questions", help="JSONL or CSV of questions on them.")
-    ] = None,
-    track: Annotated[
-        Literal["tensorboard", "wandb"] | None,
-        typer.Option("--track", help="Send every step's numbers there too."),
-    ] = None,
-    validate: Annotated[
-        bool, typer.Option(help="Measure on the development sets under --data as it goes.")
-    ] = True,
+    own: Path | None = option("Your documents, to train on in place of the data sets."),
+    questions: Path | None = option("JSONL or CSV of questions on them."),
+    track: Literal["tensorboard", "wandb"] | None = option("Send every step's numbers there too."),
+    validate: bool = option(
+        "Measure on the development sets under --data as it goes.", default=True
+    ),
     as_json: JsonFlag = False,
 ) -> None:
     """Train by a recipe; `train RECIPE` does the same. Run again, or resume, to go on.
@@ -84,11 +70,10 @@ def run(
     _train(chosen, launch, output or Path("runs") / _run_name(recipe), as_json=as_json)
 
 
+@with_options
 def resume(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="The run's folder.")],
-    data: Annotated[
-        Path | None, typer.Option("--data", help="Where its data sets are now, if moved.")
-    ] = None,
+    data: Path | None = option("Where its data sets are now, if moved."),
     as_json: JsonFlag = False,
 ) -> None:
     """Go on with an interrupted run: its folder keeps the recipe and where the data lies."""
@@ -160,10 +145,7 @@ def _say_end(
             print_own(own, recipe.start or recipe.backbone)
         print_text(f"done: the checkpoint is in {checkpoint}")
     if not finished:
-        errors.print(
-            Text(f"interrupted, saved: go on with unimoer-rag train resume {folder}"),
-            soft_wrap=True,
-        )
+        print_note(f"interrupted, saved: go on with unimoer-rag train resume {folder}")
 
 
 def _on_sets(recipe: Recipe, launch: Launch, folder: Path, watch: Watch) -> bool:

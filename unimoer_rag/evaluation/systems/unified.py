@@ -16,6 +16,7 @@ from unimoer_rag.evaluation.systems.types import System
 from unimoer_rag.model import UniMoER, ranking
 from unimoer_rag.progress import Progress, silent
 from unimoer_rag.retrieval import Document, Mode, Ranks, UnifiedRetriever
+from unimoer_rag.wording import counted
 
 __all__ = ["Unified", "corpus_in_index", "describe_checkpoint"]
 
@@ -124,7 +125,7 @@ def corpus_in_index(
         held, wanted = retriever.count(), report.passages
         if held != wanted:
             raise DataError(
-                f"the index at {index} holds {held} passages, {held - wanted} of them not from "
-                "this corpus: give each data set an index of its own"
+                f"the index at {index} holds {counted(held, 'passage')}, {held - wanted} of them "
+                "not from this corpus: give each data set an index of its own"
             )
         yield retriever

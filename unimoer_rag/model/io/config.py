@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -12,7 +12,7 @@ from unimoer_rag.model.layers.experts import ExpertSpec
 from unimoer_rag.model.spec import ModelSpec
 from unimoer_rag.model.tasks import MIN_TOKENS, Task
 
-__all__ = ["CheckpointConfig", "ExpertConfig", "TaskConfig"]
+__all__ = ["CheckpointConfig", "ExpertConfig", "TaskConfig", "spec_of"]
 
 
 class _Frozen(BaseModel):
@@ -111,12 +111,32 @@ class CheckpointConfig(_Frozen):
         Raises:
             InputError: a name that cannot be one, or a task with an expert that does not exist.
         """
-        return ModelSpec(
-            experts={name: expert.spec() for name, expert in self.experts.items()},
-            tasks=tuple(task.task() for task in self.tasks),
-            router=self.router,
-            gate=self.gate,
-            router_options=self.router_options,
-            targets=self.target_modules,
-            query_instruction=self.query_instruction,
-        )
+        return spec_of(self, self.target_modules)
+
+
+class _ModelKeys(Protocol):
+    """What checkpoints and recipes say of a model under the same names."""
+
+    experts: dict[str, ExpertConfig]
+    tasks: tuple[TaskConfig, ...]
+    router: str
+    gate: str
+    router_options: dict[str, int]
+    query_instruction: str
+
+
+def spec_of(keys: _ModelKeys, targets: tuple[str, ...]) -> ModelSpec:
+    """What a checkpoint or a recipe says of its model beside the backbone.
+
+    Raises:
+        InputError: a name that cannot be one, or a task with an expert that does not exist.
+    """
+    return ModelSpec(
+        experts={name: expert.spec() for name, expert in keys.experts.items()},
+        tasks=tuple(task.task() for task in keys.tasks),
+        router=keys.router,
+        gate=keys.gate,
+        router_options=keys.router_options,
+        targets=targets,
+        query_instruction=keys.query_instruction,
+    )

@@ -17,53 +17,38 @@ from unimoer_rag.model.io.pretrained import LOCAL, bare_model, read_config
 
 __all__ = ["ARCHITECTURES", "backbone_config", "bare_backbone"]
 
-_QWEN3: Mapping[str, Any] = {
-    "model_type": "qwen3",
+
+def _shape(kind: str, *, layers: int, width: int, heads: int, inner: int, **more: Any) -> Any:
+    """A configuration in transformers' words; `inner` is the width of the feed-forward maps."""
+    return more | {
+        "model_type": kind,
+        "num_hidden_layers": layers,
+        "hidden_size": width,
+        "num_attention_heads": heads,
+        "intermediate_size": inner,
+    }
+
+
+# Of both Qwen3 and of Mistral: query heads share eight heads of keys and values.
+_GROUPED: dict[str, Any] = {"num_key_value_heads": 8, "head_dim": 128}
+_QWEN3 = _GROUPED | {
     "vocab_size": 151936,
-    "num_key_value_heads": 8,
-    "head_dim": 128,
     "max_position_embeddings": 40960,
     "tie_word_embeddings": True,
 }
 
 ARCHITECTURES: Mapping[str, Mapping[str, Any]] = {
-    "minilm": {
-        "model_type": "bert",
-        "vocab_size": 30522,
-        "hidden_size": 384,
-        "num_hidden_layers": 6,
-        "num_attention_heads": 12,
-        "intermediate_size": 1536,
-        "max_position_embeddings": 512,
-        "type_vocab_size": 2,
-    },
-    "qwen3-0.6b": {
-        **_QWEN3,
-        "hidden_size": 1024,
-        "num_hidden_layers": 28,
-        "num_attention_heads": 16,
-        "intermediate_size": 3072,
-    },
-    "qwen3-4b": {
-        **_QWEN3,
-        "hidden_size": 2560,
-        "num_hidden_layers": 36,
-        "num_attention_heads": 32,
-        "intermediate_size": 9728,
-    },
-    "mistral-7b": {
-        "model_type": "mistral",
-        "vocab_size": 32000,
-        "hidden_size": 4096,
-        "num_hidden_layers": 32,
-        "num_attention_heads": 32,
-        "num_key_value_heads": 8,
-        "head_dim": 128,
-        "intermediate_size": 14336,
-        "max_position_embeddings": 32768,
-        "sliding_window": 4096,
-    },
-}
+    "minilm": _shape(
+        "bert", layers=6, width=384, heads=12, inner=1536,
+        vocab_size=30522, max_position_embeddings=512, type_vocab_size=2,
+    ),
+    "qwen3-0.6b": _shape("qwen3", layers=28, width=1024, heads=16, inner=3072, **_QWEN3),
+    "qwen3-4b": _shape("qwen3", layers=36, width=2560, heads=32, inner=9728, **_QWEN3),
+    "mistral-7b": _shape(
+        "mistral", layers=32, width=4096, heads=32, inner=14336, **_GROUPED,
+        vocab_size=32000, max_position_embeddings=32768, sliding_window=4096,
+    ),
+}  # fmt: skip
 """The shapes of the backbones known by name, at their pinned revisions: no download tells them."""
 
 

@@ -107,9 +107,6 @@ class Router(nn.Module):
     """Base of the routers.
 
     Attributes:
-        expert_dropout: while training, the probability that an expert a row may use is left out
-            of the row's choice; one is always kept.
-        logit_noise: while training, standard deviation of the Gaussian noise on the logits.
         two_passes: it reads the bare backbone's last hidden states: two forwards.
         by_text: its weights depend on the text; otherwise on the task and layer alone.
         by_rank: it weighs the ranks of an expert one by one (`Decision.ranks`).
@@ -128,8 +125,6 @@ class Router(nn.Module):
         super().__init__()
         self.width, self.n_layers = shape["width"], shape["n_layers"]
         self.ranks = shape["ranks"]
-        self.expert_dropout = 0.0
-        self.logit_noise = 0.0
 
     @property
     def n_experts(self) -> int:
@@ -190,24 +185,6 @@ class Router(nn.Module):
         """
         raise NotImplementedError
 
-    def disturb(self, expert_dropout: float, logit_noise: float) -> None:
-        """Set what disturbs its choices while training; see the attributes."""
-        self.expert_dropout, self.logit_noise = expert_dropout, logit_noise
-
-    def kept(self, allowed: Tensor) -> Tensor:
-        """The experts `[rows, 1, experts]` left to a row's choice by expert dropout."""
-        if not self.training or not self.expert_dropout:
-            return allowed
-        luck = torch.rand(allowed.shape, device=allowed.device).masked_fill(~allowed, -1.0)
-        luckiest = luck == luck.amax(-1, keepdim=True)
-        return allowed & ((luck >= self.expert_dropout) | luckiest)
-
-    def noisy(self, logits: Tensor) -> Tensor:
-        """The logits, with noise while training where that is asked for."""
-        if not self.training or not self.logit_noise:
-            return logits
-        return logits + self.logit_noise * torch.randn_like(logits)
-
 
 class GatedRouter(Router):
     """A router whose logits a gate turns into weights."""
@@ -226,8 +203,8 @@ class GatedRouter(Router):
             features: float32 `[rows, n, width]`, for a gate that predicts its sparsity.
             routing: the constants of this forward.
         """
-        allowed = self.kept(routing.allowed_at(layer))
-        decided: Decision = self.gate(self.noisy(logits).masked_fill(~allowed, MASKED), features)
+        allowed = routing.allowed_at(layer)
+        decided: Decision = self.gate(logits.masked_fill(~allowed, MASKED), features)
         return replace(decided, weights=decided.weights * allowed)
 
     @staticmethod

@@ -74,10 +74,10 @@ class RankWiseRouter(Router):
         index = self._ranks_of(routing.active)
         sizes = [self.ranks[e] for e in routing.active]
         repeats = torch.tensor(sizes, device=hidden.device)
-        allowed = self.kept(routing.allowed_at(layer)).repeat_interleave(repeats, dim=-1)
+        allowed = routing.allowed_at(layer).repeat_interleave(repeats, dim=-1)
         features = self.norm(hidden.float())
         logits = nn.functional.linear(features, self.weight[layer][index], self.bias[layer][index])
-        logits = self.noisy(logits).masked_fill(~allowed, MASKED)
+        logits = logits.masked_fill(~allowed, MASKED)
         ranks = self._gate(logits, allowed)
         weights = torch.stack([part.sum(-1) for part in torch.split(ranks, sizes, dim=-1)], dim=-1)
         return Decision(weights, ranks=ranks)

@@ -48,9 +48,9 @@ class SimilarityRouter(Router):
         if layer == 0:
             routing.memory["similarity"] = self._similarity(routing)
         similarity = routing.memory["similarity"]
-        allowed = self.kept(routing.allowed_at(layer))
+        allowed = routing.allowed_at(layer)
         # Below every cosine: a row's choice is among the experts it may use.
-        best = self.noisy(similarity).masked_fill(~allowed, -torch.inf).argmax(-1, keepdim=True)
+        best = similarity.masked_fill(~allowed, -torch.inf).argmax(-1, keepdim=True)
         weights = torch.zeros_like(similarity).scatter(-1, best, 1.0) * allowed
         return Decision(weights)
 

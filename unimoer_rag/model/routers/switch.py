@@ -24,4 +24,4 @@ class SwitchRouter(Router):
 
     def forward(self, layer: int, hidden: Tensor, routing: RoutingInput) -> Decision:
         """See `Router.forward`; one decision a row."""
-        return Decision(self.kept(routing.allowed_at(layer)).float())
+        return Decision(routing.allowed_at(layer).float())

@@ -18,12 +18,13 @@ import os
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import qdrant_edge as edge
 from numpy.typing import NDArray
 
+from unimoer_rag.closing import Closing
 from unimoer_rag.retrieval.sparse import SparseVector
 from unimoer_rag.retrieval.store import base, payloads
 from unimoer_rag.retrieval.store.base import Found, Label, Record
@@ -32,6 +33,7 @@ from unimoer_rag.retrieval.store.engine_filters import to_edge_filter
 from unimoer_rag.retrieval.store.filters import Filters, parse_filters
 from unimoer_rag.retrieval.store.folder import count_all
 from unimoer_rag.retrieval.store.opened import OpenIndex
+from unimoer_rag.retrieval.store.pages import scrolled
 from unimoer_rag.retrieval.store.quantization import (
     OVERSAMPLING,
     Quantization,
@@ -49,7 +51,7 @@ _HNSW_EF = 256
 _DELETED_BYTES = 64  # what a deleted passage takes in the log and the tables of ids
 
 
-class EdgeStore:
+class EdgeStore(Closing):
     """An index in a folder.
 
     Args:
@@ -257,19 +259,14 @@ class EdgeStore:
     def _records(
         self, condition: edge.Filter | None, *, with_payload: list[str]
     ) -> Iterator[edge.Record]:
-        def pages() -> Iterator[edge.Record]:
-            offset = None
-            while True:
-                request = edge.ScrollRequest(
-                    offset=offset, limit=_BATCH, filter=condition, with_payload=with_payload
-                )
-                with self._index.reading() as shard:
-                    records, offset = shard.scroll(request)
-                yield from records
-                if offset is None:
-                    return
+        def page(offset: Any) -> tuple[Sequence[edge.Record], Any]:
+            request = edge.ScrollRequest(
+                offset=offset, limit=_BATCH, filter=condition, with_payload=with_payload
+            )
+            with self._index.reading() as shard:
+                return shard.scroll(request)
 
-        return pages()
+        return scrolled(page)
 
     def delete(self, ids: Iterable[str] | None = None, *, filters: Filters | None = None) -> int:
         """Remove passages by id or by filters (exactly one of them); returns how many."""
@@ -328,12 +325,6 @@ class EdgeStore:
     def close(self) -> None:
         """Flush and free the folder; closing twice is harmless."""
         self._index.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
 
 def _size(record: Record) -> int:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from unimoer_rag.closing import Closing
 from unimoer_rag.errors import StoreError
 from unimoer_rag.retrieval.metadata import plain
 from unimoer_rag.retrieval.sparse import SparseVector
@@ -27,7 +28,7 @@ from unimoer_rag.retrieval.types import Passage
 __all__ = ["MemoryStore"]
 
 
-class MemoryStore:
+class MemoryStore(Closing):
     """An index that lives as long as this object; it compares every vector.
 
     Args:
@@ -263,9 +264,3 @@ class MemoryStore:
     def abandon(self) -> None:
         """In a forked child: this copy is its own, whatever thread of the parent was at it."""
         self._lock = threading.RLock()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()

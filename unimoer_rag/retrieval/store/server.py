@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qdrant_client import QdrantClient, models
 
+from unimoer_rag.closing import Closing
 from unimoer_rag.errors import StoreError
 from unimoer_rag.retrieval.sparse import SparseVector
 from unimoer_rag.retrieval.store import base, payloads
@@ -23,6 +24,7 @@ from unimoer_rag.retrieval.store.collection import (
 from unimoer_rag.retrieval.store.engine_filters import to_client_filter
 from unimoer_rag.retrieval.store.filters import Filters, parse_filters
 from unimoer_rag.retrieval.store.memory import MemoryStore
+from unimoer_rag.retrieval.store.pages import scrolled
 from unimoer_rag.retrieval.store.points import (
     rescoring,
     to_point,
@@ -53,7 +55,7 @@ _PAGE = 256
 _STATES_PAGE = 32  # token states are hundreds of kB
 
 
-class ServerStore:
+class ServerStore(Closing):
     """An index in a Qdrant collection; made by `ServerStore.memory` or `ServerStore.connect`."""
 
     def __init__(
@@ -306,24 +308,17 @@ class ServerStore:
     def _records(
         self, condition: models.Filter | None, fields: list[str]
     ) -> Iterator[models.Record]:
-        def pages() -> Iterator[models.Record]:
-            offset: Any = None
-            page = Page(_PAGE)
-            while True:
-                with self._calls():
-                    records, offset = self._client.scroll(
-                        self._collection,
-                        condition,
-                        page.size,
-                        offset=offset,
-                        with_payload=fields,
-                    )
-                page.saw(record.payload for record in records)
-                yield from records
-                if offset is None:
-                    return
+        sizes = Page(_PAGE)
 
-        return pages()
+        def page(offset: Any) -> tuple[Sequence[models.Record], Any]:
+            with self._calls():
+                records, following = self._client.scroll(
+                    self._collection, condition, sizes.size, offset=offset, with_payload=fields
+                )
+            sizes.saw(record.payload for record in records)
+            return records, following
+
+        return scrolled(page)
 
     def delete(self, ids: Iterable[str] | None = None, *, filters: Filters | None = None) -> int:
         """Remove passages by id or by filters (exactly one of them); returns how many."""
@@ -389,9 +384,3 @@ class ServerStore:
             f"the store at {self._where} holds connections and cannot be pickled or copied: "
             "connect again in the other process"
         )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()

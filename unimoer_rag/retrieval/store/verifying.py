@@ -15,6 +15,7 @@ from unimoer_rag.errors import (
 from unimoer_rag.retrieval.store.checksums import Checksums
 from unimoer_rag.retrieval.store.edge import EdgeStore
 from unimoer_rag.retrieval.store.manifest import is_index, read_manifest
+from unimoer_rag.wording import counted
 
 __all__ = ["Verification", "verify_index"]
 
@@ -88,7 +89,9 @@ def _compare_passages(store: EdgeStore, found: Verification) -> None:
         found.problems.append(f"a passage cannot be read: {error}")
     else:
         if n_read != found.passages:
-            found.problems.append(f"{n_read} passages can be read, and {found.passages} are there")
+            found.problems.append(
+                f"{counted(n_read, 'passage')} can be read, and {found.passages} are there"
+            )
     if n_wrong:
         found.problems.append(
             f"{n_wrong} of {n_read} passages do not hold the text that they were stored with"

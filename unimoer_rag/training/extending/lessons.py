@@ -19,7 +19,7 @@ from unimoer_rag.training.extending.held_out import (
     measure_spans,
     split,
 )
-from unimoer_rag.training.objectives import config
+from unimoer_rag.training.objectives import kinds
 from unimoer_rag.training.objectives.classification import ClassificationObjective
 from unimoer_rag.training.objectives.objective import Objective
 from unimoer_rag.training.objectives.ranking import RankingObjective
@@ -50,7 +50,7 @@ class Lesson:
 
     task: Task
     digest: str
-    settings: config.ObjectiveConfig
+    settings: kinds.ObjectiveConfig
     held_out: int
     objective: Callable[[UniMoER], Objective]
     measure: Callable[[UniMoER], Measures]
@@ -86,19 +86,19 @@ def open_lesson(
     common = {"task": name, "sources": (name,), "size": size}
     task = Task(name, "span", (name,), max_tokens=max_tokens)
     if kind == "reading":
-        reading = config.Reading.model_validate(common)
+        reading = kinds.Reading.model_validate(common)
         return _reading(task, data, reading, share=share, seed=seed)
     rows = JsonlRows(data, cache=cache)
     if kind == "classification":
-        labels = config.Classification.model_validate(common)
+        labels = kinds.Classification.model_validate(common)
         return _classification(task, rows, labels, share=share, seed=seed)
     groups = open_rows(name, rows, cache=cache)
-    ranking = config.Ranking.model_validate(common)
+    ranking = kinds.Ranking.model_validate(common)
     return _ranking(replace(task, head="late"), groups, ranking, rows.digest, share, seed)
 
 
 def _classification(
-    task: Task, rows: JsonlRows, settings: config.Classification, *, share: float, seed: int
+    task: Task, rows: JsonlRows, settings: kinds.Classification, *, share: float, seed: int
 ) -> Lesson:
     examples = LabelledRows(rows)
     labels = tuple(examples.labels)
@@ -127,9 +127,7 @@ def _classification(
     )
 
 
-def _reading(
-    task: Task, data: Path, settings: config.Reading, *, share: float, seed: int
-) -> Lesson:
+def _reading(task: Task, data: Path, settings: kinds.Reading, *, share: float, seed: int) -> Lesson:
     whole = load_beir(data, "train")
     readable = [q for q in whole.questions if q.answers and q.context in whole.corpus]
     if not readable:
@@ -161,7 +159,7 @@ def _reading(
 def _ranking(
     task: Task,
     groups: TrainingSet,
-    settings: config.Ranking,
+    settings: kinds.Ranking,
     digest: str,
     share: float,
     seed: int,

@@ -4,7 +4,7 @@
 |---|---|
 | `recipe.json` | the recipe, to refuse resuming with another |
 | `log.jsonl` | one line a step: losses, learning rate, tokens, mean routing weights by task |
-| `state.safetensors` | trainable tensors, optimizer moments, schedules' states, the step |
+| `state.safetensors` | trainable tensors, optimizer moments, the step |
 | `checkpoint/` | the model after the last step, loadable by `UniMoER.from_pretrained` |
 | `mined/` | mined negatives, by content |
 | `tensorboard/`, `wandb/`, `wandb.json` | what a tracker keeps, where one was asked for |
@@ -16,7 +16,7 @@ of several processes the first one alone writes.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +31,6 @@ from torch import Tensor
 
 from unimoer_rag.errors import TrainingError
 from unimoer_rag.files import replacing, write_file
-from unimoer_rag.training.loop.schedules import Schedule
 from unimoer_rag.training.recipe import Recipe
 
 __all__ = ["RunFolder", "RunSummary", "kept_recipe", "summary"]
@@ -123,13 +122,7 @@ class RunFolder:
         with _writing(self._log), self._log.open("a", encoding="utf-8") as file:
             file.write(json.dumps(report) + "\n")
 
-    def save(
-        self,
-        named: Parameters,
-        optimizer: torch.optim.Optimizer,
-        step: int,
-        schedules: Sequence[Schedule] = (),
-    ) -> None:
+    def save(self, named: Parameters, optimizer: torch.optim.Optimizer, step: int) -> None:
         """Write the state of the run; complete or not at all.
 
         Raises:
@@ -144,19 +137,11 @@ class RunFolder:
             tensors |= {
                 f"{key}/{name}": state[key].contiguous() for key in _MOMENTS if key in state
             }
-        for at, schedule in enumerate(schedules):
-            for key, tensor in schedule.state().items():
-                tensors[f"schedule/{at}/{key}"] = tensor.contiguous()
         with _writing(self._state), replacing(self._state) as part:
             # The step travels inside the tensors' file: two files could disagree.
             save_file(tensors, str(part), metadata={"step": str(step)})
 
-    def load(
-        self,
-        named: Parameters,
-        optimizer: torch.optim.Optimizer,
-        schedules: Sequence[Schedule] = (),
-    ) -> int:
+    def load(self, named: Parameters, optimizer: torch.optim.Optimizer) -> int:
         """Bring back the saved state, if there is one, and return its step.
 
         Raises:
@@ -175,10 +160,6 @@ class RunFolder:
                     )
             for name, parameter in named.items():
                 _bring_back(name, parameter, kept, optimizer, step)
-            for at, schedule in enumerate(schedules):
-                mark = f"schedule/{at}/"
-                own = {k.removeprefix(mark): t for k, t in kept.items() if k.startswith(mark)}
-                schedule.load(own)
         return step
 
     def _read(self) -> tuple[int, dict[str, Tensor]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,7 +15,7 @@ from unimoer_rag.training.loop.gradients import ROUTING
 from unimoer_rag.training.loop.processes import Processes
 from unimoer_rag.training.losses import Routing
 
-__all__ = ["Forwards", "Pass", "learning", "seeded"]
+__all__ = ["Forwards", "Pass", "learning"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,30 +120,15 @@ def _in_batches(plan: list[list[int]], n: int) -> list[list[int]]:
 
 @contextmanager
 def learning(model: UniMoER) -> Iterator[None]:
-    """Switch on what acts in training alone: dropout and noise of the router, recomputation.
+    """Switch on the recomputation of layers, which acts in training alone.
 
     The backbone's own dropout stays off: only the modules that recompute learn that it is training.
     """
     recomputing = [m for m in model.backbone.modules() if getattr(m, "gradient_checkpointing", 0)]
-    model.router.train()
     for module in recomputing:
         module.training = True  # not .train(), which would reach the dropouts inside
     try:
         yield
     finally:
-        model.router.eval()
         for module in recomputing:
             module.training = False
-
-
-@contextmanager
-def seeded(device: torch.device, *key: int) -> Iterator[None]:
-    """Draw random numbers as a function of the key alone inside the block; none are lost outside.
-
-    Args:
-        device: whose generator, besides the CPU's.
-        key: for example seed, step and batch.
-    """
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(random.Random("-".join(map(str, key))).getrandbits(63))
-        yield

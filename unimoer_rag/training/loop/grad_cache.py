@@ -23,7 +23,7 @@ from unimoer_rag.training.objectives.objective import add
 __all__ = ["Judge", "Run", "cached", "whole"]
 
 Run = Callable[[int], Pass]
-"""Runs the batch of that number with gradient; twice the same, it draws the same noise."""
+"""Runs the batch of that number with gradient; a second time, it gives the same."""
 Judge = Callable[[list[list[Output]]], dict[str, Tensor]]
 """Losses by name from the outputs of all batches, in order."""
 

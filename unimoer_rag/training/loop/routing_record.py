@@ -58,8 +58,3 @@ class RoutingRecord:
             for at, (name, task) in enumerate(self._tasks.items())
             if rows[at] and task.experts
         }
-
-    def by_expert(self) -> dict[str, Tensor]:
-        """Mean weight of each expert over all rows, float32 `[layers]`; 0 where a row may not."""
-        means = self._sums.sum(0) / self._rows.sum().clamp_min(1)
-        return {expert: means[:, at] for at, expert in enumerate(self._experts)}

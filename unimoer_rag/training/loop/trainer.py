@@ -22,7 +22,7 @@ from unimoer_rag.model import Output, UniMoER, parameters_by_name
 from unimoer_rag.training.loop import grad_cache
 from unimoer_rag.training.loop.fit import check_fit
 from unimoer_rag.training.loop.folder import RunFolder
-from unimoer_rag.training.loop.forwards import Forwards, Pass, learning, seeded
+from unimoer_rag.training.loop.forwards import Forwards, Pass, learning
 from unimoer_rag.training.loop.gradients import Gradients
 from unimoer_rag.training.loop.interrupts import interruptible
 from unimoer_rag.training.loop.optimizer import make_optimizer, rate_at
@@ -46,7 +46,7 @@ class Trainer:
         model: its experts, router and heads are trained in place.
         recipe: what to do.
         folder: the run's folder (see `RunFolder`); a run that is there already is resumed.
-        schedules: what acts around the steps; their states are saved with the run's.
+        schedules: what acts between a step's backward passes and its update.
         processes: those that train together; by default, the ones it was launched among.
         track: where every step's numbers are sent besides the folder, if anywhere.
 
@@ -73,7 +73,6 @@ class Trainer:
         self._processes.place(model)
         if recipe.gradient_checkpointing:
             recompute_layers(model)
-        model.router.disturb(recipe.routing.expert_dropout, recipe.routing.logit_noise)
         self._named = parameters_by_name(model)
         self._processes.same(self._named.values())
         self._optimizer = make_optimizer(self._named, recipe.optimizer)
@@ -86,7 +85,7 @@ class Trainer:
         )
         with self._processes.main_first():
             self.folder = RunFolder(folder, recipe, writes=self._processes.main)
-            self.step = self.folder.load(self._named, self._optimizer, self._schedules)
+            self.step = self.folder.load(self._named, self._optimizer)
         self._tracker: Tracker | None = None
         if track is not None and self._processes.main:
             self._tracker = Tracker(track, folder, recipe, step=self.step)
@@ -147,7 +146,7 @@ class Trainer:
 
     def save(self) -> None:
         """Write the state of the run; complete or not at all, by the first process."""
-        self.folder.save(self._named, self._optimizer, self.step, self._schedules)
+        self.folder.save(self._named, self._optimizer, self.step)
 
     def _validate(
         self, report: StepReport, measure: Callable[[int], dict[str, float]] | None
@@ -168,8 +167,6 @@ class Trainer:
         config, step = self.recipe.optimizer, self.step
         every = config.cosines_every
         compares = every > 0 and step % every == 0
-        for schedule in self._schedules:
-            schedule.before_step(step)
         gradients = Gradients(self._named, apart=compares or config.conflicts != "sum")
         routing = RoutingRecord(self.model)
         parts: dict[str, Tensor] = {}
@@ -178,7 +175,7 @@ class Trainer:
             for micro in range(config.accumulate):
                 draws = self._draws(objectives, micro)
                 tokens += sum(len(row.ids) for draw in draws for row in draw.rows)
-                add(parts, self._backward(draws, gradients, routing, micro))
+                add(parts, self._backward(draws, gradients, routing))
         losses, tokens = self._together(parts, routing, tokens)
         rate = rate_at(step, config)
         report: StepReport = {
@@ -194,9 +191,7 @@ class Trainer:
             report["cosines"], report["norms"] = gradients.similarity()
         gradients.settle(config.conflicts, seed=step)
         if tokens:  # else no objective had its turn
-            report["norm"] = self._update(rate, routing)
-        for schedule in self._schedules:
-            schedule.after_update(step)
+            report["norm"] = self._update(rate)
         self.step += 1
         report["routing"] = routing.by_task()
         report["seconds"] = round(time.perf_counter() - started, 3)
@@ -216,7 +211,7 @@ class Trainer:
         return at * self._processes.world + self._processes.rank
 
     def _backward(
-        self, draws: Sequence[Draw], gradients: Gradients, routing: RoutingRecord, micro: int
+        self, draws: Sequence[Draw], gradients: Gradients, routing: RoutingRecord
     ) -> dict[str, Tensor]:
         """Add the gradients of one micro-step's draws, and give its losses by name."""
         config = self.recipe.optimizer
@@ -224,13 +219,11 @@ class Trainer:
         plan = self._plan(draws)
         anchored = [row for draw in draws if draw.anchored for row in draw.rows]
         frozen = self._forwards.frozen(anchored)
-        slot = self._slot(self.step, micro)
 
         def run(batch: int) -> Pass:
             at = plan[batch]
             share = len(at) / len(rows) / config.accumulate
-            with seeded(self.model.device, self.recipe.seed, slot, batch):
-                done = self._forwards.learn([rows[i] for i in at], share=share)
+            done = self._forwards.learn([rows[i] for i in at], share=share)
             routing.add(done.batch, done.states)
             return done
 
@@ -275,14 +268,14 @@ class Trainer:
             mean[len(names)].item() * self._processes.world
         )
 
-    def _update(self, rate: float, routing: RoutingRecord) -> float:
+    def _update(self, rate: float) -> float:
         """Clip, and one step of the optimizer; the norm of the gradient before clipping."""
         # Before the update: it would spread what is not finite to every parameter, and then
         # there would be nothing good left to save.
         norm = get_total_norm([p.grad for p in self._trained if p.grad is not None])
         self._check_finite("gradient", norm.item())
         for schedule in self._schedules:
-            schedule.after_backward(self.step, routing.by_expert())
+            schedule.after_backward(self.step)
         for group in self._optimizer.param_groups:
             group["lr"] = group["peak"] * rate
         # Again: what a schedule withholds is not clipped, nor reported.

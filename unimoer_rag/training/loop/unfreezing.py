@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from torch import Tensor, nn
+from torch import nn
 
 from unimoer_rag.model import layer_of
 
@@ -53,21 +53,8 @@ class GradualUnfreezing:
             if name.startswith("experts.")
         ]
 
-    def before_step(self, step: int) -> None:
-        """Nothing to prepare."""
-
-    def after_backward(self, step: int, routing: Mapping[str, Tensor]) -> None:
+    def after_backward(self, step: int) -> None:
         """Drop the gradients of the layers that wait; before clipping, which they must not sway."""
         for layer, parameter in self._experts:
             if not unfrozen(step, layer, layers=self._layers, first=self._first, every=self._every):
                 parameter.grad = None
-
-    def after_update(self, step: int) -> None:
-        """Nothing to follow up."""
-
-    def state(self) -> dict[str, Tensor]:
-        """Empty: what learns is a function of the step alone."""
-        return {}
-
-    def load(self, state: Mapping[str, Tensor]) -> None:
-        """Nothing to bring back."""

@@ -4,8 +4,8 @@
 |---|---|---|
 | `contrastive` | `InfoNce` | vectors of queries and documents |
 | `matryoshka` | `dimensions` of the objective | any of those, on truncated vectors |
-| `ranking` | `Lce`, `Bce`, `RankNet`, `Lambda` | one group's logits and labels |
-| `distillation` | `Kl`, `Anchor`, `MarginMse`, `Cprd` | one group's logits and a teacher's |
+| `ranking` | `Lce`, `Bce` | one group's logits and labels |
+| `distillation` | `Kl`, `Anchor` | one group's logits and a teacher's |
 | `span` | the objective `reading` | one row's span scores |
 | `classification` | the objective `classification` | one example's class logits |
 | `routing` | `routing` | the routing of each layer |
@@ -21,32 +21,14 @@ from __future__ import annotations
 from unimoer_rag.training.losses.base import LOSSES, Candidates, GroupLoss, Loss
 from unimoer_rag.training.losses.classification import classification
 from unimoer_rag.training.losses.contrastive import InfoNce, info_nce
-from unimoer_rag.training.losses.distillation import (
-    Anchor,
-    Cprd,
-    Kl,
-    MarginMse,
-    cprd,
-    kl,
-    margin_mse,
-)
+from unimoer_rag.training.losses.distillation import Anchor, Kl, kl
 from unimoer_rag.training.losses.matryoshka import matryoshka
-from unimoer_rag.training.losses.ranking import (
-    Bce,
-    Lambda,
-    Lce,
-    RankNet,
-    bce,
-    lambda_loss,
-    lce,
-    ranknet,
-)
-from unimoer_rag.training.losses.routing import Routing, dynmole, entropy, load_balance, sparsity
+from unimoer_rag.training.losses.ranking import Bce, Lce, bce, lce
+from unimoer_rag.training.losses.routing import Routing, load_balance
 from unimoer_rag.training.losses.span import span
 
 __all__ = [
-    "LOSSES", "Anchor", "Bce", "Candidates", "Cprd", "GroupLoss", "InfoNce", "Kl", "Lambda",
-    "Lce", "Loss", "MarginMse", "RankNet", "Routing", "bce", "classification", "cprd",
-    "dynmole", "entropy", "info_nce", "kl", "lambda_loss", "lce", "load_balance", "margin_mse",
-    "matryoshka", "ranknet", "span", "sparsity",
+    "LOSSES", "Anchor", "Bce", "Candidates", "GroupLoss", "InfoNce", "Kl", "Lce", "Loss",
+    "Routing", "bce", "classification", "info_nce", "kl", "lce", "load_balance", "matryoshka",
+    "span",
 ]  # fmt: skip

@@ -58,7 +58,6 @@ def info_nce(
     masked: Tensor | None = None,
     *,
     temperature: float,
-    own: Tensor | None = None,
     query_query: bool = False,
     document_document: bool = False,
     margin: float | None = None,
@@ -69,8 +68,7 @@ def info_nce(
     exponentials of
 
     1. `q_i d_i+`, the positive;
-    2. `q_i d_j`, the query's hard negatives and, unless `own` is given, the documents of the other
-       queries of the batch;
+    2. `q_i d_j`, the query's hard negatives and the documents of the other queries of the batch;
     3. with `query_query`, `q_i q_j`: the other queries;
     4. with `document_document`, `d_i+ d_j`: the positive against every other document.
 
@@ -87,7 +85,6 @@ def info_nce(
         masked: bool `[q, n]`, documents that are no negatives of a query, such as its other
             answers. The positive's entry is ignored.
         temperature: divides the cosines.
-        own: bool `[q, n]`, a query's own hard negatives; given, they are the only ones in term 2.
         query_query: add term 3.
         document_document: add term 4.
         margin: the false-negative margin on the cosine; None keeps every negative.
@@ -101,8 +98,7 @@ def info_nce(
     # Queries that share an answer, by their labels alone; each is one of its own.
     siblings = excluded[:, positives]
     excluded = excluded | (cosines > ceiling)
-    unseen = excluded if own is None else excluded | ~own
-    terms = [positive, cosines.masked_fill(unseen, -torch.inf)]
+    terms = [positive, cosines.masked_fill(excluded, -torch.inf)]
     if query_query:
         between = queries @ queries.T
         terms.append(between.masked_fill(siblings | (between > ceiling), -torch.inf))

@@ -15,7 +15,7 @@ from unimoer_rag.evaluation import holds_answer
 from unimoer_rag.files import write_file
 from unimoer_rag.training.draws import shuffled
 from unimoer_rag.training.mining.mining_settings import Mining
-from unimoer_rag.training.mining.searchers import Candidates, OnDone, Searcher
+from unimoer_rag.training.mining.searchers import OnDone, Searcher, TopPassages
 
 __all__ = ["hard_negatives", "kept_groups", "mine"]
 
@@ -186,7 +186,7 @@ def _moved(group: Group, pool: _Pool) -> Group:
     )
 
 
-def _with(group: Group, found: Candidates, at: int, pool: _Pool, config: Mining) -> Group:
+def _with(group: Group, found: TopPassages, at: int, pool: _Pool, config: Mining) -> Group:
     """The group with what was found for it."""
     if group.scores:
         return group

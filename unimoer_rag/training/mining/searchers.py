@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +20,11 @@ from unimoer_rag.retrieval import BM25Encoder, Document, Mode
 
 __all__ = [
     "BM25Searcher",
-    "Candidates",
     "ModelSearcher",
     "OnDone",
     "Searcher",
     "SystemSearcher",
+    "TopPassages",
     "weights_digest",
 ]
 
@@ -35,7 +37,7 @@ OnDone = Callable[[int, int], None]
 _PASSAGES, _QUERIES = 512, 4096
 
 
-class Candidates(NamedTuple):
+class TopPassages(NamedTuple):
     """The best passages for each query, best first.
 
     Attributes:
@@ -65,7 +67,7 @@ class Searcher(Protocol):
         positives: Sequence[int],
         k: int,
         progress: OnDone = ...,
-    ) -> Candidates:
+    ) -> TopPassages:
         """The `k` best of the passages for each query.
 
         Args:
@@ -81,8 +83,45 @@ def _silent(done: int, total: int) -> None:
     """Progress that nobody asked for."""
 
 
-class ModelSearcher:
-    """Exact search by the embeddings of a model, as it is when it searches.
+_Block = tuple[slice, int, Floats]
+"""Scores of some queries for the passages from a position on."""
+
+
+class _ExactSearcher(ABC):
+    """Scores every passage for every query, and holds a block of these scores at a time."""
+
+    _found_above: ClassVar[float] = -math.inf
+    """What scores no more than this is not found."""
+
+    @abstractmethod
+    def _scores(
+        self, queries: Sequence[str], passages: Sequence[str], progress: OnDone
+    ) -> Iterator[_Block]:
+        """All scores, block by block: the queries, the first passage, `[queries, passages]`."""
+
+    def search(
+        self,
+        queries: Sequence[str],
+        passages: Sequence[str],
+        *,
+        positives: Sequence[int],
+        k: int,
+        progress: OnDone = _silent,
+    ) -> TopPassages:
+        """See `Searcher.search`."""
+        wanted = np.asarray(positives, np.int64)
+        best = _Best(len(queries), min(k, len(passages)))
+        positive = np.full(len(queries), -np.inf, np.float32)
+        for rows, start, scores in self._scores(queries, passages, progress):
+            best.add(rows, np.where(scores > self._found_above, scores, -np.inf), start)
+            places = wanted[rows] - start
+            inside = np.flatnonzero((places >= 0) & (places < scores.shape[1]))
+            positive[rows.start + inside] = scores[inside, places[inside]]
+        return best.found(positive)
+
+
+class ModelSearcher(_ExactSearcher):
+    """Exact search by the embeddings of a model, as it is when it searches; scores are cosines.
 
     Memory holds the queries' vectors and a block of passages, never all passages.
 
@@ -98,42 +137,32 @@ class ModelSearcher:
         """The weights of this moment."""
         return f"model {weights_digest(self._model, 'embed')}"
 
-    def search(
-        self,
-        queries: Sequence[str],
-        passages: Sequence[str],
-        *,
-        positives: Sequence[int],
-        k: int,
-        progress: OnDone = _silent,
-    ) -> Candidates:
-        """See `Searcher.search`; scores are cosines."""
+    def _scores(
+        self, queries: Sequence[str], passages: Sequence[str], progress: OnDone
+    ) -> Iterator[_Block]:
+        """Cosines of a few queries with a few passages at a time."""
         asked = np.concatenate(
             [self._model.embed(block, "query") for _, block in _blocks(queries, _PASSAGES)]
         )
-        wanted = np.asarray(positives, np.int64)
-        best = _Best(len(queries), min(k, len(passages)))
-        positive = np.full(len(queries), -np.inf, np.float32)
         for start, block in _blocks(passages, _PASSAGES):
             progress(start, len(passages))
             vectors = self._model.embed(block, "document")
             for at in range(0, len(queries), _QUERIES):
                 rows = slice(at, at + _QUERIES)
-                cosines = asked[rows] @ vectors.T
-                best.add(rows, cosines, start)
-                inside = (wanted[rows] >= start) & (wanted[rows] < start + len(block))
-                which = np.flatnonzero(inside)
-                positive[at + which] = cosines[which, wanted[rows][which] - start]
+                yield rows, start, asked[rows] @ vectors.T
         progress(len(passages), len(passages))
-        return best.found(positive)
 
 
-class BM25Searcher:
+class BM25Searcher(_ExactSearcher):
     """Exact search by words: BM25 as our indices have it, with the passages' own statistics.
+
+    Passages that share no word with a query are not found.
 
     Args:
         encoder: weighs terms; by default that of our indices.
     """
+
+    _found_above: ClassVar[float] = 0.0
 
     def __init__(self, encoder: BM25Encoder | None = None) -> None:
         self._encoder = encoder or BM25Encoder()
@@ -143,19 +172,11 @@ class BM25Searcher:
         """The encoder's settings."""
         return f"bm25 {self._encoder!r}"
 
-    def search(
-        self,
-        queries: Sequence[str],
-        passages: Sequence[str],
-        *,
-        positives: Sequence[int],
-        k: int,
-        progress: OnDone = _silent,
-    ) -> Candidates:
-        """See `Searcher.search`; passages that share no word with a query are not found."""
+    def _scores(
+        self, queries: Sequence[str], passages: Sequence[str], progress: OnDone
+    ) -> Iterator[_Block]:
+        """A query with all passages at a time."""
         terms, documents, weights = self._postings(passages, progress)
-        best = _Best(len(queries), min(k, len(passages)))
-        positive = np.zeros(len(queries), np.float32)
         for at, query in enumerate(queries):
             scores = np.zeros(len(passages), np.float32)
             encoded = self._encoder.query(query)
@@ -164,9 +185,7 @@ class BM25Searcher:
                 n = right - left
                 idf = np.log(1 + (len(passages) - n + 0.5) / (n + 0.5))
                 scores[documents[left:right]] += weights[left:right] * np.float32(count * idf)
-            positive[at] = scores[positives[at]]
-            best.add(slice(at, at + 1), np.where(scores > 0, scores, -np.inf)[None], 0)
-        return best.found(positive)
+            yield slice(at, at + 1), 0, scores[None]
 
     def _postings(
         self, passages: Sequence[str], progress: OnDone
@@ -217,7 +236,7 @@ class SystemSearcher:
         positives: Sequence[int],
         k: int,
         progress: OnDone = _silent,
-    ) -> Candidates:
+    ) -> TopPassages:
         """See `Searcher.search`."""
         corpus = {str(at): Document(text, str(at)) for at, text in enumerate(passages)}
         k = min(k, len(passages))
@@ -239,7 +258,7 @@ class SystemSearcher:
                     ids[at, : len(hits)] = [int(hit.source) for hit in hits]
                     scores[at, : len(hits)] = [hit.score for hit in hits]
         hit = ids == np.asarray(positives, np.int64)[:, None]
-        return Candidates(ids, scores, np.where(hit, scores, -np.inf).max(axis=1, initial=-np.inf))
+        return TopPassages(ids, scores, np.where(hit, scores, -np.inf).max(axis=1, initial=-np.inf))
 
 
 class _Best:
@@ -260,8 +279,8 @@ class _Best:
         self._scores[rows] = np.take_along_axis(both, top, axis=1)
         self._ids[rows] = np.take_along_axis(which, top, axis=1)
 
-    def found(self, positives: Floats) -> Candidates:
-        return Candidates(self._ids, self._scores, positives)
+    def found(self, positives: Floats) -> TopPassages:
+        return TopPassages(self._ids, self._scores, positives)
 
 
 def weights_digest(model: UniMoER, task: str) -> str:

@@ -1,1 +1,1 @@
-"""Objectives: what each task learns from. One file an objective; `config` names them in recipes."""
+"""Objectives: what each task learns from. One file an objective; `kinds` names them for recipes."""

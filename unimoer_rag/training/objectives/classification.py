@@ -23,9 +23,6 @@ class Classification(ObjectiveSettings):
     """Labels of texts, or of pairs of texts."""
 
     kind: Literal["classification"] = "classification"
-    smoothing: float = Field(
-        default=0.0, ge=0, lt=1, description="share of the label spread over all labels"
-    )
     weight: float = Field(default=1.0, gt=0, description="of this loss")
 
     teaches: ClassVar[type] = ClassifyingHead
@@ -71,9 +68,6 @@ class ClassificationObjective(DrawnObjective[Classification, Sequence[Labelled]]
     def _size(self, found: Sequence[Labelled]) -> int:
         return len(found)
 
-    def _lengths(self, found: Sequence[Labelled]) -> Sequence[int]:
-        return [len(e.text) + len(e.pair or "") for e in found]
-
     def draw(self, index: int) -> Draw:
         """The next examples of a data set's shuffled order."""
         chosen, items, _ = self._drawn(index)
@@ -87,9 +81,7 @@ class ClassificationObjective(DrawnObjective[Classification, Sequence[Labelled]]
 
         def loss(outputs: list[Any], frozen: list[Any]) -> Losses:
             each = [
-                losses.classification(
-                    output, self._place[example.label], smoothing=self._settings.smoothing
-                )
+                losses.classification(output, self._place[example.label])
                 for output, example in zip(outputs, examples, strict=True)
             ]
             return {f"{self.name}/label": self._settings.weight * torch.stack(each).mean()}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Generic, TypeVar
 
 from unimoer_rag.model import UniMoER
-from unimoer_rag.training.draws import LengthGroups, SetSampler, set_weights, shuffled
+from unimoer_rag.training.draws import SetSampler, set_weights, shuffled
 from unimoer_rag.training.objectives.objective import Draw, ObjectiveSettings
 
 __all__ = ["DrawnObjective"]
@@ -51,11 +51,6 @@ class DrawnObjective(ABC, Generic[Settings, Source]):
             temperature=settings.sampling_temperature,
         )
         self._sampler = SetSampler(weights, self._seed)
-        self._grouped = {
-            one: LengthGroups(self._lengths(found), size=settings.size, seed=self._seed)
-            for one, found in sets.items()
-            if settings.group_lengths
-        }
 
     @abstractmethod
     def draw(self, index: int) -> Draw:
@@ -65,20 +60,13 @@ class DrawnObjective(ABC, Generic[Settings, Source]):
     def _size(self, found: Source) -> int:
         """How many items a data set has."""
 
-    @abstractmethod
-    def _lengths(self, found: Source) -> Sequence[int]:
-        """The length of each of its items; asked for where the recipe groups by length."""
-
     def _prepare(self) -> None:
         """Refuse data sets that lack something, and make what draws need besides them."""
 
     def _drawn(self, index: int) -> tuple[Source, list[int], random.Random]:
         """The data set of a draw, its items in it, and what else is random about them."""
         name, turn = self._sampler.pick(index)
-        if name in self._grouped:
-            items = self._grouped[name].draw(turn)
-        else:
-            size, total = self._settings.size, self._sizes[name]
-            places = range(turn * size, (turn + 1) * size)
-            items = [shuffled(place, total, self._seed) for place in places]
+        size, total = self._settings.size, self._sizes[name]
+        places = range(turn * size, (turn + 1) * size)
+        items = [shuffled(place, total, self._seed) for place in places]
         return self._sets[name], items, random.Random(f"{self._seed}-{index}")

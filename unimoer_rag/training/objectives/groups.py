@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from torch import Tensor
 
-from unimoer_rag.data import Sources, TrainingSet, group_lengths, has_negatives
+from unimoer_rag.data import Sources, TrainingSet, has_negatives
 from unimoer_rag.errors import DataError
 from unimoer_rag.model import TaskConfig
 from unimoer_rag.training.losses import Loss
@@ -53,9 +53,6 @@ class GroupObjective(DrawnObjective[G, TrainingSet]):
 
     def _size(self, found: TrainingSet) -> int:
         return len(found.groups)
-
-    def _lengths(self, found: TrainingSet) -> Sequence[int]:
-        return group_lengths(found)
 
 
 def weighted(name: str, losses: Iterable[L], value: Callable[[L], Tensor]) -> Losses:

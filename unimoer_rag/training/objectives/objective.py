@@ -81,7 +81,6 @@ class ObjectiveSettings(Part):
     sampling_temperature: float = Field(
         default=1.0, gt=0, description="data sets are drawn by size ** (1 / this)"
     )
-    group_lengths: bool = Field(default=False, description="draw texts of similar length together")
 
     teaches: ClassVar[type]
 

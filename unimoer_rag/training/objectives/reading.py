@@ -55,9 +55,6 @@ class ReadingObjective(DrawnObjective[Reading, ReadSource]):
     def _size(self, found: ReadSource) -> int:
         return len(found)
 
-    def _lengths(self, found: ReadSource) -> Sequence[int]:
-        return found.lengths()
-
     def draw(self, index: int) -> Draw:
         """The next examples of a data set's shuffled order."""
         chosen, items, rng = self._drawn(index)

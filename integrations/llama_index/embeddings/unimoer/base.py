@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.bridge.pydantic import ConfigDict, Field, PrivateAttr
 from llama_index.core.storage.kvstore.types import BaseKVStore
-from llama_index.embeddings.unimoer.cache import Vector, VectorKind, acached, cached
+from llama_index.embeddings.unimoer.cache import Vector, VectorKind, cached
 
 from unimoer_rag.errors import DigestMismatchError, InputError
+from unimoer_rag.steps import Steps, arun, either, run
 
 if TYPE_CHECKING:
     from unimoer_rag.engine import Embedder, SharedModel
@@ -151,42 +151,37 @@ class UniMoEREmbedding(BaseEmbedding):
         return self._cache
 
     def _get_query_embedding(self, query: str) -> Vector:
-        return self._embed([query], "query")[0]
+        return run(self._embed([query], "query"))[0]
 
     async def _aget_query_embedding(self, query: str) -> Vector:
-        return (await self._aembed([query], "query"))[0]
+        return (await arun(self._embed([query], "query")))[0]
 
     def _get_text_embedding(self, text: str) -> Vector:
-        return self._embed([text], "document")[0]
+        return run(self._embed([text], "document"))[0]
 
     async def _aget_text_embedding(self, text: str) -> Vector:
-        return (await self._aembed([text], "document"))[0]
+        return (await arun(self._embed([text], "document")))[0]
 
     def _get_text_embeddings(self, texts: list[str]) -> list[Vector]:
-        return self._embed(texts, "document")
+        return run(self._embed(texts, "document"))
 
     async def _aget_text_embeddings(self, texts: list[str]) -> list[Vector]:
-        return await self._aembed(texts, "document")
+        return await arun(self._embed(texts, "document"))
 
-    def _embed(self, texts: list[str], side: Side) -> list[Vector]:
+    def _embed(self, texts: list[str], side: Side) -> Steps[list[Vector]]:
+        def embed(some: list[str]) -> Steps[list[Vector]]:
+            return either(
+                self._embedder.embed,
+                self._embedder.aembed,
+                some,
+                side,
+                instruction=self._instruction(side),
+                dimensions=self.dimensions,
+            )
+
         if self._cache is None:
-            return self._run(texts, side)
-        return cached(self._cache, self._kind(side), texts, partial(self._run, side=side))
-
-    async def _aembed(self, texts: list[str], side: Side) -> list[Vector]:
-        if self._cache is None:
-            return await self._arun(texts, side)
-        return await acached(self._cache, self._kind(side), texts, partial(self._arun, side=side))
-
-    def _run(self, texts: list[str], side: Side) -> list[Vector]:
-        return self._embedder.embed(
-            texts, side, instruction=self._instruction(side), dimensions=self.dimensions
-        )
-
-    async def _arun(self, texts: list[str], side: Side) -> list[Vector]:
-        return await self._embedder.aembed(
-            texts, side, instruction=self._instruction(side), dimensions=self.dimensions
-        )
+            return embed(texts)
+        return cached(self._cache, self._kind(side), texts, embed)
 
     def _instruction(self, side: Side) -> str | None:
         return self.query_instruction if side == "query" else self.text_instruction

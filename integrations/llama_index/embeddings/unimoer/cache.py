@@ -11,14 +11,18 @@ import hashlib
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import astuple, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from llama_index.core.storage.kvstore.types import BaseKVStore
+
+from unimoer_rag.steps import Steps, either
 
 if TYPE_CHECKING:
     from unimoer_rag.model import Side
 
-__all__ = ["Vector", "VectorKind", "acached", "cached"]
+__all__ = ["Vector", "VectorKind", "cached"]
+
+T = TypeVar("T")
 
 Vector = list[float]
 
@@ -52,47 +56,40 @@ def cached(
     store: BaseKVStore,
     kind: VectorKind,
     texts: Sequence[str],
-    embed: Callable[[list[str]], list[Vector]],
-) -> list[Vector]:
+    embed: Callable[[list[str]], Steps[list[Vector]]],
+) -> Steps[list[Vector]]:
     """The texts' vectors, in order; only those that the store lacks are embedded, each once.
 
     Args:
-        store: has the vectors of earlier calls, and gets the new ones.
+        store: has the vectors of earlier calls, and gets the new ones; where one awaits, by its own
+            async methods.
         kind: of the vectors.
         texts: the texts.
         embed: gives the vectors of some texts.
     """
     wanted = {kind.key(text): text for text in texts}
-    kept = {key: store.get(key, collection=_COLLECTION) for key in wanted}
-    vectors = {key: value[_VALUE] for key, value in kept.items() if value is not None}
+    kept = yield from _each(store.get, store.aget, [(key, _COLLECTION) for key in wanted])
+    vectors = {
+        key: value[_VALUE] for key, value in zip(wanted, kept, strict=True) if value is not None
+    }
     missing = [key for key in wanted if key not in vectors]
     if missing:
-        new = embed([wanted[key] for key in missing])
-        for key, vector in zip(missing, new, strict=True):
-            store.put(key, {_VALUE: vector}, collection=_COLLECTION)
-            vectors[key] = vector
-    return [vectors[kind.key(text)] for text in texts]
-
-
-async def acached(
-    store: BaseKVStore,
-    kind: VectorKind,
-    texts: Sequence[str],
-    embed: Callable[[list[str]], Awaitable[list[Vector]]],
-) -> list[Vector]:
-    """`cached` through the store's own async methods."""
-    wanted = {kind.key(text): text for text in texts}
-    found = await asyncio.gather(*(store.aget(key, collection=_COLLECTION) for key in wanted))
-    kept = zip(wanted, found, strict=True)
-    vectors = {key: value[_VALUE] for key, value in kept if value is not None}
-    missing = [key for key in wanted if key not in vectors]
-    if missing:
-        new = dict(zip(missing, await embed([wanted[key] for key in missing]), strict=True))
-        await asyncio.gather(
-            *(
-                store.aput(key, {_VALUE: vector}, collection=_COLLECTION)
-                for key, vector in new.items()
-            )
-        )
+        found = yield from embed([wanted[key] for key in missing])
+        new = dict(zip(missing, found, strict=True))
+        values = [(key, {_VALUE: vector}, _COLLECTION) for key, vector in new.items()]
+        yield from _each(store.put, store.aput, values)
         vectors.update(new)
     return [vectors[kind.key(text)] for text in texts]
+
+
+def _each(
+    blocking: Callable[..., T],
+    awaited: Callable[..., Awaitable[T]],
+    calls: Sequence[tuple[Any, ...]],
+) -> Steps[list[T]]:
+    """What a function gives for each of these arguments; its awaited twin, all at once."""
+
+    async def together() -> list[T]:
+        return await asyncio.gather(*(awaited(*call) for call in calls))
+
+    return either(lambda: [blocking(*call) for call in calls], together)

@@ -14,11 +14,12 @@ from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, QueryBundle
 
 from unimoer_rag.errors import InputError
+from unimoer_rag.steps import Steps, arun, either, run
 
 if TYPE_CHECKING:
     from unimoer_rag.engine import SharedModel
     from unimoer_rag.model import UniMoER
-    from unimoer_rag.retrieval import Ranked, Reranker
+    from unimoer_rag.retrieval import Ranked
 
 __all__ = ["UniMoERRerank"]
 
@@ -100,34 +101,30 @@ class UniMoERRerank(BaseNodePostprocessor):
     def _postprocess_nodes(
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
     ) -> list[NodeWithScore]:
-        query = _checked(query_bundle)
-        if not nodes:
-            return []
-        with self._events(nodes, query) as ended:
-            ranked = self._reranker.rank(query.query_str, _texts(nodes), top_n=self.top_n)
-            return ended(_best(nodes, ranked))
+        return run(self._kept(nodes, _checked(query_bundle)))
 
     @dispatcher.span
     async def _apostprocess_nodes(
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
     ) -> list[NodeWithScore]:
-        query = _checked(query_bundle)
+        return await arun(self._kept(nodes, _checked(query_bundle)))
+
+    def _kept(self, nodes: list[NodeWithScore], query: QueryBundle) -> Steps[list[NodeWithScore]]:
         if not nodes:
             return []
+        from unimoer_rag.retrieval import Reranker
+
+        reranker = Reranker(self._shared.engine)
         with self._events(nodes, query) as ended:
-            ranked = await self._reranker.arank(query.query_str, _texts(nodes), top_n=self.top_n)
+            ranked = yield from either(
+                reranker.rank, reranker.arank, query.query_str, _texts(nodes), top_n=self.top_n
+            )
             return ended(_best(nodes, ranked))
 
     @property
     def unimoer(self) -> UniMoER:
         """The live model, which everything that names the same checkpoint holds."""
         return self._shared.model
-
-    @property
-    def _reranker(self) -> Reranker:
-        from unimoer_rag.retrieval import Reranker
-
-        return Reranker(self._shared.engine)
 
     @contextmanager
     def _events(
