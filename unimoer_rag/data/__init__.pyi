@@ -26,7 +26,7 @@ from .opened_sources import Sources
 from .own_set import own_dataset
 from .own_split import OwnData, OwnReport, own_datasets
 from .source_settings import Part, SourceConfig
-from .trec_runs import Run, load_run, ranked, write_run, write_submission
+from .trec_runs import Run, load_run, ranked, save_run, write_run, write_submission
 
 __all__ = [
     "DEFAULT_RULES",
@@ -75,6 +75,7 @@ __all__ = [
     "questions_sha256",
     "ranked",
     "readable_size",
+    "save_run",
     "to_download",
     "write_run",
     "write_submission",

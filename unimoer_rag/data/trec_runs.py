@@ -20,7 +20,7 @@ from unimoer_rag.errors import DataError, InputError
 from unimoer_rag.files import write_file
 from unimoer_rag.retrieval import clean_text
 
-__all__ = ["SUBMITTED", "Run", "load_run", "ranked", "write_run", "write_submission"]
+__all__ = ["SUBMITTED", "Run", "load_run", "ranked", "save_run", "write_run", "write_submission"]
 
 Run = dict[str, dict[str, float]]
 """Question id -> document id -> score, higher is better."""
@@ -136,6 +136,18 @@ def write_submission(run: Mapping[str, Mapping[str, float]], path: str | Path) -
         for rank, doc_id in enumerate(_checked(qid, scores)[:SUBMITTED], start=1)
     ]
     _write(lines, path)
+
+
+def save_run(run: Mapping[str, Mapping[str, float]], path: str | Path) -> None:
+    """Write a run in the format that the file's name asks for: MS MARCO's to a `.tsv`, else TREC's.
+
+    Raises:
+        InputError, OSError: see `write_run`.
+    """
+    if _is_tsv(Path(path)):
+        write_submission(run, path)
+    else:
+        write_run(run, path)
 
 
 def _checked(qid: str, scores: Mapping[str, float]) -> list[str]:

@@ -21,9 +21,9 @@ from unimoer_rag.evaluation.systems import System
 from unimoer_rag.files import write_file
 from unimoer_rag.progress import Progress, silent
 
-__all__ = ["MEASURE", "SuiteResult", "evaluate_suite"]
+__all__ = ["SUITE_MEASURE", "SuiteResult", "evaluate_suite", "mean_of"]
 
-MEASURE = "nDCG@10"
+SUITE_MEASURE = "nDCG@10"
 """What benchmarks are compared by."""
 
 _SETTINGS = "settings.json"
@@ -44,12 +44,14 @@ class SuiteResult:
     published: tuple[Published, ...] = ()
 
     def figures(self, part: str) -> dict[str, float]:
-        """Member of the benchmark -> `MEASURE` in percent; of one in several sets, their mean.
+        """Member of the benchmark -> its figure in percent; of one in several sets, their mean.
 
         Args:
             part: "retrieval" or "rerank"; nothing where that was not measured.
         """
-        values = {name: result.means(part).get(MEASURE) for name, result in self.results.items()}
+        values = {
+            name: result.means(part).get(SUITE_MEASURE) for name, result in self.results.items()
+        }
         found = {}
         for member, names in self.suite.members.items():
             of_member = [value for name in names if (value := values.get(name)) is not None]
@@ -59,21 +61,27 @@ class SuiteResult:
 
     def mean(self, part: str) -> float | None:
         """The mean of all members' figures; None where one lacks."""
-        return _mean(self.figures(part), self.suite)
+        return mean_of(self.figures(part), self.suite)
 
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON: means and figures in percent, and every set's whole result."""
         parts = {part: self.figures(part) for part in ("retrieval", "rerank")}
+        others = ((each, mean_of(each.figures, self.suite)) for each in self.published)
         return {
             "suite": self.suite.name,
-            "measure": MEASURE,
+            "measure": SUITE_MEASURE,
             "mean": {part: self.mean(part) for part in parts},
             "figures": parts,
-            "published": [
-                {**plain(each), "mean": _mean(each.figures, self.suite)} for each in self.published
-            ],
+            "published": [{**plain(each), "mean": mean} for each, mean in others],
             "results": {name: result.to_dict() for name, result in self.results.items()},
         }
+
+
+def mean_of(figures: Mapping[str, float], suite: Suite) -> float | None:
+    """The mean of the figures of a benchmark's members; None where one lacks."""
+    if figures.keys() != suite.members.keys():
+        return None
+    return sum(figures.values()) / len(figures)
 
 
 def evaluate_suite(
@@ -162,9 +170,3 @@ def _check_settings(
             f"{folder} keeps results of another {' and '.join(other)} (see {path}): name another "
             "folder with --results, or delete this one"
         )
-
-
-def _mean(figures: Mapping[str, float], suite: Suite) -> float | None:
-    if figures.keys() != suite.members.keys():
-        return None
-    return sum(figures.values()) / len(figures)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from unimoer_rag.data.catalogue.hub_folder import HubFolder
 from unimoer_rag.data.catalogue.known import KNOWN, Suite
-from unimoer_rag.data.catalogue.remote import HubFolder, RemoteFile
+from unimoer_rag.data.catalogue.remote import RemoteFile
 from unimoer_rag.data.catalogue.sets import Known
 from unimoer_rag.errors import DataError
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from unimoer_rag.data.beir_rows import read_excluded
 from unimoer_rag.data.catalogue.counted import check_counts, check_digests
+from unimoer_rag.data.catalogue.hub_folder import HubFolder
 from unimoer_rag.data.catalogue.join import judged_by_title, with_answers
 from unimoer_rag.data.catalogue.known import DPR_PASSAGES, KNOWN, SUITES
 from unimoer_rag.data.catalogue.missing import missing_files
-from unimoer_rag.data.catalogue.remote import HubFolder, RemoteFile, WebFile
+from unimoer_rag.data.catalogue.remote import RemoteFile, WebFile
 from unimoer_rag.data.catalogue.sets import HubSplit, Known
 from unimoer_rag.data.catalogue.transfer import TransferError
 from unimoer_rag.data.corpora import open_corpus
@@ -102,7 +103,7 @@ def to_download(
 
 
 def _known(name: str | None) -> Known | None:
-    if name in SUITES:
+    if name is not None and name in SUITES:
         raise InputError(
             f"{name} is {SUITES[name].what}: name one of {', '.join(SUITES[name].names)}"
         )

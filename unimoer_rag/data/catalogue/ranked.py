@@ -13,8 +13,9 @@ files, so `Known.checked` is False for all of them.
 
 from __future__ import annotations
 
+from unimoer_rag.data.catalogue.hub_folder import HubFolder
 from unimoer_rag.data.catalogue.msmarco import MSMARCO
-from unimoer_rag.data.catalogue.remote import HubFile, HubFolder
+from unimoer_rag.data.catalogue.remote import HubFile
 from unimoer_rag.data.catalogue.sets import Counts, HubSplit, Known, Split, Table
 from unimoer_rag.data.corpora import joined_passages
 

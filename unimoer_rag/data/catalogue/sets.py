@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from unimoer_rag.data.answer_rules import AnswerRules
-from unimoer_rag.data.catalogue.remote import HubFolder, RemoteFile
+from unimoer_rag.data.catalogue.hub_folder import HubFolder
+from unimoer_rag.data.catalogue.remote import RemoteFile
 from unimoer_rag.data.corpora import Passages, beir_passages
 from unimoer_rag.data.samples import Sample
 
