@@ -111,6 +111,10 @@ def test_a_ranking_is_written_as_it_was_measured(run: Command, tmp_path: Path) -
         q: sorted(f, key=lambda d, f=f: (f[d], d))
         for q, f in found.items()  # type: ignore[misc]
     }
+    other = run("eval", "--data", folder, "--system", "bm25-beir", *BM25[2:], "--json", out)
+    assert other.exit_code == 0, other.stderr
+    weighed = json.loads(out.read_text("utf-8"))["bm25"]
+    assert weighed == {"k1": 0.9, "b": 0.4, "average_length": 88.0}
     # And it can be taken as a first stage again.
     again = run("eval", "--data", folder, *BM25, "--run", trec, "--json", out)
     assert again.exit_code == 0, again.stderr

@@ -30,7 +30,7 @@ from unimoer_rag.evaluation.systems import System, Unified
 from unimoer_rag.evaluation.systems.pipeline import Answering
 from unimoer_rag.model import UniMoER
 from unimoer_rag.progress import Progress, silent
-from unimoer_rag.retrieval import BM25Encoder, UnifiedRetriever
+from unimoer_rag.retrieval import UnifiedRetriever, bm25_of
 
 __all__ = ["PARTS", "EvalOptions", "evaluate"]
 
@@ -107,7 +107,7 @@ def evaluate(
         system=system.name,
         made_of=system.describe(),
         first_stage="given run" if run is not None else options.mode,
-        bm25=asdict(BM25Encoder()) if run is None and options.mode != "dense" else None,
+        bm25=_bm25(measuring),
         rerank_depth=measuring.rerank_depth,
         auto_rerank=_skipping(measuring, stages),
         threshold=options.threshold,
@@ -139,6 +139,13 @@ def evaluate(
             citations=answered.citations if answered else None,
         ),
     )
+
+
+def _bm25(measuring: Measuring) -> dict[str, float] | None:
+    """The parameters of BM25, where the first stage uses it."""
+    if measuring.run is not None or measuring.options.mode == "dense":
+        return None
+    return asdict(bm25_of(measuring.system.embeds))
 
 
 def _judge(answered: Answers, measuring: Measuring) -> tuple[Judged | None, str | None]:

@@ -19,6 +19,7 @@ from unimoer_rag.retrieval.index_model import model_of_index
 from unimoer_rag.retrieval.indexer import Indexer
 from unimoer_rag.retrieval.ingest import AddReport, OnReport
 from unimoer_rag.retrieval.opening import open_store
+from unimoer_rag.retrieval.other_models import bm25_of
 from unimoer_rag.retrieval.ports import Embeds, Ranks
 from unimoer_rag.retrieval.query_cache import QueryCache
 from unimoer_rag.retrieval.running import run_by
@@ -26,7 +27,6 @@ from unimoer_rag.retrieval.search import Filters, Mode, Search
 from unimoer_rag.retrieval.searcher import OnStage, Searcher, ignore_stage
 from unimoer_rag.retrieval.selecting import Selection
 from unimoer_rag.retrieval.settings import RetrieverSettings, takes_settings
-from unimoer_rag.retrieval.sparse import BM25Encoder
 from unimoer_rag.retrieval.stats import SearchStats
 from unimoer_rag.retrieval.types import Document, Hit
 from unimoer_rag.steps import arun, run
@@ -84,7 +84,7 @@ class UnifiedRetriever(Closing):
         cache = settings.query_cache
         self.query_cache = QueryCache(0) if cache is None else cache
         self.query_cache.attach()
-        encoder = BM25Encoder()
+        encoder = bm25_of(self.embeds)
         self.store = open_store(self.embeds, settings)
         try:
             self.chunking, self.token_states = agree(
