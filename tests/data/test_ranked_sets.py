@@ -166,6 +166,24 @@ def test_trec_dl_2021_reads_the_passages_out_of_their_archive(
         open_dataset("trec-dl-2021", data=folder, cache=tmp_path)
 
 
+def test_of_a_large_collection_only_what_a_run_ranks_is_kept(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    holding(monkeypatch, "trec-dl-2021", 138_364_198, 1, 1)  # as many as there really are
+    folder = tmp_path / "dl"
+    folder.mkdir()
+    msmarco_v2_archive(folder / "msmarco_v2_passage.tar")
+    write(folder / "2021_queries.tsv", "7\thow long\n")
+    write(folder / "2021.qrels.pass.final.txt", "7 0 msmarco_passage_00_0 3\n")
+    ranked = {"msmarco_passage_01_0"}
+    dataset = open_dataset("trec-dl-2021", data=folder, only=ranked, cache=tmp_path / "cache")
+    assert [*dataset.corpus] == ["msmarco_passage_00_0", "msmarco_passage_01_0"]
+    assert not (tmp_path / "cache").exists()  # nothing was stored
+    holding(monkeypatch, "trec-dl-2021", 3, 1, 1)
+    small = open_dataset("trec-dl-2021", data=folder, only=ranked, cache=tmp_path / "cache")
+    assert len(small.corpus) == 3
+
+
 # -- what comes is held against what is known ------------------------------------------------
 
 

@@ -69,7 +69,7 @@ def evaluate_command(
         measure_suite(name, asked, system, options, ways, told)
         return
     given = load_run(run) if run is not None else None
-    dataset = asked.open(name, system)
+    dataset = asked.open(name, system, given)
     if ways.limit is not None:
         dataset = dataset.limit(ways.limit, ways.seed)
     reads = "answers" in options.parts and bool(dataset.golds) and not entry.reads

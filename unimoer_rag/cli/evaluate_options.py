@@ -16,7 +16,7 @@ from unimoer_rag.cli.targets import check_target
 from unimoer_rag.errors import InputError
 
 if TYPE_CHECKING:
-    from unimoer_rag.data import BeirDataset
+    from unimoer_rag.data import BeirDataset, Run
     from unimoer_rag.evaluation import EvalOptions, Judge, System
     from unimoer_rag.pipelines import PipelineConfig
 
@@ -84,8 +84,8 @@ class AskedSet:
         if self.own is not None and self.ir_dataset is not None:
             raise InputError("--own and --ir-dataset are two data sets: give one of them")
 
-    def open(self, name: str | None, system: MeasuredSystem) -> BeirDataset:
-        """The data set, downloaded where it has to be."""
+    def open(self, name: str | None, system: MeasuredSystem, run: Run | None) -> BeirDataset:
+        """The data set, downloaded where it has to be; of a large one what a run ranks."""
         if self.own is not None and self.questions is not None:
             return _own(self.own, self.questions, system.checkpoint or system.reader)
         from unimoer_rag.data import open_dataset, open_ir_dataset
@@ -98,7 +98,12 @@ class AskedSet:
         with progress_bar() as bar:
             show = counting(bar)
             return open_dataset(
-                name, data=self.data, corpus=self.corpus, split=self.split, on_progress=show
+                name,
+                data=self.data,
+                corpus=self.corpus,
+                split=self.split,
+                only=None if run is None else {d for found in run.values() for d in found},
+                on_progress=show,
             )
 
 

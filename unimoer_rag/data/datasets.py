@@ -242,6 +242,7 @@ def read_beir(
     all_questions: bool = False,
     ignore_identical_ids: bool | None = None,
     sample: Sample | None = None,
+    only: Collection[str] | None = None,
     cache: Path | None = None,
     on_progress: Progress = silent,
 ) -> BeirDataset:
@@ -257,6 +258,7 @@ def read_beir(
         all_questions: keep those without judgements.
         ignore_identical_ids: see `BeirDataset`; by default as the judgements tell.
         sample: see `load_beir`.
+        only: keep these passages and the judged ones alone, in memory.
         cache: see `load_beir`.
         on_progress: see `load_beir`.
 
@@ -279,7 +281,11 @@ def read_beir(
     if not questions:
         raise DataError(f"{questions_file} holds no questions for the split {split!r}")
     corpus: Mapping[str, Document]
-    if sample is None:
+    if only is not None:
+        wanted = {*only, *_judged(qrels)}
+        part = sampled(passages, wanted=wanted, others=0, on_progress=on_progress)
+        corpus = read_corpus(corpus_path, part)
+    elif sample is None:
         corpus = open_corpus(corpus_path, passages, cache=cache, on_progress=on_progress)
     else:
         questions = drawn(questions, sample.questions)
