@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 from generation.tiny_llm import save_llm
+from model.cross_folders import save_cross
+from model.late_folders import save_pylate
 from packaging.requirements import Requirement
 from packaging.version import Version
 from repository import ROOT, script
@@ -45,9 +47,11 @@ def decoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def folder(
     tmp_path: Path, few_documents: Path, decoder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Path:
-    """The working directory of a reader who copied the handbook and downloaded a model."""
+    """The working directory of a reader who copied the handbook and downloaded models."""
     shutil.copytree(few_documents, tmp_path / "handbook")
     shutil.copytree(decoder, tmp_path / "Qwen3-0.6B")
+    save_pylate(tmp_path / "answerai-colbert-small-v1")
+    save_cross(tmp_path / "ms-marco-MiniLM-L6-v2")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -114,8 +114,8 @@ class UniMoEREmbeddings(SharesModel, Embeddings):
         """
         model = self._shared.model
         size = self.dimensions or model.dimension
-        query = (
-            model.query_instruction if self.query_instruction is None else self.query_instruction
-        )
-        decisive = [model.checkpoint_digest, size, query, self.text_instruction or ""]
+        given = {"query": self.query_instruction, "document": self.text_instruction}
+        own = {"query": model.query_instruction, "document": model.document_instruction}
+        query, text = (own[side] if given[side] is None else given[side] for side in own)
+        decisive = [model.checkpoint_digest, size, query, text]
         return f"unimoer-{hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:32]}-"

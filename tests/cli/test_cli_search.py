@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 from cli_helpers import Command
+from model.cross_folders import save_cross
+
+from unimoer_rag import UniMoER
 
 MINILM = ("--checkpoint", "minilm")
 
@@ -127,3 +130,18 @@ def test_an_index_is_searched_in_another_precision(run: Command, indexed: Path) 
     found = json.loads(int8.stdout)
     assert found[0]["source"] == whole[0]["source"]
     assert found[0]["score"] != whole[0]["score"]
+
+
+@pytest.mark.slow
+def test_a_reranker_is_named(run: Command, indexed: Path, tmp_path: Path) -> None:
+    words = ("search", "when are refunds paid?", "--index", indexed, "--checkpoint", "minilm")
+    own = json.loads(run(*words, "--json").stdout)
+    cross = save_cross(tmp_path / "cross")
+    done = run(*words, "--json", "--reranker", cross, "--device", "cpu", "--dtype", "float32")
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    model = UniMoER.from_pretrained(cross, device="cpu", dtype="float32")
+    texts = [f"{hit['title']}. {hit['text']}" if hit["title"] else hit["text"] for hit in found]
+    scores = model.score("when are refunds paid?", texts)
+    assert [hit["rerank"] for hit in found] == pytest.approx(scores.tolist(), abs=1e-5)
+    assert [hit["rerank"] for hit in own] != [hit["rerank"] for hit in found]

@@ -13,8 +13,8 @@ from torch.nn import functional
 from unimoer_rag.model.rows import Row
 from unimoer_rag.model.tasks import READ
 from unimoer_rag.model.tasks.cross import CrossHead
+from unimoer_rag.model.tasks.pooling import pool
 from unimoer_rag.model.tasks.span import MAX_ANSWER_TOKENS, SpanScores, decode_span, span_logits
-from unimoer_rag.model.tasks.vector import pool
 
 
 def span_row(n: int) -> tuple[Row, str]:

@@ -84,7 +84,9 @@ def test_what_it_is_asked_for_and_what_not(model: UniMoER) -> None:
     assert describe(model)["tasks"]["embed"]["dimensions"] == [8]
     with pytest.raises(InputError, match="'rerank' does not read: its head is 'dot', expected 'sp"):
         model.read(QUERY, TEXTS, task="rerank")
-    with pytest.raises(InputError, match=r"does not score pairs.* 'late' or 'cross' or 'dot'"):
+    with pytest.raises(
+        InputError, match=r"does not score pairs.* 'late' or 'cross' .*or 'cross-encoder' or 'dot'"
+    ):
         model.score(QUERY, TEXTS, task="read")
     with pytest.raises(InputError, match=r"'dot' and the labels .* for the head 'class' alone"):
         Task("embed", "dot", (), labels=("a", "b"))

@@ -102,13 +102,15 @@ def test_a_model_is_made_of_one_or_of_its_fields(backbone_path) -> None:
 
 
 def test_a_known_backbones_instruction_gives_way_to_a_spec(backbone_path, monkeypatch) -> None:
-    from unimoer_rag.model.io import backbone, loading
+    from unimoer_rag.model.io import building
 
-    known = {"known": backbone.BackboneSpec("a/b", "c", query_instruction="Ask: ")}
-    monkeypatch.setattr(loading, "BACKBONES", known)
-    monkeypatch.setattr(loading, "resolve_backbone", lambda name: backbone_path("bert"))
-    assert UniMoER.from_backbone("known", device="cpu").query_instruction == "Ask: "
-    made = UniMoER.from_backbone("known", device="cpu", spec=ModelSpec())
+    known = {
+        "minilm": replace(building.BACKBONES["minilm"], dimension=32, query_instruction="Ask: ")
+    }
+    monkeypatch.setattr(building, "BACKBONES", known)
+    monkeypatch.setattr(building, "resolve_backbone", lambda name: backbone_path("bert"))
+    assert UniMoER.from_backbone("minilm", device="cpu").query_instruction == "Ask: "
+    made = UniMoER.from_backbone("minilm", device="cpu", spec=ModelSpec())
     assert made.query_instruction == ""
 
 

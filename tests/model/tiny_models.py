@@ -11,16 +11,26 @@ import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from tokenizers.processors import TemplateProcessing
 from transformers import (
-    AutoModel,
     BertConfig,
+    DebertaV2Config,
+    DistilBertConfig,
+    Gemma2Config,
+    Gemma3TextConfig,
     LlamaConfig,
     MistralConfig,
     ModernBertConfig,
+    MPNetConfig,
+    Phi3Config,
+    PhiConfig,
     PreTrainedTokenizerFast,
+    Qwen2Config,
     Qwen3Config,
+    RobertaConfig,
+    T5Config,
     XLMRobertaConfig,
 )
 
+from unimoer_rag.model.io.architectures import model_class
 from unimoer_rag.model.io.checkpoint import parameters_by_name
 from unimoer_rag.model.unimoer import UniMoER
 
@@ -39,6 +49,11 @@ TEXTS = [
 ENCODERS = ("bert", "modernbert", "xlm-roberta")
 DECODERS = ("qwen3", "mistral", "llama")
 ARCHITECTURES = (*ENCODERS, *DECODERS)
+ALL_ENCODERS = (
+    *ENCODERS, "roberta", "mpnet", "distilbert", "deberta-v2", "t5", "gemma3-bidirectional",
+    "llama-bidirectional",
+)  # fmt: skip
+ALL_DECODERS = (*DECODERS, "qwen2", "mistral-window", "gemma2", "gemma3", "phi", "phi3")
 
 _SIZES: dict[str, Any] = {
     "hidden_size": 32,
@@ -83,7 +98,7 @@ def _wordpiece() -> PreTrainedTokenizerFast:
     )
 
 
-def _unigram() -> PreTrainedTokenizerFast:
+def _unigram(*, begin: bool = True) -> PreTrainedTokenizerFast:
     special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
     pieces = [(piece, 0.0) for piece in special]
     pieces += [(piece, -6.0) for piece in ("\u2581", *_letters())]
@@ -94,8 +109,8 @@ def _unigram() -> PreTrainedTokenizerFast:
     tokenizer.decoder = decoders.Metaspace()
     tokenizer.add_special_tokens(special)
     tokenizer.post_processor = TemplateProcessing(
-        single="<s> $A </s>",
-        pair="<s> $A </s> </s> $B </s>",
+        single="<s> $A </s>" if begin else "$A </s>",
+        pair="<s> $A </s> </s> $B </s>" if begin else "$A </s> $B </s>",
         special_tokens=[(name, tokenizer.token_to_id(name)) for name in ("<s>", "</s>")],
     )
     return PreTrainedTokenizerFast(
@@ -110,7 +125,9 @@ def _unigram() -> PreTrainedTokenizerFast:
     )
 
 
-def _byte_level(*, bos: bool) -> PreTrainedTokenizerFast:
+def _byte_level(
+    *, bos: bool, eos: bool = False, pad: bool | None = None
+) -> PreTrainedTokenizerFast:
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -122,15 +139,18 @@ def _byte_level(*, bos: bool) -> PreTrainedTokenizerFast:
         show_progress=False,
     )
     tokenizer.train_from_iterator(CORPUS, trainer)
-    if bos:
+    if bos or eos:
+        text = "<|begin|> {}" if bos else "{}"
+        text += " <|endoftext|>" if eos else ""
         tokenizer.post_processor = TemplateProcessing(
-            single="<|begin|> $A",
-            pair="<|begin|> $A <|begin|> $B:1",
-            special_tokens=[("<|begin|>", tokenizer.token_to_id("<|begin|>"))],
+            single=text.format("$A"),
+            pair=f"{text.format('$A')} {text.format('$B:1')}",
+            special_tokens=[(name, tokenizer.token_to_id(name)) for name in special],
         )
     # As Llama and Mistral ship theirs: no padding token.
-    pad = {} if bos else {"pad_token": "<|endoftext|>"}
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|endoftext|>", **pad)
+    padded = not bos if pad is None else pad
+    named = {"pad_token": "<|endoftext|>"} if padded else {}
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|endoftext|>", **named)
 
 
 def _config(kind: str, tokenizer: PreTrainedTokenizerFast) -> Any:
@@ -161,6 +181,47 @@ def _config(kind: str, tokenizer: PreTrainedTokenizerFast) -> Any:
             return MistralConfig(**_CAUSAL, **size, head_dim=8, sliding_window=None)
         case "llama":
             return LlamaConfig(**_CAUSAL, **size)
+        case "llama-bidirectional":
+            return LlamaConfig(**_CAUSAL, **size, is_causal=False)
+        case "roberta":
+            return RobertaConfig(**_SIZES, **size, **pad, max_position_embeddings=258)
+        case "mpnet":
+            return MPNetConfig(**_SIZES, **size, **pad, max_position_embeddings=258)
+        case "distilbert":
+            return DistilBertConfig(
+                **size, **pad, dim=32, n_layers=3, n_heads=4, hidden_dim=48,
+                max_position_embeddings=256,
+            )  # fmt: skip
+        case "deberta-v2":  # as DeBERTa-v3 has it
+            return DebertaV2Config(
+                **_SIZES, **size, **pad, max_position_embeddings=256, relative_attention=True,
+                position_buckets=16, share_att_key=True, norm_rel_ebd="layer_norm",
+                pos_att_type=["p2c", "c2p"], position_biased_input=False, type_vocab_size=0,
+            )  # fmt: skip
+        case "t5":
+            return T5Config(
+                **size, **pad, d_model=32, d_kv=8, d_ff=48, num_layers=3, num_heads=4,
+                relative_attention_num_buckets=8, relative_attention_max_distance=16,
+                feed_forward_proj="gated-gelu",
+            )  # fmt: skip
+        case "qwen2":
+            return Qwen2Config(**_CAUSAL, **size)
+        case "mistral-window":
+            return MistralConfig(**_CAUSAL, **size, head_dim=8, sliding_window=8)
+        case "gemma2":
+            return Gemma2Config(
+                **_CAUSAL, **size, **pad, head_dim=8, sliding_window=8, query_pre_attn_scalar=8,
+                attn_logit_softcapping=2.0,
+            )  # fmt: skip
+        case "gemma3" | "gemma3-bidirectional":
+            return Gemma3TextConfig(
+                **_CAUSAL, **size, **pad, head_dim=8, sliding_window=8, query_pre_attn_scalar=8,
+                sliding_window_pattern=2, use_bidirectional_attention=kind != "gemma3",
+            )  # fmt: skip
+        case "phi":
+            return PhiConfig(**_CAUSAL, **size)
+        case "phi3":
+            return Phi3Config(**_CAUSAL, **size, pad_token_id=1, sliding_window=8)
     raise ValueError(kind)
 
 
@@ -171,6 +232,19 @@ _TOKENIZERS: dict[str, Callable[[], PreTrainedTokenizerFast]] = {
     "qwen3": lambda: _byte_level(bos=False),
     "mistral": lambda: _byte_level(bos=True),
     "llama": lambda: _byte_level(bos=True),
+    "llama-bidirectional": lambda: _byte_level(bos=True, eos=True, pad=True),
+    "roberta": _unigram,
+    "mpnet": _unigram,
+    "distilbert": _wordpiece,
+    "deberta-v2": _wordpiece,
+    "t5": lambda: _unigram(begin=False),
+    "qwen2": lambda: _byte_level(bos=False, eos=True),
+    "mistral-window": lambda: _byte_level(bos=True, eos=True, pad=True),
+    "gemma2": lambda: _byte_level(bos=True, eos=True, pad=True),
+    "gemma3": lambda: _byte_level(bos=True, eos=True, pad=True),
+    "gemma3-bidirectional": lambda: _byte_level(bos=True, eos=True, pad=True),
+    "phi": lambda: _byte_level(bos=False),
+    "phi3": lambda: _byte_level(bos=True, pad=True),
 }
 
 
@@ -179,7 +253,8 @@ def save_backbone(kind: str, folder: Path, *, seed: int = 0) -> Path:
     tokenizer = _TOKENIZERS[kind]()
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = AutoModel.from_config(_config(kind, tokenizer))
+        config = _config(kind, tokenizer)
+        model = model_class(config)._from_config(config)
         for parameter in model.parameters():  # large enough for texts to differ clearly
             if parameter.dim() > 1:
                 parameter.data.normal_(std=0.15)
@@ -208,6 +283,8 @@ def randomise(model: UniMoER, *, seed: int = 1) -> UniMoER:
 
 
 __all__ = [
+    "ALL_DECODERS",
+    "ALL_ENCODERS",
     "ARCHITECTURES",
     "CORPUS",
     "DECODERS",

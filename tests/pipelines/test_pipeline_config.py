@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 from generation.faulty_server import faulty_server, whole
 from generation.tiny_llm import save_llm
+from model.cross_folders import save_cross
+from model.tiny_models import save_backbone
 from pydantic import BaseModel
 
-from unimoer_rag import RagPipeline, UnifiedRetriever
+from unimoer_rag import RagPipeline, UnifiedRetriever, UniMoER
 from unimoer_rag.errors import (
     BackboneError,
     InputError,
@@ -206,7 +208,7 @@ def test_a_file_need_not_name_the_reader(tmp_path: Path) -> None:
         (
             RetrieveConfig,
             UnifiedRetriever,
-            {"api_key", "k", "read_only", "reranker"},
+            {"api_key", "k", "read_only"},
         ),
         (QueryCacheConfig, QueryCache, {"clock"}),
         (SelectConfig, RagPipeline, {"retriever", "generator", "hops", "threshold"}),
@@ -303,3 +305,13 @@ def test_a_file_that_would_take_all_memory_is_refused(tmp_path: Path) -> None:
     for text in (laughs, "[" * 100_000, "# " + "x" * 300_000):
         with pytest.raises(InputError, match=r"bad\.yaml"):
             PipelineConfig.load(write(tmp_path / "bad.yaml", text))
+
+
+@pytest.mark.slow
+def test_a_file_names_the_reranker(tmp_path: Path) -> None:
+    finds, ranks = save_backbone("bert", tmp_path / "finds"), save_cross(tmp_path / "ranks")
+    text = f"retrieve: {{model: {finds}, reranker: {ranks}, device: cpu, dtype: float32}}"
+    config = PipelineConfig.load(write(tmp_path / "two.yaml", text))
+    with config.retrieve.open() as retriever:
+        assert retriever.ranks is UniMoER.from_pretrained(ranks, device="cpu", dtype="float32")
+        assert retriever.ranks is not retriever.embeds

@@ -18,7 +18,6 @@ from unimoer_rag.pipelines.config import RetrieveConfig
 from unimoer_rag.retrieval.retriever import UnifiedRetriever
 from unimoer_rag.retrieval.settings import DECLARED, RetrieverSettings
 
-LIVE = {"reranker"}  # an object, which no file and no command line can name
 # Of single searches, too.
 SEARCHED = signature(UnifiedRetriever.search).parameters.keys() & DECLARED.keys()
 
@@ -39,7 +38,7 @@ def test_python_takes_all_with_their_types_and_defaults() -> None:
 
 def test_yaml_takes_all_that_a_file_may_hold() -> None:
     # Keys are no part of files; a pipeline knows how much it reads and whether it writes.
-    elsewhere = LIVE | {"api_key", "k", "read_only"}
+    elsewhere = {"api_key", "k", "read_only"}
     fields = RetrieveConfig.model_fields
     assert fields.keys() == DECLARED.keys() - elsewhere
     assert {name: field.default for name, field in fields.items()} == {
@@ -63,7 +62,7 @@ def test_commands_take_all_that_they_use(
     if command is ask:
         named["k"] = {"n_read"}
     wanted = {name for name, setting in DECLARED.items() if setting.kind in kinds}
-    options = {name: named.get(name, {name}) for name in wanted - elsewhere - LIVE}
+    options = {name: named.get(name, {name}) for name in wanted - elsewhere}
     taken = signature(command).parameters.keys()
     assert not {name for name, own in options.items() if not own <= taken}
     others = {name for name in DECLARED.keys() - options if named.get(name, {name}) <= taken}

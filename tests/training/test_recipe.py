@@ -26,7 +26,12 @@ SHIPPED = ROOT / "training"
 PRESETS = sorted(SHIPPED.glob("*.yaml"))
 
 # The tiny backbone of each recipe's architecture.
-KINDS = {"minilm": "bert", "qwen3-0.6b": "qwen3", "qwen3-4b": "qwen3", "mistral-7b": "mistral"}
+KINDS = {
+    "minilm": "bert",
+    "qwen3-0.6b-base": "qwen3",
+    "qwen3-4b-base": "qwen3",
+    "mistral-7b-v0.3": "mistral",
+}
 
 
 def head(path: Path) -> str:

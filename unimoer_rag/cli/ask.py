@@ -22,6 +22,7 @@ from unimoer_rag.cli.retrieval_options import (
     NewIndex,
     OversamplingOption,
     PipelinePlace,
+    RerankerOption,
     RerankText,
     parse_filters,
     parse_rerank,
@@ -50,6 +51,7 @@ def ask(
     ),
     n_read: int | None = option("Passages to read.", "--read"),
     rerank: Annotated[str | None, RerankText] = None,
+    reranker: RerankerOption = None,
     threshold: float | None = option("Least confidence of the reader's answer."),
     chat_url: str | None = option(
         "A chat server (OpenAI's interface, as of vllm serve) that words the answer.",
@@ -88,6 +90,7 @@ def ask(
             "memory_budget": model.memory_budget,
             "mode": mode,
             "rerank": None if rerank is None else parse_rerank(rerank),
+            "reranker": reranker,
             "collection": place.collection,
             **made.settings(),
             "oversampling": oversampling,

@@ -33,6 +33,7 @@ __all__ = [
     "OversamplingOption",
     "PipelinePlace",
     "RerankText",
+    "RerankerOption",
     "Selected",
     "open_retriever",
     "parse_filters",
@@ -75,6 +76,7 @@ FiltersOption = Annotated[
     str | None,
     typer.Option("--filters", help='Conditions as JSON, such as {"source": "a.md"}.'),
 ]
+RerankerOption = Annotated[str | None, typer.Option("--reranker", help=_declared("reranker"))]
 OversamplingOption = Annotated[
     float | None, typer.Option("--oversampling", help=_declared("oversampling"))
 ]

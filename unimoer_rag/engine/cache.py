@@ -11,9 +11,9 @@ from unimoer_rag.model import LateState, Row
 
 if TYPE_CHECKING:
     from unimoer_rag.engine.disk import DiskStates
-    from unimoer_rag.model import PrefixKey, PrefixStates
+    from unimoer_rag.model import PrefixKey, PrefixStates, Side
 
-    Key = tuple[str, tuple[str, ...], float, bytes] | PrefixKey
+    Key = tuple[str, tuple[str, ...], float, bytes, int, Side | None] | PrefixKey
     States = LateState | PrefixStates
 
 __all__ = ["StateCache"]
@@ -112,4 +112,5 @@ class StateCache:
 
 def _key(row: Row) -> Key:
     task = row.task
-    return task.name, task.experts, task.strength, array("i", row.ids).tobytes()
+    ids = array("i", row.ids).tobytes()
+    return task.name, task.experts, task.strength, ids, row.unattended, row.side

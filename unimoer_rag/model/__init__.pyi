@@ -7,11 +7,19 @@ from .io.backbone import BACKBONES, load_backbone, resolve_backbone, transformer
 from .io.checkpoint import CONFIG, WEIGHTS, layer_of, parameters_by_name
 from .io.config import ExpertConfig, TaskConfig, spec_of
 from .io.files import file_digest, local_folder
+from .io.known import canonical
 from .io.loading import memory_table, shipped_checkpoints
 from .io.peft_adapters import adapter_shape, export_expert, import_expert
-from .io.pretrained import LOCAL, bare_model, check_finite, check_modules, read_config
+from .io.pretrained import (
+    LOCAL,
+    bare_model,
+    check_finite,
+    check_modules,
+    read_config,
+    read_tensors,
+)
 from .io.skeleton import bare_backbone
-from .language import read_tensors, resident_language_model, with_output_layer
+from .language import resident_language_model, with_output_layer
 from .layers.experts import ExpertSpec, RoutedLinear
 from .layers.packed_attention import has_kernels
 from .layers.quantized import count_bytes, quantize
@@ -93,6 +101,7 @@ __all__ = [
     "bare_backbone",
     "bare_model",
     "cache_name",
+    "canonical",
     "check_finite",
     "check_modules",
     "checkpoint_contexts",

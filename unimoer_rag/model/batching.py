@@ -57,6 +57,8 @@ class Batch:
         rows: the rows, which may be of different tasks.
         ids: int64 `[rows, tokens]`, padded at the end.
         mask: bool `[rows, tokens]`: real tokens.
+        attended: bool `[rows, tokens]`: those that other tokens see (`Row.unattended`); the mask
+            itself where they see all.
         types: int64 `[rows, tokens]`, 1 from the document of a pair on; None where the backbone
             knows no segments.
     """
@@ -64,6 +66,7 @@ class Batch:
     rows: Sequence[Row]
     ids: Tensor
     mask: Tensor
+    attended: Tensor
     types: Tensor | None
 
 
@@ -86,7 +89,12 @@ def pad_rows(rows: Sequence[Row], *, filler: int, typed: bool, device: torch.dev
     if typed:
         second = torch.tensor([row.second[0] or length for row in rows])
         types = put(((position >= second.unsqueeze(1)) & mask).long(), device)
-    return Batch(rows, put(ids, device), put(mask, device), types)
+    real = put(mask, device)
+    attended = real
+    if any(row.unattended for row in rows):
+        seen = lengths - torch.tensor([row.unattended for row in rows])
+        attended = put(position < seen.unsqueeze(1), device)
+    return Batch(rows, put(ids, device), real, attended, types)
 
 
 def plan_batches(lengths: Sequence[int], budget: int) -> list[list[int]]:

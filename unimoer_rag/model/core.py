@@ -62,6 +62,7 @@ class RoutedModel(nn.Module):
         checkpoint_folder: where that lies; None for a bare backbone.
         memory_plan: what was chosen for a memory budget; None where there was none.
         quantization: of the frozen weights, one of `QUANTIZATIONS`; None where they are whole.
+        published: how the backbone's folder says that it embeds; None where it does not say.
 
     Raises:
         InputError: an unknown router, gate or target, a name that cannot be one, or a task with an
@@ -82,11 +83,14 @@ class RoutedModel(nn.Module):
         self.backbone = backbone.model
         self.width = backbone.width
         self.tokenizer = backbone.tokenizer
+        self.published = backbone.published
         self.rows = RowMaker(
             backbone.tokenizer,
             causal=self.causal,
             max_positions=backbone.max_positions,
             query_instruction=self.query_instruction,
+            document_instruction=self.document_instruction,
+            published=backbone.published,
         )
         # A tuple: they are the backbone's, not registered a second time.
         self.layers = tuple(backbone.layers)
@@ -106,6 +110,8 @@ class RoutedModel(nn.Module):
         self.heads = nn.ModuleDict({task.name: self.new_head(task) for task in self.spec.tasks})
         config: Any = backbone.model.config
         self._typed = getattr(config, "type_vocab_size", 0) > 1
+        if backbone.published is not None and backbone.published.cross is not None:
+            self._typed = self._typed and self.rows.typed
         self.merged: tuple[Task, ...] = ()
         self.unpadded = False
         self.padded_attention: str = config._attn_implementation
@@ -127,7 +133,11 @@ class RoutedModel(nn.Module):
     def new_head(self, task: Task) -> nn.Module:
         """A head for a task, as it is before training."""
         head = task.head_type.build(
-            task, width=self.width, causal=self.causal, tokenizer=self.tokenizer
+            task,
+            width=self.width,
+            causal=self.causal,
+            tokenizer=self.tokenizer,
+            published=self.published,
         )
         return head.to(self.device)
 
@@ -300,6 +310,11 @@ class RoutedModel(nn.Module):
         return self.spec.query_instruction
 
     @property
+    def document_instruction(self) -> str:
+        """What goes before a document that is embedded."""
+        return self.spec.document_instruction
+
+    @property
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(self.backbone.parameters()).device
@@ -314,7 +329,10 @@ class RoutedModel(nn.Module):
     @property
     def dimension(self) -> int:
         """Size of an embedding."""
-        return self.width
+        says, embed = self.published, self.tasks.get("embed")
+        framed = embed is not None and embed.head_type.as_published
+        own = says is not None and (says.embeds or framed)
+        return says.dimension(self.width) if says is not None and own else self.width
 
     def task(self, name: str) -> Task:
         """The task of that name.

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from unimoer_rag.model.batching import Batch
+from unimoer_rag.model.io.architectures import first_position
 from unimoer_rag.model.layers.packing import packed, plan_packing
 from unimoer_rag.model.layers.scope import make_scope, routing_scope
 from unimoer_rag.model.routers import Decision
@@ -48,9 +49,11 @@ def encode(model: RoutedModel, batch: Batch, *, unpadded: bool = False) -> State
     Args:
         model: the model.
         batch: the rows.
-        unpadded: run it over real tokens alone; its attention is `PACKED_ATTENTION`.
+        unpadded: run it over real tokens alone, where these see each other; its attention is
+            `PACKED_ATTENTION`.
     """
-    hidden = _packed_hidden if unpadded else _hidden
+    packs = unpadded and batch.attended is batch.mask
+    hidden = _packed_hidden if packs else _hidden
     tasks = [row.task for row in batch.rows]
     return route(
         model, tasks, batch.mask, lambda: hidden(model.backbone, batch, causal=model.causal)
@@ -84,7 +87,7 @@ def route(
 
 
 def _hidden(backbone: nn.Module, batch: Batch, *, causal: bool) -> Tensor:
-    inputs: dict[str, Any] = {"input_ids": batch.ids, "attention_mask": batch.mask.long()}
+    inputs: dict[str, Any] = {"input_ids": batch.ids, "attention_mask": batch.attended.long()}
     if batch.types is not None:
         inputs["token_type_ids"] = batch.types
     if causal:
@@ -95,13 +98,9 @@ def _hidden(backbone: nn.Module, batch: Batch, *, causal: bool) -> Tensor:
 
 def _packed_hidden(backbone: nn.Module, batch: Batch, *, causal: bool) -> Tensor:
     packing = plan_packing([len(row.ids) for row in batch.rows], batch.ids.device)
-    # RoBERTa's embeddings number positions from behind the padding's.
-    embeddings = getattr(backbone, "embeddings", None)
-    reserved = getattr(embeddings, "padding_idx", None)
-    first = 0 if reserved is None else int(reserved) + 1
     inputs: dict[str, Any] = {
         "input_ids": packing.pack(batch.ids),
-        "position_ids": packing.positions + first,
+        "position_ids": packing.positions + first_position(backbone),
     }
     if batch.types is not None:
         inputs["token_type_ids"] = packing.pack(batch.types)

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import weakref
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
-from torch import Tensor, nn
+from torch import nn
 
 from unimoer_rag.errors import BackboneError
 from unimoer_rag.model.core import RoutedModel
-from unimoer_rag.model.io.pretrained import LOCAL, check_finite
+from unimoer_rag.model.io.pretrained import LOCAL, read_tensors
 from unimoer_rag.model.layers.quantized import Int8Embedding
 
-__all__ = ["read_tensors", "resident_language_model", "with_output_layer"]
+__all__ = ["resident_language_model", "with_output_layer"]
 
 _resident: weakref.WeakKeyDictionary[RoutedModel, Any] = weakref.WeakKeyDictionary()
 _making = threading.Lock()
@@ -94,36 +91,6 @@ def with_output_layer(backbone: nn.Module, path: Path, *, causal: bool) -> Any:
         setattr(model.get_submodule(parent), own, kept)
     model.generation_config = _generation_config(path, model.generation_config)
     return model.eval()
-
-
-def read_tensors(
-    path: Path, names: Sequence[str], *, what: str, expected: str
-) -> Mapping[str, Tensor]:
-    """Some tensors of a model's folder, and no others.
-
-    Args:
-        path: the folder.
-        names: of the tensors, as its files call them.
-        what: they are together, for the message.
-        expected: ends the message.
-
-    Raises:
-        BackboneError: the files do not hold them.
-    """
-    index = path / "model.safetensors.index.json"
-    try:
-        files = json.loads(index.read_text())["weight_map"] if index.is_file() else {}
-        tensors = {}
-        for name in names:
-            with safe_open(path / files.get(name, "model.safetensors"), framework="pt") as file:
-                tensors[name] = file.get_tensor(name)
-    except Exception as error:  # a missing tensor, a broken file and broken JSON, of many kinds
-        raise BackboneError(
-            f"the files in {path} hold no {what} ({', '.join(names)}; "
-            f"{type(error).__name__}: {error}): {expected}"
-        ) from error
-    check_finite(tensors, f"the weights in {path}")
-    return tensors
 
 
 def _generation_config(path: Path, default: Any) -> Any:

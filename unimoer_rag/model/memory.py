@@ -18,6 +18,7 @@ from torch import nn
 from unimoer_rag.errors import InputError
 from unimoer_rag.model.batching import FEWEST_TOKENS, count_lanes, default_token_budget
 from unimoer_rag.model.device import Precision
+from unimoer_rag.model.io.architectures import feed_forward_width
 from unimoer_rag.model.io.skeleton import bare_backbone
 from unimoer_rag.model.layers.quantized import count_bytes, quantize
 
@@ -142,7 +143,7 @@ def plan_of(
         # input, queries, keys, values, what attention gives, and copies on the way), three of the
         # feed-forward's, and the scores of attention.
         scores = config.num_attention_heads * min(tokens, _SCORED)
-        per_token = 8 * config.hidden_size + 3 * config.intermediate_size + scores
+        per_token = 8 * config.hidden_size + 3 * feed_forward_width(config) + scores
         return int(count_lanes(device) * size * (tokens * per_token + whole))
 
     tokens = default_token_budget(device) if token_budget is None else token_budget

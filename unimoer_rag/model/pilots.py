@@ -11,8 +11,8 @@ from unimoer_rag.errors import InputError
 from unimoer_rag.model.batching import default_token_budget, plan_batches
 from unimoer_rag.model.core import RoutedModel
 from unimoer_rag.model.routers.similarity import SimilarityRouter
-from unimoer_rag.model.rows import check_list
 from unimoer_rag.model.tasks import Task, pool
+from unimoer_rag.model.texts import check_list
 
 __all__ = ["fit_pilots"]
 

@@ -219,7 +219,7 @@ def _run_rest(
     positions = begins + torch.arange(batch.ids.shape[1], device=model.device)
     inputs = {
         "input_ids": batch.ids,
-        "attention_mask": torch.cat([slots, batch.mask], dim=1).long(),
+        "attention_mask": torch.cat([slots, batch.attended], dim=1).long(),
         # Padding at a row's end must not lie beyond the last position that a backbone has.
         "position_ids": positions.clamp_max(max(len(row.ids) for row in rows) - 1),
     }
@@ -246,7 +246,9 @@ def _run_rest(
 
 
 def _part(row: Row, start: int, end: int) -> Row:
-    return Row(row.task, row.ids[start:end], (0, end - start))
+    # What nobody attends to is at a row's end.
+    unattended = max(0, end - (len(row.ids) - row.unattended))
+    return Row(row.task, row.ids[start:end], (0, end - start), unattended=unattended)
 
 
 def _hidden(model: RoutedModel, cache: Any, inputs: Mapping[str, Tensor]) -> Tensor:

@@ -9,14 +9,21 @@ from __future__ import annotations
 from array import array
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from tokenizers import Tokenizer
+from tokenizers.normalizers import Lowercase
+from tokenizers.normalizers import Sequence as InTurn
 
 from unimoer_rag.errors import BackboneError, InputError
+from unimoer_rag.model.late_rows import LateFrame
 from unimoer_rag.model.tasks import Task
+from unimoer_rag.model.texts import check_text, clean_texts
 
-__all__ = ["Row", "RowMaker", "Side", "check_list", "check_text"]
+if TYPE_CHECKING:
+    from unimoer_rag.model.published import Published
+
+__all__ = ["Row", "RowMaker", "Side"]
 
 Side = Literal["query", "document"]
 
@@ -36,6 +43,10 @@ class Row:
         second: token span of the document in a pair, else `(0, 0)`.
         offsets: character offsets `[start, end)` of the document's tokens (pairs only).
         truncated: tokens were cut off.
+        n_prompt: tokens up to the end of a prompt before the text, special ones included; 0 where
+            there is no prompt, or none that a published backbone would leave out of a vector.
+        unattended: so many of the last tokens see the others and are not seen (`Expansion`).
+        side: what the text is, where its answer depends on it; None where it does not.
 
     A text of characters that the tokenizer drops (zero-width ones, say) leaves its span empty: it
     is encoded by the special tokens around it.
@@ -47,6 +58,9 @@ class Row:
     second: tuple[int, int] = (0, 0)
     offsets: Sequence[tuple[int, int]] = ()
     truncated: bool = False
+    n_prompt: int = 0
+    unattended: int = 0
+    side: Side | None = None
 
     @property
     def n_prefix(self) -> int:
@@ -56,7 +70,8 @@ class Row:
     @property
     def key(self) -> Hashable:
         """Rows with one key have one output."""
-        return self.task, array("i", self.ids).tobytes(), self.first, self.second
+        ids, spans = array("i", self.ids).tobytes(), (self.first, self.second)
+        return self.task, ids, spans, self.n_prompt, self.unattended, self.side
 
 
 def _affixes(whole: Sequence[int], parts: Sequence[Sequence[int]]) -> list[list[int]]:
@@ -87,6 +102,13 @@ class RowMaker:
         causal: decoder: the pair is marked in words and closed by the end-of-text token.
         max_positions: what the backbone can take at most.
         query_instruction: goes before a query that is embedded.
+        document_instruction: goes before a document that is embedded.
+        published: how the backbone's folder says that it embeds. A text then gets the tokenizer's
+            own frame, and an instruction is one string with it, as where it was published.
+
+    Attributes:
+        max_positions: what the backbone can take at most.
+        typed: the tokenizer tells the texts of a pair apart by segments.
 
     Raises:
         BackboneError: the tokenizer's special tokens do not frame a text, or a decoder's has no
@@ -94,12 +116,22 @@ class RowMaker:
     """
 
     def __init__(
-        self, tokenizer: Any, *, causal: bool, max_positions: int, query_instruction: str = ""
+        self,
+        tokenizer: Any,
+        *,
+        causal: bool,
+        max_positions: int,
+        query_instruction: str = "",
+        document_instruction: str = "",
+        published: Published | None = None,
     ) -> None:
         # A copy: the tokenizer's own truncation and padding settings stay as they are.
         self._tokenizer = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
+        if published is not None and published.lower_case:
+            then = self._tokenizer.normalizer
+            self._tokenizer.normalizer = InTurn([Lowercase(), *([] if then is None else [then])])
         self.max_positions = max_positions
         try:
             a, b, _ = self._ids("alpha"), self._ids("beta"), self._ids("<\u2603>")
@@ -108,8 +140,17 @@ class RowMaker:
                 f"the backbone's tokenizer cannot encode a text ({error}): get its files again"
             ) from error
         self._prefix, self._suffix = _affixes(self._tokenizer.encode("alpha").ids, [a])
-        self._pair = _affixes(self._tokenizer.encode("alpha", "beta").ids, [a, b])
-        self._instruction = self._ids(query_instruction) if query_instruction else []
+        pair = self._tokenizer.encode("alpha", "beta")
+        self._pair = _affixes(pair.ids, [a, b])
+        self.typed = "token_type_ids" in tokenizer.model_input_names and any(pair.type_ids)
+        self._published = published
+        self._late = self._late_frame(tokenizer)
+        self._instructions: dict[Side, str] = {
+            "query": query_instruction,
+            "document": document_instruction,
+        }
+        self._joined = published is not None
+        ends = self._suffix
         if causal:
             end = tokenizer.eos_token_id
             if end is None:
@@ -117,31 +158,42 @@ class RowMaker:
                     "the decoder's tokenizer has no end-of-text token (eos_token), whose state "
                     "stands for the text: set one in tokenizer_config.json"
                 )
-            if end not in self._suffix:
-                self._suffix = [*self._suffix, end]
+            if end not in ends:
+                ends = [*ends, end]
+            if not self._joined:
+                self._suffix = ends
             self._pair = [
                 [*self._prefix, *self._ids("<Query>: ")],
                 self._ids("\n<Document>: "),
-                self._suffix,
+                ends,
             ]
         # Of rows whose document comes first, which only decoders have.
         self._turned = [
             [*self._prefix, *self._ids("<Document>: ")],
             self._ids("\n<Query>: "),
-            self._suffix,
+            ends,
         ]
+
+    def _late_frame(self, tokenizer: Any) -> LateFrame | None:
+        """How a late-interaction model frames texts; None for any other backbone."""
+        if self._published is None or self._published.late is None:
+            return None
+        return LateFrame(
+            self._published.late,
+            self._published,
+            tokenizer=tokenizer,
+            encoder=Tokenizer.from_str(self._tokenizer.to_str()),
+            frame=(self._prefix, self._suffix),
+            max_positions=self.max_positions,
+        )
 
     def _ids(self, text: str) -> list[int]:
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
-    def _encode(self, texts: Sequence[str], what: str, *, blank: bool = False) -> list[Any]:
-        check_list(texts, "texts")
-        # Of a question with many passages, one text is there many times.
-        alone = what == "query" and all(text is texts[0] for text in texts)
-        cleaned = [
-            check_text(text, what, None if alone else at, blank=blank)
-            for at, text in enumerate(texts)
-        ]
+    def _encode(
+        self, texts: Sequence[str], what: str, *, blank: bool = False, before: str = ""
+    ) -> list[Any]:
+        cleaned = [before + text for text in clean_texts(texts, what, blank=blank)]
         return list(self._tokenizer.encode_batch(cleaned, add_special_tokens=False))
 
     def _room(self, task: Task, frame: int) -> int:
@@ -156,13 +208,18 @@ class RowMaker:
 
     def room(self, task: Task) -> int:
         """Tokens of a document that a task reads; what is longer loses its end."""
-        return self._room(task, len(self._prefix) + len(self._suffix))
+        if self._late is not None and task.head_type.as_published:
+            return self._late.room(task.max_tokens)
+        prompt = self._ids(self._instruction(task, "document", None))
+        return self._room(task, len(self._prefix) + len(prompt) + len(self._suffix))
 
-    def _instructed(self, side: Side, instruction: str | None) -> list[int]:
-        """The tokens that go before a text to embed."""
+    def _instruction(self, task: Task, side: Side, instruction: str | None) -> str:
+        """What goes before a text."""
+        if not task.head_type.instructed:
+            return ""
         if instruction is None:
-            return self._instruction if side == "query" else []
-        return self._ids(check_text(instruction, "instruction", None)) if instruction else []
+            return self._instructions[side]
+        return check_text(instruction, "instruction", None) if instruction else ""
 
     def count(self, text: str) -> int:
         """Number of tokens of a text, special tokens not counted."""
@@ -183,27 +240,43 @@ class RowMaker:
             texts: the texts.
             task: what the rows are for.
             side: what the texts are.
-            instruction: goes before every text that is embedded; by default the backbone's before
-                queries and none before documents.
+            instruction: goes before every text that is embedded; by default the backbone's own
+                for the side.
 
         Raises:
             InputError: a text is no string, or is empty; names its position. Or the task's
                 `max_tokens` leave no room for text.
         """
-        prefix = self._prefix
-        if task.head_type.instructed:
-            prefix = [*prefix, *self._instructed(side, instruction)]
+        if self._late is not None and task.head_type.as_published:
+            cleaned = clean_texts(texts, side, blank=blank)
+            return [
+                Row(
+                    task=task,
+                    ids=row.ids,
+                    first=(0, len(row.ids)),
+                    truncated=row.truncated,
+                    unattended=row.unattended,
+                    side=side,
+                )
+                for row in self._late.rows(cleaned, side, task.max_tokens)
+            ]
+        prompt = self._instruction(task, side, instruction)
+        before = self._ids(prompt)
+        prefix = self._prefix if self._joined else [*self._prefix, *before]
         room = self._room(task, len(prefix) + len(self._suffix))
+        joined = prompt if self._joined else ""
+        start = len(self._prefix) + len(before)
         rows = []
-        for encoding in self._encode(texts, side, blank=blank):
+        for encoding in self._encode(texts, side, blank=blank, before=joined):
             ids = encoding.ids[:room]
-            start = len(prefix)
+            end = len(prefix) + len(ids)
             rows.append(
                 Row(
                     task=task,
                     ids=[*prefix, *ids, *self._suffix],
-                    first=(start, start + len(ids)),
+                    first=(min(start, end), end),
                     truncated=len(encoding.ids) > room,
+                    n_prompt=min(start, end) if joined else 0,
                 )
             )
         return rows
@@ -212,7 +285,8 @@ class RowMaker:
         """Rows of a query and a document; the document's end is cut off if they are too long.
 
         A query may take half of the row at most. Where the document comes first
-        (`Task.document_first`) it may take three quarters, and the query the rest.
+        (`Task.document_first`) it may take three quarters, and the query the rest. A published
+        cross-encoder has the longer of the two lose its end, and the prompt it was published with.
 
         Raises:
             InputError: a text is no string, or is empty; names its position. Or the task's
@@ -220,7 +294,9 @@ class RowMaker:
         """
         frame = self._turned if task.document_first else self._pair
         both = self._room(task, sum(map(len, frame)))
-        queries = self._encode([query for query, _ in pairs], "query")
+        own = self._published if task.head_type.as_published else None
+        before = "" if own is None else own.query_prompt
+        queries = self._encode([query for query, _ in pairs], "query", before=before)
         documents = self._encode([document for _, document in pairs], "document")
         return [
             _pair_row(task, query, document, frame, both)
@@ -242,12 +318,7 @@ class RowMaker:
 
 def _pair_row(task: Task, query: Any, document: Any, frame: Sequence[list[int]], both: int) -> Row:
     """One pair of encodings in its frame, which leaves so much room for both."""
-    if task.document_first:
-        n_document = min(len(document.ids), both - both // _QUERY_PART)
-        n_query = min(len(query.ids), both - n_document)
-    else:
-        n_query = min(len(query.ids), both // 2)
-        n_document = min(len(document.ids), both - n_query)
+    n_query, n_document = _shares(task, len(query.ids), len(document.ids), both)
     left, right = query.ids[:n_query], document.ids[:n_document]
     before, between, behind = frame
     one, other = (right, left) if task.document_first else (left, right)
@@ -264,31 +335,15 @@ def _pair_row(task: Task, query: Any, document: Any, frame: Sequence[list[int]],
     )
 
 
-def check_text(text: object, what: str, position: int | None, *, blank: bool = False) -> str:
-    """The text, fit for a tokenizer: lone surrogates become U+FFFD.
-
-    Args:
-        text: what was given.
-        what: it is, for messages.
-        position: in a list of such; None where there is but one.
-        blank: take a text without a visible character, too.
-
-    Raises:
-        InputError: it is no string, or has no visible character and may not be `blank`.
-    """
-    named = f"the {what}" if position is None else f"{what} {position}"
-    if not isinstance(text, str):
-        raise InputError(f"{named} is a {type(text).__name__}, expected a string")
-    if not blank and not text.strip():
-        raise InputError(f"{named} is empty: give text with at least one visible character")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return "".join("\ufffd" if "\ud800" <= c <= "\udfff" else c for c in text)
-    return text
-
-
-def check_list(texts: object, what: str) -> None:
-    """Refuse a string in the place of a list, which would be taken letter by letter."""
-    if isinstance(texts, str):
-        raise InputError(f"{what} is one string, expected a list of them: [{texts[:40]!r}]")
+def _shares(task: Task, query: int, document: int, both: int) -> tuple[int, int]:
+    """How many tokens of a query and of a document fit into the room for both."""
+    if task.document_first:
+        n_document = min(document, both - both // _QUERY_PART)
+        return min(query, both - n_document), n_document
+    n_query = min(query, both // 2)
+    # "longest_first" of the tokenizers: the shorter text leaves its room to the other.
+    if task.head_type.as_published and document < both - both // 2:
+        n_query = min(query, both - document)
+    elif task.head_type.as_published and query > document:
+        n_query = min(query, both - both // 2)
+    return n_query, min(document, both - n_query)

@@ -8,9 +8,13 @@ from typing import Any
 
 from unimoer_rag.errors import InputError
 from unimoer_rag.model.layers.experts import ExpertSpec
-from unimoer_rag.model.tasks import DEFAULT_TASKS, Task, check_name
+from unimoer_rag.model.published import Published
+from unimoer_rag.model.tasks import DEFAULT_TASKS, EMBED, MIN_TOKENS, RERANK, Task, check_name
 
-__all__ = ["DEFAULT_EXPERTS", "ModelSpec"]
+__all__ = ["DEFAULT_EXPERTS", "ModelSpec", "published_fields"]
+
+# Where the model alone limits a row.
+_ENDLESS = 10**6
 
 DEFAULT_EXPERTS: Mapping[str, ExpertSpec] = {
     "shared": ExpertSpec(rank=8, alpha=16),
@@ -32,6 +36,7 @@ class ModelSpec:
         router_options: options of the router's own, such as `{"k": 8}` of "rank-wise".
         targets: names of the linear layers that get experts ("query", "dense"); all when empty.
         query_instruction: goes before a query that is embedded.
+        document_instruction: goes before a document that is embedded.
 
     Raises:
         InputError: a name that cannot be one, two tasks of one name, or a task with an expert that
@@ -48,6 +53,7 @@ class ModelSpec:
     router_options: Mapping[str, int] = field(default_factory=dict)
     targets: tuple[str, ...] = ()
     query_instruction: str = ""
+    document_instruction: str = ""
 
     def __post_init__(self) -> None:
         # Copies of its own, whatever was given.
@@ -141,3 +147,41 @@ class ModelSpec:
         """With a task in the place of the one of its name."""
         tasks = tuple(task if task.name == other.name else other for other in self.tasks)
         return replace(self, tasks=tasks)
+
+
+def published_fields(published: Published, width: int) -> dict[str, Any]:
+    """Fields of a `ModelSpec` on a backbone that says itself how it embeds.
+
+    Its prompts, and default tasks that read as long a text as it does. What compares token states
+    reads as long a text as what embeds, so that one forward serves both. A late-interaction model
+    and a cross-encoder have the tasks that they were published for, and no experts.
+
+    Args:
+        published: what it says.
+        width: of its states.
+    """
+    limit = max(MIN_TOKENS, published.max_tokens or _ENDLESS)
+    if published.late is not None:
+        limit = max(MIN_TOKENS, published.late.document_tokens or limit)
+        heads = {EMBED: "token-mean", RERANK: "maxsim"}
+        return {"experts": {}, "tasks": [_bare(*each, limit) for each in heads.items()]}
+    if published.cross is not None:
+        return {"experts": {}, "tasks": [_bare(RERANK, "cross-encoder", limit)]}
+    whole = published.dimension(width)
+    dimensions = {EMBED.name: tuple(size for size in published.dimensions if size < whole)}
+    tasks = tuple(
+        replace(task, max_tokens=limit, dimensions=dimensions.get(task.name, ()))
+        if task in (EMBED, RERANK)
+        else task
+        for task in DEFAULT_TASKS
+    )
+    return {
+        "query_instruction": published.query_prompt,
+        "document_instruction": published.document_prompt,
+        "tasks": tasks,
+    }
+
+
+def _bare(task: Task, head: str, max_tokens: int) -> Task:
+    """A default task with the head of a published model, and without experts."""
+    return replace(task, head=head, experts=(), max_tokens=max_tokens)

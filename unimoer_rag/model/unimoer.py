@@ -61,7 +61,7 @@ class UniMoER(RoutedModel):
         Args:
             texts: the texts.
             side: what they are, "query" or "document".
-            instruction: goes before every text; by default the backbone's own before queries.
+            instruction: goes before every text; by default the backbone's own for the side.
             dimensions: size of the embeddings, where the checkpoint was trained to be cut.
         """
         return self.execute(
@@ -139,7 +139,8 @@ class UniMoER(RoutedModel):
             dtype: as for `from_pretrained`.
             attention: an attention implementation of transformers (see `load_backbone`).
             options: a `ModelSpec` as `spec`, or fields of one: experts, tasks, router, gate,
-                router_options, targets, query_instruction.
+                router_options, targets, query_instruction, document_instruction. What is not
+                given is the backbone's, where its folder says how it embeds (`read_published`).
 
         Raises:
             BackboneError: the backbone cannot be had.

@@ -40,8 +40,8 @@ class QueryCacheConfig(Section):
 class RetrieveConfig(Section):
     """What finds and reranks passages: of `RetrieverSettings` those that a file may hold.
 
-    Keys do not belong into files, live models cannot be in them, and a pipeline knows by itself how
-    many hits it reads and whether it writes.
+    Keys do not belong into files, models are there by their names, and a pipeline knows by itself
+    how many hits it reads and whether it writes.
     """
 
     model: str | None = None
@@ -56,6 +56,7 @@ class RetrieveConfig(Section):
     token_pooling: int = Field(default=1, ge=1)
     mode: Mode = "dense"
     rerank: int | str = 50
+    reranker: str | None = None
     device: str = "auto"
     dtype: str = "auto"
     query_cache: QueryCacheConfig | None = None

@@ -68,6 +68,7 @@ def agree(
     encoder: BM25Encoder,
     *,
     token_states: StateFormat | None = None,
+    states_of_new: StateFormat | None = None,
     where: str,
 ) -> Agreed:
     """Record a new index's identity, or check that of an existing one.
@@ -77,7 +78,8 @@ def agree(
         model: the model that will embed into it and search it.
         chunking: how documents will be cut; None takes what the index has, or the default.
         encoder: of the sparse vectors.
-        token_states: how token states will be kept; None takes what the index has, or none.
+        token_states: how token states will be kept; None takes what the index has.
+        states_of_new: how a new index keeps them where nothing is asked for; None for not at all.
         where: the index, for messages.
 
     Returns:
@@ -95,8 +97,9 @@ def agree(
                 "embedded with: index the documents again into a new index"
             )
         chosen = Chunking() if chunking is None else chunking
-        store.set_identity(identity_of(model, store.dimension, chosen, encoder, token_states))
-        return Agreed(chosen, token_states)
+        form = token_states or states_of_new
+        store.set_identity(identity_of(model, store.dimension, chosen, encoder, form))
+        return Agreed(chosen, form)
     kept_chunking = _chunking(kept, where)
     chosen = kept_chunking if chunking is None else chunking
     wanted = identity_of(model, store.dimension, chosen, encoder)

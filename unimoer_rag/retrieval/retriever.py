@@ -11,22 +11,23 @@ from unimoer_rag.closing import Closing
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import InputError, UnimoerError
 from unimoer_rag.extras import needs_extra
-from unimoer_rag.model import UniMoER, late_task
+from unimoer_rag.model import UniMoER
 from unimoer_rag.retrieval.auto_rerank import AutoRerank, Rerank, resolve
 from unimoer_rag.retrieval.chunking import Chunker, Chunking
-from unimoer_rag.retrieval.identity import WHOLE, agree, warn_beyond
-from unimoer_rag.retrieval.index_model import model_of_index
+from unimoer_rag.retrieval.identity import agree, warn_beyond
 from unimoer_rag.retrieval.indexer import Indexer
 from unimoer_rag.retrieval.ingest import AddReport, OnReport
+from unimoer_rag.retrieval.models import check_parts, load_embeds, load_ranks
 from unimoer_rag.retrieval.opening import open_store
 from unimoer_rag.retrieval.other_models import bm25_of
-from unimoer_rag.retrieval.ports import Embeds, Ranks
+from unimoer_rag.retrieval.ports import Embeds
 from unimoer_rag.retrieval.query_cache import QueryCache
 from unimoer_rag.retrieval.running import run_by
 from unimoer_rag.retrieval.search import Filters, Mode, Search
 from unimoer_rag.retrieval.searcher import OnStage, Searcher, ignore_stage
 from unimoer_rag.retrieval.selecting import Selection
 from unimoer_rag.retrieval.settings import RetrieverSettings, takes_settings
+from unimoer_rag.retrieval.states import states_of_new
 from unimoer_rag.retrieval.stats import SearchStats
 from unimoer_rag.retrieval.types import Document, Hit
 from unimoer_rag.steps import arun, run
@@ -70,15 +71,15 @@ class UnifiedRetriever(Closing):
     @takes_settings(RetrieverSettings)
     def __init__(self, settings: RetrieverSettings) -> None:
         self.settings = settings
-        self.embeds = _loaded(settings)
+        self.embeds = load_embeds(settings)
         own = self.embeds if isinstance(self.embeds, UniMoER) else None
-        self.ranks: Ranks | None = own if settings.reranker is None else settings.reranker
+        self.ranks = load_ranks(settings, own)
         self.k, self.mode = settings.k, settings.mode
         self.rerank: int | AutoRerank = (
             0 if self.ranks is None else resolve(settings.rerank, self.embeds)
         )
         self.check()
-        _check_parts(settings, self.embeds, self.ranks)
+        check_parts(settings, self.embeds, self.ranks)
         if own is not None:
             warn_beyond(own.rows.room(own.task("embed")), settings.chunking)
         cache = settings.query_cache
@@ -93,6 +94,7 @@ class UnifiedRetriever(Closing):
                 settings.chunking,
                 encoder,
                 token_states=settings.state_format,
+                states_of_new=states_of_new(self.embeds, self.ranks),
                 where=settings.where,
             )
             parts = (self.store, encoder, self.query_cache)
@@ -348,39 +350,6 @@ class UnifiedRetriever(Closing):
     def close(self) -> None:
         """Let go of the index; the model stays loaded while anyone holds it."""
         self.store.close()
-
-
-def _loaded(settings: RetrieverSettings) -> Embeds:
-    """What embeds: loaded by its name, that of the index where none is given, or given itself."""
-    model = model_of_index(**settings.place) if settings.model is None else settings.model
-    if not isinstance(model, str | Path):
-        return model
-    return UniMoER.from_pretrained(
-        model,
-        device=settings.device,
-        dtype=settings.dtype,
-        memory_budget=settings.memory_budget,
-    )
-
-
-def _check_parts(settings: RetrieverSettings, embeds: Embeds, ranks: Ranks | None) -> None:
-    """Refuse what these models cannot have.
-
-    Raises:
-        InputError: token states of a model that keeps none, or documents cut by no tokenizer.
-    """
-    if settings.token_states is not None:
-        if not isinstance(embeds, UniMoER) or ranks is not embeds:
-            raise InputError(
-                "token states are kept for a UniMoER that embeds and ranks, and another model does "
-                "here: leave token_states out"
-            )
-        late_task(embeds)  # refuses a model that has none to keep
-    if embeds.tokenizer is None and settings.chunking != WHOLE:
-        raise InputError(
-            f"{embeds.checkpoint} has no tokenizer to cut documents by: keep each as one passage "
-            f"by chunking={WHOLE!r}, or give it a tokenizer"
-        )
 
 
 def _chunker(embeds: Embeds, chunking: Chunking | str) -> Chunker:

@@ -72,7 +72,8 @@ def run_by(
     turn = Lock()
     embeds = _OwnEmbedding(model, store, form) if isinstance(model, UniMoER) else _Port(model, turn)
     if isinstance(reranker, UniMoER):
-        return embeds, _OwnRanking(reranker, store, form)
+        # Token states are those of the model that the index is of.
+        return embeds, _OwnRanking(reranker, store, form if reranker is model else None)
     return embeds, None if reranker is None else _RankingPort(reranker, turn)
 
 

@@ -86,10 +86,11 @@ class RetrieverSettings:
         "a new index",
     )
     _: KW_ONLY
-    reranker: Ranks | None = _setting(
-        "model",
+    reranker: str | Path | Ranks | None = _setting(
+        "search",
         None,
-        "whatever else ranks (see `Ranks`), in the model's place; none is the model, where it can",
+        "what ranks in the model's place: the name or folder of another model, such as a published "
+        "cross-encoder, or whatever else ranks (see `Ranks`); none is the model, where it can",
     )
     index: str | Path | None = _setting(
         "place", None, "folder of an embedded index on disk; made on first use"
@@ -130,7 +131,8 @@ class RetrieverSettings:
         "index",
         None,
         "keep the passages' token states, so that reranking encodes the query alone; none takes "
-        "what the index has, or keeps none in a new one",
+        "what the index has, and in a new one keeps float16 for a published late-interaction "
+        "model, and none for others",
     )
     token_pooling: int = _setting("index", 1, "neighbouring tokens whose states are kept as one")
     k: int = _setting("search", 5, "hits that a search gives")

@@ -16,7 +16,8 @@ from transformers import (
 )
 
 from unimoer_rag.errors import BackboneError, InputError
-from unimoer_rag.lab.baselines.sentence_models import CrossEncoderRanker, SentenceEmbedder
+from unimoer_rag.lab.baselines.published import PublishedEmbedder, PublishedRanker
+from unimoer_rag.lab.baselines.sentence_models import SentenceEmbedder
 
 pytest.importorskip("sentence_transformers", reason="needs the extra baselines")
 
@@ -77,10 +78,26 @@ def test_vectors_are_the_librarys_and_the_mean_of_the_states(embedder_path) -> N
     assert not np.allclose(embedder.embed(TEXTS, "query"), embedder.embed(TEXTS, "document"))
 
 
+def test_an_embedder_of_ours_gives_the_librarys_vectors(embedder_path) -> None:
+    library, ours = (kind(embedder_path, **WHERE) for kind in (SentenceEmbedder, PublishedEmbedder))
+    assert ours.dimension == library.dimension
+    for side in ("query", "document"):
+        found = ours.embed(TEXTS, side)
+        assert (found.shape, found.dtype) == ((len(TEXTS), ours.dimension), np.float32)
+        assert found == pytest.approx(library.embed(TEXTS, side), abs=1e-5)
+    told, known = ours.describe(), library.describe()
+    assert told == {key: value for key, value in known.items() if key != "library"}
+
+
+def test_a_cross_encoder_embeds_nothing(reranker_path) -> None:
+    with pytest.raises(BackboneError, match="embeds nothing: expected a model that embeds"):
+        PublishedEmbedder(reranker_path, **WHERE)
+
+
 def test_scores_are_the_librarys_and_the_sigmoid_of_the_logit(reranker_path) -> None:
     from sentence_transformers import CrossEncoder
 
-    ranker = CrossEncoderRanker(reranker_path, **WHERE)
+    ranker = PublishedRanker(reranker_path, **WHERE)
     scores = ranker.rank(QUERY, TEXTS)
     assert ranker.probabilistic
     assert (scores.shape, scores.dtype) == ((len(TEXTS),), np.float32)
@@ -103,17 +120,19 @@ def test_scores_are_the_librarys_and_the_sigmoid_of_the_logit(reranker_path) -> 
 def test_nothing_gives_nothing(embedder_path, reranker_path) -> None:
     embedder = SentenceEmbedder(embedder_path, **WHERE)
     assert embedder.embed([], "query").shape == (0, embedder.dimension)
-    assert CrossEncoderRanker(reranker_path, **WHERE).rank(QUERY, []).shape == (0,)
+    assert PublishedRanker(reranker_path, **WHERE).rank(QUERY, []).shape == (0,)
 
 
 def test_precision_is_that_asked_for(embedder_path, reranker_path) -> None:
     short = {"device": "cpu", "dtype": "bfloat16"}
     for part in (
         SentenceEmbedder(embedder_path, **short),
-        CrossEncoderRanker(reranker_path, **short),
+        PublishedRanker(reranker_path, **short),
     ):
         [module] = part.modules
-        assert {parameter.dtype for parameter in module.parameters()} == {torch.bfloat16}
+        # A router and a head are float32 in ours, whatever the backbone is.
+        body = getattr(module, "backbone", module)
+        assert {parameter.dtype for parameter in body.parameters()} == {torch.bfloat16}
         assert part.describe()["dtype"] == "bfloat16"
     vectors = SentenceEmbedder(embedder_path, **short).embed(TEXTS, "document")
     full = SentenceEmbedder(embedder_path, **WHERE).embed(TEXTS, "document")
@@ -125,17 +144,17 @@ def test_a_description_tells_the_weights_apart(embedder_path, tmp_path) -> None:
     one = SentenceEmbedder(embedder_path, **WHERE).describe()
     assert (one["model"], one["prompts"]) == (str(embedder_path), {"query": "question: "})
     assert set(one["sha256"]) == {"model.safetensors"}
-    other = CrossEncoderRanker(save_cross_encoder(tmp_path / "a"), **WHERE).describe()
+    other = PublishedRanker(save_cross_encoder(tmp_path / "a"), **WHERE).describe()
     assert other["sha256"] != one["sha256"]
 
 
 def test_what_cannot_be_used_is_refused(embedder_path, tmp_path) -> None:
     with pytest.raises(BackboneError, match=r"gives 3 scores for a pair: expected .* one"):
-        CrossEncoderRanker(save_cross_encoder(tmp_path / "classes", 3), **WHERE)
+        PublishedRanker(save_cross_encoder(tmp_path / "classes", 3), **WHERE)
     # transformers would put a head of random numbers on it, and every score would be noise.
     bare = save_backbone("bert", tmp_path / "bare")
-    with pytest.raises(BackboneError, match="BertModel and no trained head of a BertForSeq"):
-        CrossEncoderRanker(bare, **WHERE)
+    with pytest.raises(BackboneError, match="BertModel and no trained head of a cross-enc"):
+        PublishedRanker(bare, **WHERE)
     with pytest.raises(InputError, match="downloads are pinned"):
         SentenceEmbedder("owner/name", **WHERE)
     with pytest.raises(InputError, match="takes no revision"):

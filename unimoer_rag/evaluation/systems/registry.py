@@ -5,7 +5,7 @@
 | unimoer | a UniMoER checkpoint | | |
 | bm25 | | | |
 | backbone, backbone-cosine | | a backbone | |
-| two-models | | of sentence-transformers | a cross-encoder |
+| two-models | | that embeds, as published | a cross-encoder, as published |
 | qwen3 | | Qwen3-Embedding | Qwen3-Reranker |
 | e2rank, gritlm | | the one model | |
 | jina-listwise | | of sentence-transformers | jina-reranker-v3 |
@@ -103,7 +103,7 @@ SYSTEMS: Mapping[str, Entry] = {
         build=f"{_LAB}.builders:backbone_cosine", takes={"embedder": "minilm"}
     ),
     "two-models": Entry(
-        build=f"{_LAB}.sentence_models:build",
+        build=f"{_LAB}.published:build",
         takes={"embedder": "minilm", "reranker": "cross-encoder/ms-marco-MiniLM-L6-v2"},
     ),
     "qwen3": Entry(

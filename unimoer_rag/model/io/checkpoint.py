@@ -207,6 +207,7 @@ def _describe(model: RoutedModel, weights_sha256: str) -> CheckpointConfig:
         base_model_name_or_path=model.backbone_name,
         base_model_revision=spec.revision if spec else None,
         base_model_sha256=digest,
+        base_model_files_sha256=None if spec or model.published is None else model.published.digest,
         hidden_size=model.width,
         num_hidden_layers=model.n_layers,
         weights_sha256=weights_sha256,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -79,6 +79,10 @@ class CheckpointConfig(_Frozen):
     base_model_name_or_path: str
     base_model_revision: str | None = None
     base_model_sha256: str | None = None
+    # Of a folder that says how it embeds: all its files (`Published.digest`).
+    base_model_files_sha256: str | None = Field(
+        default=None, exclude_if=lambda value: value is None
+    )
     hidden_size: int
     num_hidden_layers: int
     # Each is a module or a look at the whole vocabulary: more would take minutes.
@@ -88,6 +92,8 @@ class CheckpointConfig(_Frozen):
     router_options: dict[str, int] = {}
     target_modules: tuple[str, ...] = Field(default=(), max_length=1000)
     query_instruction: str = ""
+    # Left out where there is none, so that files of such models stay as they were.
+    document_instruction: str = Field(default="", exclude_if=lambda value: not value)
     tasks: tuple[TaskConfig, ...] = Field(max_length=256)
     weights_sha256: str
 
@@ -101,6 +107,7 @@ class CheckpointConfig(_Frozen):
             router_options=dict(spec.router_options),
             target_modules=spec.targets,
             query_instruction=spec.query_instruction,
+            document_instruction=spec.document_instruction,
             tasks=tuple(TaskConfig(**asdict(task)) for task in spec.tasks),
             **others,
         )
@@ -111,7 +118,8 @@ class CheckpointConfig(_Frozen):
         Raises:
             InputError: a name that cannot be one, or a task with an expert that does not exist.
         """
-        return spec_of(self, self.target_modules)
+        spec = spec_of(self, self.target_modules)
+        return replace(spec, document_instruction=self.document_instruction)
 
 
 class _ModelKeys(Protocol):

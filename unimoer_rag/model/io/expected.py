@@ -6,6 +6,7 @@ found out here, before the weights of file or backbone are read.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +20,9 @@ from unimoer_rag.model.io.skeleton import bare_backbone
 from unimoer_rag.model.io.tensors import Shape
 
 if TYPE_CHECKING:
+    from unimoer_rag.model.io.backbone import Backbone
     from unimoer_rag.model.io.config import CheckpointConfig
+    from unimoer_rag.model.published import Published
 
 __all__ = ["check_fit"]
 
@@ -27,20 +30,24 @@ __all__ = ["check_fit"]
 _HEADER_BYTES = 16 * 2**20
 
 
-def check_fit(config: CheckpointConfig, folder: Path, backbone: Path) -> None:
+def check_fit(
+    config: CheckpointConfig, folder: Path, backbone: Path, published: Published | None = None
+) -> None:
     """Raise unless a checkpoint's configuration fits its backbone, and its file may hold it.
 
     Args:
         config: of the checkpoint.
         folder: the checkpoint's.
         backbone: folder of the backbone; its `config.json` is read, no weight is.
+        published: how that says that it embeds.
 
     Raises:
         BackboneError: the backbone's configuration cannot be used.
         CheckpointError: the configuration asks for what the backbone or this version does not have,
             or the file is too large or too small for it.
     """
-    n_bytes = sum(4 * prod(shape) for shape in _wanted(config, folder, backbone).values())
+    bare = replace(bare_backbone(backbone), published=published)
+    n_bytes = sum(4 * prod(shape) for shape in _wanted(config, folder, bare).values())
     path = folder / WEIGHTS
     try:
         size = path.stat().st_size
@@ -56,14 +63,13 @@ def check_fit(config: CheckpointConfig, folder: Path, backbone: Path) -> None:
         )
 
 
-def _wanted(config: CheckpointConfig, folder: Path, backbone: Path) -> dict[str, Shape]:
+def _wanted(config: CheckpointConfig, folder: Path, bare: Backbone) -> dict[str, Shape]:
     """The shape of each tensor that the checkpoint must have."""
-    bare = bare_backbone(backbone)
     shape = (bare.width, len(bare.layers))
     if shape != (config.hidden_size, config.num_hidden_layers):
         raise CheckpointError(
             f"{folder} belongs to a backbone of {config.num_hidden_layers} layers of width "
-            f"{config.hidden_size}; {backbone} has {shape[1]} of {shape[0]}: give the backbone it "
+            f"{config.hidden_size}; {bare.path} has {shape[1]} of {shape[0]}: give the backbone it "
             f"was trained on in {CONFIG} (base_model_name_or_path)"
         )
     try:

@@ -12,7 +12,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import weakref
 from functools import lru_cache
@@ -21,10 +20,11 @@ from typing import Any, TypeVar
 
 import torch
 
-from unimoer_rag.errors import BackboneError, CheckpointError, DigestMismatchError, InputError
+from unimoer_rag.errors import CheckpointError, DigestMismatchError, InputError
 from unimoer_rag.model.core import RoutedModel
 from unimoer_rag.model.device import QUANTIZATIONS, Precision, choose_device, choose_precision
-from unimoer_rag.model.io.backbone import BACKBONES, load_backbone, resolve_backbone
+from unimoer_rag.model.io.backbone import load_backbone, resolve_backbone
+from unimoer_rag.model.io.building import build
 from unimoer_rag.model.io.checkpoint import (
     CONFIG,
     WEIGHTS,
@@ -36,8 +36,12 @@ from unimoer_rag.model.io.checkpoint import (
 from unimoer_rag.model.io.config import CheckpointConfig
 from unimoer_rag.model.io.expected import check_fit
 from unimoer_rag.model.io.files import file_digest, local_folder
+from unimoer_rag.model.io.known import BACKBONES, canonical
+from unimoer_rag.model.io.published import read_published
+from unimoer_rag.model.io.published_files import folder_digest
 from unimoer_rag.model.layers.onednn import use_onednn
 from unimoer_rag.model.memory import MemoryPlan, choose_plan, parse_size, plan_of
+from unimoer_rag.model.published import Published
 from unimoer_rag.model.untrained import warn_if_untrained
 
 __all__ = ["build", "load", "load_own", "memory_table", "shipped_checkpoints"]
@@ -52,36 +56,6 @@ _loading = threading.Lock()
 _STEPS = {"auto": ("auto", "int8", "int4")}
 
 
-def build(
-    kind: type[M],
-    name: str,
-    *,
-    device: str = "auto",
-    dtype: str = "auto",
-    attention: str = "sdpa",
-    **options: Any,
-) -> M:
-    """See `UniMoER.from_backbone`; of that class, or one derived from it."""
-    where = choose_device(device)
-    precision = choose_precision(dtype, where)
-    path = resolve_backbone(name)
-    backbone = load_backbone(
-        path,
-        dtype=precision.dtype,
-        device=where,
-        attention=attention,
-        quantization=precision.quantization,
-    )
-    known = BACKBONES.get(name)
-    if known is not None and "spec" not in options:
-        options.setdefault("query_instruction", known.query_instruction)
-    model = kind(backbone, name=_kept_name(name), **options)
-    identity = f"{_weights_digest(path)}|{model.query_instruction}"
-    model.set_origin(model.checkpoint, hashlib.sha256(identity.encode()).hexdigest())
-    model.eval().set_unpadded("auto")
-    return model
-
-
 def load(
     kind: type[M],
     name: str | Path,
@@ -92,7 +66,7 @@ def load(
     memory_budget: str | int | None = None,
 ) -> M:
     """See `UniMoER.from_pretrained`; of that class, or one derived from it."""
-    where, name = choose_device(device), str(name)
+    where, name = choose_device(device), canonical(str(name))
     # One at a time: two callers asking for the same model at once must get the same one.
     with _loading:
         folder = _locate(name, revision)
@@ -120,7 +94,7 @@ def _identity(name: str, folder: Path | None) -> str:
     own = None if name in BACKBONES else local_folder(name)
     if own is None:
         return name  # pinned to its bytes
-    return f"{own.resolve()}|{file_digest(own / 'config.json')}|{_weights_digest(own)}"
+    return f"{own.resolve()}|{folder_digest(own)}"
 
 
 # Kept, so that the setting of a model that is live already is known without a look at its files.
@@ -145,7 +119,7 @@ def memory_table(
         device: likewise.
     """
     where = choose_device(device)
-    path, experts = _parts(str(name), revision)
+    path, experts = _parts(canonical(str(name)), revision)
     return [
         plan_of(path, choose_precision(dtype, where), experts=experts, device=where)
         for dtype in ("float32", "bfloat16", *QUANTIZATIONS)
@@ -174,7 +148,7 @@ def load_own(
     dtype: str = "auto",
 ) -> M:
     """As `load`, but an instance that nobody else holds."""
-    where, name = choose_device(device), str(name)
+    where, name = choose_device(device), canonical(str(name))
     return _read(kind, name, _locate(name, revision), where, choose_precision(dtype, where))
 
 
@@ -196,11 +170,16 @@ def _load(kind: type[M], name: str, folder: Path, device: torch.device, precisio
     """The model of a checkpoint folder, everything checked."""
     config = read_config(folder)
     path = resolve_backbone(_backbone_name(config, folder))
-    check_fit(config, folder, path)
+    published = _as_trained(config, path, folder)
+    check_fit(config, folder, path, published)
     tensors = read_tensors(folder, config)
     _check_digest(path, config, folder)
     backbone = load_backbone(
-        path, dtype=precision.dtype, device=device, quantization=precision.quantization
+        path,
+        dtype=precision.dtype,
+        device=device,
+        quantization=precision.quantization,
+        published=published,
     )
     try:
         model = kind(backbone, name=config.base_model_name_or_path, spec=config.spec())
@@ -245,6 +224,26 @@ def _check_digest(path: Path, config: CheckpointConfig, folder: Path) -> None:
             f"{folder} was trained on a backbone whose model.safetensors has SHA-256 {expected}; "
             f"{file}: {actual}. Put the original backbone there"
         )
+
+
+def _as_trained(config: CheckpointConfig, path: Path, folder: Path) -> Published | None:
+    """How the backbone in `path` embedded when the checkpoint was trained; None for plainly.
+
+    Raises:
+        DigestMismatchError: it embeds otherwise now.
+    """
+    known, expected = BACKBONES.get(config.base_model_name_or_path), config.base_model_files_sha256
+    if known is not None:
+        return read_published(path) if known.published else None
+    if expected is None:
+        return None
+    published = read_published(path)
+    if published is None or published.digest != expected:
+        raise DigestMismatchError(
+            f"{folder} was trained on a backbone whose files have the digest {expected}; those in "
+            f"{path} are others, so that it would embed otherwise. Put the original backbone there"
+        )
+    return published
 
 
 def _locate(name: str, revision: str | None) -> Path | None:
@@ -295,22 +294,3 @@ def _download(repo: str, revision: str | None) -> Path:
             f"{repo}@<40-digit commit>"
         )
     return folder
-
-
-def _kept_name(name: str) -> str:
-    """The name to save: a folder's in full, so that another working directory finds it."""
-    folder = None if name in BACKBONES else local_folder(name)
-    return name if folder is None else str(folder.resolve())
-
-
-def _weights_digest(folder: Path) -> str:
-    """SHA-256 over the weight files of a backbone folder, in name order."""
-    whole = hashlib.sha256()
-    try:
-        for file in sorted(folder.glob("*.safetensors")):
-            whole.update(file_digest(file).encode())
-    except OSError as error:
-        raise BackboneError(
-            f"cannot read the weights in {folder} ({error}): make them readable, or get them again"
-        ) from error
-    return whole.hexdigest()

@@ -22,9 +22,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unimoer_rag.errors import CheckpointError, InputError
+from unimoer_rag.errors import CheckpointError, InputError, UnimoerError
 from unimoer_rag.extras import needs_extra
 from unimoer_rag.model.core import RoutedModel
+from unimoer_rag.model.io.architectures import sees_tables
 from unimoer_rag.model.io.backbone import BACKBONES
 from unimoer_rag.model.io.checkpoint import CONFIG, WEIGHTS
 from unimoer_rag.model.io.files import make_folder, write_whole
@@ -66,6 +67,7 @@ def export_expert(
     spec = _spec(model, expert)
     factors = _factors(model, expert, task)
     routed = _routed(model, expert)
+    _check_tables(model, routed, InputError, f"the expert {expert!r}")
     base = BACKBONES.get(model.backbone_name)
     config = peft.LoraConfig(
         r=spec.rank,
@@ -121,6 +123,7 @@ def import_expert(model: RoutedModel, expert: str, folder: str | Path) -> None:
     inner = f"{getattr(model.backbone, 'base_model_prefix', '')}."
     owners = {name.removeprefix(inner): name for name in shapes}
     # Everything is checked before anything changes.
+    _check_tables(model, owners, CheckpointError, f"the adapter in {source}")
     for layer, name in owners.items():
         _check_layer(layer, shapes[name], lora.rank(name), routed, expert, source)
     tensors = load_tensors(source / WEIGHTS, error=CheckpointError, remedy=_REMEDY)
@@ -203,6 +206,20 @@ def _factors(model: RoutedModel, expert: str, task: str | None) -> list[float]:
     names = [name for name in model.experts if name in chosen.experts]
     weights = constant_weights(model, chosen)[:, names.index(expert)] * chosen.strength
     return [float(weight) for weight in weights]
+
+
+def _check_tables(
+    model: RoutedModel, layers: Iterable[str], error: type[UnimoerError], what: str
+) -> None:
+    """Refuse layers on which a plain LoRA and an expert differ; see `sees_tables`."""
+    config: Any = model.backbone.config
+    found = next((layer for layer in layers if sees_tables(config, layer)), None)
+    if found is not None:
+        raise error(
+            f"{what} changes {found!r}, which also projects the positions of a "
+            f"{config.model_type}: a plain LoRA changes these, and an expert does not; expected "
+            "other targets, such as value_proj and dense"
+        )
 
 
 def _plain(tensor: Tensor) -> Tensor:

@@ -7,19 +7,30 @@ Every call of a `from_pretrained` that is not ours takes `LOCAL`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from torch import Tensor, nn
 
 from unimoer_rag.errors import BackboneError, UnimoerError
 from unimoer_rag.json_text import read_json
+from unimoer_rag.model.io.architectures import model_class
 from unimoer_rag.model.io.tensors import count_numbers
 
-__all__ = ["LOCAL", "bare_model", "check_finite", "check_modules", "check_sizes", "read_config"]
+__all__ = [
+    "LOCAL",
+    "bare_model",
+    "check_finite",
+    "check_modules",
+    "check_sizes",
+    "read_config",
+    "read_tensors",
+]
 
 LOCAL: Mapping[str, Any] = {"trust_remote_code": False, "local_files_only": True}
 """What every `from_pretrained` of a library is told."""
@@ -83,7 +94,7 @@ def read_config(folder: Path, *, reimplemented: bool = False) -> dict[str, Any]:
     return config
 
 
-def check_sizes(folder: Path, config: Any) -> None:
+def check_sizes(folder: Path, config: Any) -> Any:
     """Raise where a configuration asks for many more numbers than the weights files hold.
 
     Transformers would make room for all of them before it says so. What little is missing it names
@@ -93,10 +104,14 @@ def check_sizes(folder: Path, config: Any) -> None:
         folder: the model's.
         config: transformers' configuration.
 
+    Returns:
+        The class of the model.
+
     Raises:
         BackboneError: they hold far fewer, or cannot be read.
     """
-    wanted = _count(bare_model(config, folder))
+    bare = bare_model(config, folder)
+    wanted = _count(bare)
     held = count_numbers(
         folder,
         error=BackboneError,
@@ -108,6 +123,7 @@ def check_sizes(folder: Path, config: Any) -> None:
             f"{folder / 'config.json'} describes a {config.model_type} of {wanted:,} numbers, the "
             f"safetensors files beside it hold {held:,}: expected the whole weights of that model"
         )
+    return type(bare)
 
 
 def bare_model(config: Any, folder: Path, dtype: torch.dtype | None = None) -> Any:
@@ -116,13 +132,10 @@ def bare_model(config: Any, folder: Path, dtype: torch.dtype | None = None) -> A
     Raises:
         BackboneError: transformers cannot make it.
     """
-    from transformers import AutoModel
-
+    kind = model_class(config)
     try:
         with torch.device("meta"):
-            return AutoModel.from_config(
-                deepcopy(config), dtype=dtype, attn_implementation="eager", trust_remote_code=False
-            )
+            return kind._from_config(deepcopy(config), dtype=dtype, attn_implementation="eager")
     except Exception as error:  # transformers and torch each have their own kinds
         raise BackboneError(
             f"no model can be made of {folder / 'config.json'} ({type(error).__name__}: {error})"
@@ -160,6 +173,36 @@ def check_finite(
                 f"{what}: {n_bad:,} of the {tensor.numel():,} weights in {name} are not finite "
                 f"(NaN or infinity): {remedy}"
             )
+
+
+def read_tensors(
+    path: Path, names: Sequence[str], *, what: str, expected: str
+) -> Mapping[str, Tensor]:
+    """Some tensors of a model's folder, and no others.
+
+    Args:
+        path: the folder.
+        names: of the tensors, as its files call them.
+        what: they are together, for the message.
+        expected: ends the message.
+
+    Raises:
+        BackboneError: the files do not hold them.
+    """
+    index = path / "model.safetensors.index.json"
+    try:
+        files = json.loads(index.read_text())["weight_map"] if index.is_file() else {}
+        tensors = {}
+        for name in names:
+            with safe_open(path / files.get(name, "model.safetensors"), framework="pt") as file:
+                tensors[name] = file.get_tensor(name)
+    except Exception as error:  # a missing tensor, a broken file and broken JSON, of many kinds
+        raise BackboneError(
+            f"the files in {path} hold no {what} ({', '.join(names)}; "
+            f"{type(error).__name__}: {error}): {expected}"
+        ) from error
+    check_finite(tensors, f"the weights in {path}")
+    return tensors
 
 
 def check_modules(folder: Path) -> None:

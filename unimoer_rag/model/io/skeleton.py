@@ -5,7 +5,6 @@ What is counted on it is exact, and takes seconds and no memory for a backbone o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import torch
 
 from unimoer_rag.errors import BackboneError
 from unimoer_rag.model.io.backbone import Backbone, as_backbone, locate
+from unimoer_rag.model.io.known import canonical
 from unimoer_rag.model.io.pretrained import LOCAL, bare_model, read_config
 
 __all__ = ["ARCHITECTURES", "backbone_config", "bare_backbone"]
@@ -37,7 +37,7 @@ _QWEN3 = _GROUPED | {
     "tie_word_embeddings": True,
 }
 
-ARCHITECTURES: Mapping[str, Mapping[str, Any]] = {
+ARCHITECTURES: dict[str, dict[str, Any]] = {
     "minilm": _shape(
         "bert", layers=6, width=384, heads=12, inner=1536,
         vocab_size=30522, max_position_embeddings=512, type_vocab_size=2,
@@ -48,8 +48,14 @@ ARCHITECTURES: Mapping[str, Mapping[str, Any]] = {
         "mistral", layers=32, width=4096, heads=32, inner=14336, **_GROUPED,
         vocab_size=32000, max_position_embeddings=32768, sliding_window=4096,
     ),
+    "mistral-7b-v0.3": _shape(
+        "mistral", layers=32, width=4096, heads=32, inner=14336, **_GROUPED,
+        vocab_size=32768, max_position_embeddings=32768, sliding_window=None,
+    ),
 }  # fmt: skip
-"""The shapes of the backbones known by name, at their pinned revisions: no download tells them."""
+for _size in ("qwen3-0.6b", "qwen3-4b"):
+    ARCHITECTURES[f"{_size}-base"] = ARCHITECTURES[_size] | {"max_position_embeddings": 32768}
+"""The shapes of the backbones that recipes train, at their pinned revisions: no download tells."""
 
 
 def backbone_config(name: str | Path) -> Any:
@@ -64,8 +70,9 @@ def backbone_config(name: str | Path) -> Any:
     """
     from transformers import AutoConfig
 
-    if name in ARCHITECTURES:
-        return AutoConfig.for_model(**ARCHITECTURES[str(name)])
+    known = canonical(str(name))
+    if known in ARCHITECTURES:
+        return AutoConfig.for_model(**ARCHITECTURES[known])
     where = name if isinstance(name, Path) else locate(name)
     try:
         if isinstance(where, Path):

@@ -221,6 +221,12 @@ class RoutedLinear(nn.Module):
         for name, spec in experts.items():
             self.add_expert(name, spec)
 
+    @property
+    def weight(self) -> Tensor | None:
+        """The frozen layer's weights, whose dtype some architectures ask for; None of codes."""
+        weight = self.base.weight
+        return weight if weight.is_floating_point() else None
+
     def add_expert(self, name: str, spec: ExpertSpec) -> None:
         """Add one expert, silent until trained."""
         device = self.base.weight.device

@@ -33,14 +33,16 @@ _GROUP = 32
 
 
 def quantize(model: Any, layers: Iterable[nn.Module], kind: str) -> None:
-    """Quantize a backbone in place: the linear layers of its transformer layers, and its tokens.
+    """Quantize a backbone in place: its transformer layers' linear layers, and plain token vectors.
 
     Args:
         model: a transformers module.
         layers: its transformer layers.
         kind: "int8" or "int4".
     """
-    model.set_input_embeddings(Int8Embedding(model.get_input_embeddings().weight))
+    vectors = model.get_input_embeddings()
+    if type(vectors) is nn.Embedding:  # Gemma's does more than look up
+        model.set_input_embeddings(Int8Embedding(vectors.weight))
     for layer in layers:
         linears = [(path, m) for path, m in layer.named_modules() if isinstance(m, nn.Linear)]
         for path, linear in linears:

@@ -3,6 +3,7 @@
 from unimoer_rag.model.tasks.classes import ClassHead
 from unimoer_rag.model.tasks.cross import CrossHead
 from unimoer_rag.model.tasks.head import Head
+from unimoer_rag.model.tasks.pooling import pool
 from unimoer_rag.model.tasks.registry import HEADS
 from unimoer_rag.model.tasks.span import MAX_ANSWER_TOKENS, SpanHead, SpanScores, span_logits
 from unimoer_rag.model.tasks.task import (
@@ -15,7 +16,6 @@ from unimoer_rag.model.tasks.task import (
     Task,
     check_name,
 )
-from unimoer_rag.model.tasks.vector import pool
 
 __all__ = [
     "DEFAULT_TASKS",

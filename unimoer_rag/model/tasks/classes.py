@@ -12,6 +12,7 @@ from unimoer_rag.model.tasks.head import ClassifyingHead
 from unimoer_rag.model.tasks.row_mlp import RowMlp
 
 if TYPE_CHECKING:
+    from unimoer_rag.model.published import Published
     from unimoer_rag.model.rows import Row
     from unimoer_rag.model.tasks.task import Task
 
@@ -39,7 +40,15 @@ class ClassHead(RowMlp, ClassifyingHead):
             )
 
     @classmethod
-    def build(cls, task: Task, *, width: int, causal: bool, tokenizer: Any) -> ClassHead:
+    def build(
+        cls,
+        task: Task,
+        *,
+        width: int,
+        causal: bool,
+        tokenizer: Any,
+        published: Published | None = None,
+    ) -> ClassHead:
         """That of a task, as it is before training."""
         return cls(width, len(task.labels), causal=causal)
 

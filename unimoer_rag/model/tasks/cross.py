@@ -11,6 +11,7 @@ from unimoer_rag.model.tasks.head import ScoringHead
 from unimoer_rag.model.tasks.row_mlp import RowMlp
 
 if TYPE_CHECKING:
+    from unimoer_rag.model.published import Published
     from unimoer_rag.model.rows import Row
     from unimoer_rag.model.tasks.task import Task
 
@@ -27,7 +28,15 @@ class CrossHead(RowMlp, ScoringHead):
         super().__init__(width, 1, causal=causal)
 
     @classmethod
-    def build(cls, task: Task, *, width: int, causal: bool, tokenizer: Any) -> CrossHead:
+    def build(
+        cls,
+        task: Task,
+        *,
+        width: int,
+        causal: bool,
+        tokenizer: Any,
+        published: Published | None = None,
+    ) -> CrossHead:
         """That of a task, as it is before training."""
         return cls(width, causal=causal)
 

@@ -19,6 +19,7 @@ from unimoer_rag.errors import UnimoerError
 
 if TYPE_CHECKING:
     from unimoer_rag.model.batching import Batch
+    from unimoer_rag.model.published import Published
     from unimoer_rag.model.rows import Row
     from unimoer_rag.model.tasks.span import Reading
     from unimoer_rag.model.tasks.task import Task
@@ -52,6 +53,7 @@ class Head(nn.Module):
         learnt: it answers by weights of its own, which mean nothing before they are trained.
         by_token: those weights are multiplied at every token, not once a row.
         kept: an output serves later queries, so that the engine keeps it; it tells its `nbytes`.
+        as_published: it answers as the backbone's folder says, and reads rows framed in its way.
     """
 
     settings: ClassVar[tuple[str, ...]] = ()
@@ -60,6 +62,7 @@ class Head(nn.Module):
     learnt: ClassVar[bool] = False
     by_token: ClassVar[bool] = False
     kept: ClassVar[bool] = False
+    as_published: ClassVar[bool] = False
 
     def __init__(self, *, causal: bool) -> None:
         super().__init__()
@@ -74,7 +77,15 @@ class Head(nn.Module):
         """
 
     @classmethod
-    def build(cls, task: Task, *, width: int, causal: bool, tokenizer: Any) -> Head:
+    def build(
+        cls,
+        task: Task,
+        *,
+        width: int,
+        causal: bool,
+        tokenizer: Any,
+        published: Published | None = None,
+    ) -> Head:
         """That of a task, as it is before training.
 
         Args:
@@ -82,6 +93,7 @@ class Head(nn.Module):
             width: hidden size of the backbone.
             causal: the backbone is a decoder.
             tokenizer: its tokenizer.
+            published: how its folder says that it embeds; None where it does not say.
         """
         return cls(causal=causal)
 
@@ -114,6 +126,10 @@ class ScoringHead(Head):
     def ranking_logits(self, outputs: Sequence[Output], task: Task) -> Tensor:
         """Logits to order documents by, which may depend on each other."""
         return self.logits(outputs)
+
+    def scores(self, logits: Tensor, outputs: Sequence[Output]) -> Tensor:
+        """What logits stand for, in [0, 1] and in their order: by default a probability."""
+        return logits.sigmoid()
 
 
 class ReadingHead(Head):

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from unimoer_rag.errors import InputError
-from unimoer_rag.model.rows import Row, Side, check_list
+from unimoer_rag.model.rows import Row, Side
 from unimoer_rag.model.tasks.head import (
     ClassifyingHead,
     EmbeddingHead,
@@ -29,6 +29,7 @@ from unimoer_rag.model.tasks.head import (
 from unimoer_rag.model.tasks.registry import heads_of
 from unimoer_rag.model.tasks.span import Reading
 from unimoer_rag.model.tasks.task import Task
+from unimoer_rag.model.texts import check_list
 from unimoer_rag.model.untrained import is_untrained
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def embedding(
         model: the model.
         texts: the texts.
         side: what they are.
-        instruction: goes before every text, in place of the model's own for queries; "" for none.
+        instruction: goes before every text, in place of the model's own for the side; "" for none.
         dimensions: size of the embeddings, where the checkpoint was trained to be cut.
         blank: take texts without a visible character too, in place of refusing them.
 
@@ -90,7 +91,12 @@ def embedding(
     if side not in ("query", "document"):
         raise InputError(f"unknown side {side!r}: expected 'query' or 'document'")
     task = model.task("embed")
-    _head(model, task, EmbeddingHead, "embed")
+    head = _head(model, task, EmbeddingHead, "embed")
+    if instruction and not head.instructed:
+        raise InputError(
+            f"{model.checkpoint} takes no instruction ({instruction!r:.80}): it has the prompts "
+            "that it was published with; leave the instruction out"
+        )
     size = embedding_size(model, dimensions)
     rows = model.rows.single(texts, task, side, instruction, blank=blank)
     return Job(rows, lambda outputs: as_vectors(outputs, size))
@@ -151,7 +157,7 @@ def scoring(
             return np.zeros(0, dtype=np.float32)
         with torch.inference_mode():
             raw = head.ranking_logits(outputs, chosen) if among else head.logits(outputs)
-            return as_scores(raw, logits=logits)
+            return as_scores(raw if logits else head.scores(raw, outputs))
 
     return Job(rows, finish)
 
@@ -180,9 +186,9 @@ def _head(model: UniMoER, task: Task, kind: type[H], does: str) -> H:
     return head
 
 
-def as_scores(raw: Tensor, *, logits: bool) -> NDArray[np.float32]:
-    """Logits as float32 `[n]`, or the probabilities that they stand for."""
-    scores: NDArray[np.float32] = (raw if logits else raw.sigmoid()).float().cpu().numpy()
+def as_scores(values: Tensor) -> NDArray[np.float32]:
+    """Logits, or the scores that they stand for, as float32 `[n]`."""
+    scores: NDArray[np.float32] = values.float().cpu().numpy()
     return check_numbers(scores, "scores")
 
 

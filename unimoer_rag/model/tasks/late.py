@@ -12,13 +12,14 @@ from torch.nn import functional
 
 from unimoer_rag.errors import InputError
 from unimoer_rag.model.tasks.head import ScoringHead
-from unimoer_rag.model.tasks.vector import pool
+from unimoer_rag.model.tasks.pooling import Pooler
 
 if TYPE_CHECKING:
+    from unimoer_rag.model.published import Published
     from unimoer_rag.model.rows import Row
     from unimoer_rag.model.tasks.task import Task
 
-__all__ = ["LateHead", "LateState", "punctuation_ids"]
+__all__ = ["LateHead", "LateScoring", "LateState", "best_matches", "punctuation_ids"]
 
 # Best documents of a list that its feedback asks with.
 _LEADERS = 5
@@ -68,7 +69,39 @@ class _Asker:
     pooled: Tensor
 
 
-class LateHead(ScoringHead):
+class LateScoring(ScoringHead):
+    """Compares token states of texts that were encoded each for itself."""
+
+    kept = True
+
+    def token_width(self, width: int) -> int:
+        """Size of a token's state, and of the text vector beside it, on a backbone of a width."""
+        return width
+
+    def compare(self, query: LateState, documents: Sequence[LateState]) -> Tensor:
+        """Relevance logits float32 `[len(documents)]` of documents for one query."""
+        raise NotImplementedError
+
+    def rank(
+        self,
+        query: LateState,
+        documents: Sequence[LateState],
+        feedback: float,
+        coverage: tuple[float, float] = (0.0, 0.0),
+    ) -> Tensor:
+        """Logits float32 `[len(documents)]` to order documents by, each among the others."""
+        return self.compare(query, documents)
+
+    def logits(self, outputs: Sequence[LateState]) -> Tensor:
+        """`compare` of a query's output and those of documents."""
+        return self.compare(outputs[0], outputs[1:])
+
+    def ranking_logits(self, outputs: Sequence[LateState], task: Task) -> Tensor:
+        """`rank` of a query's output and those of documents, with the task's feedback."""
+        return self.rank(outputs[0], outputs[1:], task.feedback, task.coverage)
+
+
+class LateHead(LateScoring):
     """Late interaction: squared MaxSim of token states plus the cosine of pooled ones.
 
         logit = maxsim * mean_t max(0, max_j cos(q_t, d_j))^2 + cosine * cos(q, d) + bias
@@ -80,14 +113,17 @@ class LateHead(ScoringHead):
     Args:
         punctuation: token ids that carry no letter or digit.
         causal: the backbone is a decoder.
+        published: how the backbone's folder says that it embeds.
     """
 
     settings = ("feedback", "coverage")
-    kept = True
     punctuation: Tensor
 
-    def __init__(self, punctuation: Tensor, *, causal: bool = False) -> None:
+    def __init__(
+        self, punctuation: Tensor, *, causal: bool = False, published: Published | None = None
+    ) -> None:
         super().__init__(causal=causal)
+        self.pooler = Pooler(published, causal=causal)
         self.register_buffer("punctuation", punctuation, persistent=False)
         self.maxsim = nn.Parameter(torch.tensor(24.0))
         self.cosine = nn.Parameter(torch.tensor(6.0))
@@ -109,13 +145,21 @@ class LateHead(ScoringHead):
             )
 
     @classmethod
-    def build(cls, task: Task, *, width: int, causal: bool, tokenizer: Any) -> LateHead:
+    def build(
+        cls,
+        task: Task,
+        *,
+        width: int,
+        causal: bool,
+        tokenizer: Any,
+        published: Published | None = None,
+    ) -> LateHead:
         """That of a task, as it is before training."""
-        return cls(punctuation_ids(tokenizer), causal=causal)
+        return cls(punctuation_ids(tokenizer), causal=causal, published=published)
 
     def forward(self, hidden: Tensor, rows: Sequence[Row], mask: Tensor) -> list[LateState]:
         """Each row's text, ready to be compared."""
-        pooled = pool(hidden, mask, causal=self.causal)
+        pooled = self.pooler(hidden, rows, mask)
         return [self.state(*each) for each in zip(hidden, rows, pooled, strict=True)]
 
     def state(self, hidden: Tensor, row: Row, pooled: Tensor) -> LateState:
@@ -191,18 +235,10 @@ class LateHead(ScoringHead):
         logits[blended.argsort(descending=True, stable=True)] = own.sort(descending=True).values
         return logits
 
-    def logits(self, outputs: Sequence[LateState]) -> Tensor:
-        """`compare` of a query's output and those of documents."""
-        return self.compare(outputs[0], outputs[1:])
-
-    def ranking_logits(self, outputs: Sequence[LateState], task: Task) -> Tensor:
-        """`rank` of a query's output and those of documents, with the task's feedback."""
-        return self.rank(outputs[0], outputs[1:], task.feedback, task.coverage)
-
     def _logits(self, askers: Sequence[_Asker], documents: Sequence[LateState]) -> Tensor:
         """The logits of `compare`, float32 `[len(askers), len(documents)]`."""
         sizes = [len(asker.tokens) for asker in askers]
-        nearest = _nearest(torch.cat([asker.tokens for asker in askers]), documents).square()
+        nearest = best_matches(torch.cat([asker.tokens for asker in askers]), documents).square()
         matched = torch.stack(
             [
                 part @ asker.weights
@@ -220,7 +256,7 @@ class LateHead(ScoringHead):
         begins, whole = coverage
         if whole <= 0:
             return query.pooled.new_ones(len(leaders))
-        nearest = _nearest(_asked(query), leaders)
+        nearest = best_matches(_asked(query), leaders)
         if not nearest.numel():
             return query.pooled.new_zeros(len(leaders))
         least = nearest.topk(min(_LEAST, nearest.shape[1]), largest=False).values.mean(-1)
@@ -251,24 +287,29 @@ def _shares(weights: Tensor) -> Tensor:
     return weights / weights.sum().clamp_min(1e-6)
 
 
-def _nearest(asked: Tensor, documents: Sequence[LateState]) -> Tensor:
-    """Cosine of each asked token's best match in each document, from 0: `[documents, asked]`.
+def best_matches(asked: Tensor, documents: Sequence[LateState], *, least: float = 0.0) -> Tensor:
+    """Cosine of each asked token's best match in each document: float32 `[documents, asked]`.
 
     One matrix product over the tokens of many documents, laid end to end, and the largest of each
     document's part: no padding is multiplied.
+
+    Args:
+        asked: unit states float32 `[asked, width]`.
+        documents: at least one; all of one form, full or codes.
+        least: what no match is below, and what a document without tokens has.
     """
     blocks = [documents[at : at + _COMPARED] for at in range(0, len(documents), _COMPARED)]
-    return torch.cat([_nearest_in(asked, block) for block in blocks])
+    return torch.cat([_best_in(asked, block, least) for block in blocks])
 
 
-def _nearest_in(asked: Tensor, documents: Sequence[LateState]) -> Tensor:
+def _best_in(asked: Tensor, documents: Sequence[LateState], least: float) -> Tensor:
     similarity = torch.cat([d.tokens for d in documents]).float() @ asked.T
     scales = [d.scale for d in documents if d.scale is not None]
     if scales:
         similarity = similarity * torch.cat(scales).unsqueeze(1)
     lengths = torch.tensor([len(d.tokens) for d in documents])
     owner = torch.arange(len(documents)).repeat_interleave(lengths).to(asked.device)
-    best = similarity.new_zeros(len(documents), len(asked))
+    best = similarity.new_full((len(documents), len(asked)), least)
     return best.scatter_reduce(0, owner.unsqueeze(1).expand_as(similarity), similarity, "amax")
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from unimoer_rag.model.tasks.classes import ClassHead
 from unimoer_rag.model.tasks.cross import CrossHead
+from unimoer_rag.model.tasks.cross_encoder import CrossEncoderHead
 from unimoer_rag.model.tasks.head import Head
 from unimoer_rag.model.tasks.late import LateHead
+from unimoer_rag.model.tasks.max_sim import MaxSimHead, TokenMeanHead
 from unimoer_rag.model.tasks.span import SpanHead
 from unimoer_rag.model.tasks.vector import VectorHead
 
@@ -17,6 +19,9 @@ HEADS: dict[str, type[Head]] = {
     "cross": CrossHead,
     "span": SpanHead,
     "class": ClassHead,
+    "maxsim": MaxSimHead,
+    "token-mean": TokenMeanHead,
+    "cross-encoder": CrossEncoderHead,
 }
 
 

@@ -14,6 +14,7 @@ from torch.nn import functional
 from unimoer_rag.model.tasks.head import ReadingHead, check_numbers
 
 if TYPE_CHECKING:
+    from unimoer_rag.model.published import Published
     from unimoer_rag.model.rows import Row
     from unimoer_rag.model.tasks.task import Task
 
@@ -114,7 +115,15 @@ class SpanHead(ReadingHead):
         self.null = nn.Linear(width, 1)
 
     @classmethod
-    def build(cls, task: Task, *, width: int, causal: bool, tokenizer: Any) -> SpanHead:
+    def build(
+        cls,
+        task: Task,
+        *,
+        width: int,
+        causal: bool,
+        tokenizer: Any,
+        published: Published | None = None,
+    ) -> SpanHead:
         """That of a task, as it is before training."""
         return cls(width, causal=causal)
 

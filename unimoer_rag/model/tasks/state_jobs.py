@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from unimoer_rag.errors import InputError
 from unimoer_rag.model.tasks.jobs import Job, as_scores, as_vectors, embedding, embedding_size
-from unimoer_rag.model.tasks.late import LateHead, LateState
+from unimoer_rag.model.tasks.late import LateScoring, LateState
+from unimoer_rag.model.tasks.registry import heads_of
 from unimoer_rag.model.tasks.state_format import StateFormat
 from unimoer_rag.model.tasks.task import Task
 
@@ -39,8 +40,8 @@ def indexing(
 ) -> Job[Indexed]:
     """Embeddings of documents and their token states for the RERANK task.
 
-    Both come from one forward where the two tasks run the backbone alike: with no expert on, and
-    rows of one length. Each text runs twice otherwise.
+    Both come from one forward where the two tasks run the backbone alike: with no expert on, rows
+    of one length, and no instruction before a document. Each text runs twice otherwise.
 
     Args:
         model: the model.
@@ -56,7 +57,7 @@ def indexing(
     embed, size = model.task("embed"), embedding_size(model, dimensions)
     rows = model.rows.single(texts, task)
     n = len(rows)
-    if not _alike(embed, task):
+    if model.document_instruction or not _alike(embed, task):
         again = model.rows.single(texts, embed)
         # A text that is too long counts once.
         rows += [
@@ -96,7 +97,7 @@ def asking(
     # An instruction goes before what is embedded, and before nothing else.
     if (
         task is None
-        or not issubclass(task.head_type, LateHead)
+        or not issubclass(task.head_type, LateScoring)
         or model.query_instruction
         or not _alike(model.task("embed"), task)
     ):
@@ -113,18 +114,20 @@ def late_task(model: UniMoER) -> Task:
         InputError: the model does not rerank, or reads query and document together.
     """
     task = model.task("rerank")
-    if not issubclass(task.head_type, LateHead):
+    if not issubclass(task.head_type, LateScoring):
         raise InputError(
             f"{model.checkpoint} keeps no token states: its task 'rerank' has the head "
-            f"{task.head!r}, expected 'late'; leave token_states out"
+            f"{task.head!r}, expected {' or '.join(map(repr, heads_of(LateScoring)))}; leave "
+            "token_states out"
         )
     return task
 
 
 def _alike(one: Task, other: Task) -> bool:
-    """Whether a text has the same hidden states under both tasks."""
+    """Whether a text has the same row, hidden states and text vector under both tasks."""
     silent = all(not (task.experts and task.strength) for task in (one, other))
-    return silent and one.max_tokens == other.max_tokens
+    framed = one.head_type.as_published == other.head_type.as_published
+    return silent and framed and one.max_tokens == other.max_tokens
 
 
 def ranking_states(
@@ -144,12 +147,13 @@ def ranking_states(
         IndexCorruptError: states are damaged or of another format.
     """
     task = late_task(model)
-    documents = [form.unpack(packed, model.width, model.device) for packed in states]
+    head: LateScoring = model.heads[task.name]  # type: ignore[assignment]
+    width = head.token_width(model.width)
+    documents = [form.unpack(packed, width, model.device) for packed in states]
 
     def finish(outputs: list[Any]) -> NDArray[np.float32]:
-        head: LateHead = model.heads[task.name]  # type: ignore[assignment]
         with torch.inference_mode():
             raw = head.rank(outputs[0], documents, task.feedback, task.coverage)
-            return as_scores(raw, logits=logits)
+            return as_scores(raw if logits else head.scores(raw, outputs))
 
     return Job(model.rows.single([query], task, "query"), finish)

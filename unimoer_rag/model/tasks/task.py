@@ -39,7 +39,8 @@ class Task:
         head: how token states become the answer, a key of `HEADS`. "vector": pooled and
             L2-normalised; "late": token states for late interaction; "cross": a relevance logit of
             a joint encoding; "span": start, end and no-answer scores of a joint encoding; "class":
-            a logit a label.
+            a logit a label; "maxsim", "token-mean" and "cross-encoder": as the backbone was
+            published, a late-interaction model or a cross-encoder.
         experts: the experts its rows may use; adding others later changes nothing here.
         strength: factor on the experts' output, chosen on development sets; 0 is the frozen
             backbone.

@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
-from torch.nn import functional
 
 from unimoer_rag.errors import InputError
 from unimoer_rag.model.tasks.head import EmbeddingHead
+from unimoer_rag.model.tasks.pooling import Pooler
 
 if TYPE_CHECKING:
+    from unimoer_rag.model.published import Published
     from unimoer_rag.model.rows import Row
     from unimoer_rag.model.tasks.task import Task
 
-__all__ = ["VectorHead", "pool"]
+__all__ = ["VectorHead"]
 
 
 class VectorHead(EmbeddingHead):
-    """Gives a row's pooled vector."""
+    """Gives a row's pooled vector.
+
+    Args:
+        causal: the backbone is a decoder.
+        published: how the backbone's folder says that it embeds.
+    """
 
     settings = ("dimensions",)
     instructed = True
+
+    def __init__(self, *, causal: bool, published: Published | None = None) -> None:
+        super().__init__(causal=causal)
+        self.pooler = Pooler(published, causal=causal)
 
     @classmethod
     def check(cls, task: Task) -> None:
@@ -33,25 +42,19 @@ class VectorHead(EmbeddingHead):
                 f"task {task.name!r} has the dimensions {task.dimensions}: expected positive sizes"
             )
 
+    @classmethod
+    def build(
+        cls,
+        task: Task,
+        *,
+        width: int,
+        causal: bool,
+        tokenizer: Any,
+        published: Published | None = None,
+    ) -> VectorHead:
+        """That of a task, as the backbone was published."""
+        return cls(causal=causal, published=published)
+
     def forward(self, hidden: Tensor, rows: Sequence[Row], mask: Tensor) -> list[Tensor]:
-        """Each row's vector, float32 `[width]`."""
-        return list(pool(hidden, mask, causal=self.causal))
-
-
-def pool(hidden: Tensor, mask: Tensor, *, causal: bool) -> Tensor:
-    """L2-normalised text vectors: the mean of real tokens, or the last one on decoders.
-
-    Args:
-        hidden: `[rows, tokens, width]`.
-        mask: bool `[rows, tokens]`.
-        causal: the backbone is a decoder.
-
-    Returns:
-        float32 `[rows, width]`.
-    """
-    if causal:
-        pooled = hidden[torch.arange(len(hidden), device=hidden.device), mask.sum(-1) - 1].float()
-    else:
-        weight = mask.float().unsqueeze(-1)
-        pooled = (hidden.float() * weight).sum(1) / weight.sum(1)
-    return functional.normalize(pooled, dim=-1)
+        """Each row's vector, float32 `[dimension]`."""
+        return list(self.pooler(hidden, rows, mask))

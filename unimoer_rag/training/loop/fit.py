@@ -23,8 +23,8 @@ def check_fit(model: UniMoER, recipe: Recipe) -> None:
     for name, objective in recipe.objectives.items():
         if isinstance(objective, kinds.Contrastive):
             most = max(objective.dimensions, default=0)
-            if most > model.width:
+            if most > model.dimension:
                 raise TrainingError(
                     f"objectives.{name}.dimensions: {most} is more than the embedding's "
-                    f"{model.width}, expected smaller sizes"
+                    f"{model.dimension}, expected smaller sizes"
                 )

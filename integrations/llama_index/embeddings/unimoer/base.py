@@ -194,7 +194,9 @@ class UniMoEREmbedding(BaseEmbedding):
         """What a cached vector depends on: settings in force, not as they were given."""
         instruction = self._instruction(side)
         if instruction is None:
-            instruction = self._shared.model.query_instruction if side == "query" else ""
+            model = self._shared.model
+            own = {"query": model.query_instruction, "document": model.document_instruction}
+            instruction = own[side]
         return VectorKind(self.checkpoint_digest, side, instruction, self._dimension)
 
 
