@@ -6,6 +6,8 @@ import hashlib
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 from data.file_server import serving_as_the_hub
 from data.official_files import lines, write
@@ -290,8 +292,10 @@ def test_a_declaration_does_not_lead_out_of_its_folder(tmp_path: Path) -> None:
     write(tmp_path / "secret.jsonl", "{}")
     readme = "---\nconfigs:\n- config_name: corpus\n  data_files: ../secret.jsonl\n---\n"
     write(tmp_path / "set" / "README.md", readme)
-    with pytest.raises(DataError, match="no table corpus"):
-        table_files(tmp_path / "set", ("corpus",), "test")
+    for path in ("../secret.jsonl", "''", "[7, {split: test}]", "{split: test, path: {}}"):
+        write(tmp_path / "set" / "README.md", readme.replace("../secret.jsonl", path))
+        with pytest.raises(DataError, match="no table corpus"):
+            table_files(tmp_path / "set", ("corpus",), "test")
 
 
 def test_damaged_tables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -300,6 +304,11 @@ def test_damaged_tables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     content = (folder / "corpus.parquet").read_bytes()
     (folder / "corpus.parquet").write_bytes(content[: len(content) // 2])
     with pytest.raises(DataError, match=r"cannot read the Parquet file .*corpus\.parquet"):
+        open_dataset("nano-nq", data=folder, cache=tmp_path)
+    latin = pyarrow.array([b"caf\xe9"]).view(pyarrow.string())
+    broken = pyarrow.table({"_id": ["d"], "text": latin})
+    pyarrow.parquet.write_table(broken, folder / "corpus.parquet")
+    with pytest.raises(DataError, match=r"cannot read the Parquet file .*codec can't decode"):
         open_dataset("nano-nq", data=folder, cache=tmp_path)
     parquet(folder / "corpus.parquet", [{"_id": "d", "text": None}])
     with pytest.raises(DataError, match=r"corpus\.parquet, line 1: found text None"):

@@ -49,5 +49,5 @@ def _parquet_rows(path: Path) -> Iterator[FileRow]:
             rows = (row for batch in file.iter_batches(_BATCH) for row in batch.to_pylist())
             for number, fields in enumerate(rows, start=1):
                 yield FileRow(path, number, cleaned(fields))
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError, ValueError) as error:  # no UTF-8 is the last
         raise DataError(f"cannot read the Parquet file {path}: {error}") from error

@@ -94,7 +94,7 @@ def _usual(name: str, split: str) -> list[str]:
 
 
 def _matching(folder: Path, pattern: str) -> Iterator[Path]:
-    if pattern.startswith("/") or ".." in Path(pattern).parts:
+    if not pattern or pattern.startswith("/") or ".." in Path(pattern).parts:
         return  # outside the repository
     yield from (path for path in folder.glob(pattern) if path.is_file())
 
