@@ -68,6 +68,7 @@ docs: $(VENV)/.dev
 	$(BIN)/python scripts/generate_cli_docs.py
 	$(BIN)/python scripts/generate_recipe_docs.py
 	$(BIN)/python scripts/generate_settings_docs.py
+	$(BIN)/python scripts/generate_dataset_docs.py
 	$(BIN)/python scripts/generate_study_docs.py
 	$(BIN)/python scripts/results_table.py
 

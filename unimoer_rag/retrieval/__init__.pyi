@@ -5,7 +5,7 @@ from .holdings import Holding, Status, compare, remove
 from .identity import WHOLE, ChunkingChoice
 from .index_model import DEFAULT_MODEL
 from .ingest import AddReport, Embedded
-from .other_models import CrossEncoderRanks, LangChainEmbeds, NoVectors, SentenceEmbeds
+from .other_models import CrossEncoderRanks, LangChainEmbeds, NoVectors, SentenceEmbeds, bm25_of
 from .ports import Embeds, Ranks
 from .problems import Problem, by_kind
 from .query_cache import QueryCache
@@ -78,6 +78,7 @@ __all__ = [
     "StoredStates",
     "UnifiedRetriever",
     "best_first",
+    "bm25_of",
     "by_kind",
     "certainty",
     "check_quantization",

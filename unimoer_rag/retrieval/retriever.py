@@ -18,6 +18,7 @@ from unimoer_rag.retrieval.identity import agree, warn_beyond
 from unimoer_rag.retrieval.indexer import Indexer
 from unimoer_rag.retrieval.ingest import AddReport, OnReport
 from unimoer_rag.retrieval.opening import open_store
+from unimoer_rag.retrieval.other_models import bm25_of
 from unimoer_rag.retrieval.parts import check_parts, load_embedding, load_ranking
 from unimoer_rag.retrieval.ports import Embeds
 from unimoer_rag.retrieval.query_cache import QueryCache
@@ -26,7 +27,6 @@ from unimoer_rag.retrieval.search import Filters, Mode, Search
 from unimoer_rag.retrieval.searcher import OnStage, Searcher, ignore_stage
 from unimoer_rag.retrieval.selecting import Selection
 from unimoer_rag.retrieval.settings import RetrieverSettings, takes_settings
-from unimoer_rag.retrieval.sparse import BM25Encoder
 from unimoer_rag.retrieval.states import states_of_new
 from unimoer_rag.retrieval.stats import SearchStats
 from unimoer_rag.retrieval.types import Document, Hit
@@ -85,7 +85,7 @@ class UnifiedRetriever(Closing):
         cache = settings.query_cache
         self.query_cache = QueryCache(0) if cache is None else cache
         self.query_cache.attach()
-        encoder = BM25Encoder()
+        encoder = bm25_of(self.embeds)
         self.store = open_store(self.embeds, settings)
         try:
             self.chunking, self.token_states = agree(

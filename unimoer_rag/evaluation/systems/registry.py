@@ -97,6 +97,7 @@ SYSTEMS: Mapping[str, Entry] = {
         reads=True,
     ),
     "bm25": Entry(build=f"{_LAB}.two_stage:bm25", takes={}, mode="sparse"),
+    "bm25-beir": Entry(build=f"{_LAB}.two_stage:bm25_beir", takes={}, mode="sparse"),
     "backbone": Entry(build=f"{_LAB}.builders:backbone", takes={"embedder": "minilm"}),
     "backbone-cosine": Entry(
         build=f"{_LAB}.builders:backbone_cosine", takes={"embedder": "minilm"}
