@@ -6,6 +6,7 @@
 # make pythons     the tests that are not slow under each Python from 3.11 to 3.14 found here
 # make vllm        the tests of a real vLLM server, in an environment of its own (.vllm, 3 GB)
 # make docs        write the generated pages and tables anew
+# make packages    the wheels of a release, in dist: the library's and those named for frameworks
 # make lock        resolve the environments of demo and test anew, with hashes
 #
 # Python 3.11 or later:    make demo PYTHON=python3.12
@@ -34,7 +35,7 @@ export TOKENIZERS_PARALLELISM := false
 # Kept even where the shell says not to: a third of the suite's time would go into compiling again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test check lint variants frameworks pythons vllm docs lock wheel-check clean
+.PHONY: demo test check lint variants frameworks pythons vllm docs lock packages wheel-check clean
 
 demo: $(VENV)/.demo
 	rm -rf demo.index
@@ -80,6 +81,10 @@ vllm: $(VENV)/.dev
 	  echo "vllm: NOT RUN, vLLM cannot be installed here (see above)"; \
 	elif [ $$status -ne 0 ]; then exit $$status; \
 	else UNIMOER_VLLM_ENV=$(CURDIR)/.vllm $(BIN)/pytest -m vllm tests/vllm_server; fi
+
+packages: $(VENV)/.dev
+	for project in . integrations/packages/*/; do \
+	  $(BIN)/python -m build --no-isolation --outdir dist $$project || exit 1; done
 
 wheel-check: $(VENV)/.dev
 	PYTHON=$(BIN)/python scripts/check_wheel.sh
