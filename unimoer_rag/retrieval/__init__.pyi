@@ -17,7 +17,7 @@ from .searcher import OnStage
 from .selecting import Selection
 from .settings import DECLARED, RetrieverSettings
 from .sources import Corpus, scan
-from .sparse import BM25Encoder, SparseVector, tokenize
+from .sparse import BM25Encoder, SparseVector
 from .states import StoredStates
 from .store.base import Found, Record, Store
 from .store.edge import EdgeStore
@@ -30,6 +30,7 @@ from .store.snapshot import Snapshot
 from .store.verifying import verify_index
 from .text import clean_text, legible_text
 from .types import Document, Hit, Mode, Passage
+from .words import check_language, tokenize
 
 __all__ = [
     "AUTO",
@@ -81,6 +82,7 @@ __all__ = [
     "bm25_of",
     "by_kind",
     "certainty",
+    "check_language",
     "check_quantization",
     "check_settings",
     "check_top_n",
