@@ -30,7 +30,7 @@ def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_systems_of_the_issue_are_there() -> None:
     assert set(SYSTEMS) == {
         *("unimoer", "bm25", "backbone", "backbone-cosine", "two-models", "qwen3", "e2rank"),
-        *("jina-listwise", "gritlm", "task-lora", "shared-lora", "bm25-beir"),
+        *("jina-listwise", "gritlm", "task-lora", "rerank-lora", "shared-lora", "bm25-beir"),
     }
 
 

@@ -10,7 +10,7 @@ from unimoer_rag.lab.baselines.cosine import CosineRanker, ModelEmbedder
 from unimoer_rag.lab.baselines.two_stage import TwoStage
 from unimoer_rag.model import EMBED, RERANK, UniMoER
 
-__all__ = ["backbone", "backbone_cosine", "shared_lora", "task_lora", "unimoer"]
+__all__ = ["backbone", "backbone_cosine", "rerank_lora", "shared_lora", "task_lora", "unimoer"]
 
 
 def unimoer(models: Models) -> System:
@@ -37,6 +37,12 @@ def task_lora(models: Models) -> System:
         models.checkpoint, embed=models.embedder, rerank=models.reranker, **models.where
     )
     return Unified(adapted, name="task-lora", reader=models.reader)
+
+
+def rerank_lora(models: Models) -> System:
+    """A backbone that embeds as it was published, under an adapter that reranks alone."""
+    adapted = load_adapters(models.checkpoint, rerank=models.reranker, **models.where)
+    return Unified(adapted, name="rerank-lora", reader=models.reader)
 
 
 def shared_lora(models: Models) -> System:
