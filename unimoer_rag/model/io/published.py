@@ -64,7 +64,7 @@ def read_published(folder: Path) -> Published | None:
     kind = settings.get("model_type", "SentenceTransformer")
     if kind != "SentenceTransformer":
         raise BackboneError(
-            f"{folder} is a {kind}: {_REFUSED.get(kind, 'that is not known here')}; {_NEAREST}"
+            f"{folder} is a {kind}: {_REFUSED.get(str(kind), 'that is not known here')}; {_NEAREST}"
         )
     modules = _modules(path)
     own = _transformer_settings(folder, modules)

@@ -115,13 +115,12 @@ def _activation(config: dict[str, Any], folder: Path) -> str:
 
 def _check_vectors(config: dict[str, Any], folder: Path) -> None:
     """Refuse a module that works on something else than a text's vector."""
-    names = {config.get(key) for key in ("module_input_name", "module_output_name")}
-    other = names - {None, "sentence_embedding"}
-    if other:
-        raise BackboneError(
-            f"the module in {folder} works on {other.pop()!r}: expected 'sentence_embedding', the "
-            "vector of a text; choose a model that gives one"
-        )
+    for key in ("module_input_name", "module_output_name"):
+        if config.get(key) not in (None, "sentence_embedding"):
+            raise BackboneError(
+                f"the module in {folder} works on {config[key]!r}: expected 'sentence_embedding', "
+                "the vector of a text; choose a model that gives one"
+            )
 
 
 def _config(folder: Path, *, needed: bool = True) -> dict[str, Any]:
