@@ -21,7 +21,11 @@ from typer.testing import CliRunner
 
 from unimoer_rag.cli.main import app
 
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    *(ROOT / "README.md", ROOT / "CHANGELOG.md"),
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "integrations" / "packages").glob("*/README.md")),
+]
 # Commands that need data sets or minutes; their own tests run them.
 ELSEWHERE = {"bench", "calibrate", "eval", "experts add", "report", "study", "train"}
 
@@ -34,7 +38,7 @@ def blocks(page: Path, language: str) -> list[str]:
 
 
 def names(pages: list[Path]) -> list[str]:
-    return [page.name for page in pages]
+    return [page.relative_to(ROOT).as_posix() for page in pages]
 
 
 @pytest.fixture(scope="session")

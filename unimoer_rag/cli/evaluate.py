@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from unimoer_rag.cli.evaluate_mteb import MtebTasks
 from unimoer_rag.cli.evaluate_options import (
     AnsweredBy,
     AskedSet,
@@ -46,12 +47,17 @@ def evaluate_command(
     yes: bool = option("Do not ask before what takes long.", "--yes", "-y", default=False),
     told: Told,
     judging: Judging,
+    field: MtebTasks,
 ) -> None:
     """Measure retrieval, reranking and answers on a data set."""
     # What is wrong is told before anything is downloaded or measured, as far as it can be seen.
     told.check()
     asked.check(name)
+    field.check((name, asked.data, asked.corpus, asked.split, asked.own, run))
     judge = judging.judge()
+    if field.mteb:
+        field.measure(system.checkpoint, ways.dtype, told.json)
+        return
     quiet()
     from unimoer_rag.data import SUITES, check_limit, load_run, save_run
     from unimoer_rag.evaluation import Limit, check_pipeline, configured, find_entry

@@ -46,6 +46,13 @@ def shared_lora(models: Models) -> System:
 
 
 def _bare(models: Models) -> UniMoER:
-    """The embedder's backbone without experts: they would add nothing but time and memory."""
-    tasks = [replace(task, experts=()) for task in (EMBED, RERANK)]
-    return UniMoER.from_backbone(models.embedder, experts={}, tasks=tasks, **models.where)
+    """The embedder's backbone as published, without experts, which would add time and memory."""
+    model = UniMoER.from_backbone(models.embedder, **models.where)
+    for name, task in model.tasks.items():
+        if name in (EMBED.name, RERANK.name):
+            model.change_task(replace(task, experts=()))
+        else:
+            model.remove_task(name)
+    for expert in model.experts:
+        model.remove_expert(expert)
+    return model
