@@ -52,7 +52,8 @@ def test_a_benchmark_is_one_table_beside_published_figures(run: Command, two_set
         for name in ("nano-nq", "nano-scifact")
     ]
     assert written["mean"]["retrieval"] == pytest.approx(50 * sum(of_sets))
-    assert written["results"]["nano-nq"]["bm25"] == {"k1": 1.2, "b": 0.75, "average_length": 88.0}
+    weighed = written["results"]["nano-nq"]["bm25"]
+    assert weighed.items() >= {"k1": 1.2, "b": 0.75, "language": "english"}.items()
     named = {row["system"]: row for row in written["published"]}
     assert named["multilingual-e5-small"]["figures"]["nano-nq"] == 68.62
 
@@ -114,7 +115,7 @@ def test_a_ranking_is_written_as_it_was_measured(run: Command, tmp_path: Path) -
     other = run("eval", "--data", folder, "--system", "bm25-beir", *BM25[2:], "--json", out)
     assert other.exit_code == 0, other.stderr
     weighed = json.loads(out.read_text("utf-8"))["bm25"]
-    assert weighed == {"k1": 0.9, "b": 0.4, "average_length": 88.0}
+    assert (weighed["k1"], weighed["b"]) == (0.9, 0.4)
     # And it can be taken as a first stage again.
     again = run("eval", "--data", folder, *BM25, "--run", trec, "--json", out)
     assert again.exit_code == 0, again.stderr

@@ -8,9 +8,42 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from unimoer_rag.data.catalogue.transfer import TransferError
+from unimoer_rag.errors import DataError
 from unimoer_rag.progress import Progress
 
-__all__ = ["quiet_hub", "told_bar"]
+__all__ = ["asking_hub", "quiet_hub", "told_bar"]
+
+
+@contextmanager
+def asking_hub(url: str) -> Iterator[None]:
+    """Use the Hub's client, and tell in our words what goes wrong.
+
+    Args:
+        url: what is fetched.
+
+    Raises:
+        TransferError: the Hub cannot be reached.
+        DataError: it has no such file, repository or commit.
+    """
+    from huggingface_hub.errors import (
+        LocalEntryNotFoundError,
+        RemoteEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    try:
+        with quiet_hub():
+            yield
+    except (RemoteEntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError) as error:
+        raise DataError(f"the Hub has no {url} ({error})") from error
+    except LocalEntryNotFoundError as error:  # what it makes of a missing network
+        raise TransferError(f"could not download {url}: the Hub is not reached") from error
+    except Exception as error:  # the client raises many other kinds
+        raise TransferError(
+            f"could not download {url} ({type(error).__name__}: {error})"
+        ) from error
 
 
 @contextmanager

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from unimoer_rag.data.catalogue.hub_client import quiet_hub, told_bar
-from unimoer_rag.data.catalogue.transfer import TransferError
-from unimoer_rag.errors import DataError
+from unimoer_rag.data.catalogue.hub_client import asking_hub, quiet_hub, told_bar
 from unimoer_rag.progress import Progress, silent
 
 __all__ = ["HubFolder"]
@@ -63,22 +61,8 @@ class HubFolder:
             TransferError: the Hub cannot be reached.
             DataError: it has no such repository or commit.
         """
-        from huggingface_hub.errors import (
-            LocalEntryNotFoundError,
-            RepositoryNotFoundError,
-            RevisionNotFoundError,
-        )
-
-        try:
+        with asking_hub(self.url):
             return self._snapshot(cache, on_progress, local=False)
-        except (RepositoryNotFoundError, RevisionNotFoundError) as error:
-            raise DataError(f"the Hub has no {self.url} ({error})") from error
-        except LocalEntryNotFoundError as error:  # what it makes of a missing network
-            raise TransferError(f"could not download {self.url}: the Hub is not reached") from error
-        except Exception as error:  # the client raises many other kinds
-            raise TransferError(
-                f"could not download {self.url} ({type(error).__name__}: {error})"
-            ) from error
 
     def _snapshot(self, cache: Path | None, on_progress: Progress, *, local: bool) -> Path:
         from huggingface_hub import snapshot_download

@@ -8,9 +8,9 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from unimoer_rag.data.catalogue.hub_client import quiet_hub, told_bar
+from unimoer_rag.data.catalogue.hub_client import asking_hub, told_bar
 from unimoer_rag.data.catalogue.hub_folder import HubFolder
-from unimoer_rag.data.catalogue.transfer import TransferError, check_digest, download
+from unimoer_rag.data.catalogue.transfer import check_digest, download
 from unimoer_rag.data.corpora import cache_folder
 from unimoer_rag.errors import DataError
 from unimoer_rag.files import replacing
@@ -66,30 +66,16 @@ class HubFile:
             DataError: it refuses the file, or it is not the pinned one.
         """
         from huggingface_hub import hf_hub_download
-        from huggingface_hub.errors import (
-            LocalEntryNotFoundError,
-            RemoteEntryNotFoundError,
-            RepositoryNotFoundError,
-        )
 
-        try:
-            with quiet_hub():
-                found = hf_hub_download(
-                    self.repo,
-                    self.path,
-                    repo_type="dataset",
-                    revision=self.revision,
-                    cache_dir=cache,
-                    tqdm_class=told_bar(self.local_name, on_progress),
-                )
-        except (RemoteEntryNotFoundError, RepositoryNotFoundError) as error:
-            raise DataError(f"the Hub has no {self.url} ({error})") from error
-        except LocalEntryNotFoundError as error:  # what it makes of a missing network
-            raise TransferError(f"could not download {self.url}: the Hub is not reached") from error
-        except Exception as error:  # the client raises many other kinds
-            raise TransferError(
-                f"could not download {self.url} ({type(error).__name__}: {error})"
-            ) from error
+        with asking_hub(self.url):
+            found = hf_hub_download(
+                self.repo,
+                self.path,
+                repo_type="dataset",
+                revision=self.revision,
+                cache_dir=cache,
+                tqdm_class=told_bar(self.local_name, on_progress),
+            )
         path = Path(str(found))
         if self.md5:
             check_digest(self.url, path.resolve(), f"md5:{self.md5}")
