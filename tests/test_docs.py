@@ -14,6 +14,7 @@ import pytest
 from generation.tiny_llm import save_llm
 from model.cross_folders import save_cross
 from model.late_folders import save_pylate
+from model.sentence_folders import save_published
 from packaging.requirements import Requirement
 from packaging.version import Version
 from repository import ROOT, script
@@ -42,6 +43,14 @@ def names(pages: list[Path]) -> list[str]:
 
 
 @pytest.fixture(scope="session")
+def embedder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small model as sentence-transformers writes it, in place of one that is downloaded."""
+    folder = tmp_path_factory.mktemp("embedder")
+    save_published("bert", folder)
+    return folder / "published"
+
+
+@pytest.fixture(scope="session")
 def decoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny random model in the place of one from the Hub."""
     return save_llm(tmp_path_factory.mktemp("decoder"), max_position_embeddings=8192)
@@ -49,12 +58,17 @@ def decoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(
-    tmp_path: Path, few_documents: Path, decoder: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    few_documents: Path,
+    decoder: Path,
+    embedder: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Path:
     """The working directory of a reader who copied the handbook and downloaded models."""
     shutil.copytree(few_documents, tmp_path / "handbook")
     shutil.copytree(decoder, tmp_path / "Qwen3-0.6B")
     save_pylate(tmp_path / "answerai-colbert-small-v1")
+    shutil.copytree(embedder, tmp_path / "BAAI" / "bge-small-en-v1.5")
     save_cross(tmp_path / "ms-marco-MiniLM-L6-v2")
     monkeypatch.chdir(tmp_path)
     return tmp_path
