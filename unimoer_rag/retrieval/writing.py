@@ -76,7 +76,7 @@ class WritingSeen:
         tokens, unknown = encoded.tokens, own.token_to_id(tokenizer.unk_token or "")
         if not tokens:
             return False
-        if encoded.ids.count(unknown) > _UNKNOWN * len(tokens):
+        if sum(each == unknown for each in encoded.ids) > _UNKNOWN * len(tokens):
             return True
         letters = [n for token in tokens if (n := len(_OTHER_THAN_HAN.findall(token)))]
         # Of a few such letters among Han, kana say, nothing follows.
