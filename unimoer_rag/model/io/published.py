@@ -57,7 +57,7 @@ def read_published(folder: Path) -> Published | None:
     kind = settings.get("model_type", "SentenceTransformer")
     if kind != "SentenceTransformer":
         raise BackboneError(
-            f"{folder} is a {kind}: {_REFUSED.get(kind, 'that is not known here')}; {NEAREST}"
+            f"{folder} is a {kind}: {_REFUSED.get(str(kind), 'that is not known here')}; {NEAREST}"
         )
     modules = read_modules(path)
     _check_order([name for name, _ in modules], path)
