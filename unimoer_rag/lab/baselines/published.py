@@ -114,8 +114,8 @@ class PublishedRanker(_Part):
 
     def __init__(self, name_or_path: str | Path, **options: Any) -> None:
         super().__init__(name_or_path, **options)
-        head = self.model.heads["rerank"]
-        if not head.as_published:
+        task = self.model.tasks.get("rerank")
+        if task is None or not task.head_type.as_published:
             raise BackboneError(
                 f"{name_or_path} holds a {type(self.model.backbone).__name__} and no trained head "
                 "of a cross-encoder: expected one, such as cross-encoder/ms-marco-MiniLM-L6-v2"
