@@ -36,18 +36,20 @@ def names(pages: list[Path]) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def decoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny random model in the place of one from the Hub."""
-    return save_llm(tmp_path_factory.mktemp("decoder"), max_position_embeddings=8192)
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tiny random models in the place of those from the Hub."""
+    folder = tmp_path_factory.mktemp("models")
+    save_llm(folder / "Qwen3-0.6B", max_position_embeddings=8192)
+    save_pylate(folder / "answerai-colbert-small-v1")
+    save_cross(folder / "ms-marco-MiniLM-L6-v2")
+    return folder
 
 
 @pytest.fixture
-def folder(tmp_path: Path, decoder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working directory of a reader who copied the handbook and downloaded models."""
     shutil.copytree(ROOT / "examples" / "handbook", tmp_path / "handbook")
-    shutil.copytree(decoder, tmp_path / "Qwen3-0.6B")
-    save_pylate(tmp_path / "answerai-colbert-small-v1")
-    save_cross(tmp_path / "ms-marco-MiniLM-L6-v2")
+    shutil.copytree(models, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
