@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -144,6 +145,15 @@ def test_what_cannot_be_run_as_published_is_refused(tmp_path: Path) -> None:
     )
     bare = save_backbone("bert", tmp_path / "bare")
     (tmp_path / "head" / "model.safetensors").write_bytes((bare / "model.safetensors").read_bytes())
+    prompt = save_chain(tmp_path / "prompt")
+    settings = {"prompts": {"ask": "x: "}, "default_prompt_name": "ask"}
+    change(prompt / "config_sentence_transformers.json", **settings)
+    change(prompt / "1_Pooling" / "config.json", include_prompt=False)
+    cases["prompt"] = prompt, "leaves its prompt 'x: ' out of what is pooled"
+    steps = save_chain(tmp_path / "steps")
+    shutil.copytree(steps / "4_Dense", steps / "2_Dense", dirs_exist_ok=True)
+    change(steps / "2_Dense" / "config.json", module_output_name="sentence_embedding")
+    cases["steps"] = steps, "behind the pooling takes vectors of 32, and is given 1"
     modules = cases["logits"][0] / "modules.json"
     listed = json.loads(modules.read_text())[:2]
     listed[1]["type"] = "sentence_transformers.cross_encoder.modules.logit_score.LogitScore"
