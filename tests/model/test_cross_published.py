@@ -84,6 +84,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_cross(tmp_path_factory.mktemp("cross"))
 
 
+@pytest.mark.slow
 def test_the_engine_gives_the_same(folder: Path) -> None:
     model = UniMoER.from_pretrained(folder, **WHERE)
     assert Engine.of(model).rank(QUERY, DOCUMENTS) == pytest.approx(
@@ -107,6 +108,7 @@ def test_of_two_texts_the_longer_loses_its_end(folder: Path) -> None:
             assert row.truncated == (query + document + 3 > room)
 
 
+@pytest.mark.slow
 def test_segments_are_told_apart_as_the_tokenizer_does(folder: Path, tmp_path: Path) -> None:
     """A BERT whose tokenizer gives no segments was trained without them."""
     for path in folder.iterdir():

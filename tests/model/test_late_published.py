@@ -263,6 +263,7 @@ def test_what_it_is_not_asked_for(model: UniMoER, tmp_path: Path) -> None:
         Task("rerank", "maxsim", (), feedback=0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
