@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from unimoer_rag.model.io.files import local_folder
@@ -380,7 +381,7 @@ _ALWAYS_PINS = ("minilm", "qwen3-0.6b", "qwen3-4b", "mistral-7b")
 _BY_REPO = {spec.repo.lower(): name for name, spec in BACKBONES.items()}
 
 
-def canonical(name: str) -> str:
+def canonical(name: str | Path) -> str:
     """The key of `BACKBONES` that a name means: itself or its repository, in any case of letters.
 
     A folder that is here goes before a name, as a path; but for those names that were always pins.
@@ -388,6 +389,7 @@ def canonical(name: str) -> str:
     >>> canonical("BAAI/bge-small-en-v1.5"), canonical("LateOn"), canonical("./minilm")
     ('bge-small-en-v1.5', 'lateon', './minilm')
     """
+    name = str(name)
     if name in _ALWAYS_PINS:
         return name
     lowered = name.lower()

@@ -74,7 +74,7 @@ def backbone_config(name: str | Path) -> Any:
     """
     from transformers import AutoConfig
 
-    known = canonical(str(name))
+    known = canonical(name)
     if known in ARCHITECTURES:
         return AutoConfig.for_model(**ARCHITECTURES[known])
     where = name if isinstance(name, Path) else locate(name)
@@ -109,7 +109,7 @@ def bare_backbone(
     """
     path = Path(name)
     bare = as_backbone(bare_model(backbone_config(name), path, dtype), _bare_tokenizer(), path)
-    known = canonical(str(name)) in BACKBONES
+    known = canonical(name) in BACKBONES
     folder = None if known or not as_published else local_folder(str(name))
     return bare if folder is None else replace(bare, published=_read(folder))
 
