@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 from unimoer_rag.errors import InputError
 from unimoer_rag.model.core import RoutedModel
@@ -26,13 +26,25 @@ Target = Literal[
 ]
 """What an export is for."""
 
-# The heads whose tasks a target takes.
-_HEADS: Mapping[Target, tuple[str, ...]] = {
-    "sentence-transformers": ("vector",),
-    "multi-vector": ("maxsim", "late"),
-    "cross-encoder": ("cross-encoder", "cross"),
-    "onnx": ("vector",),
-    "openvino": ("vector",),
+
+class _Writer(NamedTuple):
+    """What writes a task's files into an empty folder.
+
+    Attributes:
+        heads: of the tasks that it takes.
+        write: takes the model, the task, the folder, and options of its own.
+    """
+
+    heads: tuple[str, ...]
+    write: Callable[..., None]
+
+
+_WRITERS: Mapping[Target, _Writer] = {
+    "sentence-transformers": _Writer(("vector",), sentence_transformers.write),
+    "multi-vector": _Writer(("maxsim", "late"), multi_vector.write),
+    "cross-encoder": _Writer(("cross-encoder", "cross"), cross_encoder.write),
+    "onnx": _Writer(("vector",), onnx.write),
+    "openvino": _Writer(("vector",), openvino.write),
 }
 # What is nearest for a head that a target does not take.
 _NEAREST: Mapping[str, str] = {
@@ -59,6 +71,8 @@ def export(
     if to not in get_args(Target):
         raise InputError(f"no export {to!r}: expected one of {', '.join(get_args(Target))}")
     target = Path(folder).expanduser()
+    if plain_maxsim and to != "multi-vector":
+        raise InputError(f"an export to {to} compares no token states: leave plain MaxSim out")
     if to == "peft":
         with new_folder(target) as part:
             peft.write(model, part, expert=expert, task=task)
@@ -71,20 +85,12 @@ def export(
     chosen = _task(model, to, task)
     if plain_maxsim and chosen.head != "late":
         raise InputError(
-            f"plain MaxSim takes the place of the score of tasks with the head 'late'; the task "
-            f"{chosen.name!r} has the head {chosen.head!r}: leave it out"
+            f"the task {chosen.name!r} has the head {chosen.head!r}, whose score can be had as it "
+            "is: leave plain MaxSim out"
         )
+    options = {"plain_maxsim": True} if plain_maxsim else {}
     with new_folder(target) as part:
-        if to == "multi-vector":
-            multi_vector.write(model, chosen, part, plain_maxsim=plain_maxsim)
-        elif to == "cross-encoder":
-            cross_encoder.write(model, chosen, part)
-        elif to == "onnx":
-            onnx.write(model, chosen, part)
-        elif to == "openvino":
-            openvino.write(model, chosen, part)
-        else:
-            sentence_transformers.write(model, chosen, part)
+        _WRITERS[to].write(model, chosen, part, **options)
     return target
 
 
@@ -94,7 +100,7 @@ def _task(model: RoutedModel, to: Target, name: str | None) -> Task:
     Raises:
         InputError: there is none.
     """
-    heads = _HEADS[to]
+    heads = _WRITERS[to].heads
     if name is None:
         for task in model.tasks.values():
             if task.head in heads:
