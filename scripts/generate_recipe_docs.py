@@ -46,7 +46,7 @@ MEANINGS = {
     "Recipe.router_options": "of some routers",
     "Recipe.gate": f"how the router's scores become weights: {', '.join(GATES)}",
     "Recipe.targets": "names of the linear layers that get experts; all if left out",
-    "Recipe.query_instruction": "goes before a query that is embedded",
+    "Recipe.query_instruction": "goes before a query to embed; if left out, the backbone's own",
     "Recipe.dtype": "of the backbone; `auto` is what the device multiplies fastest in",
     "Recipe.attention": "`eager` trains faster on CPUs, `sdpa` on GPUs and in less memory",
     "Recipe.gradient_checkpointing": "keep each layer's input alone and compute the rest again",

@@ -27,7 +27,7 @@ DOCS = ROOT / "docs"
 PAGES = (
     ROOT / "README.md",
     ROOT / "unimoer_rag/checkpoints/unimoer-minilm/README.md",
-    *(DOCS / f"{name}.md" for name in ("benchmarks", "memory", "profile", "results")),
+    *(DOCS / f"{name}.md" for name in ("backbones", "benchmarks", "memory", "profile", "results")),
 )
 
 # Files of pipelines beside the default one, and what they are.

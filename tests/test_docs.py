@@ -14,6 +14,7 @@ import pytest
 from generation.tiny_llm import save_llm
 from model.cross_folders import save_cross
 from model.late_folders import save_pylate
+from model.sentence_folders import save_published
 from packaging.requirements import Requirement
 from packaging.version import Version
 from repository import ROOT, script
@@ -21,7 +22,11 @@ from typer.testing import CliRunner
 
 from unimoer_rag.cli.main import app
 
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    *(ROOT / "README.md", ROOT / "CHANGELOG.md"),
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "integrations" / "packages").glob("*/README.md")),
+]
 # Commands that need data sets or minutes; their own tests run them.
 ELSEWHERE = {"bench", "calibrate", "eval", "experts add", "report", "study", "train"}
 
@@ -34,7 +39,15 @@ def blocks(page: Path, language: str) -> list[str]:
 
 
 def names(pages: list[Path]) -> list[str]:
-    return [page.name for page in pages]
+    return [page.relative_to(ROOT).as_posix() for page in pages]
+
+
+@pytest.fixture(scope="session")
+def embedder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small model as sentence-transformers writes it, in place of one that is downloaded."""
+    folder = tmp_path_factory.mktemp("embedder")
+    save_published("bert", folder)
+    return folder / "published"
 
 
 @pytest.fixture(scope="session")
@@ -45,12 +58,17 @@ def decoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(
-    tmp_path: Path, few_documents: Path, decoder: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    few_documents: Path,
+    decoder: Path,
+    embedder: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Path:
     """The working directory of a reader who copied the handbook and downloaded models."""
     shutil.copytree(few_documents, tmp_path / "handbook")
     shutil.copytree(decoder, tmp_path / "Qwen3-0.6B")
     save_pylate(tmp_path / "answerai-colbert-small-v1")
+    shutil.copytree(embedder, tmp_path / "BAAI" / "bge-small-en-v1.5")
     save_cross(tmp_path / "ms-marco-MiniLM-L6-v2")
     monkeypatch.chdir(tmp_path)
     return tmp_path

@@ -51,4 +51,4 @@ def test_the_script_of_the_wheel_too(argument: str, code: int) -> None:
         check=False,
     )
     assert done.returncode == code
-    assert "Build the wheel" in done.stdout
+    assert "Build the wheels" in done.stdout

@@ -66,11 +66,13 @@ class InputError(UnimoerError, ValueError):
 class MissingExtraError(UnimoerError, ImportError):
     """An optional dependency is needed for what was asked."""
 
-    def __init__(self, package: str, extra: str, purpose: str) -> None:
+    def __init__(
+        self, package: str, extra: str, purpose: str, *, install: str | None = None
+    ) -> None:
         self.package, self.extra = package, extra
         super().__init__(
             f"{purpose} needs the package {package!r}, which is not installed: "
-            f"pip install 'unimoer-rag[{extra}]'"
+            f"pip install '{install or f'unimoer-rag[{extra}]'}'"
         )
 
 

@@ -10,7 +10,9 @@ from weakref import WeakValueDictionary
 import pytest
 import torch
 from cli_helpers import Command
+from model.sentence_folders import save_published
 from model.tiny_models import save_backbone
+from sentence_transformers.sentence_transformer.modules import Dense
 
 from unimoer_rag.model import device
 from unimoer_rag.model.batching import count_lanes
@@ -38,6 +40,22 @@ def test_json(run: Command, eager_reader: Path) -> None:
     assert set(found["routing"]) == set(found["tasks"])
     assert found["tasks"]["rerank"]["feedback"] == 0
     assert "feedback" not in found["tasks"]["embed"]
+
+
+@pytest.mark.slow
+def test_how_a_published_backbone_embeds(run: Command, tmp_path: Path) -> None:
+    save_published(
+        "bert", tmp_path, pooling=("cls", "mean"), steps=[Dense(64, 24)],
+        prompts={"query": "ask: ", "document": "told: "},
+    )  # fmt: skip
+    folder = str(tmp_path / "published")
+    found = json.loads(run("info", folder, "--json").stdout)
+    assert found["published"] == {"pooling": ["cls", "mean"], "steps": ["Dense"]}
+    assert found["dimension"] == 24
+    assert (found["query_instruction"], found["document_instruction"]) == ("ask: ", "told: ")
+    shown = " ".join(run("info", folder).stdout.split())
+    assert "pooling cls + mean, then Dense" in shown.replace("│ ", "")
+    assert "before a document 'told: '" in shown.replace("│ ", "")
 
 
 def test_an_unknown_checkpoint(run: Command) -> None:

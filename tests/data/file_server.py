@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -50,7 +50,7 @@ def serving(served: FileServer) -> Iterator[FileServer]:
             self._answer(content=True)
 
         def _answer(self, *, content: bool) -> None:
-            body = served.files.get(self.path)
+            body = served.files.get(self.path.partition("?")[0])
             if content and served.statuses:
                 return self._refuse(served.statuses.pop(0))
             if body is None:
@@ -99,13 +99,17 @@ def serving(served: FileServer) -> Iterator[FileServer]:
 
 
 @contextmanager
-def serving_as_the_hub(files: dict[str, bytes]) -> Iterator[FileServer]:
+def serving_as_the_hub(
+    files: dict[str, bytes], listing: Mapping[str, bytes] = {}
+) -> Iterator[FileServer]:
     """Serve files to the Hub's client, which is sent here until the block ends.
 
     Args:
         files: `owner/name/resolve/COMMIT/path` of a data set -> content.
+        listing: paths of the Hub's interface -> its answers.
     """
     served = FileServer({f"/datasets/{path}": content for path, content in files.items()})
+    served.files.update(listing)
     with serving(served), pytest.MonkeyPatch.context() as patch:
         patch.setattr(constants, "HF_HUB_OFFLINE", False)
         patch.setattr(constants, "ENDPOINT", served.url)

@@ -23,12 +23,13 @@ from data.official_files import (
     write,
 )
 from huggingface_hub import constants
+from repository import ROOT, script
 from tenacity import wait_none
 
 from unimoer_rag.data.catalogue import KNOWN, Known, open_dataset, transfer
 from unimoer_rag.data.catalogue.known import Split
 from unimoer_rag.data.catalogue.missing import readable_size
-from unimoer_rag.data.catalogue.remote import HubFile, WebFile
+from unimoer_rag.data.catalogue.remote import HubFile, HubFolder, WebFile
 from unimoer_rag.errors import DataError, InputError
 
 
@@ -59,17 +60,30 @@ def test_every_file_is_pinned_and_has_its_own_name(name: str) -> None:
             assert file.size > 0
             assert file.url.startswith(("https://", "http://curtis.ml.cmu.edu/"))
             if isinstance(file, WebFile):
-                assert re.fullmatch("[0-9a-f]{64}", file.sha256)
+                assert re.fullmatch("[0-9a-f]{64}|md5:[0-9a-f]{32}", file.digest)
             else:
                 assert re.fullmatch("[0-9a-f]{40}", file.revision)
-        names = [file.local_name for file in files]
+        names = [(file.local_name, getattr(file, "member", None)) for file in files]
         assert len(set(names)) == len(names)
 
 
 def test_the_documentation_lists_them_with_their_splits() -> None:
-    page = Path(__file__).parents[2] / "docs" / "evaluation.md"
-    rows = re.findall(r"^\| `([a-z-]+)` \| ([a-z, ]+) \|", page.read_text("utf-8"), re.MULTILINE)
+    docs = ROOT / "docs"
+    rows = [
+        row
+        for page in ("evaluation.md", "datasets.md")
+        for row in re.findall(
+            r"^\| `([a-z0-9][a-z0-9-]*)` \| ([a-z, ]+) \|",
+            (docs / page).read_text("utf-8"),
+            re.MULTILINE,
+        )
+    ]
     assert rows == [(name, ", ".join(known.splits)) for name, known in KNOWN.items()]
+
+
+def test_the_table_of_ranked_sets_is_what_its_script_writes() -> None:
+    page = (ROOT / "docs" / "datasets.md").read_text("utf-8")
+    assert page == script("generate_dataset_docs").render(page)
 
 
 # -- files of one's own ---------------------------------------------------------------------
@@ -226,7 +240,10 @@ def test_without_a_network_the_error_says_what_to_get(name: str, tmp_path: Path)
     split = known.default_split
     assert "not on this machine, and HF_HUB_OFFLINE is set" in said
     for file in known.files(split):
-        assert f"curl -fL -o {name}/{file.local_name} {file.url}" in said
+        if isinstance(file, HubFolder):
+            assert file.command(name) in said
+        else:
+            assert f"curl -fL -o {name}/{file.local_name} {file.url}" in said
     assert said.endswith(f"unimoer-rag eval {name} --data {name} --split {split}")
 
 

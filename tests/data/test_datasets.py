@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from unimoer_rag.data import write_submission
 from unimoer_rag.errors import DataError, InputError
 from unimoer_rag.evaluation import Question, load_beir, load_run
 from unimoer_rag.retrieval.types import Document
@@ -182,6 +183,24 @@ def test_load_run(tmp_path: Path, zipped: bool) -> None:
     write(tmp_path / "a.trec", text, zipped)
     run = load_run(tmp_path / ("a.trec.gz" if zipped else "a.trec"))
     assert run == {"q1": {"d1": 2.5, "d2": 0.001}, "q2": {"d1": -7.0}}
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_a_submission_of_msmarco(tmp_path: Path, zipped: bool) -> None:
+    write(tmp_path / "a.tsv", "1048585\t7187157\t1\n1048585\t7187163\t2\n", zipped)
+    path = tmp_path / ("a.tsv.gz" if zipped else "a.tsv")
+    assert load_run(path) == {"1048585": {"7187157": -1.0, "7187163": -2.0}}
+    many = {"q": {f"d{at:04}": float(at) for at in range(1200)}}
+    write_submission(many, path)
+    assert list(load_run(path)["q"]) == [f"d{1199 - at:04}" for at in range(1000)]
+
+
+def test_a_tsv_of_six_columns_is_a_run_of_trec(tmp_path: Path) -> None:
+    write(tmp_path / "a.tsv", "q1\tQ0\td1\t1\t2.5\tbm25\n")
+    assert load_run(tmp_path / "a.tsv") == {"q1": {"d1": 2.5}}
+    write(tmp_path / "a.tsv", "q1\td1\t0\n")
+    with pytest.raises(DataError, match="line 1: found the rank '0'; expected 1 or more"):
+        load_run(tmp_path / "a.tsv")
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def server() -> Iterator[FileServer]:
 
 
 def fetch(server: FileServer, target: Path, **settings: object) -> None:
-    given = {"sha256": SHA256, "wait": wait_none(), **settings}
+    given = {"digest": SHA256, "wait": wait_none(), **settings}
     download(f"{server.url}/a.bin", target, **given)  # type: ignore[arg-type]
 
 

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from training.toy import write_beir
 
+from unimoer_rag.data import ranked, write_submission
 from unimoer_rag.errors import DataError, InputError
 from unimoer_rag.evaluation import load_beir, load_run, write_run
 from unimoer_rag.retrieval.text import clean_text
@@ -138,6 +139,27 @@ def test_what_is_written_is_read_again_or_refused(
         )
         return
     assert load_run(path) == run
+
+
+@pytest.mark.slow
+@settings(max_examples=200, deadline=None)
+@given(_RUNS)
+def test_a_submission_keeps_the_order_or_is_refused(
+    tmp_path_factory: pytest.TempPathFactory, run: dict[str, dict[str, float]]
+) -> None:
+    folder = tmp_path_factory.getbasetemp()
+    try:
+        write_run(run, folder / "some.run")
+    except InputError:
+        with pytest.raises(InputError):
+            write_submission(run, folder / "some.tsv")
+        return
+    write_submission(run, folder / "some.tsv")
+    again = load_run(folder / "some.tsv")
+    assert [*again] == [*run]
+    assert {q: ranked(found) for q, found in again.items()} == {
+        q: ranked(found) for q, found in run.items()
+    }
 
 
 def test_a_run_of_odd_ids_is_written_packed_too(tmp_path: Path) -> None:

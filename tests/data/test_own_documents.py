@@ -11,7 +11,7 @@ from data.official_files import lines, write
 from model.tiny_models import make_model, save_backbone
 from training.toy import write_beir
 
-from unimoer_rag.data.datasets import BeirDataset, load_beir
+from unimoer_rag.data.datasets import BeirDataset, Run, load_beir
 from unimoer_rag.errors import DataError
 from unimoer_rag.evaluation import open_dataset
 from unimoer_rag.evaluation.calibrating import outcomes_on
@@ -122,3 +122,28 @@ def test_lines_and_passages_that_share_numbers_are_different_things(tmp_path: Pa
     dataset = open_dataset(data=asked, corpus=passages, cache=tmp_path)
     assert [q.id for q in dataset.questions] == list(dataset.corpus) == ["1"]
     assert dataset.own_documents == frozenset()
+
+
+@pytest.mark.slow
+def test_excluded_documents_take_no_place(model: UniMoER, tmp_path: Path) -> None:
+    """BRIGHT's rule: what a question must not find is as if the corpus did not hold it."""
+    plain = replace(shared_ids(tmp_path), ignore_identical_ids=False)
+    (question, *_), doc_ids = plain.questions, list(plain.corpus)
+    one = replace(plain, questions=[question], qrels={question.id: plain.qrels[question.id]})
+    relevant = set(one.qrels[question.id])
+    out = frozenset(doc_ids) - relevant - {doc_ids[-1]}
+    excluding = replace(one, excluded={question.id: out | {"gone"}})
+    without = replace(one, corpus={d: doc for d, doc in one.corpus.items() if d not in out})
+    options = EvalOptions(parts=RANKING, n_timed=0)
+    runs: list[Run] = []
+    found = [
+        evaluate(model, data, options=options, on_ranked=runs.append)
+        for data in (excluding, without)
+    ]
+    assert [list(run[question.id]) for run in runs] == [[*runs[0][question.id]]] * 2
+    assert set(runs[0][question.id]) == relevant | {doc_ids[-1]}
+    for part in RANKING:
+        assert found[0].means(part) == pytest.approx(found[1].means(part))
+    given_run = {question.id: dict.fromkeys(doc_ids, 1.0)}
+    given = evaluate(model, excluding, run=given_run, options=options)
+    assert given.retrieval["R@5"] == 1.0

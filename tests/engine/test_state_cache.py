@@ -51,6 +51,9 @@ def test_only_equal_rows_of_one_task_meet() -> None:
     # What is done with the states later does not change them.
     assert cache.get(Row(replace(RERANK, feedback=0.5), [1, 2], (0, 2))) is not None
     assert cache.get(Row(EMBED, [1, 2], (0, 2))) is None
+    # What is left out depends on the side, and states on which tokens are attended to.
+    assert cache.get(Row(RERANK, [1, 2], (0, 2), side="query")) is None
+    assert cache.get(Row(RERANK, [1, 2], (0, 2), unattended=1)) is None
     cache.put(Row(EMBED, [9], (0, 1)), torch.zeros(3))
     assert len(cache) == 1
     assert StateCache(0).get(row(1, 2)) is None

@@ -8,6 +8,7 @@ from pkgutil import resolve_name
 import numpy as np
 import pytest
 import torch
+from model.late_folders import save_pylate
 from model.tiny_models import TEXTS, save_backbone
 from transformers import AutoModel
 
@@ -29,7 +30,7 @@ def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_systems_of_the_issue_are_there() -> None:
     assert set(SYSTEMS) == {
         *("unimoer", "bm25", "backbone", "backbone-cosine", "two-models", "qwen3", "e2rank"),
-        *("jina-listwise", "gritlm", "task-lora", "shared-lora"),
+        *("jina-listwise", "gritlm", "task-lora", "rerank-lora", "shared-lora", "bm25-beir"),
     }
 
 
@@ -86,6 +87,17 @@ def test_a_backbone_is_taken_as_it_is(name, backbone) -> None:
         assert scores == pytest.approx(expected, abs=1e-5)
     assert system.name == name
     assert system.reader is None
+
+
+@pytest.mark.slow
+def test_a_backbone_of_late_interaction_is_taken_as_it_is(tmp_path) -> None:
+    folder = save_pylate(tmp_path / "late")
+    system = build_system("backbone", embedder=str(folder), **WHERE)
+    [scores] = system.rank(["who wrote the report?"], [TEXTS])
+    expected = UniMoER.from_pretrained(folder, **WHERE).score(
+        "who wrote the report?", TEXTS, logits=True
+    )
+    assert scores == pytest.approx(expected, abs=1e-5)
 
 
 def test_a_trained_checkpoint_is_no_backbone(minilm_path) -> None:

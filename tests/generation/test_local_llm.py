@@ -278,7 +278,7 @@ def test_models_that_cannot_write(tmp_path: Path) -> None:
     with pytest.raises(BackboneError, match="unknown backbone 'nothing'"):
         LocalLLM("nothing")
     with pytest.raises(BackboneError, match="owner/name@<40-digit commit>"):
-        LocalLLM("Qwen/Qwen3-0.6B")
+        LocalLLM("Qwen/Qwen3-1.7B")
     with pytest.raises(BackboneError, match=r"could not download Qwen/Qwen3-0\.6B at 0000"):
         LocalLLM("Qwen/Qwen3-0.6B", revision="0" * 40)
     with pytest.raises(BackboneError, match=r"is no decoder .* of bert as causal\): an encoder"):

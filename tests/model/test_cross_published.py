@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import torch
 from cross_folders import change, save_chain, save_cross
 from sentence_transformers import CrossEncoder
 from tiny_models import TEXTS, save_backbone
+from transformers import AutoTokenizer
 
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import BackboneError, InputError
@@ -86,6 +89,21 @@ def test_the_engine_gives_the_same(folder: Path) -> None:
         model.score(QUERY, DOCUMENTS), abs=1e-6
     )
     assert model.score(QUERY, []).shape == (0,)
+
+
+@pytest.mark.slow
+def test_of_two_texts_the_longer_loses_its_end(folder: Path) -> None:
+    """As the tokenizers' own "longest_first"."""
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = UniMoER.from_pretrained(folder, **WHERE)
+    for room in (16, 17):
+        task = replace(model.task("rerank"), max_tokens=room)
+        for query, document in product(range(1, 18), repeat=2):
+            one, other = " ".join(["refunds"] * query), " ".join(["library"] * document)
+            cut = tokenizer(one, other, truncation="longest_first", max_length=room)
+            [row] = model.rows.pairs([(one, other)], task)
+            assert row.ids == cut.input_ids
+            assert row.truncated == (query + document + 3 > room)
 
 
 def test_segments_are_told_apart_as_the_tokenizer_does(folder: Path, tmp_path: Path) -> None:

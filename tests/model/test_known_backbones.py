@@ -7,10 +7,12 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from model.sentence_folders import save_published
+from repository import ROOT, script
 
 from unimoer_rag import UniMoER
 from unimoer_rag.errors import BackboneError, DigestMismatchError
@@ -63,8 +65,12 @@ def test_a_folder_goes_before_a_repository_of_its_name(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "BAAI" / "bge-small-en-v1.5").mkdir(parents=True)
-    assert canonical("BAAI/bge-small-en-v1.5") == "BAAI/bge-small-en-v1.5"
+    for name in ("bge-base-en-v1.5", "minilm"):
+        (tmp_path / name).mkdir()
+    assert canonical("BAAI/bge-small-en-v1.5") == "./BAAI/bge-small-en-v1.5"
     assert canonical("bge-small-en-v1.5") == "bge-small-en-v1.5"
+    assert canonical("bge-base-en-v1.5") == "./bge-base-en-v1.5"
+    assert canonical("minilm") == "minilm"  # which was a pin before there were others
 
 
 def test_what_cannot_be_run_is_refused_with_the_reason() -> None:
@@ -86,7 +92,7 @@ def known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BackboneSpec:
     folder = next(p.parent for p in tmp_path.rglob("modules.json"))
     shutil.copytree(folder, tmp_path / "copies" / "e5-small-v2")
     monkeypatch.setenv("UNIMOER_BACKBONES", str(tmp_path / "copies"))
-    spec = replace(BACKBONES["e5-small-v2"], dimension=32)
+    spec = replace(BACKBONES["e5-small-v2"], dimension=32, dimensions=(32, 16))
     names = {**BACKBONES, "e5-small-v2": spec}
     monkeypatch.setattr(backbones, "BACKBONES", names)
     monkeypatch.setattr(building, "BACKBONES", names)
@@ -102,6 +108,9 @@ def test_a_copy_is_read_and_gets_the_prompts_that_its_folder_does_not_say(
     bare = model.embed(["query: Paris"], "document", instruction="")
     assert bare == pytest.approx(model.embed(["Paris"], "query"), abs=1e-6)
     assert UniMoER.from_pretrained("e5-small-v2", device="cpu", dtype="float32") is model
+    short = model.embed(["Paris"], dimensions=16)[0]
+    whole = model.embed(["Paris"])[0][:16]
+    assert short == pytest.approx(whole / np.linalg.norm(whole), abs=1e-6)
 
 
 def test_another_models_files_are_refused(
@@ -116,3 +125,8 @@ def test_another_models_files_are_refused(
         monkeypatch.setattr(building, "BACKBONES", names)
         with pytest.raises(error, match=said):
             UniMoER.from_backbone("e5-small-v2", device="cpu", dtype="float32")
+
+
+def test_the_table_of_names_is_that_of_the_pins() -> None:
+    page = (ROOT / "docs" / "backbones.md").read_text(encoding="utf-8")
+    assert script("generate_backbone_docs").render(page) == page

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from tiny_models import TEXTS, make_model, randomise, save_backbone
 
 from unimoer_rag.errors import BackboneError, CheckpointError, InputError, MissingExtraError
-from unimoer_rag.model.io import loading
+from unimoer_rag.model.io import places
 from unimoer_rag.model.io.backbone import resolve_backbone
 from unimoer_rag.model.io.checkpoint import CONFIG
 from unimoer_rag.model.layers.experts import ExpertSpec
@@ -103,8 +103,8 @@ def test_a_folder_that_is_neither_is_refused(tmp_path) -> None:
 
 def test_shipped_checkpoints_go_by_name(saved: Path, tmp_path, monkeypatch) -> None:
     shutil.copytree(saved, tmp_path / "shipped" / "unimoer-tiny")
-    monkeypatch.setattr(loading, "_SHIPPED", tmp_path / "shipped")
-    assert loading.shipped_checkpoints() == ["unimoer-tiny"]
+    monkeypatch.setattr(places, "_SHIPPED", tmp_path / "shipped")
+    assert places.shipped_checkpoints() == ["unimoer-tiny"]
     assert load("unimoer-tiny").checkpoint == "unimoer-tiny"
     with pytest.raises(CheckpointError, match="expected one of unimoer-tiny, minilm"):
         load("nope")
@@ -116,6 +116,42 @@ def test_shipped_checkpoints_go_by_name(saved: Path, tmp_path, monkeypatch) -> N
 def test_a_hub_checkpoint_needs_a_revision() -> None:
     with pytest.raises(CheckpointError, match=r"'some/checkpoint' is no folder here.*revision="):
         load("some/checkpoint")
+
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture
+def downloaded(tmp_path, monkeypatch) -> Path:
+    """The Hub client's folder of a repository that has been downloaded, still empty."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    return tmp_path / "hub/models--some--model/snapshots" / COMMIT
+
+
+def test_a_repository_with_its_revision_is_a_checkpoint_or_a_backbone(
+    downloaded, saved, backbone_path
+) -> None:
+    shutil.copytree(backbone_path("bert"), downloaded)
+    model = load("some/model", revision=COMMIT)
+    assert model is load(f"some/model@{COMMIT}")
+    assert model.backbone_name == f"some/model@{COMMIT}"
+    assert model.embed(["Paris"]).shape == (1, 32)
+    shutil.rmtree(downloaded)
+    shutil.copytree(saved, downloaded)
+    assert load("some/model", revision=COMMIT).checkpoint == "some/model"
+
+
+def test_what_is_neither_on_the_hub_is_said(downloaded, backbone_path) -> None:
+    downloaded.mkdir(parents=True)
+    (downloaded / "data.json").write_text("{}")
+    with pytest.raises(CheckpointError, match=r"neither adapter_config\.json nor config\.json"):
+        load("some/model", revision=COMMIT)
+    shutil.copytree(backbone_path("bert"), downloaded, dirs_exist_ok=True)
+    refs = downloaded.parents[1] / "refs"
+    refs.mkdir()
+    (refs / "main").write_text(COMMIT)
+    with pytest.raises(CheckpointError, match="asked for at 'main': expected the 40 digits"):
+        load("some/model", revision="main")
 
 
 def test_a_hub_that_cannot_be_reached_is_said() -> None:

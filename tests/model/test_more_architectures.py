@@ -154,6 +154,15 @@ def test_memory_is_planned_and_tasks_are_answered(backbone_path: BackbonePath, k
         assert cosines.min() > 0.9, (kind, dtype)
 
 
+@pytest.mark.parametrize("kind", ["t5", "deberta-v2", "gemma2", "gemma3-bidirectional"])
+def test_half_precision_gives_nearly_the_same(backbone_path: BackbonePath, kind: str) -> None:
+    path = backbone_path(kind)
+    whole = make_model(path, trained=False).embed(TEXTS)
+    for dtype in ("bfloat16", "float16"):
+        half = UniMoER.from_pretrained(path, device="cpu", dtype=dtype).embed(TEXTS)
+        assert (whole * half).sum(-1).min() > 0.998, dtype
+
+
 def test_a_model_of_images_is_refused(tmp_path: Path) -> None:
     from transformers import Gemma3Config
 

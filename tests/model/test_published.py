@@ -243,3 +243,8 @@ def test_the_longest_row_is_the_folders(published: Path) -> None:
     assert limit() is None
     write_json(published / "sentence_bert_config.json", {"max_seq_length": 77})
     assert limit() == 77
+
+
+@pytest.mark.slow
+def test_real_weights_and_texts(minilm_path: Path) -> None:
+    assert_same(minilm_path)

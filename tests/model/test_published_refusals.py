@@ -143,6 +143,14 @@ DAMAGE: dict[str, tuple[str, Change]] = {
         "works on 'token_embeddings': expected 'sentence_embedding'",
         lambda f: change(f / "2_Dense/config.json", module_input_name="token_embeddings"),
     ),
+    "a module for what is no name": (
+        r"works on \['x'\]: expected 'sentence_embedding'",
+        lambda f: change(f / "4_Normalize/config.json", module_input_name=["x"]),
+    ),
+    "a kind that is no name": (
+        r"is a \{\}: that is not known here",
+        lambda f: change(f / "config_sentence_transformers.json", model_type={}),
+    ),
     "a Dense of another size": (
         r"linear.weight is of shape \(16, 32\), expected \(16, 30\)",
         lambda f: change(f / "2_Dense/config.json", in_features=30),

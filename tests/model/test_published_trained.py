@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 from sentence_folders import DOCUMENTS, QUERIES, save_published
 from sentence_transformers.sentence_transformer.modules import Dense, Normalize
 from tiny_models import randomise
 
 from unimoer_rag.errors import DigestMismatchError
+from unimoer_rag.model.io.checkpoint import parameters_by_name
 from unimoer_rag.model.spec import ModelSpec
 from unimoer_rag.model.tasks.state_format import StateFormat
 from unimoer_rag.model.tasks.state_jobs import asking, indexing
@@ -95,3 +97,16 @@ def test_an_index_keeps_the_vectors_that_are_embedded(folder: Path, tmp_path: Pa
         np.testing.assert_allclose(vectors, model.embed(DOCUMENTS), atol=1e-6)
         asked = model.execute(asking(model, QUERIES))
         np.testing.assert_allclose(asked, model.embed(QUERIES, "query"), atol=1e-6)
+
+
+def test_experts_learn_through_the_published_steps(folder: Path) -> None:
+    model = load(folder)
+    batch = model.collate(model.rows.single(DOCUMENTS, model.task("embed")))
+    vectors = torch.stack(model.read_out(batch, model(batch).hidden))
+    torch.testing.assert_close(vectors.norm(dim=-1), torch.ones(len(DOCUMENTS)))
+    (1 - (vectors @ vectors.T)).sum().backward()
+    learnt = parameters_by_name(model)
+    ups = [p for name, p in learnt.items() if name.endswith("lora_B.weight") and ".embed." in name]
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in ups)
+    # What was published is no parameter, and stays as it is.
+    assert not list(model.heads["embed"].parameters())

@@ -36,3 +36,11 @@ def test_rows_are_padded_at_the_end() -> None:
     assert batch.types is not None
     assert batch.types.tolist() == [[0, 0, 0, 0], [0, 0, 1, 1]]
     assert pad_rows(rows, filler=9, typed=False, device=torch.device("cpu")).types is None
+    assert batch.attended is batch.mask
+
+
+def test_what_is_not_attended_to_is_there_all_the_same() -> None:
+    rows = [Row(EMBED, [7, 8, 6], (0, 3), unattended=2), Row(EMBED, [1, 2, 3, 4], (0, 4))]
+    batch = pad_rows(rows, filler=9, typed=False, device=torch.device("cpu"))
+    assert batch.mask.tolist() == [[True, True, True, False], [True] * 4]
+    assert batch.attended.tolist() == [[True, False, False, False], [True] * 4]

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unimoer_rag.errors import InputError
-from unimoer_rag.model.io.loading import shipped_checkpoints
+from unimoer_rag.model.io.places import shipped_checkpoints
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.retrieval.auto_rerank import CALIBRATION, AutoRerank, certainty, resolve
 from unimoer_rag.retrieval.retriever import UnifiedRetriever

@@ -66,6 +66,15 @@ def test_token_states_come_back(store: Store, minilm: UniMoER) -> None:
             states(other)
 
 
+def test_what_a_new_index_keeps_unasked(store: Store, minilm: UniMoER) -> None:
+    def states(**asked: StateFormat | None) -> StateFormat | None:
+        return agree(store, minilm, None, ENCODER, **asked, where="here").token_states
+
+    form, other = StateFormat("float16"), StateFormat("int8")
+    assert states(token_states=other, states_of_new=form) == other
+    assert states(states_of_new=form) == other  # the index is not new any more
+
+
 def test_an_index_without_token_states_stays_without(store: Store, minilm: UniMoER) -> None:
     identity = identity_of(minilm, 384, Chunking(), ENCODER)
     del identity["token_states"]  # as releases before this one wrote it

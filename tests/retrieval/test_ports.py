@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ from unimoer_rag.retrieval.other_models import (
 from unimoer_rag.retrieval.ports import Embeds, Ranks
 from unimoer_rag.retrieval.query_cache import QueryCache
 from unimoer_rag.retrieval.retriever import UnifiedRetriever
+from unimoer_rag.retrieval.sparse import BM25Encoder
+from unimoer_rag.retrieval.types import Document
 
 TEXTS = ["Refunds take 14 days.", "The shop opens at nine.", "Parcels weigh up to 5 kg."]
 QUERY = "When does the shop open?"
@@ -110,6 +113,25 @@ def test_words_alone_need_no_model_in_memory_either() -> None:
         assert retriever.store.dimension == 0
         with pytest.raises(InputError, match="sparse"):
             retriever.search("refunds", mode="dense")
+
+
+@pytest.mark.parametrize(("k1", "b"), [(0.9, 0.4), (1.2, 0.75)])
+def test_words_are_weighed_by_the_bm25_that_is_given(k1: float, b: float) -> None:
+    """Robertson and Zaragoza (2009), equation 3.15, over three passages."""
+    texts = ["tent tent boat", "boat river river river lake", "lake"]
+    encoder = BM25Encoder(k1=k1, b=b, average_length=3.0)
+    with UnifiedRetriever(NoVectors(encoder), mode="sparse", chunking="whole") as retriever:
+        retriever.add([Document(text=text, source=str(at)) for at, text in enumerate(texts)])
+        scores = {hit.source: hit.score for hit in retriever.search("tent boat", k=3)}
+    expected = dict.fromkeys("01", 0.0)
+    for term in ("tent", "boat"):
+        holding = [at for at, text in enumerate(texts) if term in text.split()]
+        idf = math.log(1 + (3 - len(holding) + 0.5) / (len(holding) + 0.5))
+        for at in holding:
+            words = texts[at].split()
+            tf, norm = words.count(term), k1 * (1 - b + b * len(words) / 3.0)
+            expected[str(at)] += idf * tf * (k1 + 1) / (tf + norm)
+    assert scores == pytest.approx(expected, rel=1e-5)
 
 
 def test_words_alone_need_no_model(tmp_path: Path) -> None:

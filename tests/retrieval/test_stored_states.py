@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from model.tiny_models import TEXTS, save_backbone
 
 from unimoer_rag.errors import IndexCorruptError, IndexMismatchError, InputError
 from unimoer_rag.model.tasks import EMBED, RERANK, RERANK_CROSS
@@ -264,3 +265,22 @@ def test_a_killed_add_leaves_every_passage_with_its_states(
         assert ids
         assert retriever.store.states(ids).keys() == set(ids)
         assert rows_run(retriever) == 2
+
+
+@pytest.mark.slow
+def test_a_text_vector_may_be_shorter_than_a_tokens_state(tmp_path: Path) -> None:
+    """That of a published embedder, which a Dense projects."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Dense, Pooling, Transformer
+
+    body = Transformer(str(save_backbone("bert", tmp_path / "bare")))
+    modules = [body, Pooling(32, "mean"), Dense(32, 12)]
+    library = SentenceTransformer(modules=modules, device="cpu")
+    library.save_pretrained(str(tmp_path / "model"), create_model_card=False)
+    model = UniMoER.from_pretrained(tmp_path / "model", device="cpu", dtype="float32")
+    assert (model.width, model.dimension) == (32, 12)
+    with UnifiedRetriever(model, token_states="float16", chunking="whole", k=4) as retriever:
+        retriever.add(TEXTS)
+        hits = retriever.search("who wrote the report?")
+    scores = model.score("who wrote the report?", [hit.text for hit in hits])
+    assert [hit.score for hit in hits] == pytest.approx(scores.tolist(), abs=1e-2)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from unimoer_rag.cli.evaluate_mteb import MtebTasks
 from unimoer_rag.cli.evaluate_options import (
     AnsweredBy,
     AskedSet,
@@ -17,13 +18,14 @@ from unimoer_rag.cli.evaluate_options import (
     Told,
     Ways,
 )
+from unimoer_rag.cli.evaluate_suite import check_suite_options, measure_suite
 from unimoer_rag.cli.evaluate_tables import print_result
 from unimoer_rag.cli.option_groups import option, with_options
 from unimoer_rag.cli.output import counting, errors, print_note, progress_bar, quiet
 from unimoer_rag.cli.targets import save_json, save_text
 
 if TYPE_CHECKING:
-    from unimoer_rag.data import BeirDataset
+    from unimoer_rag.data import BeirDataset, Run
     from unimoer_rag.evaluation import Result, System
 
 __all__ = ["evaluate_command"]
@@ -34,7 +36,7 @@ def evaluate_command(
     context: typer.Context,
     name: Annotated[
         str | None,
-        typer.Argument(help="A data set known by name, such as nq, triviaqa or hotpotqa."),
+        typer.Argument(help="A data set or a benchmark by name, such as nq, scifact or nanobeir."),
     ] = None,
     *,
     asked: AskedSet,
@@ -45,14 +47,19 @@ def evaluate_command(
     yes: bool = option("Do not ask before what takes long.", "--yes", "-y", default=False),
     told: Told,
     judging: Judging,
+    field: MtebTasks,
 ) -> None:
     """Measure retrieval, reranking and answers on a data set."""
     # What is wrong is told before anything is downloaded or measured, as far as it can be seen.
     told.check()
     asked.check(name)
+    field.check((name, asked.data, asked.corpus, asked.split, asked.own, run))
     judge = judging.judge()
+    if field.mteb:
+        field.measure(system.checkpoint, ways.dtype, told.json)
+        return
     quiet()
-    from unimoer_rag.data import check_limit, load_run
+    from unimoer_rag.data import SUITES, check_limit, load_run, save_run
     from unimoer_rag.evaluation import Limit, check_pipeline, configured, find_entry
     from unimoer_rag.evaluation.evaluate import evaluate
 
@@ -63,8 +70,12 @@ def evaluate_command(
     options = replace(options, ragas=judging.asked, judge=judge, n_worst=told.worst)
     if ways.limit is not None:
         check_limit(ways.limit)
+    if name is not None and name in SUITES:
+        check_suite_options(name, asked, told, run=run, pipeline=answered.pipeline, judging=judging)
+        measure_suite(name, asked, system, options, ways, told)
+        return
     given = load_run(run) if run is not None else None
-    dataset = asked.open(name, system)
+    dataset = asked.open(name, system, given)
     if ways.limit is not None:
         dataset = dataset.limit(ways.limit, ways.seed)
     reads = "answers" in options.parts and bool(dataset.golds) and not entry.reads
@@ -74,6 +85,7 @@ def evaluate_command(
     if given is None and (ways.index is None or not ways.index.exists()):
         _ask_whether(measured, dataset, options.mode, known=name, yes=yes)
     pipeline = None if answered.pipeline is None else configured(config, chat_key=chat_key)
+    ranking: Run = {}
     with progress_bar() as bar:
         result = evaluate(
             measured,
@@ -82,11 +94,15 @@ def evaluate_command(
             options=options,
             pipeline=pipeline,
             on_progress=counting(bar),
+            on_ranked=ranking.update,
         )
     if pipeline is not None:
         result = replace(result, pipeline=config.model_dump(mode="json", exclude={"retrieve"}))
     if ways.limit is not None:
         result = replace(result, limit=Limit(questions=ways.limit, seed=ways.seed))
+    if told.run_out is not None:
+        told.run_out.parent.mkdir(parents=True, exist_ok=True)
+        save_run(ranking, told.run_out)
     _tell(result, told)
 
 

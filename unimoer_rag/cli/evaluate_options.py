@@ -16,7 +16,7 @@ from unimoer_rag.cli.targets import check_target
 from unimoer_rag.errors import InputError
 
 if TYPE_CHECKING:
-    from unimoer_rag.data import BeirDataset
+    from unimoer_rag.data import BeirDataset, Run
     from unimoer_rag.evaluation import EvalOptions, Judge, System
     from unimoer_rag.pipelines import PipelineConfig
 
@@ -66,6 +66,7 @@ class AskedSet:
     )
     corpus: Path | None = option("A file of passages, for a file of questions.")
     split: str | None = option("Its split, such as dev or test.")
+    ir_dataset: str | None = option("A set of ir_datasets, such as msmarco-passage/dev/small.")
     own: Path | None = option("Your documents, to be asked the questions of --questions.")
     questions: Path | None = option("JSONL or CSV: question; answer, answers, source or passage.")
 
@@ -74,23 +75,35 @@ class AskedSet:
         if (self.own is None) != (self.questions is None):
             raise InputError("--own and --questions go together: documents, and questions on them")
         others = (name, self.data, self.corpus, self.split)
-        if self.own is not None and any(given is not None for given in others):
-            raise InputError(
-                "--own takes the place of a data set: leave NAME, --data, --corpus and --split out"
-            )
+        for given, instead in (("--own", self.own), ("--ir-dataset", self.ir_dataset)):
+            if instead is not None and any(other is not None for other in others):
+                raise InputError(
+                    f"{given} takes the place of a data set: leave NAME, --data, --corpus and "
+                    "--split out"
+                )
+        if self.own is not None and self.ir_dataset is not None:
+            raise InputError("--own and --ir-dataset are two data sets: give one of them")
 
-    def open(self, name: str | None, system: MeasuredSystem) -> BeirDataset:
-        """The data set, downloaded where it has to be."""
+    def open(self, name: str | None, system: MeasuredSystem, run: Run | None) -> BeirDataset:
+        """The data set, downloaded where it has to be; of a large one what a run ranks."""
         if self.own is not None and self.questions is not None:
             return _own(self.own, self.questions, system.checkpoint or system.reader)
-        from unimoer_rag.data import open_dataset
+        from unimoer_rag.data import open_dataset, open_ir_dataset
 
+        if self.ir_dataset is not None:
+            with progress_bar() as bar:
+                return open_ir_dataset(self.ir_dataset, on_progress=counting(bar))
         if name is not None and self.data is None:
             _tell_download(name, self.split, self.corpus)
         with progress_bar() as bar:
             show = counting(bar)
             return open_dataset(
-                name, data=self.data, corpus=self.corpus, split=self.split, on_progress=show
+                name,
+                data=self.data,
+                corpus=self.corpus,
+                split=self.split,
+                only=None if run is None else {d for found in run.values() for d in found},
+                on_progress=show,
             )
 
 
@@ -155,6 +168,12 @@ class Told:
 
     json: Path | None = option("Write the results to this file ('-': print).")
     html: Path | None = option("Write them as one HTML page with plots, too.")
+    run_out: Path | None = option(
+        "Write the last stage's ranking: a TREC run; as MS MARCO takes it to a .tsv."
+    )
+    results: Path | None = option(
+        "Of a benchmark: keep each set's result in this folder, and go on from there."
+    )
     n_worst: int | None = option(
         "Worst questions told with texts; 20 with --html, else 0.", "--worst"
     )
@@ -166,8 +185,10 @@ class Told:
 
     def check(self) -> None:
         """Refuse files that could not be written, and a page that could not be made."""
-        check_target(self.json)
-        check_target(self.html)
+        for path in (self.json, self.html, self.run_out):
+            check_target(path)
+        if str(self.run_out) == "-":
+            raise InputError("--run-out writes a file, and nothing to the terminal: name one")
         if self.html is not None:
             from unimoer_rag.evaluation import page_template
 

@@ -69,6 +69,12 @@ def _summary(found: dict[str, Any]) -> Table:
     table = Table(title=found["checkpoint"], show_header=False)
     table.add_row("backbone", f"{found['backbone']} ({found['family']})")
     table.add_row("layers x width", f"{found['layers']} x {found['width']}")
+    if found["published"]:
+        chain = (" + ".join(found["published"]["pooling"]), *found["published"]["steps"])
+        table.add_row("pooling", ", then ".join(chain))
+    for side in ("query", "document"):
+        if found[f"{side}_instruction"]:
+            table.add_row(f"before a {side}", repr(found[f"{side}_instruction"]))
     table.add_row("router, gate", f"{found['router']}, {found['gate']}")
     table.add_row("dtype, device", f"{found['dtype']}, {found['device']}")
     if found["quantization"]:

@@ -165,6 +165,7 @@ class NewIndex:
     chunk_size: int | None = option("Tokens a passage has at most (a new index: 160).")
     chunk_overlap: int | None = option("Tokens repeated from the passage before (32).")
     whole: bool = option("Keep each document as one passage, however long.", default=False)
+    language: str | None = option(_declared("language"))
     dimensions: int | None = option(_declared("dimensions"))
     quantization: Literal["int8", "binary"] | None = option(_declared("quantization"))
     token_states: Literal["float16", "int8", "binary"] | None = option(_declared("token_states"))
@@ -175,7 +176,7 @@ class NewIndex:
         Raises:
             InputError: documents cannot both be kept whole and be cut.
         """
-        kept = {name: getattr(self, name) for name in ("dimensions", "quantization")}
+        kept = {name: getattr(self, name) for name in ("language", "dimensions", "quantization")}
         return {**kept, "token_states": self.token_states, "chunking": self._chunking()}
 
     def _chunking(self) -> object:

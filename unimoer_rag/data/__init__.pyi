@@ -8,14 +8,17 @@ from .answer_rules import (
 )
 from .answer_spans import ReadExample, ReadSource, find_spans
 from .by_place import ByPlace
-from .catalogue.known import KNOWN
+from .catalogue.known import KNOWN, SUITES, Suite
 from .catalogue.missing import readable_size
 from .catalogue.opening import open_dataset, to_download
+from .catalogue.published import Published, published
+from .catalogue.suite_files import check_suite
 from .datasets import TOP_GRADE, BeirDataset, Question, check_limit, load_beir, load_limited
 from .disk_corpus import DiskCorpus
 from .examples import Group, Labelled, TrainingSet
 from .fingerprint import corpus_sha256, questions_sha256
 from .groups import has_negatives, open_rows
+from .ir_dataset import open_ir_dataset
 from .jsonl_rows import JsonlRows
 from .judged_groups import beir_set
 from .labelled import LabelledRows
@@ -23,11 +26,12 @@ from .opened_sources import Sources
 from .own_set import own_dataset
 from .own_split import OwnData, OwnReport, own_datasets
 from .source_settings import Part, SourceConfig
-from .trec_runs import Run, load_run, ranked, write_run
+from .trec_runs import Run, load_run, ranked, save_run, write_run, write_submission
 
 __all__ = [
     "DEFAULT_RULES",
     "KNOWN",
+    "SUITES",
     "TOP_GRADE",
     "WHOLE",
     "AnswerRules",
@@ -41,15 +45,18 @@ __all__ = [
     "OwnData",
     "OwnReport",
     "Part",
+    "Published",
     "Question",
     "ReadExample",
     "ReadSource",
     "Run",
     "SourceConfig",
     "Sources",
+    "Suite",
     "TrainingSet",
     "beir_set",
     "check_limit",
+    "check_suite",
     "comparable",
     "corpus_sha256",
     "find_spans",
@@ -60,12 +67,16 @@ __all__ = [
     "load_run",
     "normalize_answer",
     "open_dataset",
+    "open_ir_dataset",
     "open_rows",
     "own_dataset",
     "own_datasets",
+    "published",
     "questions_sha256",
     "ranked",
     "readable_size",
+    "save_run",
     "to_download",
     "write_run",
+    "write_submission",
 ]

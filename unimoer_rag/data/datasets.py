@@ -23,18 +23,22 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from unimoer_rag.data.answer_rules import AnswerRules
-from unimoer_rag.data.corpora import beir_passages, open_corpus, read_corpus
-from unimoer_rag.data.file_rows import json_rows
-from unimoer_rag.data.lines import (
-    find_file,
-    malformed,
-    numbered_lines,
+from unimoer_rag.data.beir_rows import (
+    TOP_GRADE,
+    Qrels,
+    Question,
+    read_qrels,
+    read_questions,
+    relevance_level,
 )
+from unimoer_rag.data.corpora import Passages, beir_passages, open_corpus, read_corpus
+from unimoer_rag.data.lines import find_file
 from unimoer_rag.data.samples import Sample, drawn, sampled
+from unimoer_rag.data.tables import Files, as_files
 from unimoer_rag.data.trec_runs import Run, load_run
 from unimoer_rag.errors import DataError, InputError
 from unimoer_rag.progress import Progress, silent
-from unimoer_rag.retrieval import Document, clean_text
+from unimoer_rag.retrieval import Document
 
 __all__ = [
     "TOP_GRADE",
@@ -49,30 +53,7 @@ __all__ = [
     "read_beir",
 ]
 
-TOP_GRADE = 1000
-"""Highest grade: trec_eval makes room for each one up to the highest there is."""
-
-Qrels = dict[str, dict[str, int]]
-"""Question id -> document id -> grade."""
-
 _N_EXAMPLES = 3  # named in a message about many ids
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """One question of a data set.
-
-    Attributes:
-        id: its id, as the judgements name it.
-        text: what is asked.
-        answers: accepted answers; empty when there is none to find; None when nobody recorded any.
-        context: id of the passage the answers were written from, or None.
-    """
-
-    id: str
-    text: str
-    answers: tuple[str, ...] | None = None
-    context: str | None = None
 
 
 @dataclass(frozen=True)
@@ -93,6 +74,8 @@ class BeirDataset:
             is left out of what it finds: BEIR's rule, and its name for it. Set for data in BEIR's
             layout, unless a question is judged to find the document of its id, which then is
             another thing of the same number.
+        excluded: question id -> other documents left out of what it finds, as BRIGHT's
+            `excluded_ids` are.
     """
 
     name: str
@@ -103,6 +86,7 @@ class BeirDataset:
     relevance_level: int = 1
     answer_rules: AnswerRules = "squad"
     ignore_identical_ids: bool = False
+    excluded: Mapping[str, frozenset[str]] = field(default_factory=dict, repr=False)
 
     @property
     def own_documents(self) -> frozenset[str]:
@@ -111,15 +95,26 @@ class BeirDataset:
             return frozenset()
         return frozenset(q.id for q in self.questions if q.id in self.corpus)
 
+    @property
+    def most_left_out(self) -> int:
+        """How many documents at most are left out of what one question finds."""
+        most = max((len(self.excluded.get(q.id, ())) for q in self.questions), default=0)
+        return most + bool(self.own_documents)
+
+    def left_out(self, qid: str) -> frozenset[str]:
+        """The documents that are left out of what a question finds: its own, and the excluded."""
+        own = frozenset((qid,)) if self.ignore_identical_ids else frozenset()
+        return own | self.excluded.get(qid, frozenset())
+
     def without_own(self, qid: str, found: Mapping[str, float]) -> dict[str, float]:
-        """Scores of documents without that of the question's own document.
+        """Scores of documents without those that are left out of what a question finds.
 
         Args:
             qid: a question's id.
             found: document id -> score.
         """
-        own = qid if self.ignore_identical_ids else None
-        return {doc_id: score for doc_id, score in found.items() if doc_id != own}
+        out = self.left_out(qid)
+        return {doc_id: score for doc_id, score in found.items() if doc_id not in out}
 
     @property
     def golds(self) -> dict[str, tuple[str, ...]]:
@@ -169,6 +164,8 @@ def load_beir(
     folder: str | Path,
     split: str | None = None,
     *,
+    passages: Passages = beir_passages,
+    ignore_identical_ids: bool | None = None,
     sample: Sample | None = None,
     cache: Path | None = None,
     on_progress: Progress = silent,
@@ -181,6 +178,8 @@ def load_beir(
     Args:
         folder: of the data set.
         split: which questions; by default `test`, or the only split there is.
+        passages: reads the corpus; `joined_passages` joins titles as BEIR does.
+        ignore_identical_ids: see `BeirDataset`; by default as the judgements tell.
         sample: keep only so much of it.
         cache: where a large corpus is kept to be read from disk, see `open_corpus`.
         on_progress: told of what takes long, see `open_corpus`.
@@ -215,7 +214,9 @@ def load_beir(
         corpus_path=corpus_path,
         questions_path=questions_path,
         qrels_path=qrels_path,
+        passages=passages,
         all_questions=own_questions is not None,
+        ignore_identical_ids=ignore_identical_ids,
         sample=sample,
         cache=cache,
         on_progress=on_progress,
@@ -234,11 +235,14 @@ def read_beir(
     *,
     name: str,
     split: str,
-    corpus_path: Path,
-    questions_path: Path,
-    qrels_path: Path,
+    corpus_path: Files,
+    questions_path: Files,
+    qrels_path: Files,
+    passages: Passages = beir_passages,
     all_questions: bool = False,
+    ignore_identical_ids: bool | None = None,
     sample: Sample | None = None,
+    only: Collection[str] | None = None,
     cache: Path | None = None,
     on_progress: Progress = silent,
 ) -> BeirDataset:
@@ -247,41 +251,52 @@ def read_beir(
     Args:
         name: of the data set.
         split: which questions these are.
-        corpus_path: its `corpus.jsonl`.
-        questions_path: its `queries.jsonl`.
-        qrels_path: the split's judgements.
+        corpus_path: its `corpus.jsonl`, or the parts of another table of passages.
+        questions_path: its `queries.jsonl`; see `read_questions`.
+        qrels_path: the split's judgements; see `read_qrels`.
+        passages: reads the corpus.
         all_questions: keep those without judgements.
+        ignore_identical_ids: see `BeirDataset`; by default as the judgements tell.
         sample: see `load_beir`.
+        only: keep these passages and the judged ones alone, in memory.
         cache: see `load_beir`.
         on_progress: see `load_beir`.
 
     Raises:
         DataError: see `load_beir`.
+        MissingExtraError: a file is Parquet, and pyarrow is not installed.
     """
-    qrels = _read_qrels(qrels_path)
-    questions = _read_questions(questions_path)
+    qrels = read_qrels(qrels_path)
+    questions = read_questions(questions_path)
+    qrels_file, questions_file, corpus_file = (
+        as_files(files)[0] for files in (qrels_path, questions_path, corpus_path)
+    )
     _check_known(
         qrels,
         {q.id for q in questions},
-        f"{qrels_path} judges questions that {questions_path.name} does not hold",
+        f"{qrels_file} judges questions that {questions_file.name} does not hold",
     )
     if not all_questions:
         questions = [q for q in questions if q.id in qrels]
     if not questions:
-        raise DataError(f"{questions_path} holds no questions for the split {split!r}")
+        raise DataError(f"{questions_file} holds no questions for the split {split!r}")
     corpus: Mapping[str, Document]
-    if sample is None:
-        corpus = open_corpus(corpus_path, beir_passages, cache=cache, on_progress=on_progress)
+    if only is not None:
+        wanted = {*only, *_judged(qrels)}
+        part = sampled(passages, wanted=wanted, others=0, on_progress=on_progress)
+        corpus = read_corpus(corpus_path, part)
+    elif sample is None:
+        corpus = open_corpus(corpus_path, passages, cache=cache, on_progress=on_progress)
     else:
         questions = drawn(questions, sample.questions)
         qrels = {q.id: qrels[q.id] for q in questions if q.id in qrels}
         wanted = _judged(qrels) | {q.context for q in questions if q.context is not None}
-        part = sampled(beir_passages, wanted=wanted, others=sample.others, on_progress=on_progress)
+        part = sampled(passages, wanted=wanted, others=sample.others, on_progress=on_progress)
         corpus = read_corpus(corpus_path, part)
     _check_known(
         dict.fromkeys(q.context for q in questions if q.context is not None),
         corpus,
-        f"{questions_path} names contexts that {corpus_path.name} does not hold",
+        f"{questions_file} names contexts that {corpus_file.name} does not hold",
     )
     judged = _judged(qrels)
     if judged and not any(doc_id in corpus for doc_id in judged):
@@ -289,57 +304,19 @@ def read_beir(
         _check_known(
             sorted(judged),
             corpus,
-            f"{qrels_path} judges only documents that {corpus_path.name} does not hold",
+            f"{qrels_file} judges only documents that {corpus_file.name} does not hold",
         )
-    top = max((grade for grades in qrels.values() for grade in grades.values()), default=1)
+    if ignore_identical_ids is None:
+        ignore_identical_ids = not any(grades.get(qid, 0) > 0 for qid, grades in qrels.items())
     return BeirDataset(
         name=name,
         split=split,
         corpus=corpus,
         questions=questions,
         qrels=qrels,
-        relevance_level=2 if top >= 3 else 1,
-        ignore_identical_ids=not any(grades.get(qid, 0) > 0 for qid, grades in qrels.items()),
+        relevance_level=relevance_level(qrels),
+        ignore_identical_ids=ignore_identical_ids,
     )
-
-
-def _read_questions(path: Path) -> list[Question]:
-    questions: dict[str, Question] = {}
-    for row in json_rows(path):
-        qid, text = row.id(taken=questions), row.question()
-        known = None if row.fields.get("answers") is None else tuple(row.strings("answers"))
-        context = None if row.fields.get("context") is None else row.text("context")
-        questions[qid] = Question(id=qid, text=text, answers=known, context=context)
-    return list(questions.values())
-
-
-def _read_qrels(path: Path) -> Qrels:
-    qrels: Qrels = {}
-    first = True
-    for number, line in numbered_lines(path):
-        columns = line.split("\t")
-        header, first = first and columns[0] == "query-id", False
-        if header:
-            continue
-        if len(columns) != 3:
-            raise malformed(
-                path,
-                number,
-                f"{len(columns)} tab-separated columns",
-                "three: query-id, corpus-id, score",
-            )
-        qid, doc_id, grade_text = map(clean_text, columns)
-        try:
-            grade = int(grade_text)
-        except ValueError:
-            raise malformed(path, number, f"the grade {grade_text!r}", "an integer") from None
-        if abs(grade) > TOP_GRADE:
-            raise malformed(path, number, f"the grade {grade}", f"at most {TOP_GRADE}")
-        if qrels.setdefault(qid, {}).setdefault(doc_id, grade) != grade:
-            raise malformed(
-                path, number, f"a second grade for ({qid!r}, {doc_id!r})", "one grade a pair"
-            )
-    return qrels
 
 
 def _judged(qrels: Qrels) -> set[str]:

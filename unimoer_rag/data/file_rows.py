@@ -30,6 +30,10 @@ class FileRow(NamedTuple):
     number: int
     fields: dict[str, Any]
 
+    def first(self, *keys: str) -> str:
+        """The first of these keys that the row has, or the first of all."""
+        return next((key for key in keys if key in self.fields), keys[0])
+
     def id(self, key: str = "_id", *, taken: Container[str] = ()) -> str:
         """An id, as a string.
 

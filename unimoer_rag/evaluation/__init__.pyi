@@ -19,6 +19,7 @@ from .report.table import Row, columns_with_values, markdown_table, system_rows
 from .report.texts import markdown_cell
 from .results import Judgement, Limit, Result, load_result
 from .skipping import LOSS, Outcomes, Statistic, choose_threshold, cross_validate
+from .suites import SUITE_MEASURE, SuiteResult, evaluate_suite, mean_of
 from .systems.pipeline import check_pipeline, configured
 from .systems.registry import READER, Models, build_system, choose_models, find_entry
 from .systems.types import Embedder, Ranker, Rescorer, System
@@ -31,6 +32,7 @@ __all__ = [
     "MEASURES",
     "READER",
     "ROLES",
+    "SUITE_MEASURE",
     "AnswerScores",
     "BeirDataset",
     "Calibration",
@@ -52,6 +54,7 @@ __all__ = [
     "Role",
     "Row",
     "Statistic",
+    "SuiteResult",
     "System",
     "TaskScore",
     "Unified",
@@ -72,6 +75,7 @@ __all__ = [
     "distinct_bytes",
     "estimate_indexing",
     "evaluate_run",
+    "evaluate_suite",
     "exact_match",
     "f1",
     "find_entry",
@@ -85,6 +89,7 @@ __all__ = [
     "load_run",
     "markdown_cell",
     "markdown_table",
+    "mean_of",
     "open_dataset",
     "outcomes_on",
     "page_template",

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 
 from unimoer_rag.data import BeirDataset, Run, corpus_sha256, questions_sha256
 from unimoer_rag.errors import UnimoerError
@@ -29,7 +30,7 @@ from unimoer_rag.evaluation.systems import System, Unified
 from unimoer_rag.evaluation.systems.pipeline import Answering
 from unimoer_rag.model import UniMoER
 from unimoer_rag.progress import Progress, silent
-from unimoer_rag.retrieval import UnifiedRetriever
+from unimoer_rag.retrieval import UnifiedRetriever, bm25_of
 
 __all__ = ["PARTS", "EvalOptions", "evaluate"]
 
@@ -42,6 +43,7 @@ def evaluate(
     options: EvalOptions | None = None,
     pipeline: Callable[[UnifiedRetriever], Answering] | None = None,
     on_progress: Progress = silent,
+    on_ranked: Callable[[Run], None] = lambda run: None,
 ) -> Result:
     """Measure a system on a data set.
 
@@ -53,6 +55,8 @@ def evaluate(
         pipeline: makes the pipeline that answers, of what searches the corpus; by default the
             system's reader reads the gold passages, or what was found where those are not known.
         on_progress: called with the part, what is done of it and its size.
+        on_ranked: called with the ranking of every question as the last stage leaves it, where
+            rankings are measured.
 
     Returns:
         Means with their intervals and the values of each question, times and memory. A part that
@@ -71,6 +75,8 @@ def evaluate(
     measuring = Measuring(system, dataset, run, options, pipeline, on_progress)
     measuring.check()
     stages, answered = measuring.measure()
+    if stages.first:
+        on_ranked(stages.second or stages.first)
     rows: dict[str, PerQuestion] = {
         "retrieval": stages.retrieval,
         "rerank": stages.rerank,
@@ -101,6 +107,7 @@ def evaluate(
         system=system.name,
         made_of=system.describe(),
         first_stage="given run" if run is not None else options.mode,
+        bm25=_bm25(measuring),
         rerank_depth=measuring.rerank_depth,
         auto_rerank=_skipping(measuring, stages),
         threshold=options.threshold,
@@ -132,6 +139,13 @@ def evaluate(
             citations=answered.citations if answered else None,
         ),
     )
+
+
+def _bm25(measuring: Measuring) -> dict[str, float | str] | None:
+    """The parameters of BM25, where the first stage uses it."""
+    if measuring.run is not None or measuring.options.mode == "dense":
+        return None
+    return asdict(bm25_of(measuring.system.embeds))
 
 
 def _judge(answered: Answers, measuring: Measuring) -> tuple[Judged | None, str | None]:

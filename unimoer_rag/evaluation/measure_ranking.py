@@ -130,9 +130,9 @@ def measure_ranking(
 
 
 def others_than_own(dataset: BeirDataset, question: Question, hits: Sequence[Hit]) -> list[Hit]:
-    """Hits without the question's own document; see `BeirDataset.ignore_identical_ids`."""
-    own = question.id if dataset.ignore_identical_ids else None
-    return [hit for hit in hits if hit.source != own]
+    """Hits without those that are left out for the question; see `BeirDataset.left_out`."""
+    out = dataset.left_out(question.id)
+    return [hit for hit in hits if hit.source not in out]
 
 
 def search_run(
@@ -144,7 +144,7 @@ def search_run(
     *,
     on_found: Callable[[Question, Sequence[Hit]], None] = lambda question, hits: None,
 ) -> Run:
-    """The first `n` results of each question, with their scores, without its own document.
+    """The first `n` results of each question, with their scores, without what is left out.
 
     Args:
         retriever: finds.
@@ -155,8 +155,8 @@ def search_run(
         on_found: called with each question and its results.
     """
     run: Run = {}
-    # One more where a question's own document may take a place, so that n others are left.
-    k = n + bool(dataset.own_documents)
+    # So many more that n are left, whatever places those take that are left out.
+    k = n + dataset.most_left_out
     for at in range(0, len(questions), _BLOCK):
         block = questions[at : at + _BLOCK]
         found = retriever.search_batch([q.text for q in block], k=k, rerank=0)
@@ -179,7 +179,7 @@ def _measure(dataset: BeirDataset, questions: Sequence[Question], run: Run) -> P
 
 
 def known_run(run: Run, dataset: BeirDataset, judged: Sequence[Question]) -> Run:
-    """The run's part about these questions, each without its own document.
+    """The run's part about these questions, each without what is left out for it.
 
     All other documents must be in the corpus.
 

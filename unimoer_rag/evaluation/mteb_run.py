@@ -14,6 +14,7 @@ from unimoer_rag.errors import DataError, InputError
 from unimoer_rag.evaluation.mteb_models import MtebEncoder, MtebReranker, MtebSearch
 from unimoer_rag.extras import needs_extra
 from unimoer_rag.model import UniMoER
+from unimoer_rag.progress import Progress, silent
 
 __all__ = ["ROLES", "Role", "TaskScore", "find_tasks", "run_tasks"]
 
@@ -70,7 +71,12 @@ def find_tasks(names: Sequence[str]) -> list[Any]:
 
 
 def run_tasks(
-    model: UniMoER, tasks: Sequence[Any], role: Role = "encoder", *, cache: Path | None = None
+    model: UniMoER,
+    tasks: Sequence[Any],
+    role: Role = "encoder",
+    *,
+    cache: Path | None = None,
+    on_progress: Progress = silent,
 ) -> list[TaskScore]:
     """Measure a model on tasks.
 
@@ -80,6 +86,7 @@ def run_tasks(
         role: a key of `ROLES`.
         cache: folder in which mteb keeps what is done, by model, digest and task: a run that was
             interrupted goes on there. None keeps nothing.
+        on_progress: called with "measuring", the tasks done and their number.
 
     Raises:
         DataError: a task's data cannot be had.
@@ -92,7 +99,7 @@ def run_tasks(
         raise InputError(f"no role {role!r} for mteb: expected one of {', '.join(ROLES)}")
     kept = None if cache is None else mteb.ResultCache(cache)
     measured = ROLES[role](model)
-    scores = []
+    scores: list[TaskScore] = []
     try:
         for task in tasks:
             _load(task)
@@ -106,6 +113,7 @@ def run_tasks(
                     f"model for what a {role} does not do ({error}): choose another role or task"
                 ) from error
             scores.append(_score(done.task_results[0], task.metadata.main_score))
+            on_progress("measuring", len(scores), len(tasks))
     finally:
         if isinstance(measured, MtebSearch):
             measured.close()

@@ -67,6 +67,7 @@ class Result:
         made_of: what the system says of itself: `System.describe`. In JSON its keys stand beside
             the others.
         first_stage: "dense", "sparse", "hybrid" or "given run".
+        bm25: how BM25 weighs and parts words, where the first stage uses it.
         rerank_depth: results reranked, or "whole run".
         auto_rerank: what was not reranked, where `AutoRerank` decided it.
         threshold: confidence that an answer has to have; None for the pipeline's own.
@@ -106,6 +107,7 @@ class Result:
     system: str | None = None
     made_of: Mapping[str, Any] = field(default_factory=dict)
     first_stage: str
+    bm25: Mapping[str, float | str] | None = None
     rerank_depth: int | str
     auto_rerank: Skipping | None = None
     threshold: float | None = None

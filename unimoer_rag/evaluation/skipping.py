@@ -226,12 +226,12 @@ def _both(
     mode: Mode,
     depth: int,
 ) -> tuple[list[list[Hit]], list[list[Hit]]]:
-    """What each question finds, and the same reranked; its own document takes no place in it."""
+    """What each question finds, and the same reranked; what is left out takes no place in it."""
     texts = [q.text for q in questions]
-    if not dataset.own_documents:
+    if not dataset.most_left_out:
         found = retriever.search_batch(texts, k=depth, rerank=0, mode=mode)
         return found, retriever.search_batch(texts, k=depth, rerank=depth, mode=mode)
-    deeper = retriever.search_batch(texts, k=depth + 1, rerank=0, mode=mode)
+    deeper = retriever.search_batch(texts, k=depth + dataset.most_left_out, rerank=0, mode=mode)
     found = [
         others_than_own(dataset, question, hits)[:depth]
         for question, hits in zip(questions, deeper, strict=True)

@@ -7,9 +7,10 @@ from .io.backbone import BACKBONES, load_backbone, resolve_backbone, transformer
 from .io.checkpoint import CONFIG, WEIGHTS, layer_of, parameters_by_name
 from .io.config import ExpertConfig, TaskConfig, spec_of
 from .io.files import file_digest, local_folder
-from .io.known import canonical
-from .io.loading import memory_table, shipped_checkpoints
+from .io.known import BackboneSpec, canonical
+from .io.loading import memory_table
 from .io.peft_adapters import adapter_shape, export_expert, import_expert
+from .io.places import shipped_checkpoints
 from .io.pretrained import (
     LOCAL,
     bare_model,
@@ -68,6 +69,7 @@ __all__ = [
     "RERANK",
     "RERANK_CROSS",
     "WEIGHTS",
+    "BackboneSpec",
     "Batch",
     "ClassifyingHead",
     "CrossHead",

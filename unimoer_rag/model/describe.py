@@ -9,6 +9,7 @@ import torch
 
 from unimoer_rag.model.core import RoutedModel
 from unimoer_rag.model.layers.quantized import count_bytes, count_weights
+from unimoer_rag.model.published import Published
 from unimoer_rag.model.rows import Row
 from unimoer_rag.model.tasks import Task
 
@@ -37,6 +38,9 @@ def describe(model: RoutedModel) -> dict[str, Any]:
         "layers": model.n_layers,
         "width": model.width,
         "dimension": model.dimension,
+        "published": _published(model.published),
+        "query_instruction": model.query_instruction,
+        "document_instruction": model.document_instruction,
         "router": model.spec.router,
         "gate": model.spec.gate,
         "dtype": str(model.dtype).removeprefix("torch."),
@@ -64,6 +68,14 @@ def describe(model: RoutedModel) -> dict[str, Any]:
             for name, task in model.tasks.items()
         },
     }
+
+
+def _published(published: Published | None) -> dict[str, list[str]] | None:
+    """How a backbone embeds that says so itself."""
+    if published is None:
+        return None
+    steps = [type(step).__name__ for step in published.steps]
+    return {"pooling": list(published.pooling), "steps": steps}
 
 
 def _settings(task: Task) -> dict[str, Any]:

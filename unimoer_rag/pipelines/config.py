@@ -20,6 +20,7 @@ from unimoer_rag.retrieval import (
     Quantization,
     QueryCache,
     UnifiedRetriever,
+    check_language,
 )
 from unimoer_rag.yaml_files import read_yaml
 
@@ -49,6 +50,7 @@ class RetrieveConfig(Section):
     url: Url | None = None
     collection: str = "unimoer"
     chunking: Chunking | str | None = None
+    language: str | None = None
     dimensions: int | None = None
     quantization: Quantization | None = None
     oversampling: float | None = Field(default=None, ge=1)
@@ -75,6 +77,13 @@ class RetrieveConfig(Section):
         if value is None or value == WHOLE or isinstance(value, dict | Chunking):
             return value
         raise ValueError(f"expected {WHOLE}, or size and overlap in tokens")
+
+    @field_validator("language")
+    @classmethod
+    def _known_language(cls, value: str | None) -> str | None:
+        if value is not None:
+            check_language(value)
+        return value
 
     @field_validator("rerank", mode="plain")
     @classmethod

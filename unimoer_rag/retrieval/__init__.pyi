@@ -3,8 +3,9 @@ from .chunking import Chunker, Chunking, whole
 from .coercion import Coercion, coerce_metadata
 from .holdings import Holding, Status, compare, remove
 from .identity import WHOLE, ChunkingChoice
+from .index_model import DEFAULT_MODEL
 from .ingest import AddReport, Embedded
-from .other_models import CrossEncoderRanks, LangChainEmbeds, NoVectors, SentenceEmbeds
+from .other_models import CrossEncoderRanks, LangChainEmbeds, NoVectors, SentenceEmbeds, bm25_of
 from .ports import Embeds, Ranks
 from .problems import Problem, by_kind
 from .query_cache import QueryCache
@@ -16,7 +17,7 @@ from .searcher import OnStage
 from .selecting import Selection
 from .settings import DECLARED, RetrieverSettings
 from .sources import Corpus, scan
-from .sparse import BM25Encoder, SparseVector, tokenize
+from .sparse import BM25Encoder, SparseVector
 from .states import StoredStates
 from .store.base import Found, Record, Store
 from .store.edge import EdgeStore
@@ -29,10 +30,12 @@ from .store.snapshot import Snapshot
 from .store.verifying import verify_index
 from .text import clean_text, legible_text
 from .types import Document, Hit, Mode, Passage
+from .words import check_language, tokenize
 
 __all__ = [
     "AUTO",
     "DECLARED",
+    "DEFAULT_MODEL",
     "WHOLE",
     "AddReport",
     "AutoRerank",
@@ -76,8 +79,10 @@ __all__ = [
     "StoredStates",
     "UnifiedRetriever",
     "best_first",
+    "bm25_of",
     "by_kind",
     "certainty",
+    "check_language",
     "check_quantization",
     "check_settings",
     "check_top_n",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, NamedTuple
 
 from unimoer_rag.errors import IndexMismatchError, InputError, UnimoerWarning
@@ -30,6 +30,9 @@ WHOLE = "whole"
 
 ChunkingChoice = Chunking | str | None
 
+# Of indexes that do not say: those of the first releases.
+_FIRST_WORDS = {"language": "english", "tokenizer": 1}
+
 
 class Agreed(NamedTuple):
     """What holds for an index.
@@ -37,10 +40,12 @@ class Agreed(NamedTuple):
     Attributes:
         chunking: how documents are cut.
         token_states: how the passages' token states are kept; None for none.
+        encoder: of the sparse vectors.
     """
 
     chunking: Chunking | str
     token_states: StateFormat | None
+    encoder: BM25Encoder
 
 
 def identity_of(
@@ -67,6 +72,7 @@ def agree(
     chunking: ChunkingChoice,
     encoder: BM25Encoder,
     *,
+    language: str | None = None,
     token_states: StateFormat | None = None,
     states_of_new: StateFormat | None = None,
     where: str,
@@ -77,13 +83,14 @@ def agree(
         store: the index.
         model: the model that will embed into it and search it.
         chunking: how documents will be cut; None takes what the index has, or the default.
-        encoder: of the sparse vectors.
+        encoder: of the sparse vectors of a new index.
+        language: of the words that BM25 counts; None takes the index's, or the encoder's.
         token_states: how token states will be kept; None takes what the index has.
         states_of_new: how a new index keeps them where nothing is asked for; None for not at all.
         where: the index, for messages.
 
     Returns:
-        The chunking and the token states in force.
+        The chunking, the token states and the encoder in force.
 
     Raises:
         IndexMismatchError: the index was built with something else; says with what, and what to
@@ -98,11 +105,11 @@ def agree(
             )
         chosen = Chunking() if chunking is None else chunking
         form = token_states or states_of_new
+        encoder = replace(encoder, language=language or encoder.language)
         store.set_identity(identity_of(model, store.dimension, chosen, encoder, form))
-        return Agreed(chosen, form)
+        return Agreed(chosen, form, encoder)
     kept_chunking = _chunking(kept, where)
     chosen = kept_chunking if chunking is None else chunking
-    wanted = identity_of(model, store.dimension, chosen, encoder)
     check_model(kept, model, where=where)
     if kept_chunking != chosen:
         raise IndexMismatchError(
@@ -110,10 +117,12 @@ def agree(
             f"{_show(chosen)}: leave chunking out to use the index's, or index the documents "
             "again into a new index"
         )
-    if kept.get("bm25") != wanted["bm25"]:
+    kept_encoder = _encoder(kept, encoder, where)
+    if language not in (None, kept_encoder.language):
         raise IndexMismatchError(
-            f"the index at {where} was built with BM25 settings {kept.get('bm25')}, not "
-            f"{wanted['bm25']}: index the documents again into a new index"
+            f"the index at {where} has the words of language {kept_encoder.language!r}, not of "
+            f"{language!r}: leave language out to use the index's, or index the documents again "
+            "into a new index"
         )
     kept_states = _token_states(kept, where)
     if token_states not in (None, kept_states):
@@ -122,7 +131,7 @@ def agree(
             f"{_show_states(token_states)}: leave token_states out to use what it has, or index "
             "the documents again into a new index"
         )
-    return Agreed(chosen, kept_states)
+    return Agreed(chosen, kept_states, kept_encoder)
 
 
 def warn_beyond(limit: int, chunking: ChunkingChoice) -> None:
@@ -154,6 +163,19 @@ def check_model(kept: Mapping[str, Any], model: Identified, *, where: str) -> No
             f"{model.checkpoint!r} as it is now: open it with that model, or index the documents "
             "again into a new index"
         )
+
+
+def _encoder(identity: Mapping[str, Any], encoder: BM25Encoder, where: str) -> BM25Encoder:
+    """What made an index's sparse vectors, which may differ from a new one's in words alone."""
+    kept = identity.get("bm25")
+    own = {"language": encoder.language, "tokenizer": encoder.tokenizer}
+    said = f"the index at {where} was built with BM25 settings {kept!r}"
+    if not isinstance(kept, Mapping) or {**kept, **own} != asdict(encoder):
+        raise IndexMismatchError(
+            f"{said}, not {asdict(encoder)}: index the documents again into a new index"
+        )
+    with _known(said):
+        return BM25Encoder(**{**_FIRST_WORDS, **kept})
 
 
 def _token_states(identity: Mapping[str, Any], where: str) -> StateFormat | None:

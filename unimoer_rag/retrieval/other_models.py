@@ -13,14 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unimoer_rag.model import Side
+from unimoer_rag.retrieval.ports import Embeds
+from unimoer_rag.retrieval.sparse import BM25Encoder
 
-__all__ = ["CrossEncoderRanks", "LangChainEmbeds", "NoVectors", "SentenceEmbeds"]
+__all__ = ["CrossEncoderRanks", "LangChainEmbeds", "NoVectors", "SentenceEmbeds", "bm25_of"]
 
 Floats = NDArray[np.float32]
 
 
 class NoVectors:
     """Embeds nothing: for indexes that are searched by words alone (BM25), without a model.
+
+    Args:
+        bm25: how words are weighed.
 
     >>> UnifiedRetriever(NoVectors(), mode="sparse", chunking="whole")     # doctest: +SKIP
     """
@@ -30,9 +35,17 @@ class NoVectors:
     dimension = 0
     tokenizer = None
 
+    def __init__(self, bm25: BM25Encoder | None = None) -> None:
+        self.bm25 = bm25 or BM25Encoder()
+
     def embed(self, texts: Sequence[str], side: Side) -> Floats:
         """No numbers for each text, float32 `[n, 0]`."""
         return np.zeros((len(texts), 0), np.float32)
+
+
+def bm25_of(embeds: Embeds) -> BM25Encoder:
+    """How an index of these vectors weighs words."""
+    return embeds.bm25 if isinstance(embeds, NoVectors) else BM25Encoder()
 
 
 class LangChainEmbeds:

@@ -17,8 +17,9 @@ from unimoer_rag.retrieval.chunking import Chunker, Chunking
 from unimoer_rag.retrieval.identity import agree, warn_beyond
 from unimoer_rag.retrieval.indexer import Indexer
 from unimoer_rag.retrieval.ingest import AddReport, OnReport
-from unimoer_rag.retrieval.models import check_parts, load_embeds, load_ranks
 from unimoer_rag.retrieval.opening import open_store
+from unimoer_rag.retrieval.other_models import bm25_of
+from unimoer_rag.retrieval.parts import check_parts, load_embedding, load_ranking
 from unimoer_rag.retrieval.ports import Embeds
 from unimoer_rag.retrieval.query_cache import QueryCache
 from unimoer_rag.retrieval.running import run_by
@@ -26,7 +27,6 @@ from unimoer_rag.retrieval.search import Filters, Mode, Search
 from unimoer_rag.retrieval.searcher import OnStage, Searcher, ignore_stage
 from unimoer_rag.retrieval.selecting import Selection
 from unimoer_rag.retrieval.settings import RetrieverSettings, takes_settings
-from unimoer_rag.retrieval.sparse import BM25Encoder
 from unimoer_rag.retrieval.states import states_of_new
 from unimoer_rag.retrieval.stats import SearchStats
 from unimoer_rag.retrieval.types import Document, Hit
@@ -58,8 +58,8 @@ class UnifiedRetriever(Closing):
     Raises:
         InputError: a setting has a value that cannot be used, or `rerank` is "auto" and the
             checkpoint is not calibrated for this mode.
-        IndexMismatchError: the index was built with another model, chunking, size of vectors,
-            quantization or token states.
+        IndexMismatchError: the index was built with another model, chunking, language, size of
+            vectors, quantization or token states.
         IndexLockedError: another process has the index open.
         StoreError: the server is down or refuses the key.
 
@@ -71,9 +71,9 @@ class UnifiedRetriever(Closing):
     @takes_settings(RetrieverSettings)
     def __init__(self, settings: RetrieverSettings) -> None:
         self.settings = settings
-        self.embeds = load_embeds(settings)
+        self.embeds = load_embedding(settings)
         own = self.embeds if isinstance(self.embeds, UniMoER) else None
-        self.ranks = load_ranks(settings, own)
+        self.ranks = load_ranking(settings, own)
         self.k, self.mode = settings.k, settings.mode
         self.rerank: int | AutoRerank = (
             0 if self.ranks is None else resolve(settings.rerank, self.embeds)
@@ -85,14 +85,14 @@ class UnifiedRetriever(Closing):
         cache = settings.query_cache
         self.query_cache = QueryCache(0) if cache is None else cache
         self.query_cache.attach()
-        encoder = BM25Encoder()
         self.store = open_store(self.embeds, settings)
         try:
-            self.chunking, self.token_states = agree(
+            self.chunking, self.token_states, encoder = agree(
                 self.store,
                 self.embeds,
                 settings.chunking,
-                encoder,
+                bm25_of(self.embeds),
+                language=settings.language,
                 token_states=settings.state_format,
                 states_of_new=states_of_new(self.embeds, self.ranks),
                 where=settings.where,
@@ -101,6 +101,7 @@ class UnifiedRetriever(Closing):
             embedding, ranking = run_by(self.embeds, self.ranks, self.store, self.token_states)
             home = None if settings.index is None else Path(settings.index)
             chunker = _chunker(self.embeds, self.chunking)
+            self.language = encoder.language
             self._indexer = Indexer(embedding, *parts, chunker, home=home)
             self._searcher = Searcher(embedding, ranking, *parts)
         except BaseException:

@@ -109,6 +109,12 @@ class RetrieverSettings:
         "how documents are cut; `whole` keeps each as one passage; none takes the index's, or 160 "
         "tokens with 32 overlapping for a new one",
     )
+    language: str | None = _setting(
+        "index",
+        None,
+        "of the documents, whose words BM25 stems: german, french, ..., or any for words as they "
+        "stand; none takes the index's, or english for a new one",
+    )
     dimensions: int | None = _setting(
         "index",
         None,
@@ -164,6 +170,7 @@ class RetrieverSettings:
         from unimoer_rag.retrieval.identity import WHOLE
         from unimoer_rag.retrieval.search import check_settings
         from unimoer_rag.retrieval.store.quantization import check_oversampling, check_quantization
+        from unimoer_rag.retrieval.words import check_language
 
         if self.index is not None and self.url is not None:
             raise InputError("give either index (a folder) or url (a server), not both")
@@ -173,6 +180,8 @@ class RetrieverSettings:
             raise InputError(
                 f"chunking is {self.chunking!r}: expected a Chunking, {WHOLE!r} or None"
             )
+        if self.language is not None:
+            check_language(self.language)
         check_quantization(self.quantization)
         check_oversampling(self.oversampling)
         _ = self.state_format

@@ -9,15 +9,11 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import re
-import threading
-import unicodedata
 from collections import Counter
 from dataclasses import dataclass
 
-import snowballstemmer
-
-from unimoer_rag.retrieval.text import visible_text
+from unimoer_rag.errors import InputError
+from unimoer_rag.retrieval.words import TOKENIZER, check_language, tokenize
 
 __all__ = ["AVERAGE_LENGTH", "BM25Encoder", "SparseVector", "tokenize"]
 
@@ -26,43 +22,11 @@ __all__ = ["AVERAGE_LENGTH", "BM25Encoder", "SparseVector", "tokenize"]
 # in the index; BM25 moves little with it (b scales only the ratio of lengths).
 AVERAGE_LENGTH = 88.0
 
-_WORD = re.compile(r"\w+")
-
-# Lucene's English stop words: short on purpose, IDF handles the rest.
-_STOP_WORDS = frozenset(
-    re.findall(
-        r"\w+",
-        "a an and are as at be but by for if in into is it no not of on or such that the their "
-        "then there these they this to was will with",
-    )
-)
-
-_stemmer = snowballstemmer.stemmer("english")
-_stemmer_lock = threading.Lock()  # a Snowball stemmer keeps its word in itself
-
-
-@functools.lru_cache(maxsize=1 << 17)
-def _stem(word: str) -> str:
-    with _stemmer_lock:
-        return str(_stemmer.stemWord(word))
-
 
 @functools.lru_cache(maxsize=1 << 17)
 def _index(token: str) -> int:
     """A term's dimension: 32 bits of BLAKE2b, the same in every process and on every machine."""
     return int.from_bytes(hashlib.blake2b(token.encode(), digest_size=4).digest(), "big")
-
-
-def tokenize(text: str) -> list[str]:
-    """The terms of a text: what can be seen of it, in NFKC and lower case, by Unicode words.
-
-    Stop words are left out, English words are stemmed.
-
-    >>> tokenize("The runners are running")
-    ['runner', 'run']
-    """
-    words = _WORD.findall(unicodedata.normalize("NFKC", visible_text(text)).lower())
-    return [_stem(word) for word in words if word not in _STOP_WORDS]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +50,11 @@ class BM25Encoder:
         k1: how slowly repetitions of a term saturate.
         b: how much a long passage is discounted.
         average_length: terms in a passage of average length.
+        language: of the passages and queries; one of `words.LANGUAGES`.
+        tokenizer: the release of the rules that part a text into terms.
+
+    Raises:
+        InputError: there is no such language, or no such tokenizer.
 
     >>> BM25Encoder().query("refunds, refunds!").values
     (2.0,)
@@ -94,17 +63,27 @@ class BM25Encoder:
     k1: float = 1.2
     b: float = 0.75
     average_length: float = AVERAGE_LENGTH
+    language: str = "english"
+    tokenizer: int = TOKENIZER
+
+    def __post_init__(self) -> None:
+        check_language(self.language)
+        if self.tokenizer not in range(1, TOKENIZER + 1):
+            raise InputError(f"unknown tokenizer {self.tokenizer!r}: expected 1 to {TOKENIZER}")
 
     def document(self, text: str) -> SparseVector:
         """Weigh the terms of a passage: tf (k1 + 1) / (tf + k1 (1 - b + b length / average))."""
-        counts = Counter(tokenize(text))
+        counts = Counter(self._terms(text))
         length = counts.total()
         norm = self.k1 * (1 - self.b + self.b * length / self.average_length)
         return _vector({term: n * (self.k1 + 1) / (n + norm) for term, n in counts.items()})
 
     def query(self, text: str) -> SparseVector:
         """Count the terms of a question; empty when it holds none."""
-        return _vector(dict(Counter(tokenize(text))))
+        return _vector(dict(Counter(self._terms(text))))
+
+    def _terms(self, text: str) -> list[str]:
+        return tokenize(text, self.language, tokenizer=self.tokenizer)
 
 
 def _vector(weights: dict[str, float] | dict[str, int]) -> SparseVector:

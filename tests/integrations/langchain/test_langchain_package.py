@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 
 import pytest
 
 Script = Callable[..., str]
+
+# Where the framework has them: from 1.8 on.
+DECISIONS = ["UniMoERDecisionModel"] * (find_spec("langchain_core.decisions") is not None)
 
 BLOCK = """
 import sys
@@ -45,6 +49,7 @@ def test_only_langchain_core_is_needed(script: Script) -> None:
         "UniMoERCrossEncoder",
         "UniMoEREmbeddings",
         "UniMoERRetriever",
+        *DECISIONS,
     ]
 
 
@@ -64,3 +69,26 @@ def test_without_langchain_core_the_extra_is_named(script: Script, use: str) -> 
     )
     assert "langchain-core" in message
     assert "pip install 'unimoer-rag[langchain]'" in message
+
+
+@pytest.mark.slow
+def test_a_framework_without_decision_models_has_all_the_rest(script: Script) -> None:
+    said = script(
+        "import sys\nfrom importlib.machinery import PathFinder\n"
+        "whole = PathFinder.find_spec\n"
+        "PathFinder.find_spec = classmethod(lambda own, name, *rest: None\n"
+        "    if name == 'langchain_core.decisions' else whole(name, *rest))\n"
+        "from langchain_unimoer import *\n"
+        "import langchain_unimoer\n"
+        "UniMoEREmbeddings, UniMoERRetriever\n"
+        "from unimoer_rag.errors import MissingExtraError\n"
+        "try:\n    from langchain_unimoer import UniMoERDecisionModel\n"
+        "except MissingExtraError as error:\n    print(error)\n"
+        "print(langchain_unimoer.__all__)"
+    )
+    told, names = said.splitlines()
+    assert told == (
+        "UniMoERDecisionModel needs the package 'langchain-core>=1.8', which is not installed: "
+        "pip install 'langchain-core>=1.8'"
+    )
+    assert "UniMoERDecisionModel" not in names

@@ -16,6 +16,7 @@ from transformers import AutoModel, AutoTokenizer
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import CheckpointError, InputError
 from unimoer_rag.evaluation.systems import Unified
+from unimoer_rag.evaluation.systems.registry import build_system
 from unimoer_rag.lab.baselines.adapters import load_adapters
 from unimoer_rag.model.unimoer import UniMoER
 
@@ -127,6 +128,23 @@ def test_the_system_ranks_with_it(folders) -> None:
         np.testing.assert_allclose(scores[0], model.score(TEXTS[0], TEXTS, logits=True), atol=1e-4)
         assert scores[0].argmax() == 0
     assert "embed=" in str(system.describe()["checkpoint"])
+
+
+def test_rerank_lora_embeds_as_published(folders) -> None:
+    system = build_system(
+        "rerank-lora",
+        checkpoint=str(folders["backbone"]),
+        reranker=str(folders["rerank"]),
+        device="cpu",
+        dtype="float32",
+    )
+    assert system.name == "rerank-lora"
+    (model,) = system.modules
+    bare = UniMoER.from_backbone(str(folders["backbone"]), device="cpu", dtype="float32")
+    np.testing.assert_allclose(model.embed(TEXTS), bare.embed(TEXTS), atol=1e-6)
+    adapted = load(folders, rerank=folders["rerank"])
+    np.testing.assert_allclose(model.score(TEXTS[0], TEXTS), adapted.score(TEXTS[0], TEXTS))
+    assert not np.allclose(model.score(TEXTS[0], TEXTS), bare.score(TEXTS[0], TEXTS))
 
 
 def test_an_index_belongs_to_its_adapters(folders, tmp_path) -> None:

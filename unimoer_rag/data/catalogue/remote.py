@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import io
-import logging
 import shutil
 import tarfile
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from unimoer_rag.data.catalogue.transfer import TransferError, download
+from unimoer_rag.data.catalogue.hub_client import asking_hub, told_bar
+from unimoer_rag.data.catalogue.hub_folder import HubFolder
+from unimoer_rag.data.catalogue.transfer import check_digest, download
 from unimoer_rag.data.corpora import cache_folder
 from unimoer_rag.errors import DataError
 from unimoer_rag.files import replacing
@@ -32,6 +29,7 @@ class HubFile:
         path: of the file in it.
         size: in bytes, about.
         name: of the file in a folder of ours; by default the last part of `path`.
+        md5: of it, where that was published; checked when it has come.
     """
 
     repo: str
@@ -39,6 +37,7 @@ class HubFile:
     path: str
     size: int
     name: str = ""
+    md5: str = ""
 
     @property
     def local_name(self) -> str:
@@ -64,65 +63,23 @@ class HubFile:
 
         Raises:
             TransferError: the Hub cannot be reached.
-            DataError: it refuses the file.
+            DataError: it refuses the file, or it is not the pinned one.
         """
         from huggingface_hub import hf_hub_download
-        from huggingface_hub.errors import (
-            LocalEntryNotFoundError,
-            RemoteEntryNotFoundError,
-            RepositoryNotFoundError,
-        )
 
-        try:
-            with _quiet_hub():
-                found = hf_hub_download(
-                    self.repo,
-                    self.path,
-                    repo_type="dataset",
-                    revision=self.revision,
-                    cache_dir=cache,
-                    tqdm_class=_bar(self.local_name, on_progress),
-                )
-        except (RemoteEntryNotFoundError, RepositoryNotFoundError) as error:
-            raise DataError(f"the Hub has no {self.url} ({error})") from error
-        except LocalEntryNotFoundError as error:  # what it makes of a missing network
-            raise TransferError(f"could not download {self.url}: the Hub is not reached") from error
-        except Exception as error:  # the client raises many other kinds
-            raise TransferError(
-                f"could not download {self.url} ({type(error).__name__}: {error})"
-            ) from error
-        return Path(str(found))
-
-
-@contextmanager
-def _quiet_hub() -> Iterator[None]:
-    """Without the client's lines about each try: what comes of them is told once, in the end."""
-    logger = logging.getLogger("huggingface_hub")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
-
-
-def _bar(name: str, on_progress: Progress) -> Any:
-    """A progress bar class for the Hub's client that draws nothing and tells `on_progress`.
-
-    It is not the client's own, which stays silent where bars are switched off, as the command line
-    does for the loading of models.
-    """
-    from tqdm import tqdm
-
-    class Told(tqdm):  # type: ignore[misc]  # it has no types
-        def __init__(self, *args: Any, **settings: Any) -> None:
-            settings.pop("name", None)  # the client's own group of bars
-            super().__init__(*args, **settings | {"disable": False, "file": io.StringIO()})
-
-        def display(self, *args: Any, **settings: Any) -> None:
-            on_progress(name, int(self.n), int(self.total or 0))
-
-    return Told
+        with asking_hub(self.url):
+            found = hf_hub_download(
+                self.repo,
+                self.path,
+                repo_type="dataset",
+                revision=self.revision,
+                cache_dir=cache,
+                tqdm_class=told_bar(self.local_name, on_progress),
+            )
+        path = Path(str(found))
+        if self.md5:
+            check_digest(self.url, path.resolve(), f"md5:{self.md5}")
+        return path
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,13 +88,13 @@ class WebFile:
 
     Attributes:
         url: where it is.
-        sha256: of it.
+        digest: its SHA-256, or `md5:` and its MD5 where its authors tell no other.
         size: in bytes.
         member: the file to take out of it, where it is a `.tar.gz` archive.
     """
 
     url: str
-    sha256: str
+    digest: str
     size: int
     member: str | None = None
 
@@ -159,7 +116,7 @@ class WebFile:
             DataError: the server refuses it, or it is not the pinned one.
         """
         target = self._target(cache)
-        download(self.url, target, sha256=self.sha256, on_progress=on_progress)
+        download(self.url, target, digest=self.digest, on_progress=on_progress)
         return self.unpacked(target)
 
     def unpacked(self, file: Path) -> Path:
@@ -187,7 +144,8 @@ class WebFile:
         return target
 
     def _target(self, cache: Path | None) -> Path:
-        return cache_folder("web", cache) / self.sha256[:16] / self.local_name
+        return cache_folder("web", cache) / self.digest.rpartition(":")[2][:16] / self.local_name
 
 
-RemoteFile = HubFile | WebFile
+RemoteFile = HubFile | HubFolder | WebFile
+"""What a split needs: a file, or a repository of tables, which comes as a folder."""

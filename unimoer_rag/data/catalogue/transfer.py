@@ -15,11 +15,12 @@ from tenacity.wait import wait_base
 from unimoer_rag.errors import DataError
 from unimoer_rag.progress import Progress, silent
 
-__all__ = ["TransferError", "download"]
+__all__ = ["TransferError", "check_digest", "download"]
 
 _TIMEOUT = httpx.Timeout(30.0)
 _ATTEMPTS = 5
 _WAIT = wait_exponential(multiplier=0.5, max=30)
+_DIGESTS = {"": "SHA-256", "md5": "MD5"}
 
 
 class TransferError(DataError):
@@ -34,7 +35,7 @@ def download(
     url: str,
     target: Path,
     *,
-    sha256: str,
+    digest: str,
     on_progress: Progress = silent,
     wait: wait_base | None = None,
 ) -> None:
@@ -46,7 +47,7 @@ def download(
     Args:
         url: where it is.
         target: where it goes; folders are made.
-        sha256: of the whole file.
+        digest: of the whole file: its SHA-256, or `md5:` and its MD5.
         on_progress: called with the file's name, the bytes that are here and the size, or 0.
         wait: between attempts, of tenacity; by default half a second, then ever longer.
 
@@ -61,7 +62,7 @@ def download(
             if target.is_file():
                 return
             _receive(url, part, on_progress, wait or _WAIT)
-            _check(url, part, sha256)
+            check_digest(url, part, digest)
             os.replace(part, target)
     except OSError as error:
         raise DataError(f"cannot write {target}: {error.strerror or error}") from error
@@ -127,12 +128,24 @@ def _size(part: Path) -> int:
     return 0
 
 
-def _check(url: str, part: Path, expected: str) -> None:
+def check_digest(url: str, part: Path, digest: str) -> None:
+    """Refuse and remove a file that is not the pinned one.
+
+    Args:
+        url: where it came from.
+        part: where it is.
+        digest: that it must have; see `download`.
+
+    Raises:
+        DataError: it has another.
+    """
+    kind, _, expected = digest.rpartition(":")
     with part.open("rb") as file:
-        actual = hashlib.file_digest(file, "sha256").hexdigest()
+        # MD5 tells damage and change; nobody here relies on it against forgery.
+        actual = hashlib.file_digest(file, lambda: hashlib.new(kind or "sha256")).hexdigest()
     if actual != expected:
         part.unlink()
         raise DataError(
-            f"{url} gave a file with SHA-256 {actual}, expected {expected}: it was damaged on the "
-            "way or has changed there; nothing of it is kept"
+            f"{url} gave a file with {_DIGESTS[kind]} {actual}, expected {expected}: it was "
+            "damaged on the way or has changed there; nothing of it is kept"
         )

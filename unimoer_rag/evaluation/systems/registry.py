@@ -10,6 +10,7 @@
 | e2rank, gritlm | | the one model | |
 | jina-listwise | | of sentence-transformers | jina-reranker-v3 |
 | task-lora | a backbone | adapter's folder | adapter's folder |
+| rerank-lora | a backbone | | adapter's folder |
 | shared-lora | a backbone | adapter's folder | |
 
 Every system that does not read takes a `reader`: a UniMoER checkpoint. What a system needs is
@@ -97,6 +98,7 @@ SYSTEMS: Mapping[str, Entry] = {
         reads=True,
     ),
     "bm25": Entry(build=f"{_LAB}.two_stage:bm25", takes={}, mode="sparse"),
+    "bm25-beir": Entry(build=f"{_LAB}.two_stage:bm25_beir", takes={}, mode="sparse"),
     "backbone": Entry(build=f"{_LAB}.builders:backbone", takes={"embedder": "minilm"}),
     "backbone-cosine": Entry(
         build=f"{_LAB}.builders:backbone_cosine", takes={"embedder": "minilm"}
@@ -118,6 +120,10 @@ SYSTEMS: Mapping[str, Entry] = {
     "task-lora": Entry(
         build=f"{_LAB}.builders:task_lora",
         takes={"checkpoint": "minilm", "embedder": _ADAPTER, "reranker": _ADAPTER},
+    ),
+    "rerank-lora": Entry(
+        build=f"{_LAB}.builders:rerank_lora",
+        takes={"checkpoint": "qwen3-embedding-0.6b", "reranker": _ADAPTER},
     ),
     "shared-lora": Entry(
         build=f"{_LAB}.builders:shared_lora", takes={"checkpoint": "minilm", "embedder": _ADAPTER}

@@ -10,7 +10,7 @@ from unimoer_rag.lab.baselines.cosine import CosineRanker, ModelEmbedder
 from unimoer_rag.lab.baselines.two_stage import TwoStage
 from unimoer_rag.model import EMBED, RERANK, UniMoER
 
-__all__ = ["backbone", "backbone_cosine", "shared_lora", "task_lora", "unimoer"]
+__all__ = ["backbone", "backbone_cosine", "rerank_lora", "shared_lora", "task_lora", "unimoer"]
 
 
 def unimoer(models: Models) -> System:
@@ -39,6 +39,12 @@ def task_lora(models: Models) -> System:
     return Unified(adapted, name="task-lora", reader=models.reader)
 
 
+def rerank_lora(models: Models) -> System:
+    """A backbone that embeds as it was published, under an adapter that reranks alone."""
+    adapted = load_adapters(models.checkpoint, rerank=models.reranker, **models.where)
+    return Unified(adapted, name="rerank-lora", reader=models.reader)
+
+
 def shared_lora(models: Models) -> System:
     """A backbone with one adapter for both."""
     adapted = load_adapters(models.checkpoint, shared=models.embedder, **models.where)
@@ -46,6 +52,13 @@ def shared_lora(models: Models) -> System:
 
 
 def _bare(models: Models) -> UniMoER:
-    """The embedder's backbone without experts: they would add nothing but time and memory."""
-    tasks = [replace(task, experts=()) for task in (EMBED, RERANK)]
-    return UniMoER.from_backbone(models.embedder, experts={}, tasks=tasks, **models.where)
+    """The embedder's backbone as published, without experts, which would add time and memory."""
+    model = UniMoER.from_backbone(models.embedder, **models.where)
+    for name, task in model.tasks.items():
+        if name in (EMBED.name, RERANK.name):
+            model.change_task(replace(task, experts=()))
+        else:
+            model.remove_task(name)
+    for expert in model.experts:
+        model.remove_expert(expert)
+    return model

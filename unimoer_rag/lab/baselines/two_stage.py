@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from unimoer_rag.engine import Engine
 from unimoer_rag.evaluation import Embedder, Models, Ranker, System, describe_checkpoint
 from unimoer_rag.model import Side
-from unimoer_rag.retrieval import Embeds, NoVectors
+from unimoer_rag.retrieval import BM25Encoder, Embeds, NoVectors
 
-__all__ = ["TwoStage", "bm25", "one_model", "separate_models"]
+__all__ = ["TwoStage", "bm25", "bm25_beir", "one_model", "separate_models"]
 
 Builder = Callable[[Models], System]
 
@@ -29,6 +29,7 @@ class TwoStage:
         embedder: first stage; None finds by words alone (BM25).
         ranker: second stage; None reranks nothing. It may be the embedder.
         reader: reads answers; None reads none.
+        bm25: how words are weighed where there is no embedder.
     """
 
     def __init__(
@@ -38,8 +39,10 @@ class TwoStage:
         embedder: Embedder | None = None,
         ranker: Ranker | None = None,
         reader: Engine | None = None,
+        bm25: BM25Encoder | None = None,
     ) -> None:
         self.name, self.embedder, self.ranker, self.reader = name, embedder, ranker, reader
+        self._bm25 = bm25
 
     @property
     def reranks(self) -> bool:
@@ -71,7 +74,7 @@ class TwoStage:
     @property
     def embeds(self) -> Embeds:
         """The embedder behind the port of an index; what embeds nothing where there is none."""
-        return NoVectors() if self.embedder is None else _Port(self.embedder)
+        return NoVectors(self._bm25) if self.embedder is None else _Port(self.embedder)
 
     def rank(
         self, questions: Sequence[str], documents: Sequence[Sequence[str]]
@@ -115,6 +118,11 @@ class _Both(Embedder, Ranker, Protocol):
 def bm25(models: Models) -> System:
     """BM25, and nothing behind it."""
     return TwoStage("bm25", reader=models.reader)
+
+
+def bm25_beir(models: Models) -> System:
+    """BM25 with k1 and b of the one that BEIR's published figures are of (Anserini's defaults)."""
+    return TwoStage("bm25-beir", reader=models.reader, bm25=BM25Encoder(k1=0.9, b=0.4))
 
 
 def separate_models(

@@ -126,7 +126,7 @@ def measure_states(
         sides: dict[str, Callable[[], Any]] = {_ENCODED: partial(_encode, encoding, shown)}
         for name, form in _FORMATS.items():
             on_run(name)
-            packed = _packed(full, form, model.width)
+            packed = _packed(full, form, model)
             scores = found.rerank(_Kept(model, packed, form))
             facts[name] = {
                 **asdict(form),
@@ -239,9 +239,15 @@ def _states(index: UnifiedRetriever, passages: Sequence[Passage]) -> dict[str, b
     return found
 
 
-def _packed(full: Mapping[str, bytes], form: StateFormat, width: int) -> dict[str, bytes]:
+def _packed(full: Mapping[str, bytes], form: StateFormat, model: UniMoER) -> dict[str, bytes]:
     """States in a format, from those that lost nothing."""
-    return {text: form.pack(_LOSSLESS.unpack(packed, width)) for text, packed in full.items()}
+    return {text: form.pack(_restored(packed, _LOSSLESS, model)) for text, packed in full.items()}
+
+
+def _restored(packed: bytes, form: StateFormat, model: UniMoER) -> LateState:
+    head: LateHead = model.heads["rerank"]  # type: ignore[assignment]
+    sizes = head.token_width(model.width), head.text_width(model.width)
+    return form.unpack(packed, sizes[0], text_width=sizes[1])
 
 
 def _fill(folder: EdgeStore, shown: Shown, packed: Mapping[str, bytes]) -> None:
@@ -308,8 +314,8 @@ def _comparisons(
     """MaxSim of every question with some documents, nothing else."""
     form = _FORMATS[_COMPARED]
     texts = [passage.content for _, passages in shown for passage in passages]
-    packed = _packed({text: full[text] for text in texts}, form, model.width)
-    states = [form.unpack(each, model.width) for each in packed.values()]
+    packed = _packed({text: full[text] for text in texts}, form, model)
+    states = [_restored(each, form, model) for each in packed.values()]
     rows = model.rows.single([question for question, _ in shown], late_task(model), "query")
     queries = [cast("LateState", model.run([row])[0]) for row in rows]
     head: LateHead = model.heads["rerank"]  # type: ignore[assignment]

@@ -16,7 +16,7 @@ __all__ = ["NAMES", "bench", "open_bench"]
 NAMES = (
     "encode", "rerank", "overhead", "ingest", "query", "states", "memory", "precision",
     "concurrency", "stress", "prefix", "padding", "decoder", "auto", "vectors", "growth",
-    "profile", "kill",
+    "profile", "kill", "backbones",
 )  # fmt: skip
 """The benchmarks: files of `unimoer_rag.lab.bench`."""
 

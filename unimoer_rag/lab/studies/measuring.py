@@ -90,7 +90,7 @@ def _by_words(dataset: BeirDataset, depth: int) -> Run:
         [q.text for q in questions],
         [dataset.content(name) for name in names],
         positives=[0] * len(questions),  # whose scores nobody asks for
-        k=depth + bool(dataset.own_documents),
+        k=depth + dataset.most_left_out,
     )
     whole = {
         q.id: {names[p]: s for p, s in zip(row, scores, strict=True) if p >= 0}

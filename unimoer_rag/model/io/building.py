@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -60,6 +61,8 @@ def _own_options(
 ) -> dict[str, Any]:
     """The options of a model, what its backbone brings along in the place of what is not given."""
     published = backbone.published
+    if published is not None and known is not None and not published.dimensions:
+        published = replace(published, dimensions=known.dimensions)
     own = {} if published is None else published_fields(published, backbone.width)
     own |= _unsaid(known, own)
     spec: ModelSpec | None = options.get("spec")

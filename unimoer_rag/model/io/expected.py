@@ -46,7 +46,8 @@ def check_fit(
         CheckpointError: the configuration asks for what the backbone or this version does not have,
             or the file is too large or too small for it.
     """
-    bare = replace(bare_backbone(backbone), published=published)
+    bare = bare_backbone(backbone)
+    bare = bare if published is not None else replace(bare, published=None)
     n_bytes = sum(4 * prod(shape) for shape in _wanted(config, folder, bare).values())
     path = folder / WEIGHTS
     try:

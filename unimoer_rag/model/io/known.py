@@ -375,18 +375,23 @@ BACKBONES: Mapping[str, BackboneSpec] = {
     ),
 }
 
+# Names of 0.1.0's first builds: a folder that is called so is `./minilm`.
+_ALWAYS_PINS = ("minilm", "qwen3-0.6b", "qwen3-4b", "mistral-7b")
 _BY_REPO = {spec.repo.lower(): name for name, spec in BACKBONES.items()}
 
 
 def canonical(name: str) -> str:
     """The key of `BACKBONES` that a name means: itself or its repository, in any case of letters.
 
-    A folder that is here goes before a repository of its name; a key means what it says everywhere.
+    A folder that is here goes before a name, as a path; but for those names that were always pins.
 
     >>> canonical("BAAI/bge-small-en-v1.5"), canonical("LateOn"), canonical("./minilm")
     ('bge-small-en-v1.5', 'lateon', './minilm')
     """
-    if name in BACKBONES or local_folder(name) is not None:
+    if name in _ALWAYS_PINS:
         return name
     lowered = name.lower()
-    return lowered if lowered in BACKBONES else _BY_REPO.get(lowered, name)
+    key = lowered if lowered in BACKBONES else _BY_REPO.get(lowered)
+    if key is None:
+        return name
+    return key if local_folder(name) is None else f"./{name}"

@@ -6,7 +6,7 @@
 | a key of `BACKBONES` ("minilm") | the frozen backbone, untrained |
 | a folder with `adapter_config.json` | that checkpoint |
 | a folder with `config.json` | that backbone, untrained |
-| `owner/name` with a revision | the Hub's checkpoint |
+| `owner/name` with a revision | the Hub's checkpoint, or its backbone, untrained |
 | `owner/name@<commit>` | the Hub's backbone, untrained |
 """
 
@@ -36,7 +36,8 @@ from unimoer_rag.model.io.checkpoint import (
 from unimoer_rag.model.io.config import CheckpointConfig
 from unimoer_rag.model.io.expected import check_fit
 from unimoer_rag.model.io.files import file_digest, local_folder
-from unimoer_rag.model.io.known import BACKBONES, canonical
+from unimoer_rag.model.io.known import BACKBONES
+from unimoer_rag.model.io.places import locate_model
 from unimoer_rag.model.io.published import read_published
 from unimoer_rag.model.io.published_files import folder_digest
 from unimoer_rag.model.layers.onednn import use_onednn
@@ -44,11 +45,10 @@ from unimoer_rag.model.memory import MemoryPlan, choose_plan, parse_size, plan_o
 from unimoer_rag.model.published import Published
 from unimoer_rag.model.untrained import warn_if_untrained
 
-__all__ = ["build", "load", "load_own", "memory_table", "shipped_checkpoints"]
+__all__ = ["build", "load", "load_own", "memory_table"]
 
 M = TypeVar("M", bound=RoutedModel)
 
-_SHIPPED = Path(__file__).parents[2] / "checkpoints"
 _live: weakref.WeakValueDictionary[tuple[object, ...], Any] = weakref.WeakValueDictionary()
 _loading = threading.Lock()
 
@@ -66,10 +66,10 @@ def load(
     memory_budget: str | int | None = None,
 ) -> M:
     """See `UniMoER.from_pretrained`; of that class, or one derived from it."""
-    where, name = choose_device(device), canonical(str(name))
+    where, name = choose_device(device), str(name)
     # One at a time: two callers asking for the same model at once must get the same one.
     with _loading:
-        folder = _locate(name, revision)
+        name, folder = locate_model(name, revision)
         identity = _identity(name, folder)
         plan = None
         if memory_budget is not None:
@@ -119,7 +119,7 @@ def memory_table(
         device: likewise.
     """
     where = choose_device(device)
-    path, experts = _parts(canonical(str(name)), revision)
+    path, experts = _parts(str(name), revision)
     return [
         plan_of(path, choose_precision(dtype, where), experts=experts, device=where)
         for dtype in ("float32", "bfloat16", *QUANTIZATIONS)
@@ -128,7 +128,7 @@ def memory_table(
 
 def _parts(name: str, revision: str | None) -> tuple[Path, int]:
     """Folder of a model's backbone, and bytes of what it has besides."""
-    folder = _locate(name, revision)
+    name, folder = locate_model(name, revision)
     if folder is None:
         # Its experts, new and silent, are small beside it.
         return resolve_backbone(name), 0
@@ -148,8 +148,9 @@ def load_own(
     dtype: str = "auto",
 ) -> M:
     """As `load`, but an instance that nobody else holds."""
-    where, name = choose_device(device), canonical(str(name))
-    return _read(kind, name, _locate(name, revision), where, choose_precision(dtype, where))
+    where = choose_device(device)
+    name, folder = locate_model(str(name), revision)
+    return _read(kind, name, folder, where, choose_precision(dtype, where))
 
 
 def _read(
@@ -159,11 +160,6 @@ def _read(
     if folder is None:
         return build(kind, name, device=str(device), dtype=str(precision))
     return _load(kind, name, folder, device, precision)
-
-
-def shipped_checkpoints() -> list[str]:
-    """Names of the checkpoints inside the package."""
-    return sorted(path.name for path in _SHIPPED.glob("*") if (path / CONFIG).is_file())
 
 
 def _load(kind: type[M], name: str, folder: Path, device: torch.device, precision: Precision) -> M:
@@ -244,53 +240,3 @@ def _as_trained(config: CheckpointConfig, path: Path, folder: Path) -> Published
             f"{path} are others, so that it would embed otherwise. Put the original backbone there"
         )
     return published
-
-
-def _locate(name: str, revision: str | None) -> Path | None:
-    """The checkpoint's folder, or None where the name is a backbone's."""
-    if name in shipped_checkpoints():
-        return _SHIPPED / name
-    if name in BACKBONES:
-        return None
-    folder = local_folder(name)
-    if folder is not None:
-        if (folder / CONFIG).is_file():
-            return folder
-        if (folder / "config.json").is_file():
-            return None
-        raise CheckpointError(
-            f"{folder} holds neither a checkpoint ({CONFIG}) nor a backbone (config.json): give "
-            "the folder that save_pretrained wrote"
-        )
-    if name.count("/") == 1 and not name.startswith((".", "/", "~")):
-        return None if "@" in name else _download(name, revision)
-    raise CheckpointError(
-        f"no checkpoint {name!r}: expected one of "
-        f"{', '.join([*shipped_checkpoints(), *BACKBONES])}, an existing folder, or a Hub "
-        "repository owner/name"
-    )
-
-
-def _download(repo: str, revision: str | None) -> Path:
-    from huggingface_hub import snapshot_download
-
-    if revision is None:
-        raise CheckpointError(
-            f"{repo!r} is no folder here, and as a Hub checkpoint it needs revision=<commit>: "
-            "downloads are pinned"
-        )
-    try:
-        folder = Path(
-            snapshot_download(repo, revision=revision, allow_patterns=["*.json", "*.safetensors"])
-        )
-    except Exception as error:  # the Hub client raises many kinds, all meaning the same here
-        raise CheckpointError(
-            f"could not download {repo} at {revision} ({type(error).__name__}: {error}): check "
-            "the network and the names, or pass the path of a local copy"
-        ) from error
-    if not (folder / CONFIG).is_file():
-        raise CheckpointError(
-            f"the Hub repository {repo} has no {CONFIG}: it is no checkpoint; a backbone is named "
-            f"{repo}@<40-digit commit>"
-        )
-    return folder

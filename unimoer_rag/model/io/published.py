@@ -57,7 +57,7 @@ def read_published(folder: Path) -> Published | None:
     kind = settings.get("model_type", "SentenceTransformer")
     if kind != "SentenceTransformer":
         raise BackboneError(
-            f"{folder} is a {kind}: {_REFUSED.get(kind, 'that is not known here')}; {NEAREST}"
+            f"{folder} is a {kind}: {_REFUSED.get(str(kind), 'that is not known here')}; {NEAREST}"
         )
     modules = read_modules(path)
     _check_order([name for name, _ in modules], path)
@@ -112,12 +112,12 @@ def _prompts(settings: Mapping[str, Any], path: Path) -> tuple[str, str]:
     A default prompt is for both in a folder that has no prompt for either: one from before those.
     """
     prompts = prompts_of(settings, path)
-    query = [name for name in ("query",) if name in prompts]
-    document = [name for name in ("document", "passage", "corpus") if name in prompts]
     default = settings.get("default_prompt_name")
-    if not query and not document and isinstance(default, str) and default in prompts:
-        query = document = [default]
-    return tuple(prompts[names[0]] or "" if names else "" for names in (query, document))
+    query = "query" if "query" in prompts else ""
+    document = next((name for name in ("document", "passage", "corpus") if name in prompts), "")
+    if not query and not document and isinstance(default, str):
+        query = document = default
+    return prompts.get(query) or "", prompts.get(document) or ""
 
 
 def _size(value: Any, key: str, path: Path) -> int | None:

@@ -116,13 +116,12 @@ def _activation(config: dict[str, Any], folder: Path) -> str:
 
 def _check_vectors(config: dict[str, Any], folder: Path, of: str | None) -> None:
     """Refuse a module that works on something else."""
-    names = {config.get(key) for key in ("module_input_name", "module_output_name")}
-    other = names - {None, of}
-    if of is not None and other:
-        raise BackboneError(
-            f"the module in {folder} works on {other.pop()!r}: expected {of!r}; choose a model "
-            "whose modules follow each other"
-        )
+    for key in ("module_input_name", "module_output_name"):
+        if of is not None and config.get(key) not in (None, of):
+            raise BackboneError(
+                f"the module in {folder} works on {config[key]!r}: expected {of!r}; choose a model "
+                "whose modules follow each other"
+            )
 
 
 def _config(folder: Path, *, needed: bool = True) -> dict[str, Any]:

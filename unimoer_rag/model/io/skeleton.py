@@ -5,6 +5,7 @@ What is counted on it is exact, and takes seconds and no memory for a backbone o
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,11 @@ import torch
 
 from unimoer_rag.errors import BackboneError
 from unimoer_rag.model.io.backbone import Backbone, as_backbone, locate
-from unimoer_rag.model.io.known import canonical
+from unimoer_rag.model.io.files import local_folder
+from unimoer_rag.model.io.known import BACKBONES, canonical
 from unimoer_rag.model.io.pretrained import LOCAL, bare_model, read_config
+from unimoer_rag.model.io.published import read_published
+from unimoer_rag.model.published import Published
 
 __all__ = ["ARCHITECTURES", "backbone_config", "bare_backbone"]
 
@@ -100,7 +104,18 @@ def bare_backbone(name: str | Path, dtype: torch.dtype | None = None) -> Backbon
         BackboneError: its configuration cannot be had, or no model made of it.
     """
     path = Path(name)
-    return as_backbone(bare_model(backbone_config(name), path, dtype), _bare_tokenizer(), path)
+    bare = as_backbone(bare_model(backbone_config(name), path, dtype), _bare_tokenizer(), path)
+    folder = None if canonical(str(name)) in BACKBONES else local_folder(str(name))
+    return bare if folder is None else replace(bare, published=_read(folder))
+
+
+def _read(folder: Path) -> Published | None:
+    """What a folder says of itself, where the tokenizer that it is for knows three words."""
+    says = read_published(folder)
+    if says is None or says.late is None or says.late.expansion is None:
+        return says
+    filled = replace(says.late.expansion, token=None)
+    return replace(says, late=replace(says.late, expansion=filled))
 
 
 def _bare_tokenizer() -> Any:

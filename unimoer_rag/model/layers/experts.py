@@ -279,7 +279,8 @@ class RoutedLinear(nn.Module):
         down, up = self.fused(held, x.dtype)
         mixed = functional.linear(x, down)
         if scope.factor is None:
-            mixed = mixed * scope.weights(held)
+            # T5 keeps a part of its layers in float32 beside float16.
+            mixed = mixed * scope.weights(held).to(mixed.dtype)
         if torch.is_grad_enabled():
             return y + functional.linear(mixed, up)
         # The product adds to what the frozen layer gave, which nobody else holds.

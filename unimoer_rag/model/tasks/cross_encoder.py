@@ -40,7 +40,8 @@ class CrossEncoderHead(ScoringHead):
             if classifier is None
             else classification_head(classifier.config, classifier.tensors)
         )
-        self.pooler = Pooler(published, causal=causal) if classifier is None else None
+        # Of what ends in a classifier it pools nothing.
+        self.pooler = Pooler(published, causal=causal)
 
     @classmethod
     def build(
@@ -67,7 +68,7 @@ class CrossEncoderHead(ScoringHead):
 
     def forward(self, hidden: Tensor, rows: Sequence[Row], mask: Tensor) -> list[Tensor]:
         """Each pair's logit, float32 `[]`."""
-        if self.pooler is not None:
+        if self.classifier is None:
             return list(self.pooler.mapped(hidden, rows, mask).squeeze(-1))
         found = self.classifier(inputs_embeds=hidden.float(), attention_mask=mask.long())
         return list(found.logits.squeeze(-1))

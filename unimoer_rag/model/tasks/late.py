@@ -75,8 +75,12 @@ class LateScoring(ScoringHead):
     kept = True
 
     def token_width(self, width: int) -> int:
-        """Size of a token's state, and of the text vector beside it, on a backbone of a width."""
+        """Size of a token's state on a backbone whose hidden states have that width."""
         return width
+
+    def text_width(self, width: int) -> int:
+        """Size of the text vector beside them."""
+        return self.token_width(width)
 
     def compare(self, query: LateState, documents: Sequence[LateState]) -> Tensor:
         """Relevance logits float32 `[len(documents)]` of documents for one query."""
@@ -156,6 +160,10 @@ class LateHead(LateScoring):
     ) -> LateHead:
         """That of a task, as it is before training."""
         return cls(punctuation_ids(tokenizer), causal=causal, published=published)
+
+    def text_width(self, width: int) -> int:
+        """Size of the text vector, which may be a published one."""
+        return self.pooler.dimension(width)
 
     def forward(self, hidden: Tensor, rows: Sequence[Row], mask: Tensor) -> list[LateState]:
         """Each row's text, ready to be compared."""

@@ -44,6 +44,11 @@ class Pooler(nn.Module):
         mapped = self.mapped(hidden, rows, mask)
         return functional.normalize(mapped[:, : self._published.cut], dim=-1)
 
+    def dimension(self, width: int) -> int:
+        """Size of a vector, of states that have that width."""
+        says = self._published
+        return says.dimension(width) if says is not None and says.embeds else width
+
     def mapped(self, hidden: Tensor, rows: Sequence[Row], mask: Tensor) -> Tensor:
         """What comes out of the published steps, float32 `[rows, out]`, as it is."""
         published = self._published
@@ -112,6 +117,10 @@ def _pool_by(mode: PoolingMode, states: Tensor, kept: Tensor) -> Tensor:
 
 class _Step(nn.Module):
     """One published step. Its weights are the backbone's: buffers, which no checkpoint holds."""
+
+    weight: Tensor
+    bias: Tensor | None
+    residual: Tensor | None
 
     def __init__(self, step: Step) -> None:
         super().__init__()

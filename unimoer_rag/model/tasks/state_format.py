@@ -79,13 +79,21 @@ class StateFormat:
         parts = (counts, _numpy(state.pooled.half()), *_ENCODERS[self.precision](tokens))
         return b"".join(part.tobytes() for part in parts)
 
-    def unpack(self, packed: bytes, width: int, device: torch.device | str = "cpu") -> LateState:
+    def unpack(
+        self,
+        packed: bytes,
+        width: int,
+        device: torch.device | str = "cpu",
+        *,
+        text_width: int | None = None,
+    ) -> LateState:
         """The states that bytes hold, to be compared by `LateHead`.
 
         Args:
             packed: made by `pack` in this format.
-            width: hidden size of the backbone.
+            width: size of a token's state (`LateScoring.token_width`).
             device: where the states are to be.
+            text_width: size of the text vector beside them; None for that of a token.
 
         Raises:
             IndexCorruptError: the bytes are damaged or of another format or width.
@@ -95,7 +103,7 @@ class StateFormat:
         header = _HEADER.itemsize
         n, n_words = (int(x) for x in data[:header].view("<u4")) if len(data) >= header else (0, 1)
         factors = 0 if self.precision == "float16" else 2 * n
-        at = header + 2 * width
+        at = header + 2 * (width if text_width is None else text_width)
         row = {"float16": 2 * width, "int8": width, "binary": -(-width // 8)}[self.precision]
         if n_words > n or len(data) != at + factors + n * row:
             raise IndexCorruptError(

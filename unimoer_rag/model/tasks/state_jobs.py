@@ -148,8 +148,8 @@ def ranking_states(
     """
     task = late_task(model)
     head: LateScoring = model.heads[task.name]  # type: ignore[assignment]
-    width = head.token_width(model.width)
-    documents = [form.unpack(packed, width, model.device) for packed in states]
+    width, beside = head.token_width(model.width), head.text_width(model.width)
+    documents = [form.unpack(each, width, model.device, text_width=beside) for each in states]
 
     def finish(outputs: list[Any]) -> NDArray[np.float32]:
         with torch.inference_mode():

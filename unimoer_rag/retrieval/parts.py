@@ -1,4 +1,4 @@
-"""The models that a retriever is made of: given, or loaded by their names."""
+"""The models of a retriever: loaded by their names, and refused where they cannot do their part."""
 
 from __future__ import annotations
 
@@ -11,11 +11,16 @@ from unimoer_rag.retrieval.index_model import model_of_index
 from unimoer_rag.retrieval.ports import Embeds, Ranks
 from unimoer_rag.retrieval.settings import RetrieverSettings
 
-__all__ = ["check_parts", "load_embeds", "load_ranks"]
+__all__ = ["check_parts", "load_embedding", "load_ranking"]
 
 
-def load_embeds(settings: RetrieverSettings) -> Embeds:
-    """What embeds: loaded by its name, that of the index where none is given, or given itself."""
+def load_embedding(settings: RetrieverSettings) -> Embeds:
+    """What embeds: loaded by its name, that of the index where none is given, or given itself.
+
+    Raises:
+        InputError: the model of that name embeds nothing.
+        UnimoerError: it cannot be had; see `UniMoER.from_pretrained` and `model_of_index`.
+    """
     model = model_of_index(**settings.place) if settings.model is None else settings.model
     if not isinstance(model, str | Path):
         return model
@@ -33,8 +38,17 @@ def load_embeds(settings: RetrieverSettings) -> Embeds:
     return loaded
 
 
-def load_ranks(settings: RetrieverSettings, own: UniMoER | None) -> Ranks | None:
-    """What ranks: loaded by its name, given itself, or the model that embeds, where it is ours."""
+def load_ranking(settings: RetrieverSettings, own: UniMoER | None) -> Ranks | None:
+    """What ranks: loaded by its name, given itself, or the model that embeds, where it is ours.
+
+    Args:
+        settings: of the retriever.
+        own: the model that embeds; None where it is none of ours.
+
+    Raises:
+        InputError: the model of that name does not rerank.
+        UnimoerError: it cannot be had; see `UniMoER.from_pretrained`.
+    """
     if settings.reranker is None:
         return own
     if not isinstance(settings.reranker, str | Path):

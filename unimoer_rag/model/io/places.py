@@ -1,0 +1,88 @@
+"""Where a model is that is asked for by name: shipped, in a folder, or on the Hub."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from unimoer_rag.errors import CheckpointError
+from unimoer_rag.model.io.checkpoint import CONFIG
+from unimoer_rag.model.io.files import local_folder
+from unimoer_rag.model.io.known import BACKBONES, canonical
+
+__all__ = ["locate_model", "shipped_checkpoints"]
+
+_SHIPPED = Path(__file__).parents[2] / "checkpoints"
+
+
+def shipped_checkpoints() -> list[str]:
+    """Names of the checkpoints inside the package."""
+    return sorted(path.name for path in _SHIPPED.glob("*") if (path / CONFIG).is_file())
+
+
+def locate_model(name: str, revision: str | None) -> tuple[str, Path | None]:
+    """A model's name, and its checkpoint's folder; none where the name is a backbone's.
+
+    Args:
+        name: as for `UniMoER.from_pretrained`.
+        revision: of a repository on the Hub. A backbone there has it in its name from then on.
+
+    Raises:
+        CheckpointError: there is nothing of that name, or it cannot be downloaded.
+    """
+    name = canonical(name)
+    if name in shipped_checkpoints():
+        return name, _SHIPPED / name
+    if name in BACKBONES:
+        return name, None
+    folder = local_folder(name)
+    if folder is not None:
+        if (folder / CONFIG).is_file():
+            return name, folder
+        if (folder / "config.json").is_file():
+            return name, None
+        raise CheckpointError(
+            f"{folder} holds neither a checkpoint ({CONFIG}) nor a backbone (config.json): give "
+            "the folder that save_pretrained wrote"
+        )
+    if name.count("/") == 1 and not name.startswith((".", "/", "~")):
+        return (name, None) if "@" in name else _on_hub(name, revision)
+    raise CheckpointError(
+        f"no checkpoint {name!r}: expected one of "
+        f"{', '.join([*shipped_checkpoints(), *BACKBONES])}, an existing folder, or a Hub "
+        "repository owner/name"
+    )
+
+
+def _on_hub(repo: str, revision: str | None) -> tuple[str, Path | None]:
+    """What a repository holds: a checkpoint, in its folder here, or a backbone."""
+    if revision is None:
+        raise CheckpointError(
+            f"{repo!r} is no folder here, and as a Hub repository it needs revision=<commit>: "
+            "downloads are pinned"
+        )
+    folder = _download(repo, revision, ["*.json"])
+    if (folder / CONFIG).is_file():
+        return repo, _download(repo, revision, ["*.json", "*.safetensors"])
+    if not (folder / "config.json").is_file():
+        raise CheckpointError(
+            f"the Hub repository {repo} has neither {CONFIG} nor config.json: it is no checkpoint "
+            "and no backbone"
+        )
+    if not re.fullmatch(r"[0-9a-f]{40}", revision):
+        raise CheckpointError(
+            f"the backbone {repo} is asked for at {revision!r}: expected the 40 digits of a commit"
+        )
+    return f"{repo}@{revision}", None
+
+
+def _download(repo: str, revision: str, patterns: list[str]) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(repo, revision=revision, allow_patterns=patterns))
+    except Exception as error:  # the Hub client raises many kinds, all meaning the same here
+        raise CheckpointError(
+            f"could not download {repo} at {revision} ({type(error).__name__}: {error}): check "
+            "the network and the names, or pass the path of a local copy"
+        ) from error
