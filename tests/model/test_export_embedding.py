@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -208,9 +207,9 @@ def test_as_older_readers_know_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_adapters_of_other_frameworks_load_it(tmp_path: Path) -> None:
+@pytest.mark.filterwarnings("ignore")
+def test_langchains_community_loads_it(tmp_path: Path) -> None:
     community = pytest.importorskip("langchain_community.embeddings")
-    warnings.simplefilter("ignore")
     model = make_model(save_backbone("bert", tmp_path / "b"), router="task-explicit")
     out = model.export(tmp_path / "out")
     theirs = community.HuggingFaceEmbeddings(model_name=str(out), model_kwargs={"device": "cpu"})
