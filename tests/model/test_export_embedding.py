@@ -18,6 +18,7 @@ from sentence_transformers.base.modules import Normalize
 from sentence_transformers.base.modules.dense import Dense
 from sentence_transformers.sentence_transformer.modules import LayerNorm
 from tiny_models import ALL_DECODERS, ALL_ENCODERS, TEXTS, make_model, randomise, save_backbone
+from transformers import AutoTokenizer
 
 from unimoer_rag.model.tasks.task import EMBED
 from unimoer_rag.model.unimoer import UniMoER, load_own
@@ -117,6 +118,18 @@ def test_what_the_backbone_was_published_with(
     ):
         assert getattr(again.published, name) == getattr(model.published, name)
     assert again.embed(LONG) == pytest.approx(model.embed(LONG), abs=1e-5)
+
+
+@pytest.mark.slow
+def test_lower_casing_is_the_tokenizers_own(tmp_path: Path) -> None:
+    """Not all who read the folder look where sentence-transformers notes it."""
+    save_published("qwen3", tmp_path, pooling="lasttoken", transformer={"do_lower_case": True})
+    model = make_model(tmp_path / "published", router="task-explicit")
+    out = model.export(tmp_path / "out")
+    assert_same(model, out)
+    alone = AutoTokenizer.from_pretrained(str(out))
+    assert alone("PARIS Is")["input_ids"] == alone("paris is")["input_ids"]
+    assert load_own(out, **WHERE).embed(LONG) == pytest.approx(model.embed(LONG), abs=1e-5)
 
 
 def test_sizes_are_told(tmp_path: Path) -> None:

@@ -79,7 +79,12 @@ def test_architectures(tmp_path: Path, kind: str, target: Any) -> None:
 def test_what_the_backbone_was_published_with(tmp_path: Path, target: Any) -> None:
     prompts = {"query": "the report: ", "document": "Paris, "}
     save_published(
-        "bert", tmp_path, pooling=["cls", "mean"], steps=[Dense(64, 24)], prompts=prompts
+        "bert",
+        tmp_path,
+        pooling=["cls", "mean"],
+        steps=[Dense(64, 24)],
+        prompts=prompts,
+        transformer={"do_lower_case": True},
     )
     model = make_model(tmp_path / "published", router="task-explicit")
     assert_same(model, model.export(tmp_path / "out", to=target), target)

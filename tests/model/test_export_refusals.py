@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from peft import PeftModel
 from tiny_models import TEXTS, make_model, save_backbone
-from transformers import AutoModel
+from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerBase
 
 from unimoer_rag.errors import BackboneError, CheckpointError, InputError
 from unimoer_rag.model.io.peft_adapters import export_expert
@@ -135,6 +135,21 @@ def test_nothing_half_written_is_left(
     with pytest.raises(CheckpointError, match=r"could not write .*No space left.*half-written"):
         model.export(tmp_path / "deep" / "out")
     assert list((tmp_path / "deep").iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", [PreTrainedModel, PreTrainedTokenizerBase])
+def test_what_other_libraries_raise_while_they_write(
+    tmp_path: Path, model: UniMoER, monkeypatch: pytest.MonkeyPatch, kind: Any
+) -> None:
+    """safetensors and tokenizers tell of a full disk in kinds of their own."""
+
+    def full(*args: Any, **options: Any) -> None:
+        raise RuntimeError("I/O error: no space")
+
+    monkeypatch.setattr(kind, "save_pretrained", full)
+    with pytest.raises(CheckpointError, match=r"could not write .*transformers: I/O error"):
+        model.export(tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_backbone_that_is_gone(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 from unimoer_rag.errors import BackboneError, InputError
 from unimoer_rag.model.core import RoutedModel
 from unimoer_rag.model.io.architectures import choose_attention, model_class, sees_tables
+from unimoer_rag.model.io.export.folder import written_by
 from unimoer_rag.model.io.loading_bars import no_bars
 from unimoer_rag.model.io.pretrained import LOCAL, check_finite, read_config
 from unimoer_rag.model.layers.merged import constant_weights, fold
@@ -117,10 +118,14 @@ def save_body(body: Any, folder: Path, **settings: Any) -> None:
         body: a model of transformers.
         folder: where.
         settings: keys of `config.json` that are set.
+
+    Raises:
+        CheckpointError: they cannot be written.
     """
     for key, value in settings.items():
         setattr(body.config, key, value)
-    body.save_pretrained(str(folder))
+    with written_by("transformers", folder):
+        body.save_pretrained(str(folder))
 
 
 def longest(model: RoutedModel, task: Task) -> int:

@@ -66,14 +66,13 @@ def write(model: RoutedModel, task: Task, folder: Path) -> None:
     limit = longest(model, task)
     save_tokenizer(model, folder, limit, change=None if says else _framed_pairs(model, task))
     prompt = says.query_prompt if says is not None else ""
-    lower = says is not None and says.lower_case
     write_modules(
         folder,
         [] if classifies else _modules(model, task),
         transformer={
             **(CLASSIFIES if classifies else GIVES_TOKENS),
             "max_seq_length": limit,
-            "do_lower_case": lower,
+            "do_lower_case": says is not None and says.lower_case,
         },
         settings={
             "model_type": "CrossEncoder",
@@ -85,8 +84,6 @@ def write(model: RoutedModel, task: Task, folder: Path) -> None:
     )
     pairs = [(query, document) for query in PROBES[:2] for document in PROBES]
     texts = [(prompt + query, document) for query, document in pairs]
-    if lower:
-        texts = [(query.lower(), document.lower()) for query, document in texts]
     rows = model.rows.pairs(pairs, task)
     check_rows(folder, list(zip(texts, rows, strict=True)), task=task.name)
     write_card(model, task, folder, library="sentence-transformers", use=_USE)

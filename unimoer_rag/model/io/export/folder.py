@@ -13,7 +13,7 @@ from typing import Any
 from unimoer_rag.errors import CheckpointError
 from unimoer_rag.model.io.files import make_folder, write_whole
 
-__all__ = ["new_folder", "write_json", "write_text"]
+__all__ = ["new_folder", "write_json", "write_text", "written_by"]
 
 
 @contextmanager
@@ -39,12 +39,33 @@ def new_folder(folder: Path) -> Iterator[Path]:
             whole.rmdir()
         part.rename(whole)
     except OSError as error:
-        raise CheckpointError(
-            f"could not write {folder} ({error.strerror or error}): free some space or choose "
-            "another folder; nothing half-written is left"
-        ) from error
+        raise _failed(folder, error.strerror or str(error)) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+@contextmanager
+def written_by(library: str, folder: Path) -> Iterator[None]:
+    """Have another library write files, whose own errors end as ours.
+
+    Args:
+        library: its name.
+        folder: where it writes.
+
+    Raises:
+        CheckpointError: it cannot write them.
+    """
+    try:
+        yield
+    except Exception as error:  # safetensors and tokenizers each have their own kinds
+        raise _failed(folder, f"{library}: {error}") from error
+
+
+def _failed(folder: Path, why: str) -> CheckpointError:
+    return CheckpointError(
+        f"could not write {folder} ({why}): free some space or choose another folder; nothing "
+        "half-written is left"
+    )
 
 
 def _is_empty(folder: Path) -> bool:

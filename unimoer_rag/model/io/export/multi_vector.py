@@ -177,9 +177,8 @@ def _markers(prompts: Mapping[str, str]) -> Change:
 def _check(model: RoutedModel, task: Task, folder: Path) -> None:
     says = model.published if task.head_type.as_published else None
     before = {"query": says.query_prompt, "document": says.document_prompt} if says else {}
-    lower = says is not None and says.lower_case
     for side in _SIDES:
-        texts = [before.get(side, "") + text for text in PROBES]
         rows = model.rows.single(PROBES, task, side)
-        wanted = [((t.lower() if lower else t,), row) for t, row in zip(texts, rows, strict=True)]
+        prompt = before.get(side, "")
+        wanted = [((prompt + text,), row) for text, row in zip(PROBES, rows, strict=True)]
         check_rows(folder, wanted, task=task.name)

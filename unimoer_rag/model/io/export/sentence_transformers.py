@@ -7,7 +7,6 @@ LlamaIndex. Nothing of these is needed to write it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from unimoer_rag.model.core import RoutedModel
@@ -89,13 +88,6 @@ def prompted_rows(model: RoutedModel, task: Task) -> list[tuple[tuple[str, ...],
     }
     wanted: list[tuple[tuple[str, ...], Row]] = []
     for side, prompt in before.items():
-        texts: Sequence[str] = [_lowered(model, prompt + text) for text in PROBES]
         rows = model.rows.single(PROBES, task, side)
-        wanted += [((text,), row) for text, row in zip(texts, rows, strict=True)]
+        wanted += [((prompt + text,), row) for text, row in zip(PROBES, rows, strict=True)]
     return wanted
-
-
-def _lowered(model: RoutedModel, text: str) -> str:
-    """The text as a folder that lower-cases gives it to the tokenizer."""
-    says = model.published
-    return text.lower() if says is not None and says.lower_case else text

@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tokenizers import AddedToken, processors
+from tokenizers import AddedToken, Tokenizer, normalizers, processors
 
 from unimoer_rag.errors import InputError
 from unimoer_rag.model.core import RoutedModel
+from unimoer_rag.model.io.export.folder import written_by
 from unimoer_rag.model.io.pretrained import LOCAL
 from unimoer_rag.model.rows import Row
 from unimoer_rag.model.tasks import Task
@@ -46,6 +47,9 @@ def save_tokenizer(
         folder: where.
         max_tokens: longest row, special tokens included.
         change: what is done to the tokenizer of transformers before that; nothing by default.
+
+    Raises:
+        CheckpointError: they cannot be written.
     """
     from transformers import AutoTokenizer
 
@@ -54,8 +58,19 @@ def save_tokenizer(
         tokenizer.pad_token = tokenizer.eos_token
     if change is not None:
         change(tokenizer)
+    if model.published is not None and model.published.lower_case:
+        _lower_case(tokenizer.backend_tokenizer)
     tokenizer.model_max_length = max_tokens
-    tokenizer.save_pretrained(str(folder))
+    with written_by("transformers", folder):
+        tokenizer.save_pretrained(str(folder))
+
+
+def _lower_case(backend: Tokenizer) -> None:
+    """Have a tokenizer lower-case texts first, where not all who read it would know to do it."""
+    then = backend.normalizer
+    backend.normalizer = normalizers.Sequence(
+        [normalizers.Lowercase(), *([] if then is None else [then])]
+    )
 
 
 def frame_by(
