@@ -43,33 +43,25 @@ def names(pages: list[Path]) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def embedder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small model as sentence-transformers writes it, in place of one that is downloaded."""
-    folder = tmp_path_factory.mktemp("embedder")
-    save_published("bert", folder)
-    return folder / "published"
-
-
-@pytest.fixture(scope="session")
-def decoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny random model in the place of one from the Hub."""
-    return save_llm(tmp_path_factory.mktemp("decoder"), max_position_embeddings=8192)
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tiny random models in the place of those from the Hub."""
+    folder = tmp_path_factory.mktemp("models")
+    save_llm(folder / "Qwen3-0.6B", max_position_embeddings=8192)
+    save_pylate(folder / "answerai-colbert-small-v1")
+    save_cross(folder / "ms-marco-MiniLM-L6-v2")
+    save_published("bert", folder / "made")
+    (folder / "BAAI").mkdir()
+    (folder / "made" / "published").rename(folder / "BAAI" / "bge-small-en-v1.5")
+    return folder
 
 
 @pytest.fixture
 def folder(
-    tmp_path: Path,
-    few_documents: Path,
-    decoder: Path,
-    embedder: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, few_documents: Path, models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Path:
     """The working directory of a reader who copied the handbook and downloaded models."""
     shutil.copytree(few_documents, tmp_path / "handbook")
-    shutil.copytree(decoder, tmp_path / "Qwen3-0.6B")
-    save_pylate(tmp_path / "answerai-colbert-small-v1")
-    shutil.copytree(embedder, tmp_path / "BAAI" / "bge-small-en-v1.5")
-    save_cross(tmp_path / "ms-marco-MiniLM-L6-v2")
+    shutil.copytree(models, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

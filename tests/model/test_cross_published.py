@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -83,6 +84,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_cross(tmp_path_factory.mktemp("cross"))
 
 
+@pytest.mark.slow
 def test_the_engine_gives_the_same(folder: Path) -> None:
     model = UniMoER.from_pretrained(folder, **WHERE)
     assert Engine.of(model).rank(QUERY, DOCUMENTS) == pytest.approx(
@@ -106,6 +108,7 @@ def test_of_two_texts_the_longer_loses_its_end(folder: Path) -> None:
             assert row.truncated == (query + document + 3 > room)
 
 
+@pytest.mark.slow
 def test_segments_are_told_apart_as_the_tokenizer_does(folder: Path, tmp_path: Path) -> None:
     """A BERT whose tokenizer gives no segments was trained without them."""
     for path in folder.iterdir():
@@ -144,6 +147,15 @@ def test_what_cannot_be_run_as_published_is_refused(tmp_path: Path) -> None:
     )
     bare = save_backbone("bert", tmp_path / "bare")
     (tmp_path / "head" / "model.safetensors").write_bytes((bare / "model.safetensors").read_bytes())
+    prompt = save_chain(tmp_path / "prompt")
+    settings = {"prompts": {"ask": "x: "}, "default_prompt_name": "ask"}
+    change(prompt / "config_sentence_transformers.json", **settings)
+    change(prompt / "1_Pooling" / "config.json", include_prompt=False)
+    cases["prompt"] = prompt, "leaves its prompt 'x: ' out of what is pooled"
+    steps = save_chain(tmp_path / "steps")
+    shutil.copytree(steps / "4_Dense", steps / "2_Dense", dirs_exist_ok=True)
+    change(steps / "2_Dense" / "config.json", module_output_name="sentence_embedding")
+    cases["steps"] = steps, "behind the pooling takes vectors of 32, and is given 1"
     modules = cases["logits"][0] / "modules.json"
     listed = json.loads(modules.read_text())[:2]
     listed[1]["type"] = "sentence_transformers.cross_encoder.modules.logit_score.LogitScore"

@@ -121,6 +121,15 @@ def test_what_colbert_wrote(tmp_path: Path, metadata: dict[str, Any]) -> None:
 
 
 @pytest.mark.slow
+def test_loading_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Of a projection among the backbone's tensors transformers would report."""
+    folder = save_stanford(tmp_path / "model")
+    capfd.readouterr()
+    UniMoER.from_pretrained(folder, **WHERE)
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.slow
 def test_rows_are_framed_as_pylate_does_it(tmp_path: Path) -> None:
     """Against PyLate's own steps: cut one short, put the prefix behind `[CLS]`, fill up."""
     folder = save_pylate(tmp_path / "model")
@@ -254,6 +263,7 @@ def test_what_it_is_not_asked_for(model: UniMoER, tmp_path: Path) -> None:
         Task("rerank", "maxsim", (), feedback=0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
@@ -262,6 +272,12 @@ def test_what_it_is_not_asked_for(model: UniMoER, tmp_path: Path) -> None:
         ({"skiplist_words": "all"}, "skiplist_words='all': expected a list of words"),
         ({"query_expansion": {"strategy": "most"}}, "strategy 'fixed' or 'min'"),
         ({"query_expansion": {"strategy": "min"}}, "without length"),
+        (
+            {"query_expansion": {"strategy": "min", "length": 9000}},
+            "up to 9,000 tokens, the",
+        ),
+        ({"query_prefix": 3}, "query_prefix=3: expected a text"),
+        ({"model_type": "MultiVectorEncoder"}, "class 'pylate.models.Dense.Dense'"),
         (
             {"query_expansion": {"strategy": "min", "length": 9, "token": "[X]"}},
             r"filled up with \[X",
@@ -277,7 +293,8 @@ def test_damaged_settings_are_refused(tmp_path: Path, settings: dict[str, Any], 
 def test_what_cannot_be_run_as_published_is_refused(tmp_path: Path) -> None:
     from sentence_transformers.multi_vector_encoder.modules import HierarchicalTokenPooling
 
-    cases = [
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"mask": {"skiplist_tasks": ["titles"]}}, "expected some of query, document"),
         ({"mask": {"keep_only_token_ids": [5]}}, "those of images alone"),
         ({"dense": [*dense_chain(), HierarchicalTokenPooling(2)]}, "HierarchicalTokenPooling"),
     ]

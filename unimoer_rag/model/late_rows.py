@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tokenizers import AddedToken, Tokenizer
 
@@ -11,7 +11,7 @@ from unimoer_rag.errors import BackboneError, InputError
 
 if TYPE_CHECKING:
     from unimoer_rag.model.published import Published
-    from unimoer_rag.model.published_late import Expansion, LateInteraction
+    from unimoer_rag.model.published_late import Expansion, LateInteraction, Side
 
 __all__ = ["LateFrame", "LateRow"]
 
@@ -45,7 +45,8 @@ class LateFrame:
         max_positions: what the backbone can take at most.
 
     Raises:
-        BackboneError: the tokenizer has nothing that queries could be filled up with.
+        BackboneError: the tokenizer has nothing that queries could be filled up with, or the
+            backbone no positions for as many tokens.
     """
 
     def __init__(
@@ -66,6 +67,11 @@ class LateFrame:
             side: min(length, max_positions)
             for side, length in _lengths(late, published.max_tokens or max_positions).items()
         }
+        if late.expansion is not None and late.expansion.length > max_positions:
+            raise BackboneError(
+                f"queries are filled up to {late.expansion.length:,} tokens, the backbone takes "
+                f"{max_positions:,}: get the model's files again"
+            )
         self._expansion = late.expansion
         self._filler = None if late.expansion is None else _filler(tokenizer, late.expansion)
 
@@ -74,9 +80,7 @@ class LateFrame:
         prompt = self._encoder.encode(self._prompts["document"], add_special_tokens=False)
         return self._room("document", max_tokens) - len(prompt.ids)
 
-    def rows(
-        self, texts: Sequence[str], side: Literal["query", "document"], max_tokens: int
-    ) -> list[LateRow]:
+    def rows(self, texts: Sequence[str], side: Side, max_tokens: int) -> list[LateRow]:
         """Texts as tokens.
 
         Args:

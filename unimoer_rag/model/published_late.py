@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Expansion", "LateInteraction"]
+__all__ = ["Expansion", "LateInteraction", "Side"]
+
+Side = Literal["query", "document"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,5 +48,5 @@ class LateInteraction:
     markers: bool = False
     expansion: Expansion | None = None
     skipped: tuple[str, ...] = ()
-    skipped_in: frozenset[Literal["query", "document"]] = frozenset({"document"})
+    skipped_in: frozenset[Side] = frozenset({"document"})
     mean: bool = False

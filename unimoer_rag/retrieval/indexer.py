@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
 from unimoer_rag.errors import InputError
 from unimoer_rag.retrieval.chunking import Chunker, whole
-from unimoer_rag.retrieval.ingest import AddReport, OnReport, ingest
+from unimoer_rag.retrieval.ingest import AddReport, Embedded, OnReport, ingest
 from unimoer_rag.retrieval.known_problems import mark_known
 from unimoer_rag.retrieval.left_behind import left_behind
 from unimoer_rag.retrieval.metadata import clean
@@ -23,6 +23,7 @@ from unimoer_rag.retrieval.sparse import BM25Encoder
 from unimoer_rag.retrieval.store import Store
 from unimoer_rag.retrieval.text import clean_text
 from unimoer_rag.retrieval.types import Document
+from unimoer_rag.retrieval.writing import WritingSeen
 
 __all__ = ["Indexer"]
 
@@ -36,6 +37,7 @@ class Indexer:
         encoder: of BM25 vectors.
         cache: hits of earlier queries, which every write empties.
         chunker: cuts documents.
+        writing: watches what is embedded.
         home: the index's folder, if it has one.
     """
 
@@ -46,11 +48,12 @@ class Indexer:
         encoder: BM25Encoder,
         cache: QueryCache,
         chunker: Chunker,
+        writing: WritingSeen,
         *,
         home: Path | None = None,
     ) -> None:
         self._embedding, self._store, self._encoder = embedding, store, encoder
-        self._cache, self._chunker = cache, chunker
+        self._cache, self._chunker, self._writing = cache, chunker, writing
         self._roots, self._home = Roots(store, home), home
 
     def add(
@@ -119,10 +122,10 @@ class Indexer:
         within: Collection[str] = (),
     ) -> AddReport:
         with self._cache.writing():
-            return ingest(
+            ingest(
                 documents,
                 whole if precut else self._chunker.split,
-                embed=self._embedding.documents,
+                embed=self._embed,
                 store=self._store,
                 encoder=self._encoder,
                 report=report,
@@ -130,6 +133,12 @@ class Indexer:
                 within=within,
                 on_progress=on_progress,
             )
+        self._writing.tell()
+        return report
+
+    def _embed(self, texts: Sequence[str]) -> Callable[[], Embedded]:
+        self._writing.meet(texts)
+        return self._embedding.documents(texts)
 
 
 # What frameworks call documents, by the package they come from, and what to do with them.

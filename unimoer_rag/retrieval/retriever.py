@@ -30,6 +30,7 @@ from unimoer_rag.retrieval.settings import RetrieverSettings, takes_settings
 from unimoer_rag.retrieval.states import states_of_new
 from unimoer_rag.retrieval.stats import SearchStats
 from unimoer_rag.retrieval.types import Document, Hit
+from unimoer_rag.retrieval.writing import WritingSeen
 from unimoer_rag.steps import arun, run
 
 if TYPE_CHECKING:
@@ -102,7 +103,8 @@ class UnifiedRetriever(Closing):
             home = None if settings.index is None else Path(settings.index)
             chunker = _chunker(self.embeds, self.chunking)
             self.language = encoder.language
-            self._indexer = Indexer(embedding, *parts, chunker, home=home)
+            writing = WritingSeen(self.embeds)
+            self._indexer = Indexer(embedding, *parts, chunker, writing, home=home)
             self._searcher = Searcher(embedding, ranking, *parts)
         except BaseException:
             self.store.close()

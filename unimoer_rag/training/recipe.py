@@ -163,7 +163,7 @@ def skeleton_of(recipe: Recipe) -> UniMoER:
         BackboneError: the backbone's configuration cannot be had.
         InputError: router, gate, targets, experts or tasks do not fit the backbone.
     """
-    backbone = bare_backbone(recipe.backbone, torch.bfloat16)
+    backbone = bare_backbone(recipe.backbone, torch.bfloat16, as_published=True)
     return UniMoER(backbone, name=recipe.backbone, spec=recipe.spec())
 
 

@@ -87,8 +87,8 @@ class PublishedRanker(_Part):
 
     def _load(self) -> None:
         super()._load()
-        head = self.model.heads["rerank"]
-        if not head.as_published:
+        task = self.model.tasks.get("rerank")
+        if task is None or not task.head_type.as_published:
             raise BackboneError(
                 f"{self.name_or_path} holds a {type(self.model.backbone).__name__} and no trained "
                 "head of a cross-encoder: expected one, such as cross-encoder/ms-marco-MiniLM-L6-v2"

@@ -6,7 +6,6 @@ found out here, before the weights of file or backbone are read.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +21,6 @@ from unimoer_rag.model.io.tensors import Shape
 if TYPE_CHECKING:
     from unimoer_rag.model.io.backbone import Backbone
     from unimoer_rag.model.io.config import CheckpointConfig
-    from unimoer_rag.model.published import Published
 
 __all__ = ["check_fit"]
 
@@ -31,7 +29,7 @@ _HEADER_BYTES = 16 * 2**20
 
 
 def check_fit(
-    config: CheckpointConfig, folder: Path, backbone: Path, published: Published | None = None
+    config: CheckpointConfig, folder: Path, backbone: Path, *, as_published: bool = False
 ) -> None:
     """Raise unless a checkpoint's configuration fits its backbone, and its file may hold it.
 
@@ -39,15 +37,14 @@ def check_fit(
         config: of the checkpoint.
         folder: the checkpoint's.
         backbone: folder of the backbone; its `config.json` is read, no weight is.
-        published: how that says that it embeds.
+        as_published: it embeds as its folder says.
 
     Raises:
         BackboneError: the backbone's configuration cannot be used.
         CheckpointError: the configuration asks for what the backbone or this version does not have,
             or the file is too large or too small for it.
     """
-    bare = bare_backbone(backbone)
-    bare = bare if published is not None else replace(bare, published=None)
+    bare = bare_backbone(backbone, as_published=as_published)
     n_bytes = sum(4 * prod(shape) for shape in _wanted(config, folder, bare).values())
     path = folder / WEIGHTS
     try:

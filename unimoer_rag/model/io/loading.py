@@ -167,7 +167,7 @@ def _load(kind: type[M], name: str, folder: Path, device: torch.device, precisio
     config = read_config(folder)
     path = resolve_backbone(_backbone_name(config, folder))
     published = _as_trained(config, path, folder)
-    check_fit(config, folder, path, published)
+    check_fit(config, folder, path, as_published=published is not None)
     tensors = read_tensors(folder, config)
     _check_digest(path, config, folder)
     backbone = load_backbone(

@@ -24,6 +24,7 @@ from unimoer_rag.model.io.published_files import (
     folder_digest,
     max_tokens,
     prompts_of,
+    read_architectures,
     read_modules,
     read_object,
     transformer_settings,
@@ -80,11 +81,17 @@ def read_cross(folder: Path, settings: Mapping[str, Any]) -> Published:
         )
     _check_activation(folder, settings)
     prompts = prompts_of(settings, folder / SETTINGS)
+    prompt = prompts.get(str(settings.get("default_prompt_name"))) or ""
+    if prompt and not scoring.include_prompt:
+        raise BackboneError(
+            f"{folder} leaves its prompt {prompt!r:.80} out of what is pooled (include_prompt): "
+            "that is done for single texts alone; choose another cross-encoder"
+        )
     return Published(
         pooling=scoring.pooling,
         include_prompt=scoring.include_prompt,
         steps=scoring.steps,
-        query_prompt=prompts.get(str(settings.get("default_prompt_name"))) or "",
+        query_prompt=prompt,
         max_tokens=max_tokens(folder, own),
         lower_case=bool(own.get("do_lower_case", False)),
         digest=folder_digest(folder),
@@ -93,8 +100,7 @@ def read_cross(folder: Path, settings: Mapping[str, Any]) -> Published:
 
 
 def _architecture(folder: Path) -> str:
-    named = read_object(folder / "config.json").get("architectures") or [""]
-    return str(named[0])
+    return next(iter(read_architectures(folder)), "")
 
 
 def _classifier(folder: Path) -> Classifier:
@@ -110,19 +116,22 @@ def _classifier(folder: Path) -> Classifier:
         )
     try:
         config = AutoConfig.from_pretrained(str(folder), **LOCAL)
-    except Exception as error:  # transformers has several kinds
+        layers = head_layers(config)
+    except Exception as error:  # transformers and torch each have their own kinds
         raise BackboneError(
-            f"cannot read {folder / 'config.json'} ({type(error).__name__}: {error}): get the "
-            "model's files again"
+            f"no model can be made of {folder / 'config.json'} ({type(error).__name__}: {error}): "
+            "get the model's files again"
         ) from error
     if config.num_labels != 1:
         raise BackboneError(f"{folder} gives {config.num_labels} scores for a pair: {_ONE}")
-    tensors = read_tensors(
-        folder,
-        list(head_layers(config)),
-        what=f"trained head of a {name}",
-        expected="get the model's files again",
-    )
+    again = "get the model's files again"
+    tensors = read_tensors(folder, list(layers), what=f"trained head of a {name}", expected=again)
+    for key, shape in layers.items():
+        if tensors[key].shape != shape:
+            raise BackboneError(
+                f"{folder}: {key} is of shape {tuple(tensors[key].shape)}, expected "
+                f"{tuple(shape)}: {again}"
+            )
     return Classifier(config, {key: tensor.float() for key, tensor in tensors.items()})
 
 

@@ -19,6 +19,7 @@ __all__ = [
     "folder_digest",
     "max_tokens",
     "prompts_of",
+    "read_architectures",
     "read_modules",
     "read_object",
     "transformer_settings",
@@ -104,6 +105,16 @@ def read_object(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise BackboneError(f"{path} is no JSON object: get the model's files again")
     return content
+
+
+def read_architectures(folder: Path) -> list[str]:
+    """The classes of transformers that a folder's configuration names.
+
+    Raises:
+        BackboneError: it is no JSON object.
+    """
+    named = read_object(folder / "config.json").get("architectures")
+    return [str(each) for each in named] if isinstance(named, list) else []
 
 
 def read_modules(path: Path, *, also: Collection[str] = ()) -> list[tuple[str, str]]:

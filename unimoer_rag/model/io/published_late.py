@@ -13,7 +13,7 @@ taken.
 from __future__ import annotations
 
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +26,14 @@ from unimoer_rag.model.io.published_files import (
     folder_digest,
     max_tokens,
     prompts_of,
+    read_architectures,
     read_modules,
     read_object,
     transformer_settings,
 )
 from unimoer_rag.model.io.published_steps import read_step
 from unimoer_rag.model.published import Dense, Normalize, Published, Step
-from unimoer_rag.model.published_late import Expansion, LateInteraction
+from unimoer_rag.model.published_late import Expansion, LateInteraction, Side
 
 __all__ = ["is_late", "read_late"]
 
@@ -70,8 +71,7 @@ def read_late(folder: Path, settings: Mapping[str, Any]) -> Published:
 
 
 def _is_stanford(folder: Path) -> bool:
-    architectures = read_object(folder / "config.json").get("architectures") or []
-    return "HF_ColBERT" in architectures and not (folder / MODULES).is_file()
+    return "HF_ColBERT" in read_architectures(folder) and not (folder / MODULES).is_file()
 
 
 def _stanford(folder: Path) -> Published:
@@ -83,6 +83,8 @@ def _stanford(folder: Path) -> Published:
         what="projection",
         expected="a ColBERT folder has it beside the backbone's weights",
     )["linear.weight"]
+    if weight.dim() != 2:
+        raise BackboneError(f"linear.weight in {folder} is no matrix: get the model's files again")
     named = (said.get("query_token_id"), said.get("doc_token_id"))
     query, document = (f"{own or known} " for own, known in zip(named, _MARKERS, strict=True))
     length = _length(said, "query_maxlen", path) or _QUERY
@@ -104,11 +106,13 @@ def _stanford(folder: Path) -> Published:
 
 def _pylate(folder: Path, settings: Mapping[str, Any]) -> Published:
     path = folder / SETTINGS
-    modules = read_modules(folder / MODULES, also=(PYLATE_DENSE,))
+    modules = _behind_transformer(folder, also=(PYLATE_DENSE,))
     own = transformer_settings(folder, modules)
     prompts = dict(prompts_of(settings, path))
     for side in ("query", "document"):
         prefix = settings.get(f"{side}_prefix") or ""
+        if not isinstance(prefix, str):
+            raise BackboneError(f"{path} has {side}_prefix={prefix!r:.80}: expected a text")
         prompts[side] = prefix + (prompts.get(side) or "").removeprefix(prefix)
     # PyLate leaves out what else a folder has: a Pooling, and Normalize, which it does itself.
     dense = [(name, where) for name, where in modules[1:] if name not in ("Pooling", "Normalize")]
@@ -142,7 +146,7 @@ def _pylate_expansion(settings: Mapping[str, Any], path: Path) -> Expansion | No
 
 def _multi_vector(folder: Path, settings: Mapping[str, Any]) -> Published:
     path = folder / SETTINGS
-    modules = read_modules(folder / MODULES)
+    modules = _behind_transformer(folder)
     own = transformer_settings(folder, modules, also=_OWN)
     prompts = prompts_of(settings, path)
     masks = [folder / where for name, where in modules if name == "MultiVectorMask"]
@@ -177,10 +181,21 @@ def _multi_vector(folder: Path, settings: Mapping[str, Any]) -> Published:
             document_tokens=_length(own, "document_length", path),
             expansion=expansion,
             skipped=_words(mask.get("skiplist_words") or [], path),
-            skipped_in=frozenset(mask.get("skiplist_tasks") or ["document"]),
+            skipped_in=_sides(mask.get("skiplist_tasks"), path),
             mean=settings.get("similarity_fn_name") == "meanmaxsim",
         ),
     )
+
+
+def _behind_transformer(folder: Path, also: Collection[str] = ()) -> list[tuple[str, str]]:
+    """The modules, the transformer first."""
+    modules = read_modules(folder / MODULES, also=also)
+    if not modules or modules[0][0] != "Transformer":
+        raise BackboneError(
+            f"{folder / MODULES} does not begin with a Transformer: expected one, and then Dense, "
+            "Normalize and MultiVectorMask"
+        )
+    return modules
 
 
 def _token_steps(
@@ -225,6 +240,17 @@ def _length(said: Mapping[str, Any], key: str, path: Path) -> int | None:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise BackboneError(f"{path} has {key}={value!r:.80}: expected a number of tokens")
     return value
+
+
+def _sides(said: Any, path: Path) -> frozenset[Side]:
+    """The sides that words are skipped on: documents, where nothing is said."""
+    named = ["document"] if said is None else [said] if isinstance(said, str) else said
+    known: tuple[Side, ...] = ("query", "document")
+    if not isinstance(named, list) or not all(side in known for side in named):
+        raise BackboneError(
+            f"{path} has skiplist_tasks={said!r:.80}: expected some of {', '.join(known)}"
+        )
+    return frozenset(side for side in known if side in named)
 
 
 def _words(said: Any, path: Path) -> tuple[str, ...]:

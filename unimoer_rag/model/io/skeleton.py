@@ -93,19 +93,24 @@ def backbone_config(name: str | Path) -> Any:
         ) from error
 
 
-def bare_backbone(name: str | Path, dtype: torch.dtype | None = None) -> Backbone:
+def bare_backbone(
+    name: str | Path, dtype: torch.dtype | None = None, *, as_published: bool = False
+) -> Backbone:
     """A backbone as it will be loaded, but without a number in it; its tokenizer knows three words.
 
     Args:
         name: as for `backbone_config`.
         dtype: of the weights; by default the configuration's.
+        as_published: read how its folder says that it embeds, for heads that answer so; a name
+            that is known here has no folder.
 
     Raises:
         BackboneError: its configuration cannot be had, or no model made of it.
     """
     path = Path(name)
     bare = as_backbone(bare_model(backbone_config(name), path, dtype), _bare_tokenizer(), path)
-    folder = None if canonical(str(name)) in BACKBONES else local_folder(str(name))
+    known = canonical(str(name)) in BACKBONES
+    folder = None if known or not as_published else local_folder(str(name))
     return bare if folder is None else replace(bare, published=_read(folder))
 
 

@@ -57,6 +57,7 @@ class CrossEncoderHead(ScoringHead):
 
         Raises:
             InputError: the backbone is none.
+            BackboneError: its steps do not follow each other.
         """
         if published is None or published.cross is None:
             raise InputError(
@@ -64,6 +65,7 @@ class CrossEncoderHead(ScoringHead):
                 "was published: expected a backbone whose folder is one; choose the head 'cross' "
                 "here, which is trained"
             )
+        published.dimension(width)  # refuses steps that do not follow each other
         return cls(published, causal=causal)
 
     def forward(self, hidden: Tensor, rows: Sequence[Row], mask: Tensor) -> list[Tensor]:

@@ -172,11 +172,6 @@ def _late(task: Task, published: Published | None) -> Published:
 
 def _skipped(words: Sequence[str], tokenizer: Any) -> Tensor:
     """The token ids of words, int64; a word that is no token of the vocabulary skips nothing."""
-    unknown = tokenizer.unk_token
-    found = (tokenizer.convert_tokens_to_ids(word) for word in words)
-    ids = {
-        at
-        for word, at in zip(words, found, strict=True)
-        if at is not None and (at != tokenizer.unk_token_id or word == unknown)
-    }
+    vocabulary = tokenizer.get_vocab()
+    ids = {vocabulary[word] for word in words if word in vocabulary}
     return torch.tensor(sorted(ids), dtype=torch.int64)
