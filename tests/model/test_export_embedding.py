@@ -132,6 +132,15 @@ def test_lower_casing_is_the_tokenizers_own(tmp_path: Path) -> None:
     assert load_own(out, **WHERE).embed(LONG) == pytest.approx(model.embed(LONG), abs=1e-5)
 
 
+@pytest.mark.slow
+def test_a_tokenizer_that_pads_at_the_left(tmp_path: Path) -> None:
+    save_published("qwen3", tmp_path, pooling="lasttoken", left=True)
+    model = make_model(tmp_path / "published", router="task-explicit")
+    out = model.export(tmp_path / "out")
+    assert_same(model, out)
+    assert AutoTokenizer.from_pretrained(str(out)).padding_side == "right"
+
+
 def test_sizes_are_told(tmp_path: Path) -> None:
     tasks = [replace(EMBED, dimensions=(8, 16))]
     model = make_model(save_backbone("bert", tmp_path / "b"), tasks=tasks, router="task-explicit")

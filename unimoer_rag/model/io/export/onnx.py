@@ -91,6 +91,8 @@ def write_graph(model: RoutedModel, task: Task, path: Path) -> None:
                 external_data=size > _ONE_FILE,
                 verbose=False,
             )
+    except OSError:  # a full disk, say, which is told of where the folder is made
+        raise
     except Exception as error:  # torch's exporter has many kinds
         raise BackboneError(
             f"torch cannot write {model.backbone_name} as an ONNX graph "

@@ -60,6 +60,7 @@ def save_tokenizer(
         change(tokenizer)
     if model.published is not None and model.published.lower_case:
         _lower_case(tokenizer.backend_tokenizer)
+    tokenizer.padding_side = tokenizer.truncation_side = "right"  # as rows are here
     tokenizer.model_max_length = max_tokens
     with written_by("transformers", folder):
         tokenizer.save_pretrained(str(folder))
