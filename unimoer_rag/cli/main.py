@@ -19,6 +19,7 @@ from unimoer_rag.cli import (
     docs,
     evaluate,
     experts,
+    export,
     index,
     info,
     report,
@@ -115,6 +116,7 @@ app.command("calibrate", rich_help_panel=MEASURE)(calibrate.calibrate)
 app.add_typer(resolve_name(f"{_LAB}:bench"), rich_help_panel=MEASURE)
 app.add_typer(train.train, rich_help_panel=TRAIN)
 app.add_typer(experts.experts, rich_help_panel=TRAIN)
+app.command("export", rich_help_panel=TRAIN)(export.export)
 app.add_typer(resolve_name(f"{_LAB}:study"), rich_help_panel=TRAIN)
 
 

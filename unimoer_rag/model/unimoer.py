@@ -25,6 +25,8 @@ from unimoer_rag.model.tasks.jobs import (
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from unimoer_rag.model.io.export.targets import Target
+
 __all__ = ["UniMoER", "load_own"]
 
 T = TypeVar("T")
@@ -208,6 +210,40 @@ class UniMoER(RoutedModel):
         from unimoer_rag.model.io.checkpoint import push
 
         return push(self, repo, private=private, token=token)
+
+    def export(
+        self,
+        folder: str | Path,
+        *,
+        to: Target = "sentence-transformers",
+        task: str | None = None,
+        expert: str | None = None,
+        plain_maxsim: bool = False,
+    ) -> Path:
+        """Write one task as an ordinary folder that other libraries load; returns the folder.
+
+        The task's experts are folded into the backbone's weights (see `merge`).
+
+        Args:
+            folder: a new or an empty one; it is there whole or not at all.
+            to: "sentence-transformers" (a task that embeds), "multi-vector" (late interaction, for
+                its `MultiVectorEncoder`), "cross-encoder" (for its `CrossEncoder`), "onnx",
+                "openvino" (a task that embeds, as a graph), or "peft" (one expert as a LoRA).
+            task: its name; by default the first one that fits. For "peft", whose routing weight
+                and strength are folded in.
+            expert: for "peft": its name.
+            plain_maxsim: for "multi-vector": compare a task's token states by MaxSim, where its own
+                score (the head "late") cannot be had.
+
+        Raises:
+            InputError: no single folder gives the task; says why, and what is nearest.
+            CheckpointError: something is in the folder, or it cannot be written.
+            BackboneError: the backbone's files cannot be read, or not be written as a graph.
+            MissingExtraError: what a target needs is not installed.
+        """
+        from unimoer_rag.model.io.export.targets import export
+
+        return export(self, folder, to=to, task=task, expert=expert, plain_maxsim=plain_maxsim)
 
 
 def load_own(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from unimoer_rag.model.core import RoutedModel
     from unimoer_rag.model.layers.experts import ExpertSpec, RoutedLinear
 
-__all__ = ["constant_weights", "layer_index", "merge_layers"]
+__all__ = ["constant_weights", "fold", "layer_index", "merge_layers"]
 
 
 def merge_layers(
@@ -41,28 +41,62 @@ def merge_layers(
     for routed in layers.values():
         routed.merged.clear()
     for task, weights in tasks.items():
-        names = [name for name in experts if name in task.experts]
         for path, routed in layers.items():
-            at_layer = zip(names, weights[layer_index(path)].tolist(), strict=True)
-            factors = {name: weight * experts[name].scale for name, weight in at_layer}
+            factors = _factors(experts, task, weights[layer_index(path)])
             routed.merged[task.name] = _merged(routed, factors, dtype)
 
 
-@torch.no_grad()
+def fold(
+    weight: Tensor,
+    path: str,
+    routed: RoutedLinear,
+    experts: Mapping[str, ExpertSpec],
+    task: Task,
+    weights: Tensor,
+) -> Tensor:
+    """A layer's weight with a task's experts added to it.
+
+    Args:
+        weight: the frozen layer's `[out, in]`.
+        path: the layer's name in the backbone.
+        routed: the layer with its experts.
+        experts: every expert of the model, in order.
+        task: the task.
+        weights: of its experts, as `constant_weights` gives them.
+
+    Returns:
+        `[out, in]`, of the weight's dtype and on its device.
+    """
+    return _folded(weight, routed, _factors(experts, task, weights[layer_index(path)]))
+
+
+def _factors(experts: Mapping[str, ExpertSpec], task: Task, at_layer: Tensor) -> dict[str, float]:
+    """What each expert of a task is multiplied by in a layer, by name."""
+    names = [name for name in experts if name in task.experts]
+    weighed = zip(names, at_layer.tolist(), strict=True)
+    return {name: weight * experts[name].scale for name, weight in weighed}
+
+
 def _merged(routed: RoutedLinear, factors: dict[str, float], dtype: torch.dtype) -> nn.Module:
     """The frozen layer with some experts added to it, each times its factor."""
     base = routed.base
-    whole = dense(base).to(dtype)
-    total = whole.float()
-    for name, factor in factors.items():
-        if factor and name in routed.lora_A:
-            down, up = routed.lora_A[name].float(), routed.lora_B[name].float()
-            total = total + factor * (up @ down)
+    whole = _folded(dense(base).to(dtype), routed, factors)
     merged = nn.Linear(base.in_features, base.out_features, base.bias is not None, device="meta")
-    merged.weight = nn.Parameter(total.to(whole.dtype), requires_grad=False)
+    merged.weight = nn.Parameter(whole, requires_grad=False)
     if base.bias is not None:
         merged.bias = nn.Parameter(base.bias, requires_grad=False)
     return to_onednn(merged)
+
+
+@torch.no_grad()
+def _folded(weight: Tensor, routed: RoutedLinear, factors: dict[str, float]) -> Tensor:
+    """A weight with some experts added to it, each times its factor."""
+    total = weight.float()
+    for name, factor in factors.items():
+        if factor and name in routed.lora_A:
+            down, up = routed.lora_A[name].float(), routed.lora_B[name].float()
+            total = total + factor * (up @ down).to(total.device)
+    return total.to(weight.dtype)
 
 
 def constant_weights(model: RoutedModel, task: Task) -> Tensor:

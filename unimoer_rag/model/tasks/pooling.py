@@ -103,7 +103,8 @@ def _pool_by(mode: PoolingMode, states: Tensor, kept: Tensor) -> Tensor:
     if mode in ("cls", "lasttoken"):
         first = kept.int().argmax(1)
         place = first if mode == "cls" else torch.where(kept, at, -1).amax(1)
-        return states[torch.arange(len(states), device=states.device), place]
+        # `len` would be a constant in an exported graph.
+        return states[torch.arange(states.shape[0], device=states.device), place]
     if mode == "max":
         return states.masked_fill(~kept.unsqueeze(-1), -torch.inf).amax(1)
     weight = kept.float()
