@@ -28,14 +28,13 @@ from llama_index.postprocessor.unimoer_rerank import UniMoERRerank
 
 NAME = "unimoer-minilm"
 EXACT = {"device": "cpu", "dtype": "float32"}
-HANDBOOK = Path(__file__).resolve().parent.parent / "examples" / "handbook"
 QUESTIONS = ("How long do refunds take?", "Which kayak is for two?", "When does the shop open?")
 
 
 @pytest.fixture(scope="module")
-def retriever(minilm_path: Path) -> Iterator[UnifiedRetriever]:
+def retriever(minilm_path: Path, few_documents: Path) -> Iterator[UnifiedRetriever]:
     with UnifiedRetriever(NAME, **EXACT) as retriever:
-        retriever.add_path(HANDBOOK)
+        retriever.add_path(few_documents)
         yield retriever
 
 
@@ -144,7 +143,7 @@ def _relevance(documents: Any) -> list[float]:
 async def test_both_frameworks_at_once_give_what_each_gives_alone(
     adapters: dict[str, Any],
 ) -> None:
-    pairs = [pair for question in QUESTIONS for pair in calls(adapters, question)] * 3
+    pairs = [pair for question in QUESTIONS for pair in calls(adapters, question)] * 2
     expected = [run() for run, _ in pairs]
     loop = asyncio.get_running_loop()
     with ThreadPoolExecutor(16) as threads:
