@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import runpy
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -36,10 +37,24 @@ def loaded(minilm_path: Path) -> UniMoER:
     return UniMoER.from_pretrained("unimoer-minilm")
 
 
+@pytest.fixture(scope="module")
+def fewer(few_documents: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The examples over a part of the handbook, and the first questions, which it answers."""
+    folder = tmp_path_factory.mktemp("examples")
+    for path in EXAMPLES.glob("*.py"):
+        shutil.copy(path, folder)
+    shutil.copytree(few_documents, folder / "handbook")
+    name = "handbook_questions.jsonl"
+    lines = (EXAMPLES / name).read_text(encoding="utf-8").splitlines(keepends=True)
+    (folder / name).write_text("".join(lines[:8]), encoding="utf-8")
+    return folder
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(EXPECTED))
 def test_an_example_answers(
     name: str,
+    fewer: Path,
     loaded: UniMoER,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -49,7 +64,7 @@ def test_an_example_answers(
         if chats:
             monkeypatch.setenv("OPENAI_BASE_URL", server.enter_context(chat_server()))
             monkeypatch.setenv("OPENAI_API_KEY", "none")
-        runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+        runpy.run_path(str(fewer / name), run_name="__main__")
     assert said in capsys.readouterr().out
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from model.tiny_models import make_model
 
 from unimoer_rag.engine import Engine
 from unimoer_rag.model.unimoer import UniMoER
@@ -18,6 +19,12 @@ def engine(minilm: UniMoER) -> Iterator[Engine]:
     """An engine of this test's own."""
     with Engine(minilm) as engine:
         yield engine
+
+
+@pytest.fixture(scope="session")
+def tiny(tiny_bert: Path) -> UniMoER:
+    """A tiny model, for many rows whose number and lengths count; tests leave it as it is."""
+    return make_model(tiny_bert)
 
 
 @pytest.fixture

@@ -48,9 +48,9 @@ def _metadata(name: str, kind: str, measure: str) -> TaskMetadata:
 
 
 def _sections() -> list[dict[str, str]]:
-    """The handbook's paragraphs, each a document with its file's name as its title."""
+    """Paragraphs of the handbook, each a document with its file's name as its title."""
     rows = []
-    for path in sorted((ROOT / "examples" / "handbook").glob("*.md")):
+    for path in sorted((ROOT / "examples" / "handbook").glob("*.md"))[::3]:
         parts = [p.strip() for p in path.read_text(encoding="utf-8").split("\n\n")]
         rows += [
             {"id": f"{path.stem}-{at}", "title": path.stem.replace("-", " "), "text": part}

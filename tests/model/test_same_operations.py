@@ -7,6 +7,7 @@ tensor is no plain block of memory, so that the operations themselves are compar
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,7 +16,6 @@ from router_cases import COMBINATIONS, set_pilots
 from tiny_models import TEXTS, make_model
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from unimoer_rag.model.layers.experts import ExpertSpec
 from unimoer_rag.model.rows import Row
@@ -34,16 +34,33 @@ class Operations(TorchDispatchMode):
         self.seen: list[tuple[Any, ...]] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        given = [t for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)]
+        given = [t for t in _leaves((args, kwargs or {})) if isinstance(t, Tensor)]
         self.seen.append((str(func), *((tuple(t.shape), t.stride(), t.dtype) for t in given)))
         return func(*args, **(kwargs or {}))
 
 
-def operations(model: UniMoER, rows: list[Row]) -> list[tuple[Any, ...]]:
-    """Those of one batch. Not in inference mode, which shows `linear` as one operation."""
-    with torch.no_grad(), Operations() as noted:
+def _leaves(given: Any) -> Iterator[Any]:
+    """As torch's `tree_leaves`, which takes most of the time of a small model's operation."""
+    if isinstance(given, tuple | list):
+        for each in given:
+            yield from _leaves(each)
+    elif isinstance(given, dict):
+        yield from _leaves([*given.values()])
+    else:
+        yield given
+
+
+def once(model: UniMoER, rows: list[Row]) -> None:
+    """One batch, after which all that is kept between calls is there."""
+    with torch.no_grad():
         batch = model.collate(rows)
         model.read_out(batch, model(batch).hidden)
+
+
+def operations(model: UniMoER, rows: list[Row]) -> list[tuple[Any, ...]]:
+    """Those of one batch. Not in inference mode, which shows `linear` as one operation."""
+    with Operations() as noted:
+        once(model, rows)
     return noted.seen
 
 
@@ -76,7 +93,7 @@ def test_what_learns_decides_over_no_operation(backbone_path, kind, router, gate
         for learns in (True, False):
             for parameter in trained:
                 parameter.requires_grad_(learns)
-            operations(model, rows)  # what is kept between calls is there from now on
+            once(model, rows)
             found.append(operations(model, rows))
         assert found[0] == found[1], name
 
@@ -89,7 +106,7 @@ def test_an_expert_that_is_added_changes_no_product(backbone_path, router, gate)
         set_pilots(model)
     rows = rows_of(model)
     for of in rows.values():
-        operations(model, of)
+        once(model, of)
     before = {name: products(operations(model, of)) for name, of in rows.items()}
     outputs = {name: model.run(of) for name, of in rows.items()}
     model.add_expert("new", ExpertSpec(rank=3, alpha=6))
@@ -97,7 +114,7 @@ def test_an_expert_that_is_added_changes_no_product(backbone_path, router, gate)
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     for name, of in rows.items():
-        operations(model, of)
+        once(model, of)
         assert products(operations(model, of)) == before[name] != []
         for old, now in zip(outputs[name], model.run(of), strict=True):
             olds, nows = (

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import time
+from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from unimoer_rag.training.loop.processes import Processes
 from unimoer_rag.training.loop.schedules import make_schedules
 from unimoer_rag.training.loop.trainer import StepReport, Trainer
 from unimoer_rag.training.recipe import Recipe
-from unimoer_rag.training.run import make_model
+from unimoer_rag.training.run import make_model, train
 
 # One process imports all of this; those of a run are forked from it.
 _CONTEXT = multiprocessing.get_context("forkserver")
@@ -50,6 +51,27 @@ def run_one(recipe: Recipe, toy: Path, folder: Path, slow: bool = False) -> None
     finished = trainer.run(objectives, on_step=on_step, on_validate=on_validate)
     note("finished" if finished else "stopped")
     processes.close()
+
+
+def train_slowly(recipe: Recipe, data: Path, folder: Path, told: Connection) -> None:
+    """Train, tell of each step and wait after the third; then tell how it ended."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # the fork server ignores it
+
+    def wait(report: StepReport) -> None:
+        told.send(report["step"])
+        time.sleep(2 * (report["step"] == 3))
+
+    done = train(recipe, data=data, output=folder, on_step=wait)
+    told.send("finished" if done else "stopped")
+
+
+def start_slowly(recipe: Recipe, data: Path, folder: Path) -> tuple[ForkServerProcess, Connection]:
+    """A process that trains slowly, and where it tells of it."""
+    here, there = _CONTEXT.Pipe(duplex=False)
+    process = _CONTEXT.Process(target=train_slowly, args=(recipe, data, folder, there), daemon=True)
+    process.start()
+    there.close()  # so that its end is seen
+    return process, here
 
 
 def _launched(rank: int, world: int, port: int, sharded: bool, *args: object) -> None:

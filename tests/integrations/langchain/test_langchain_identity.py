@@ -70,23 +70,6 @@ def test_a_copy_with_other_settings_is_made_of_them(live: UniMoER) -> None:
         UniMoERCompressor(**EXACT).model_copy(update={"top_n": 0})
 
 
-@pytest.mark.slow
-def test_another_process_computes_the_same(script: Callable[..., str]) -> None:
-    embeddings = UniMoEREmbeddings(**EXACT, query_instruction="query: ")
-    encoder = UniMoERCrossEncoder(**EXACT)
-    pairs = [(QUERY, "Refunds take five days."), (QUERY, "A kayak.")]
-    out = script(
-        "import json, pickle, sys\n"
-        "embeddings, encoder, pairs = pickle.load(sys.stdin.buffer)\n"
-        "assert embeddings._shared.model is encoder._shared.model\n"
-        "print(json.dumps([embeddings.embed_query('text'), encoder.score(pairs)]))",
-        pickle.dumps((embeddings, encoder, pairs)),
-    )
-    vector, scores = json.loads(out)
-    np.testing.assert_allclose(vector, embeddings.embed_query("text"), atol=1e-6)
-    np.testing.assert_allclose(scores, encoder.score(pairs), atol=1e-6)
-
-
 def test_a_retriever_holds_an_index_and_is_not_pickled(filled: UnifiedRetriever) -> None:
     retriever = filled.as_langchain(k=2)
     for use in (pickle.dumps, copy.deepcopy, lambda kept: kept.model_copy(deep=True)):

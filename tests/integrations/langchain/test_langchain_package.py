@@ -1,27 +1,48 @@
-"""What importing the package takes, and what it leaves alone."""
+"""What importing the package takes, what it leaves alone, and what other processes make of it."""
 
 from __future__ import annotations
 
+import inspect
+import json
+import pickle
+import sys
 from collections.abc import Callable
+from importlib.abc import MetaPathFinder
 from importlib.util import find_spec
 
+import numpy as np
 import pytest
+from langchain_helpers import EXACT, QUERY
+from langchain_unimoer import UniMoERCrossEncoder, UniMoEREmbeddings
+
+from unimoer_rag.errors import MissingExtraError
+from unimoer_rag.retrieval.retriever import UnifiedRetriever
 
 Script = Callable[..., str]
 
 # Where the framework has them: from 1.8 on.
 DECISIONS = ["UniMoERDecisionModel"] * (find_spec("langchain_core.decisions") is not None)
 
-BLOCK = """
+
+class Block(MetaPathFinder):
+    """Packages that are not to be found."""
+
+    def __init__(self, names: list[str]) -> None:
+        self.names = names
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        if name.split(".")[0] in self.names:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
+# The same in a process of its own.
+BLOCK = f"""
+from __future__ import annotations
 import sys
 from importlib.abc import MetaPathFinder
 
-class Block(MetaPathFinder):
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in BLOCKED:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-sys.meta_path.insert(0, Block())
+{inspect.getsource(Block)}
+sys.meta_path.insert(0, Block(NAMES))
 """
 
 
@@ -35,15 +56,25 @@ def test_importing_loads_no_model_code(script: Script) -> None:
 
 
 @pytest.mark.slow
-def test_only_langchain_core_is_needed(script: Script) -> None:
+def test_another_process_with_langchain_core_alone_computes_the_same(script: Script) -> None:
     others = ["langchain", "langchain_classic", "langchain_community", "langchain_text_splitters"]
-    names = script(
-        f"BLOCKED = {others}\n{BLOCK}\n"
-        "import langchain_unimoer\n"
-        "embeddings = langchain_unimoer.UniMoEREmbeddings()\n"
-        "assert langchain_unimoer.UniMoERCompressor()._shared.model is embeddings._shared.model\n"
-        "print(*langchain_unimoer.__all__)"
+    embeddings = UniMoEREmbeddings(**EXACT, query_instruction="query: ")
+    encoder = UniMoERCrossEncoder(**EXACT)
+    pairs = [(QUERY, "Refunds take five days."), (QUERY, "A kayak.")]
+    out = script(
+        BLOCK.replace("NAMES", str(others)) + "import json, pickle, langchain_unimoer\n"
+        "embeddings, encoder, pairs = pickle.load(sys.stdin.buffer)\n"
+        f"compressor = langchain_unimoer.UniMoERCompressor(**{EXACT})\n"
+        "held = [each._shared.model for each in (embeddings, encoder, compressor)]\n"
+        "assert held[0] is held[1] is held[2]\n"
+        "print(json.dumps([embeddings.embed_query('text'), encoder.score(pairs)]))\n"
+        "print(*langchain_unimoer.__all__)",
+        pickle.dumps((embeddings, encoder, pairs)),
     )
+    found, names = out.splitlines()
+    vector, scores = json.loads(found)
+    np.testing.assert_allclose(vector, embeddings.embed_query("text"), atol=1e-6)
+    np.testing.assert_allclose(scores, encoder.score(pairs), atol=1e-6)
     assert names.split() == [
         "UniMoERCompressor",
         "UniMoERCrossEncoder",
@@ -54,21 +85,26 @@ def test_only_langchain_core_is_needed(script: Script) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "use",
-    [
-        "import langchain_unimoer",
-        "from unimoer_rag import UnifiedRetriever; UnifiedRetriever().as_langchain()",
-    ],
-)
-def test_without_langchain_core_the_extra_is_named(script: Script, use: str) -> None:
+def test_without_langchain_core_the_extra_is_named(script: Script) -> None:
     message = script(
-        f"BLOCKED = ['langchain_core']\n{BLOCK}\n"
-        "from unimoer_rag.errors import MissingExtraError\n"
-        f"try:\n    {use}\nexcept MissingExtraError as error:\n    print(error)"
+        BLOCK.replace("NAMES", "['langchain_core']")
+        + "from unimoer_rag.errors import MissingExtraError\n"
+        "try:\n    import langchain_unimoer\nexcept MissingExtraError as error:\n    print(error)"
     )
     assert "langchain-core" in message
     assert "pip install 'unimoer-rag[langchain]'" in message
+
+
+def test_a_retriever_without_langchain_core_names_the_extra(
+    filled: UnifiedRetriever, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [*sys.modules]:  # as if nothing had been imported yet
+        if name.partition(".")[0] in ("langchain_core", "langchain_unimoer"):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [Block(["langchain_core"]), *sys.meta_path])
+    with pytest.raises(MissingExtraError, match=r"pip install 'unimoer-rag\[langchain\]'") as told:
+        filled.as_langchain()
+    assert "langchain-core" in str(told.value)
 
 
 @pytest.mark.slow

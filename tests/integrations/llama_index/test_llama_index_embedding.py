@@ -18,7 +18,7 @@ from llama_index.core.callbacks import CallbackManager, CBEventType, LlamaDebugH
 from llama_index.core.instrumentation.events.embedding import EmbeddingStartEvent
 from llama_index.embeddings.unimoer import UniMoEREmbedding
 from llama_index.postprocessor.unimoer_rerank import UniMoERRerank
-from llama_index_helpers import EXACT, Events, Script, close, instruct
+from llama_index_helpers import EXACT, Events, close, instruct
 from pydantic import ValidationError
 
 from unimoer_rag import UnifiedRetriever, UniMoER
@@ -167,21 +167,6 @@ def test_every_setting_survives_a_pickle(own_checkpoint: Path) -> None:
     loaded = pickle.loads(pickle.dumps(made))
     assert loaded.to_dict() == made.to_dict()
     assert UniMoEREmbedding.from_dict(made.to_dict()).to_dict() == made.to_dict()
-
-
-@pytest.mark.slow
-def test_another_process_loads_it_by_its_name(
-    embedding: UniMoEREmbedding, script: Script, tmp_path: Path
-) -> None:
-    (tmp_path / "pickle").write_bytes(pickle.dumps(embedding))
-    code = (
-        "import json, pathlib, pickle, sys\n"
-        "embedding = pickle.loads(pathlib.Path(sys.argv[1]).read_bytes())\n"
-        "print(json.dumps(embedding.get_query_embedding(sys.argv[2])))\n"
-    )
-    result = script(code, tmp_path / "pickle", QUERY)
-    assert result.returncode == 0, result.stderr
-    close(json.loads(result.stdout), embedding.get_query_embedding(QUERY))
 
 
 @pytest.mark.slow

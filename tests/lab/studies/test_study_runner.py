@@ -117,7 +117,8 @@ def test_a_study_keeps_no_models(files: Files, tmp_path: Path) -> None:
         return sum(type(each) is UniMoER for each in gc.get_objects())
 
     before = held()
-    _run(_study(a={}, b={"changes": {"gate": "softmax"}}), files, tmp_path)
+    study = _study(a={}, b={"changes": {"gate": "softmax"}})
+    _run(study, files, tmp_path, budget=Budget(seeds=(0,)))
     assert held() <= before + 1
 
 

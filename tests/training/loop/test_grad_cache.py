@@ -75,11 +75,11 @@ class _Kept:
         self.held.now -= self.bytes
 
 
-def large(backbone: Path, **changes: Any) -> Recipe:
-    """Draws of several batches."""
+def large(backbone: Path, *, times: int = 6, **changes: Any) -> Recipe:
+    """Draws of several batches: that many times those of the toy recipe."""
     base = toy_recipe(backbone)
     objectives = {
-        name: config.model_dump() | {"size": config.size * 6}
+        name: config.model_dump() | {"size": config.size * times}
         for name, config in base.objectives.items()
     }
     optimizer = base.optimizer.model_dump() | changes.pop("optimizer", {})
@@ -119,8 +119,8 @@ def test_recomputed_layers_give_the_same_gradients_from_less_memory(
 ) -> None:
     backbone = save_backbone(kind, tmp_path / kind)
     gate = {} if router == "per-layer" else {"gate": "softmax"}
-    plain = large(backbone, router=router, **gate)
-    less = large(backbone, router=router, gradient_checkpointing=True, **gate)
+    plain = large(backbone, times=2, router=router, **gate)
+    less = large(backbone, times=2, router=router, gradient_checkpointing=True, **gate)
     _, gradients, whole = one_step(plain, toy, tmp_path / "plain")
     _, again, least = one_step(less, toy, tmp_path / "less")
     same(again, gradients)

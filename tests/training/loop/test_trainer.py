@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from training.process_runs import finish, start_slowly
 from training.toy import toy_objectives, toy_recipe
 
 from unimoer_rag.data.datasets import BeirDataset
@@ -26,8 +26,6 @@ from unimoer_rag.training.loop.trainer import Trainer
 from unimoer_rag.training.objectives.objective import Draw
 from unimoer_rag.training.recipe import Recipe
 from unimoer_rag.training.run import make_model, train
-
-TESTS = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -101,42 +99,19 @@ def test_only_what_was_used_is_updated(whole: Path) -> None:
 def test_a_stopped_run_goes_on_as_if_it_had_not_been(
     number: signal.Signals, whole: Path, recipe: Recipe, toy_data: Path, tmp_path: Path
 ) -> None:
-    path = tmp_path / "recipe.json.in"
-    path.write_text(recipe.model_dump_json(), encoding="utf-8")
-    script = f"""
-import time
-from pathlib import Path
-from unimoer_rag.training.recipe import Recipe
-from unimoer_rag.training.run import train
-
-def wait(report):
-    print(report["step"], flush=True)
-    time.sleep(2 * (report["step"] == 3))
-
-recipe = Recipe.model_validate_json(Path({str(path)!r}).read_text())
-done = train(recipe, data=Path({str(toy_data)!r}), output=Path({str(tmp_path / "run")!r}),
-             on_step=wait)
-print("finished" if done else "stopped", flush=True)
-"""
-    child = subprocess.Popen(
-        [sys.executable, "-c", script],
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=TESTS,
-        env={**os.environ, "PYTHONPATH": f"{TESTS}{os.pathsep}{TESTS.parent}"},
-    )  # fmt: skip
-    with child:
-        assert child.stdout is not None
-        for line in child.stdout:
-            if line.strip() == "3":
-                child.send_signal(number)
-                break
-        rest = child.stdout.read().split()
     folder = tmp_path / "run"
-    if number == signal.SIGINT:
-        assert (child.returncode, rest) == (0, ["stopped"])
-        assert (folder / "checkpoint").is_dir()
-    else:
-        assert (child.returncode, rest) == (-signal.SIGKILL, [])
-        assert not (folder / "checkpoint").exists()
+    process, told = start_slowly(recipe, toy_data, folder)
+    while told.recv() != 3:
+        pass
+    assert process.pid is not None
+    os.kill(process.pid, number)
+    rest = []
+    with contextlib.suppress(EOFError):
+        while True:
+            rest.append(told.recv())
+    assert finish([process]) == [0 if number == signal.SIGINT else -signal.SIGKILL]
+    assert rest == ["stopped"] * (number == signal.SIGINT)
+    assert (folder / "checkpoint").is_dir() is (number == signal.SIGINT)
     kept = Trainer(make_model(recipe), recipe, folder)
     assert kept.step == (3 if number == signal.SIGINT else 2)
     assert [line["step"] for line in _log(folder)] == [1, 2, 3]  # cut when it goes on
