@@ -77,9 +77,9 @@ def test_an_example_says_what_to_set(name: str, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.slow
-def test_an_example_runs_as_users_run_it(minilm_path: Path, tmp_path: Path) -> None:
+def test_an_example_runs_as_users_run_it(fewer: Path, minilm_path: Path, tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, str(EXAMPLES / "langchain_rag.py")],
+        [sys.executable, str(fewer / "langchain_rag.py")],
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -182,6 +182,7 @@ def test_the_interpreter_exits_under_work_and_callbacks_that_have_not_ended(scri
         """
 import os, threading, time
 import torch
+from transformers import BertModel  # which loading would import in both
 from unimoer_rag.engine import Engine
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.model.tasks.jobs import embedding

@@ -306,13 +306,16 @@ def test_beir_documents_stay_whole(in_memory: UnifiedRetriever, tmp_path: Path) 
 
 
 _KILLED = """
-import os, signal, sys
+import sys, time
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.retrieval.retriever import UnifiedRetriever
+def tell(report):
+    print(report.added, flush=True)
+    time.sleep(60 * (report.added > 256))  # not done before it is killed
 model = UniMoER.from_pretrained("minilm", device="cpu", dtype="float32")
 retriever = UnifiedRetriever(model, index=sys.argv[1])
 print("open", flush=True)
-retriever.add_path(sys.argv[2], on_progress=lambda report: print(report.added, flush=True))
+retriever.add_path(sys.argv[2], on_progress=tell)
 print("done", flush=True)
 """
 
@@ -323,7 +326,10 @@ def test_a_killed_run_resumes(minilm: UniMoER, tmp_path: Path) -> None:
     nouns = ["parcel", "kayak", "tent", "boot", "refund", "library", "warranty"]
     docs = write(
         tmp_path / "docs",
-        **{f"f{n:03}": f"File {n}: {source.choice(nouns)} {source.random()}." for n in range(600)},
+        **{
+            f"f{n:03}": f"File {n}: {source.choice(nouns)} {source.random():.3f}."
+            for n in range(600)
+        },
     )
     folder = tmp_path / "index"
     with subprocess.Popen(
