@@ -15,7 +15,7 @@ from model.sentence_folders import save_published
 from repository import ROOT, script
 
 from unimoer_rag import UniMoER
-from unimoer_rag.errors import BackboneError, DigestMismatchError
+from unimoer_rag.errors import BackboneError, CheckpointError, DigestMismatchError
 from unimoer_rag.model.io import backbone as backbones
 from unimoer_rag.model.io import building
 from unimoer_rag.model.io.known import BACKBONES, BackboneSpec, canonical
@@ -73,6 +73,23 @@ def test_a_folder_goes_before_a_repository_of_its_name(
     assert canonical("minilm") == "minilm"  # which was a pin before there were others
 
 
+def test_a_pin_is_no_other_commit() -> None:
+    spec = BACKBONES["e5-small-v2"]
+    with pytest.raises(
+        CheckpointError, match=f"e5-small-v2 is {spec.repo} at {spec.revision}, not"
+    ):
+        UniMoER.from_pretrained("intfloat/e5-small-v2", revision="a" * 40)
+    with pytest.raises(CheckpointError, match="the name of the model is empty"):
+        UniMoER.from_pretrained("")
+    with pytest.raises(CheckpointError, match=r"there is no folder \./nowhere"):
+        UniMoER.from_pretrained("./nowhere")
+
+
+def test_the_last_part_of_a_repository_is_a_name() -> None:
+    assert canonical("all-MiniLM-L6-v2") == "minilm"
+    assert canonical("GTE-ModernColBERT-v1") == "gte-moderncolbert-v1"
+
+
 def test_what_cannot_be_run_is_refused_with_the_reason() -> None:
     with pytest.raises(BackboneError, match=r"arctic-embed-m-v2\.0.*code in its own folder"):
         UniMoER.from_pretrained("Snowflake/snowflake-arctic-embed-m-v2.0")
@@ -108,6 +125,10 @@ def test_a_copy_is_read_and_gets_the_prompts_that_its_folder_does_not_say(
     bare = model.embed(["query: Paris"], "document", instruction="")
     assert bare == pytest.approx(model.embed(["Paris"], "query"), abs=1e-6)
     assert UniMoER.from_pretrained("e5-small-v2", device="cpu", dtype="float32") is model
+    # The same bytes by their folder are the same model, once its prompts are.
+    said = {"query_instruction": "query: ", "document_instruction": "passage: "}
+    by_folder = UniMoER.from_backbone(str(model.path), device="cpu", dtype="float32", **said)
+    assert by_folder.checkpoint_digest == model.checkpoint_digest
     short = model.embed(["Paris"], dimensions=16)[0]
     whole = model.embed(["Paris"])[0][:16]
     assert short == pytest.approx(whole / np.linalg.norm(whole), abs=1e-6)

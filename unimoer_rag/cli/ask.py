@@ -12,7 +12,15 @@ from unimoer_rag.cli.answers import print_answer
 from unimoer_rag.cli.index import add_corpora, scan_paths
 from unimoer_rag.cli.keys import key_for
 from unimoer_rag.cli.option_groups import option, with_options
-from unimoer_rag.cli.output import INCOMPLETE, JsonFlag, print_found, print_piece, quiet, say_plan
+from unimoer_rag.cli.output import (
+    INCOMPLETE,
+    JsonFlag,
+    print_found,
+    print_note,
+    print_piece,
+    quiet,
+    say_plan,
+)
 from unimoer_rag.cli.retrieval_options import (
     MODE,
     TOKEN_POOLING,
@@ -33,6 +41,7 @@ from unimoer_rag.errors import InputError, UnimoerError
 
 if TYPE_CHECKING:
     from unimoer_rag.pipelines import Answer, PipelineConfig, RagPipeline
+    from unimoer_rag.retrieval import UnifiedRetriever
 
 __all__ = ["ask"]
 
@@ -132,8 +141,23 @@ def ask(
         else:
             answer = built.answer(question, filters=conditions)
     print_found(answer.to_dict(), lambda: print_answer(answer, streamed=stream), as_json=as_json)
+    if answer.text is None and config.generate.kind == "reader":
+        _tell_untrained(retriever)
     if report.problems:
         raise typer.Exit(INCOMPLETE)
+
+
+def _tell_untrained(retriever: UnifiedRetriever) -> None:
+    """Say so where no answer means that nobody has learnt to read one."""
+    from unimoer_rag.model import is_untrained
+
+    model = retriever.model
+    if "read" in model.tasks and is_untrained(model, "read"):
+        print_note(
+            f"{model.checkpoint} has no trained reader, so that it finds no answer in any passage: "
+            "index with a trained checkpoint, such as unimoer-minilm, or have a chat server word "
+            "the answer (--chat-url)"
+        )
 
 
 def _nearest(

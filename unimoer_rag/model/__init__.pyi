@@ -56,6 +56,7 @@ from .tasks.state_format import StateFormat
 from .tasks.state_jobs import asking, indexing, late_task, ranking_states
 from .tasks.task import EMBED, RERANK, RERANK_CROSS, Task
 from .unimoer import UniMoER, load_own
+from .untrained import is_untrained
 
 __all__ = [
     "BACKBONES",
@@ -124,6 +125,7 @@ __all__ = [
     "heads_of",
     "import_expert",
     "indexing",
+    "is_untrained",
     "late_task",
     "layer_of",
     "load_backbone",

@@ -52,7 +52,7 @@ def warn_if_untrained(model: RoutedModel, name: str) -> None:
     if not tasks:
         return
     able = [task for task in model.tasks if task not in tasks]
-    use = f"its tasks {', '.join(able)} work as on the frozen backbone; " if able else ""
+    use = f"Its tasks {', '.join(able)} work as on the frozen backbone; " if able else ""
     warnings.warn(
         f"{name} is untrained for {', '.join(tasks)}: what these answer means nothing, and a "
         f"reader finds no answers. {use}for the others load a trained checkpoint, such as "

@@ -50,7 +50,7 @@ def build(
     options = _own_options(known, backbone, options)
     model = kind(backbone, name=_kept_name(name), **options)
     _check_dimension(name, known, model)
-    identity = _embeds_as(name, path, model)
+    identity = _embeds_as(path, model)
     model.set_origin(model.checkpoint, hashlib.sha256(identity.encode()).hexdigest())
     model.eval().set_unpadded("auto")
     return model
@@ -94,14 +94,13 @@ def _check_dimension(name: str, known: BackboneSpec | None, model: RoutedModel) 
     )
 
 
-def _embeds_as(name: str, path: Path, model: RoutedModel) -> str:
-    """All that an embedding of a backbone depends on, as one text."""
+def _embeds_as(path: Path, model: RoutedModel) -> str:
+    """All that an embedding of a backbone depends on, as one text: the same by name or folder."""
     prompts = model.query_instruction
-    if model.document_instruction or (model.published is not None and name not in BACKBONES):
-        prompts += f"|{model.document_instruction}"
-    if model.published is None or name in BACKBONES:  # these are pinned to their files
-        return f"{_weights_digest(path)}|{prompts}"
-    return f"{model.published.digest}|{prompts}"
+    if model.published is None:
+        own = f"|{model.document_instruction}" if model.document_instruction else ""
+        return f"{_weights_digest(path)}|{prompts}{own}"
+    return f"{model.published.digest}|{prompts}|{model.document_instruction}"
 
 
 def _kept_name(name: str) -> str:

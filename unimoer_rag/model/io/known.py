@@ -247,37 +247,24 @@ BACKBONES: Mapping[str, BackboneSpec] = {
         dimension=2560,
         max_tokens=8192,
     ),
-    "ettin-encoder-17m": BackboneSpec(
-        # A commit that turns the published pickle into safetensors: main has none.
-        repo="jhu-clsp/ettin-encoder-17m",
-        revision="59c53d9a19ee484b200676d55e4ae240528b2bb9",
-        licence="mit",
-        kind="language",
-        source=_AGREED,
-        parameters=16_800_000,
-        max_tokens=7999,
-        published=False,
-    ),
-    "ettin-encoder-32m": BackboneSpec(
-        repo="jhu-clsp/ettin-encoder-32m",
-        revision="27b98f697261919d35f3f995fee5c690921e5404",
-        licence="mit",
-        kind="language",
-        source=_AGREED,
-        parameters=31_900_000,
-        max_tokens=7999,
-        published=False,
-    ),
-    "ettin-encoder-68m": BackboneSpec(
-        repo="jhu-clsp/ettin-encoder-68m",
-        revision="d446589aef55657267b913c9bcce6c98b69061c7",
-        licence="mit",
-        kind="language",
-        source=_AGREED,
-        parameters=68_100_000,
-        max_tokens=7999,
-        published=False,
-    ),
+    **{
+        # Commits that turn the published pickles into safetensors: main has none.
+        f"ettin-encoder-{size}": BackboneSpec(
+            repo=f"jhu-clsp/ettin-encoder-{size}",
+            revision=revision,
+            licence="mit",
+            kind="language",
+            source=_AGREED,
+            parameters=parameters,
+            max_tokens=7999,
+            published=False,
+        )
+        for size, revision, parameters in (
+            ("17m", "59c53d9a19ee484b200676d55e4ae240528b2bb9", 16_800_000),
+            ("32m", "27b98f697261919d35f3f995fee5c690921e5404", 31_900_000),
+            ("68m", "d446589aef55657267b913c9bcce6c98b69061c7", 68_100_000),
+        )
+    },
     "answerai-colbert-small-v1": BackboneSpec(
         repo="answerdotai/answerai-colbert-small-v1",
         revision="be1703c55532145a844da800eea4c9a692d7e267",
@@ -312,38 +299,22 @@ BACKBONES: Mapping[str, BackboneSpec] = {
         kind="reranker",
         parameters=22_713_601,
     ),
-    "ettin-reranker-17m-v1": BackboneSpec(
-        repo="cross-encoder/ettin-reranker-17m-v1",
-        revision="9e4aa35321a6dd1a43ca313f500c4b4f7cfb5cc6",
-        licence="apache-2.0",
-        kind="reranker",
-        parameters=16_797_440,
-        max_tokens=7999,
-    ),
-    "ettin-reranker-32m-v1": BackboneSpec(
-        repo="cross-encoder/ettin-reranker-32m-v1",
-        revision="b33e5ceb5110773ea9cf5e00c9bedc83a8c2afdd",
-        licence="apache-2.0",
-        kind="reranker",
-        parameters=31_883_136,
-        max_tokens=7999,
-    ),
-    "ettin-reranker-68m-v1": BackboneSpec(
-        repo="cross-encoder/ettin-reranker-68m-v1",
-        revision="d166fa88ddde3c42bc3ee92f7df476d941c8204a",
-        licence="apache-2.0",
-        kind="reranker",
-        parameters=68_144_640,
-        max_tokens=7999,
-    ),
-    "ettin-reranker-150m-v1": BackboneSpec(
-        repo="cross-encoder/ettin-reranker-150m-v1",
-        revision="025501c4e0f9bbeb4c5b198318e0089ff061cc14",
-        licence="apache-2.0",
-        kind="reranker",
-        parameters=149_014_272,
-        max_tokens=7999,
-    ),
+    **{
+        f"ettin-reranker-{size}-v1": BackboneSpec(
+            repo=f"cross-encoder/ettin-reranker-{size}-v1",
+            revision=revision,
+            licence="apache-2.0",
+            kind="reranker",
+            parameters=parameters,
+            max_tokens=7999,
+        )
+        for size, revision, parameters in (
+            ("17m", "9e4aa35321a6dd1a43ca313f500c4b4f7cfb5cc6", 16_797_440),
+            ("32m", "b33e5ceb5110773ea9cf5e00c9bedc83a8c2afdd", 31_883_136),
+            ("68m", "d166fa88ddde3c42bc3ee92f7df476d941c8204a", 68_144_640),
+            ("150m", "025501c4e0f9bbeb4c5b198318e0089ff061cc14", 149_014_272),
+        )
+    },
     "qwen3-0.6b-base": _language(
         "Qwen/Qwen3-0.6B-Base",
         "da87bfb608c14b7cf20ba1ce41287e8de496c0cd",
@@ -378,13 +349,18 @@ BACKBONES: Mapping[str, BackboneSpec] = {
 
 # Names of 0.1.0's first builds: a folder that is called so is `./minilm`.
 _ALWAYS_PINS = ("minilm", "qwen3-0.6b", "qwen3-4b", "mistral-7b")
-_BY_REPO = {spec.repo.lower(): name for name, spec in BACKBONES.items()}
+_OTHER_NAMES = {
+    other: name
+    for name, spec in BACKBONES.items()
+    for other in (spec.repo.lower(), spec.repo.lower().rpartition("/")[2])
+}
 
 
 def canonical(name: str | Path) -> str:
-    """The key of `BACKBONES` that a name means: itself or its repository, in any case of letters.
+    """The key of `BACKBONES` that a name means: itself, its repository or the last part of that.
 
-    A folder that is here goes before a name, as a path; but for those names that were always pins.
+    In any case of letters. A folder that is here goes before a name, as a path; but for those names
+    that were always pins.
 
     >>> canonical("BAAI/bge-small-en-v1.5"), canonical("LateOn"), canonical("./minilm")
     ('bge-small-en-v1.5', 'lateon', './minilm')
@@ -393,7 +369,7 @@ def canonical(name: str | Path) -> str:
     if name in _ALWAYS_PINS:
         return name
     lowered = name.lower()
-    key = lowered if lowered in BACKBONES else _BY_REPO.get(lowered)
+    key = lowered if lowered in BACKBONES else _OTHER_NAMES.get(lowered)
     if key is None:
         return name
     return key if local_folder(name) is None else f"./{name}"

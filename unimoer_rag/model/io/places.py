@@ -31,9 +31,14 @@ def locate_model(name: str, revision: str | None) -> tuple[str, Path | None]:
         CheckpointError: there is nothing of that name, or it cannot be downloaded.
     """
     name = canonical(name)
+    if not name:
+        raise CheckpointError(
+            "the name of the model is empty: give a checkpoint, a backbone or a folder (. for this)"
+        )
     if name in shipped_checkpoints():
         return name, _SHIPPED / name
     if name in BACKBONES:
+        _check_pin(name, revision)
         return name, None
     folder = local_folder(name)
     if folder is not None:
@@ -45,6 +50,8 @@ def locate_model(name: str, revision: str | None) -> tuple[str, Path | None]:
             f"{folder} holds neither a checkpoint ({CONFIG}) nor a backbone (config.json): give "
             "the folder that save_pretrained wrote"
         )
+    if name.startswith((".", "/", "~")):
+        raise CheckpointError(f"there is no folder {name}: expected that of a model")
     if name.count("/") == 1 and not name.startswith((".", "/", "~")):
         return (name, None) if "@" in name else _on_hub(name, revision)
     raise CheckpointError(
@@ -54,12 +61,22 @@ def locate_model(name: str, revision: str | None) -> tuple[str, Path | None]:
     )
 
 
+def _check_pin(name: str, revision: str | None) -> None:
+    """Refuse another commit of a backbone than the one that its name means."""
+    spec = BACKBONES[name]
+    if revision not in (None, spec.revision):
+        raise CheckpointError(
+            f"{name} is {spec.repo} at {spec.revision}, not at {revision}: leave the revision out, "
+            f"or name {spec.repo}@{revision}"
+        )
+
+
 def _on_hub(repo: str, revision: str | None) -> tuple[str, Path | None]:
     """What a repository holds: a checkpoint, in its folder here, or a backbone."""
     if revision is None:
         raise CheckpointError(
-            f"{repo!r} is no folder here, and as a Hub repository it needs revision=<commit>: "
-            "downloads are pinned"
+            f"{repo!r} is no folder here, and as a Hub repository it needs its commit, as "
+            f"{repo}@<40 digits> or revision=<commit>: downloads are pinned"
         )
     folder = _download(repo, revision, ["*.json"])
     if (folder / CONFIG).is_file():

@@ -118,6 +118,11 @@ def check_sizes(folder: Path, config: Any) -> Any:
         remedy=f"could not load the backbone in {folder}; expected config.json, tokenizer files "
         "and safetensors weights",
     )
+    if not held and any(folder.glob("*.bin")):
+        raise BackboneError(
+            f"{folder} has its weights as a pickle (*.bin), which can run code: expected "
+            "safetensors; save the model again with a version of transformers that writes those"
+        )
     if wanted > 2 * held + _LITTLE:
         raise BackboneError(
             f"{folder / 'config.json'} describes a {config.model_type} of {wanted:,} numbers, the "
