@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 from unimoer_rag.data import readable_size
@@ -48,7 +49,9 @@ def _pin(file: RemoteFile) -> str:
 
 def main() -> None:
     """Write the page anew."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     PAGE.write_text(render(PAGE.read_text("utf-8")), "utf-8")
+    print(f"wrote {PAGE.name}")
 
 
 if __name__ == "__main__":

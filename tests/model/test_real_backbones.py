@@ -12,15 +12,11 @@ import pytest
 from unimoer_rag import UniMoER
 from unimoer_rag.data.datasets import load_beir
 
-pytestmark = pytest.mark.slow
-
-
-def copy_of(name: str) -> Path:
-    """The folder of a backbone's copy."""
-    folder = Path(os.environ.get("UNIMOER_BACKBONES", "/nowhere")) / name
-    if not folder.is_dir():
-        pytest.skip(f"no copy of {name} in $UNIMOER_BACKBONES: run make backbones")
-    return folder
+MPNET = Path(os.environ.get("UNIMOER_BACKBONES", "/nowhere")) / "all-mpnet-base-v2"
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not MPNET.is_dir(), reason="minutes, and real weights: make backbones"),
+]
 
 
 @pytest.fixture
@@ -32,12 +28,12 @@ def passages(data_dir: Path) -> list[str]:
 
 @pytest.mark.parametrize("name", ["all-MiniLM-L6-v2", "all-mpnet-base-v2"])
 def test_real_passages_are_embedded_as_by_sentence_transformers(
-    name: str, passages: list[str], request: pytest.FixtureRequest
+    name: str, passages: list[str], minilm_path: Path
 ) -> None:
     from sentence_transformers import SentenceTransformer
 
     small = name == "all-MiniLM-L6-v2"
-    folder = request.getfixturevalue("minilm_path") if small else copy_of(name)
+    folder = minilm_path if small else MPNET
     published = SentenceTransformer(str(folder), device="cpu")
     model = UniMoER.from_pretrained(f"sentence-transformers/{name}", device="cpu", dtype="float32")
     theirs = published.encode(passages, normalize_embeddings=True, batch_size=16)
