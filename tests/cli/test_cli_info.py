@@ -116,7 +116,7 @@ def test_an_untrained_model_says_so(run: Command, tmp_path: Path) -> None:
     said = " ".join(result.stderr.split())
     assert "warning: " in said
     assert "is untrained for rerank-cross, read: what these answer means nothing" in said
-    assert "its tasks embed, rerank work as on the frozen backbone" in said
+    assert "Its tasks embed, rerank work as on the frozen backbone" in said
 
 
 @pytest.mark.slow

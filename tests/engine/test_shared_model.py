@@ -45,7 +45,7 @@ def test_a_copy_keeps_the_weights_whatever_becomes_of_the_files(
     shared = SharedModel(str(folder), device="cpu", dtype="float32")
     shutil.rmtree(folder)
     assert copy.copy(shared).model is copy.deepcopy([shared])[0].model is shared.model
-    with pytest.raises(CheckpointError, match="no checkpoint"):
+    with pytest.raises(CheckpointError, match="there is no folder"):
         pickle.loads(pickle.dumps(shared))
 
 

@@ -27,7 +27,7 @@ def test_a_bare_backbone_says_what_it_cannot(backbone_path, kind: str) -> None:
     assert [w.category for w in noted] == [UntrainedWarning]
     said = str(noted[0].message)
     assert said.startswith(f"{path} is untrained for rerank-cross, read: what these answer means")
-    assert "its tasks embed, rerank work as on the frozen backbone" in said
+    assert "Its tasks embed, rerank work as on the frozen backbone" in said
     assert noted[0].filename == __file__
     again = UniMoER.from_pretrained(path, device="cpu", dtype="float32")  # live: said already
     assert again is model

@@ -59,10 +59,9 @@ def _answer_measures(answers: Mapping[str, float]) -> list[str]:
 
 def _name(result: Result) -> str:
     """What was measured: of our own models the checkpoint, else the system."""
-    name = str(result.checkpoint) if result.system == "unimoer" else result.name
-    if result.first_stage != "given run":
-        return name
-    return f"a given run, reranked by {name}," if result.rerank else "a given run"
+    if result.first_stage == "given run" and not result.rerank:
+        return "a given run"
+    return str(result.checkpoint) if result.system == "unimoer" else result.name
 
 
 def _judgements(found: Mapping[str, Judgement]) -> Table:

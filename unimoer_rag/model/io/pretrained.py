@@ -121,7 +121,8 @@ def check_sizes(folder: Path, config: Any) -> Any:
     if not held and any(folder.glob("*.bin")):
         raise BackboneError(
             f"{folder} has its weights as a pickle (*.bin), which can run code: expected "
-            "safetensors; save the model again with a version of transformers that writes those"
+            "safetensors weights: save the model again with a version of transformers that writes "
+            "them"
         )
     if wanted > 2 * held + _LITTLE:
         raise BackboneError(
