@@ -76,6 +76,9 @@ def test_rescores_a_run(run: Command, dataset: Path, tmp_path: Path) -> None:
     measured = json.loads(result.stdout)
     assert measured["first_stage"] == "given run"
     assert measured["rerank"]["nDCG@10"] > measured["retrieval"]["nDCG@10"]
+    # What nobody reranked is no model's.
+    alone = run(*words[:-1], "retrieval", "--run", tmp_path / "run.trec")
+    assert f"a given run on {dataset.name} dev" in alone.stdout
 
 
 @pytest.mark.parametrize(
