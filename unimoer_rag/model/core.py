@@ -29,7 +29,7 @@ from unimoer_rag.model.routers import make_router
 from unimoer_rag.model.rows import Row, RowMaker
 from unimoer_rag.model.spec import ModelSpec
 from unimoer_rag.model.tasks import Task
-from unimoer_rag.model.tasks.head import Output, read_out
+from unimoer_rag.model.tasks.head import Footing, Output, read_out
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -132,14 +132,8 @@ class RoutedModel(nn.Module):
 
     def new_head(self, task: Task) -> nn.Module:
         """A head for a task, as it is before training."""
-        head = task.head_type.build(
-            task,
-            width=self.width,
-            causal=self.causal,
-            tokenizer=self.tokenizer,
-            published=self.published,
-        )
-        return head.to(self.device)
+        on = Footing(self.width, self.causal, self.tokenizer, self.published)
+        return task.head_type.build(task, on).to(self.device)
 
     # -- how it changes ---------------------------------------------------------------------
 

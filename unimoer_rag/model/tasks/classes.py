@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from unimoer_rag.errors import InputError
-from unimoer_rag.model.tasks.head import ClassifyingHead
+from unimoer_rag.model.tasks.head import ClassifyingHead, Footing
 from unimoer_rag.model.tasks.row_mlp import RowMlp
 
 if TYPE_CHECKING:
-    from unimoer_rag.model.published import Published
     from unimoer_rag.model.rows import Row
     from unimoer_rag.model.tasks.task import Task
 
@@ -40,17 +39,9 @@ class ClassHead(RowMlp, ClassifyingHead):
             )
 
     @classmethod
-    def build(
-        cls,
-        task: Task,
-        *,
-        width: int,
-        causal: bool,
-        tokenizer: Any,
-        published: Published | None = None,
-    ) -> ClassHead:
+    def build(cls, task: Task, on: Footing) -> ClassHead:
         """That of a task, as it is before training."""
-        return cls(width, len(task.labels), causal=causal)
+        return cls(on.width, len(task.labels), causal=on.causal)
 
     def forward(self, hidden: Tensor, rows: Sequence[Row], mask: Tensor) -> list[Tensor]:
         """Each row's logits, float32 `[labels]`."""

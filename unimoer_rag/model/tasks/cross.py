@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from unimoer_rag.model.tasks.head import ScoringHead
+from unimoer_rag.model.tasks.head import Footing, ScoringHead
 from unimoer_rag.model.tasks.row_mlp import RowMlp
 
 if TYPE_CHECKING:
-    from unimoer_rag.model.published import Published
     from unimoer_rag.model.rows import Row
     from unimoer_rag.model.tasks.task import Task
 
@@ -28,17 +27,9 @@ class CrossHead(RowMlp, ScoringHead):
         super().__init__(width, 1, causal=causal)
 
     @classmethod
-    def build(
-        cls,
-        task: Task,
-        *,
-        width: int,
-        causal: bool,
-        tokenizer: Any,
-        published: Published | None = None,
-    ) -> CrossHead:
+    def build(cls, task: Task, on: Footing) -> CrossHead:
         """That of a task, as it is before training."""
-        return cls(width, causal=causal)
+        return cls(on.width, causal=on.causal)
 
     def forward(self, hidden: Tensor, rows: Sequence[Row], mask: Tensor) -> list[Tensor]:
         """Each pair's logit, float32 `[]`."""

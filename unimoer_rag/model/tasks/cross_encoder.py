@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from unimoer_rag.errors import InputError
 from unimoer_rag.model.classification import classification_head
-from unimoer_rag.model.tasks.head import ScoringHead
+from unimoer_rag.model.tasks.head import Footing, ScoringHead
 from unimoer_rag.model.tasks.pooling import Pooler
 
 if TYPE_CHECKING:
@@ -44,29 +44,22 @@ class CrossEncoderHead(ScoringHead):
         self.pooler = Pooler(published, causal=causal)
 
     @classmethod
-    def build(
-        cls,
-        task: Task,
-        *,
-        width: int,
-        causal: bool,
-        tokenizer: Any,
-        published: Published | None = None,
-    ) -> CrossEncoderHead:
+    def build(cls, task: Task, on: Footing) -> CrossEncoderHead:
         """That of a task on a cross-encoder.
 
         Raises:
             InputError: the backbone is none.
             BackboneError: its steps do not follow each other.
         """
+        published = on.published
         if published is None or published.cross is None:
             raise InputError(
                 f"task {task.name!r} has the head {task.head!r}, which answers as a cross-encoder "
                 "was published: expected a backbone whose folder is one; choose the head 'cross' "
                 "here, which is trained"
             )
-        published.dimension(width)  # refuses steps that do not follow each other
-        return cls(published, causal=causal)
+        published.dimension(on.width)  # refuses steps that do not follow each other
+        return cls(published, causal=on.causal)
 
     def forward(self, hidden: Tensor, rows: Sequence[Row], mask: Tensor) -> list[Tensor]:
         """Each pair's logit, float32 `[]`."""

@@ -7,7 +7,7 @@ one: write its file, then name it in `registry.HEADS`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ClassifyingHead",
     "EmbeddingHead",
+    "Footing",
     "Head",
     "Output",
     "ReadingHead",
@@ -38,6 +39,23 @@ __all__ = [
 
 # Of one row: a tensor, or a frozen dataclass with tensors, as the head has it.
 Output = Any
+
+
+@dataclass(frozen=True, slots=True)
+class Footing:
+    """What of a backbone a head is built on.
+
+    Attributes:
+        width: hidden size.
+        causal: it is a decoder.
+        tokenizer: its own.
+        published: how its folder says that it embeds; None where it does not say.
+    """
+
+    width: int
+    causal: bool
+    tokenizer: Any
+    published: Published | None = None
 
 
 class Head(nn.Module):
@@ -77,25 +95,14 @@ class Head(nn.Module):
         """
 
     @classmethod
-    def build(
-        cls,
-        task: Task,
-        *,
-        width: int,
-        causal: bool,
-        tokenizer: Any,
-        published: Published | None = None,
-    ) -> Head:
+    def build(cls, task: Task, on: Footing) -> Head:
         """That of a task, as it is before training.
 
         Args:
             task: the task.
-            width: hidden size of the backbone.
-            causal: the backbone is a decoder.
-            tokenizer: its tokenizer.
-            published: how its folder says that it embeds; None where it does not say.
+            on: the backbone that it reads.
         """
-        return cls(causal=causal)
+        return cls(causal=on.causal)
 
     def forward(self, hidden: Tensor, rows: Sequence[Row], mask: Tensor) -> Sequence[Output]:
         """Each row's answer.

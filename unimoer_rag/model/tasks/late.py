@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from unimoer_rag.errors import InputError
-from unimoer_rag.model.tasks.head import ScoringHead
+from unimoer_rag.model.tasks.head import Footing, ScoringHead
 from unimoer_rag.model.tasks.pooling import Pooler
 
 if TYPE_CHECKING:
@@ -149,17 +149,9 @@ class LateHead(LateScoring):
             )
 
     @classmethod
-    def build(
-        cls,
-        task: Task,
-        *,
-        width: int,
-        causal: bool,
-        tokenizer: Any,
-        published: Published | None = None,
-    ) -> LateHead:
+    def build(cls, task: Task, on: Footing) -> LateHead:
         """That of a task, as it is before training."""
-        return cls(punctuation_ids(tokenizer), causal=causal, published=published)
+        return cls(punctuation_ids(on.tokenizer), causal=on.causal, published=on.published)
 
     def text_width(self, width: int) -> int:
         """Size of the text vector, which may be a published one."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from unimoer_rag.errors import InputError
-from unimoer_rag.model.tasks.head import EmbeddingHead
+from unimoer_rag.model.tasks.head import EmbeddingHead, Footing
 from unimoer_rag.model.tasks.late import LateScoring, LateState, best_matches
 from unimoer_rag.model.tasks.pooling import steps_of
 
@@ -83,22 +83,14 @@ class MaxSimHead(LateScoring):
         self._width = published.dimension(width)
 
     @classmethod
-    def build(
-        cls,
-        task: Task,
-        *,
-        width: int,
-        causal: bool,
-        tokenizer: Any,
-        published: Published | None = None,
-    ) -> MaxSimHead:
+    def build(cls, task: Task, on: Footing) -> MaxSimHead:
         """That of a task on a late-interaction model.
 
         Raises:
             InputError: the backbone is none.
         """
-        found = _late(task, published)
-        return cls(found, width=width, causal=causal, tokenizer=tokenizer)
+        found = _late(task, on.published)
+        return cls(found, width=on.width, causal=on.causal, tokenizer=on.tokenizer)
 
     def token_width(self, width: int) -> int:
         """Size of a token's state: that of the projection."""
@@ -139,21 +131,13 @@ class TokenMeanHead(EmbeddingHead):
         self.tokens = _Tokens(published, tokenizer)
 
     @classmethod
-    def build(
-        cls,
-        task: Task,
-        *,
-        width: int,
-        causal: bool,
-        tokenizer: Any,
-        published: Published | None = None,
-    ) -> TokenMeanHead:
+    def build(cls, task: Task, on: Footing) -> TokenMeanHead:
         """That of a task on a late-interaction model.
 
         Raises:
             InputError: the backbone is none.
         """
-        return cls(_late(task, published), causal=causal, tokenizer=tokenizer)
+        return cls(_late(task, on.published), causal=on.causal, tokenizer=on.tokenizer)
 
     def forward(self, hidden: Tensor, rows: Sequence[Row], mask: Tensor) -> list[Tensor]:
         """Each row's vector, float32 `[dimension]`."""

@@ -5,16 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from unimoer_rag.model.tasks.head import ReadingHead, check_numbers
+from unimoer_rag.model.tasks.head import Footing, ReadingHead, check_numbers
 
 if TYPE_CHECKING:
-    from unimoer_rag.model.published import Published
     from unimoer_rag.model.rows import Row
     from unimoer_rag.model.tasks.task import Task
 
@@ -115,17 +114,9 @@ class SpanHead(ReadingHead):
         self.null = nn.Linear(width, 1)
 
     @classmethod
-    def build(
-        cls,
-        task: Task,
-        *,
-        width: int,
-        causal: bool,
-        tokenizer: Any,
-        published: Published | None = None,
-    ) -> SpanHead:
+    def build(cls, task: Task, on: Footing) -> SpanHead:
         """That of a task, as it is before training."""
-        return cls(width, causal=causal)
+        return cls(on.width, causal=on.causal)
 
     def forward(self, hidden: Tensor, rows: Sequence[Row], mask: Tensor) -> list[SpanScores]:
         """Scores of each row's document tokens, from states `[rows, tokens, width]`."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from unimoer_rag.errors import InputError
-from unimoer_rag.model.tasks.head import EmbeddingHead
+from unimoer_rag.model.tasks.head import EmbeddingHead, Footing
 from unimoer_rag.model.tasks.pooling import Pooler
 
 if TYPE_CHECKING:
@@ -43,17 +43,9 @@ class VectorHead(EmbeddingHead):
             )
 
     @classmethod
-    def build(
-        cls,
-        task: Task,
-        *,
-        width: int,
-        causal: bool,
-        tokenizer: Any,
-        published: Published | None = None,
-    ) -> VectorHead:
+    def build(cls, task: Task, on: Footing) -> VectorHead:
         """That of a task, as the backbone was published."""
-        return cls(causal=causal, published=published)
+        return cls(causal=on.causal, published=on.published)
 
     def forward(self, hidden: Tensor, rows: Sequence[Row], mask: Tensor) -> list[Tensor]:
         """Each row's vector, float32 `[dimension]`."""
