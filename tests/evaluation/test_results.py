@@ -62,6 +62,18 @@ def test_what_a_system_says_of_itself_stands_beside_the_others() -> None:
     assert (read.checkpoint, read.checkpoint_digest) == (None, None)
 
 
+@pytest.mark.parametrize("path", FILES[:3], ids=lambda path: path.stem)
+def test_a_result_is_read_by_the_keys_of_its_json(path: Path) -> None:
+    result = load_result(path)
+    written = result.to_dict()
+    assert dict(result) == written
+    assert list(result) == list(written)
+    assert result["retrieval"] == written["retrieval"]
+    assert "no such key" not in result
+    with pytest.raises(KeyError, match="no such key"):
+        result["no such key"]
+
+
 def test_only_what_there_is_is_written() -> None:
     bare = Result.from_dict(SMALL)
     absent = {"ragas", "ragas_judge", "ragas_error", "auto_rerank", "pipeline", "limit", "command",

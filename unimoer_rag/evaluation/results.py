@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any
@@ -46,10 +46,11 @@ Stages = Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
+class Result(Mapping[str, Any]):
     """What one system scored on one data set.
 
-    What is None was not measured, or the version that measured knew nothing of it.
+    What is None was not measured, or the version that measured knew nothing of it. As a mapping it
+    is its JSON: `result["retrieval"]["nDCG@10"]`.
 
     Attributes:
         command: what repeats it, where a script measured.
@@ -153,6 +154,20 @@ class Result:
 
     def to_dict(self) -> dict[str, Any]:
         """The result as it is written to JSON; `from_dict` reads it back."""
+        ready: dict[str, Any] = plain(self._written())
+        return ready
+
+    def __getitem__(self, key: str) -> Any:
+        return plain(self._written()[key])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._written())
+
+    def __len__(self) -> int:
+        return len(self._written())
+
+    def _written(self) -> dict[str, Any]:
+        """What its JSON holds, by key, before it is made plain."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         written = {"threshold"} if self.ragas is None else {"threshold", "ragas_judge"}
         found: dict[str, Any] = {}
@@ -161,8 +176,7 @@ class Result:
                 found |= value
             elif value is not None or name in written:
                 found[name] = value
-        ready: dict[str, Any] = plain(found)
-        return ready
+        return found
 
     @classmethod
     def from_dict(cls, written: Mapping[str, Any]) -> Result:
