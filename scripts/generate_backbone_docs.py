@@ -6,10 +6,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from unimoer_rag.lab.tables import fill
 from unimoer_rag.model import BACKBONES, BackboneSpec
 
 PAGE = Path(__file__).parent.parent / "docs" / "backbones.md"
-START, END = "<!-- names:start -->", "<!-- names:end -->"
 
 KINDS = {
     "embedding": "Embed",
@@ -21,8 +21,7 @@ KINDS = {
 
 def render(page: str) -> str:
     """The page, with the table as it should be."""
-    before, _, rest = page.partition(START)
-    return f"{before}{START}\n{_table()}\n{END}{rest.partition(END)[2]}"
+    return fill(page, _table(), "names")
 
 
 def _table() -> str:

@@ -10,18 +10,17 @@ from unimoer_rag.data import readable_size
 from unimoer_rag.data.catalogue.ranked import RANKED
 from unimoer_rag.data.catalogue.remote import RemoteFile, WebFile
 from unimoer_rag.data.catalogue.sets import Known
+from unimoer_rag.lab.tables import fill
 
 PAGE = Path(__file__).parent.parent / "docs" / "datasets.md"
-START, END = "<!-- ranked:start -->", "<!-- ranked:end -->"
 COLUMNS = ("name", "split", "questions", "passages", "measure", "licence", "pin", "download")
 
 
 def render(page: str) -> str:
     """The page, with the table as it should be."""
-    before, _, rest = page.partition(START)
     rows = [COLUMNS, ("---",) * len(COLUMNS), *map(_row, RANKED)]
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    return f"{before}{START}\n{table}\n{END}{rest.partition(END)[2]}"
+    return fill(page, table, "ranked")
 
 
 def _row(known: Known) -> tuple[str, ...]:

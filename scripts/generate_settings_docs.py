@@ -10,12 +10,12 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from unimoer_rag import retrieval
 from unimoer_rag.cli import ask, index, search
+from unimoer_rag.lab.tables import fill
 from unimoer_rag.model.tasks.state_format import Precision
 from unimoer_rag.pipelines import PipelineConfig
 from unimoer_rag.retrieval import DECLARED, RetrieverSettings
 
 PAGE = Path(__file__).parent.parent / "docs" / "concepts.md"
-START, END = "<!-- settings:start -->", "<!-- settings:end -->"
 
 KINDS = {
     "model": "What runs",
@@ -29,8 +29,7 @@ OPTIONS = {"model": "--checkpoint", "k": "-k", "chunking": "--chunk-size, --chun
 
 def render(page: str) -> str:
     """The page, with the table as it should be."""
-    before, _, rest = page.partition(START)
-    return f"{before}{START}\n{_table()}\n{END}{rest.partition(END)[2]}"
+    return fill(page, _table(), "settings")
 
 
 def _table() -> str:

@@ -18,6 +18,7 @@ from unimoer_rag.evaluation import Result, compare_results, load_result
 from unimoer_rag.lab.bench.decoder import ENCODE, RERANK, RERANK_SEEN
 from unimoer_rag.lab.bench.timing import Seconds
 from unimoer_rag.lab.commands.bench import NAMES, open_bench
+from unimoer_rag.lab.tables import fill
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"
@@ -278,15 +279,6 @@ _BENCH_ROWS: Mapping[str, Callable[[Mapping[str, Any]], _Rows]] = {
     "decoder": _decoder_rows,
     "decoder-cuda": _decoder_rows,
 }
-
-
-def fill(page: str, table: str, name: str = "results") -> str:
-    """A page with the table between the markers of its name."""
-    start, end = f"<!-- {name}:start -->", f"<!-- {name}:end -->"
-    if start not in page or end not in page:
-        raise SystemExit(f"the page lacks the markers {start} and {end}")
-    pattern = re.compile(f"{re.escape(start)}.*?{re.escape(end)}", re.DOTALL)
-    return pattern.sub(lambda _: f"{start}\n{table}\n{end}", page)
 
 
 def render_headline(results: Results, benches: Mapping[str, Mapping[str, Any]]) -> str:

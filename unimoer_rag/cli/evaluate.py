@@ -47,16 +47,16 @@ def evaluate_command(
     yes: bool = option("Do not ask before what takes long.", "--yes", "-y", default=False),
     told: Told,
     judging: Judging,
-    field: MtebTasks,
+    tasks: MtebTasks,
 ) -> None:
     """Measure retrieval, reranking and answers on a data set."""
     # What is wrong is told before anything is downloaded or measured, as far as it can be seen.
     told.check()
     asked.check(name)
-    field.check((name, asked.data, asked.corpus, asked.split, asked.own, run))
+    tasks.check((name, asked.data, asked.corpus, asked.split, asked.own, run))
     judge = judging.judge()
-    if field.mteb:
-        field.measure(system.checkpoint, ways.dtype, told.json)
+    if tasks.mteb:
+        tasks.measure(system.checkpoint, ways.dtype, told.json)
         return
     quiet()
     from unimoer_rag.data import SUITES, check_limit, load_run, save_run

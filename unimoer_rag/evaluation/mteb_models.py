@@ -99,7 +99,7 @@ class MtebEncoder(_Measured):
                 embedded as documents are.
             options: the task and how mteb would batch: the engine batches by tokens.
         """
-        side: Side = "query" if _value(prompt_type) == "query" else "document"
+        side: Side = "query" if prompt_type == "query" else "document"
         return self.engine.embed(_texts(inputs), side)
 
     def similarity(self, embeddings1: Any, embeddings2: Any) -> Tensor:
@@ -270,7 +270,3 @@ def _falling(names: Sequence[str]) -> dict[str, float]:
 def _matrix(embeddings: Any) -> Tensor:
     vectors = torch.as_tensor(embeddings, dtype=torch.float32)
     return vectors if vectors.ndim > 1 else vectors.unsqueeze(0)
-
-
-def _value(prompt_type: Any) -> Any:
-    return getattr(prompt_type, "value", prompt_type)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,7 +12,20 @@ from unimoer_rag.evaluation import markdown_cell
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
-__all__ = ["Table"]
+__all__ = ["Table", "fill"]
+
+
+def fill(page: str, table: str, name: str = "results") -> str:
+    """A page with the table between the markers of its name.
+
+    Raises:
+        SystemExit: the page lacks them.
+    """
+    start, end = f"<!-- {name}:start -->", f"<!-- {name}:end -->"
+    if start not in page or end not in page:
+        raise SystemExit(f"the page lacks the markers {start} and {end}")
+    pattern = re.compile(f"{re.escape(start)}.*?{re.escape(end)}", re.DOTALL)
+    return pattern.sub(lambda _: f"{start}\n{table}\n{end}", page)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -68,19 +69,16 @@ class BackboneSpec:
     refused: str = ""
 
 
-def _language(repo: str, revision: str, **known: object) -> BackboneSpec:
-    """A language model, which embeds by the last token's state once it is trained to."""
-    values: dict[str, object] = {
-        "licence": "apache-2.0",
-        "kind": "language",
-        "source": _AGREED,
-        "max_tokens": 1024,
-        "query_instruction": _INSTRUCT,
-        "published": False,
-        **known,
-    }
-    return BackboneSpec(repo=repo, revision=revision, **values)  # type: ignore[arg-type]
-
+# A language model embeds by the last token's state, once it is trained to.
+_language = partial(
+    BackboneSpec,
+    licence="apache-2.0",
+    kind="language",
+    source=_AGREED,
+    max_tokens=1024,
+    query_instruction=_INSTRUCT,
+    published=False,
+)
 
 BACKBONES: Mapping[str, BackboneSpec] = {
     "minilm": BackboneSpec(
@@ -316,33 +314,33 @@ BACKBONES: Mapping[str, BackboneSpec] = {
         )
     },
     "qwen3-0.6b-base": _language(
-        "Qwen/Qwen3-0.6B-Base",
-        "da87bfb608c14b7cf20ba1ce41287e8de496c0cd",
+        repo="Qwen/Qwen3-0.6B-Base",
+        revision="da87bfb608c14b7cf20ba1ce41287e8de496c0cd",
         parameters=596_049_920,
     ),
     "qwen3-4b-base": _language(
-        "Qwen/Qwen3-4B-Base",
-        "906bfd4b4dc7f14ee4320094d8b41684abff8539",
+        repo="Qwen/Qwen3-4B-Base",
+        revision="906bfd4b4dc7f14ee4320094d8b41684abff8539",
         parameters=4_022_468_096,
     ),
     "mistral-7b-v0.3": _language(
-        "mistralai/Mistral-7B-v0.3",
-        "caa1feb0e54d415e2df31207e5f4e273e33509b1",
+        repo="mistralai/Mistral-7B-v0.3",
+        revision="caa1feb0e54d415e2df31207e5f4e273e33509b1",
         parameters=7_248_023_552,
     ),
     "qwen3-0.6b": _language(
-        "Qwen/Qwen3-0.6B",
-        "c1899de289a04d12100db370d81485cdf75e47ca",
+        repo="Qwen/Qwen3-0.6B",
+        revision="c1899de289a04d12100db370d81485cdf75e47ca",
         parameters=596_049_920,
     ),
     "qwen3-4b": _language(
-        "Qwen/Qwen3-4B",
-        "1cfa9a7208912126459214e8b04321603b3df60c",
+        repo="Qwen/Qwen3-4B",
+        revision="1cfa9a7208912126459214e8b04321603b3df60c",
         parameters=4_022_468_096,
     ),
     "mistral-7b": _language(
-        "mistralai/Mistral-7B-v0.1",
-        "27d67f1b5f57dc0953326b2601d68371d40ea8da",
+        repo="mistralai/Mistral-7B-v0.1",
+        revision="27d67f1b5f57dc0953326b2601d68371d40ea8da",
         parameters=7_241_732_096,
     ),
 }
