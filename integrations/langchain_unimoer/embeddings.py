@@ -115,7 +115,7 @@ class UniMoEREmbeddings(SharesModel, Embeddings):
         model = self._shared.model
         size = self.dimensions or model.dimension
         given = {"query": self.query_instruction, "document": self.text_instruction}
-        own = {"query": model.query_instruction, "document": model.document_instruction}
-        query, text = (own[side] if given[side] is None else given[side] for side in own)
+        own = model.prompts.items()
+        query, text = (text if given[side] is None else given[side] for side, text in own)
         decisive = [model.checkpoint_digest, size, query, text]
         return f"unimoer-{hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:32]}-"

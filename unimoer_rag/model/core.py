@@ -26,7 +26,7 @@ from unimoer_rag.model.layers.experts import (
 )
 from unimoer_rag.model.layers.merged import constant_weights, merge_layers
 from unimoer_rag.model.routers import make_router
-from unimoer_rag.model.rows import Row, RowMaker
+from unimoer_rag.model.rows import Row, RowMaker, Side
 from unimoer_rag.model.spec import ModelSpec
 from unimoer_rag.model.tasks import Task
 from unimoer_rag.model.tasks.head import Footing, Output, read_out
@@ -307,6 +307,11 @@ class RoutedModel(nn.Module):
     def document_instruction(self) -> str:
         """What goes before a document that is embedded."""
         return self.spec.document_instruction
+
+    @property
+    def prompts(self) -> dict[Side, str]:
+        """What goes before the texts that are embedded, by side."""
+        return {"query": self.query_instruction, "document": self.document_instruction}
 
     @property
     def device(self) -> torch.device:

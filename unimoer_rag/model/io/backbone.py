@@ -26,6 +26,7 @@ from unimoer_rag.model.io.architectures import (
     prepare,
 )
 from unimoer_rag.model.io.files import file_digest, local_folder
+from unimoer_rag.model.io.hub import download
 from unimoer_rag.model.io.known import BACKBONES, BackboneSpec, canonical
 from unimoer_rag.model.io.loading_bars import no_bars
 from unimoer_rag.model.io.pretrained import LOCAL, check_finite, check_sizes, read_config
@@ -181,16 +182,11 @@ def _own_copy(spec: BackboneSpec) -> Path | None:
 
 
 def _download(repo: str, revision: str) -> Path:
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(repo, revision=revision, allow_patterns=_FILES))
-    except Exception as error:  # the Hub client raises many kinds, all meaning the same here
-        raise BackboneError(
-            f"could not download {repo} at {revision} ({type(error).__name__}: {error}): check the "
-            "network, pass the path of a local copy, or put one into a folder called "
-            f"{repo.rpartition('/')[2]} in $UNIMOER_BACKBONES"
-        ) from error
+    remedy = (
+        "check the network, pass the path of a local copy, or put one into a folder called "
+        f"{repo.rpartition('/')[2]} in $UNIMOER_BACKBONES"
+    )
+    return download(repo, revision, _FILES, error=BackboneError, remedy=remedy)
 
 
 @no_bars()

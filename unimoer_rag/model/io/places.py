@@ -8,6 +8,7 @@ from pathlib import Path
 from unimoer_rag.errors import CheckpointError
 from unimoer_rag.model.io.checkpoint import CONFIG
 from unimoer_rag.model.io.files import local_folder
+from unimoer_rag.model.io.hub import download
 from unimoer_rag.model.io.known import BACKBONES, canonical
 
 __all__ = ["locate_model", "shipped_checkpoints"]
@@ -94,12 +95,5 @@ def _on_hub(repo: str, revision: str | None) -> tuple[str, Path | None]:
 
 
 def _download(repo: str, revision: str, patterns: list[str]) -> Path:
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(repo, revision=revision, allow_patterns=patterns))
-    except Exception as error:  # the Hub client raises many kinds, all meaning the same here
-        raise CheckpointError(
-            f"could not download {repo} at {revision} ({type(error).__name__}: {error}): check "
-            "the network and the names, or pass the path of a local copy"
-        ) from error
+    remedy = "check the network and the names, or pass the path of a local copy"
+    return download(repo, revision, patterns, error=CheckpointError, remedy=remedy)

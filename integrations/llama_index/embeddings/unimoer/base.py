@@ -194,9 +194,7 @@ class UniMoEREmbedding(BaseEmbedding):
         """What a cached vector depends on: settings in force, not as they were given."""
         instruction = self._instruction(side)
         if instruction is None:
-            model = self._shared.model
-            own = {"query": model.query_instruction, "document": model.document_instruction}
-            instruction = own[side]
+            instruction = self._shared.model.prompts[side]
         return VectorKind(self.checkpoint_digest, side, instruction, self._dimension)
 
 

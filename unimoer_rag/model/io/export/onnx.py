@@ -120,7 +120,7 @@ def write_beside(model: RoutedModel, task: Task, folder: Path) -> None:
         "output": OUTPUT,
         "dimension": model.dimension,
         "max_tokens": longest(model, task),
-        "prompts": {"query": model.query_instruction, "document": model.document_instruction},
+        "prompts": model.prompts,
     }
     write_json(folder / FACTS, facts)
 

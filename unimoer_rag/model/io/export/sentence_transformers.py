@@ -20,7 +20,7 @@ from unimoer_rag.model.io.export.modules import (
 )
 from unimoer_rag.model.io.export.tokenizer import PROBES, check_rows, framed_singly, save_tokenizer
 from unimoer_rag.model.published import Normalize, PoolingMode
-from unimoer_rag.model.rows import Row, Side
+from unimoer_rag.model.rows import Row
 from unimoer_rag.model.tasks import Task
 
 __all__ = ["prompted_rows", "write"]
@@ -51,7 +51,6 @@ def write(model: RoutedModel, task: Task, folder: Path) -> None:
     save_tokenizer(model, folder, limit, change=framed_singly(model, task))
     check_rows(folder, prompted_rows(model, task), task=task.name)
     says = model.published
-    prompts = {"query": model.query_instruction, "document": model.document_instruction}
     write_modules(
         folder,
         _modules(model),
@@ -60,7 +59,7 @@ def write(model: RoutedModel, task: Task, folder: Path) -> None:
             "do_lower_case": says is not None and says.lower_case,
         },
         settings={
-            "prompts": prompts,
+            "prompts": model.prompts,
             "default_prompt_name": None,
             "similarity_fn_name": "cosine",
             **({} if says is None or says.cut is None else {"truncate_dim": says.cut}),
@@ -82,12 +81,8 @@ def _modules(model: RoutedModel) -> list[Module]:
 
 def prompted_rows(model: RoutedModel, task: Task) -> list[tuple[tuple[str, ...], Row]]:
     """Texts as sentence-transformers puts prompts before them, with their rows."""
-    before: dict[Side, str] = {
-        "query": model.query_instruction,
-        "document": model.document_instruction,
-    }
     wanted: list[tuple[tuple[str, ...], Row]] = []
-    for side, prompt in before.items():
+    for side, prompt in model.prompts.items():
         rows = model.rows.single(PROBES, task, side)
         wanted += [((prompt + text,), row) for text, row in zip(PROBES, rows, strict=True)]
     return wanted
