@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import BaseModel, ConfigDict, PrivateAttr
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 if TYPE_CHECKING:
     from unimoer_rag.engine import Engine, SharedModel
@@ -19,17 +19,21 @@ class SharesModel(BaseModel):
 
     It is pickled and copied as its settings: a copy holds the same live model, and another
     process loads the model by its name. The settings are fixed: `model_copy(update=...)` gives an
-    adapter with others.
+    adapter with others. The model may be the first argument, as it is elsewhere in the library.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    model: str = "unimoer-minilm"
+    # Not `kw_only`: type checkers let it be the first argument, too.
+    model: str = Field("unimoer-minilm", kw_only=False)
     revision: str | None = None
     device: str = "auto"
     dtype: str = "auto"
 
     _shared: SharedModel = PrivateAttr()
+
+    def __init__(self, model: Any = ..., **settings: Any) -> None:
+        super().__init__(**settings if model is ... else {"model": model, **settings})
 
     def model_post_init(self, context: Any) -> None:
         """Load the model, or share the one that is loaded."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from langchain_core.decisions import BaseDecisionModel, ClassifierResponse, Question, State
 from langchain_core.messages import UsageMetadata
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from langchain_unimoer.base import SharesModel
 from langchain_unimoer.questions import Asked, ask
@@ -53,7 +53,7 @@ class UniMoERDecisionModel(SharesModel, BaseDecisionModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    model: str = "unimoer-minilm"
+    model: str = Field("unimoer-minilm", kw_only=False)
     task: str | None = None
 
     @property

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
+import warnings
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.documents import Document
 
 from unimoer_rag.errors import InputError
-from unimoer_rag.retrieval import Coercion, clean_text, coerce_metadata, types
+from unimoer_rag.retrieval import Coercion, coerce_metadata, to_documents, types
+
+if TYPE_CHECKING:
+    from unimoer_rag.retrieval import AddReport
 
 __all__ = [
+    "END",
     "RELEVANCE",
     "RETRIEVAL",
+    "START",
     "Metadata",
+    "tell_cut",
     "to_filters",
     "to_langchain",
     "to_unimoer",
@@ -120,44 +126,27 @@ def to_filters(filters: Mapping[str, Any] | None) -> dict[str, Any] | None:
     return kept
 
 
+def tell_cut(report: AddReport) -> None:
+    """Warn of what was too long, where nobody is given the report."""
+    if report.truncated:
+        warnings.warn(
+            f"{report.truncated} of {report.added} passages are longer than the model reads, and "
+            "are embedded by their beginning alone: cut them shorter, or leave "
+            "chunking='whole' out to have them cut",
+            stacklevel=3,
+        )
+
+
 def _to_unimoer(document: Document, at: int, coercion: Coercion) -> types.Document:
     if not isinstance(document, Document):
         raise InputError(
             f"document {at} is a {type(document).__name__}: expected a LangChain Document in a list"
         )
-    found = RETRIEVAL in document.metadata
-    metadata = coercion(
-        {
-            key: value
-            for key, value in document.metadata.items()
-            if key not in (RELEVANCE, RETRIEVAL, END)
-        }
-    )
-    own = "" if found or not document.id else document.id
-    source, title = (_name(metadata, key) for key in ("source", "title"))
-    return types.Document(
-        document.page_content,
-        source or own or _text_name(document.page_content),
-        title,
-        metadata,
-        document_id=own,
-    )
+    [ours] = to_documents([document], source="text", coercion=coercion)
+    return ours
 
 
 def _origin(metadata: Mapping[str, Any]) -> int:
     """Where a splitter says that the indexed text began in its own document."""
     start = metadata.get(START, 0)
     return start if isinstance(start, int) and start > 0 else 0
-
-
-def _name(metadata: dict[str, Any], key: str) -> str:
-    """Take a name out of some metadata; "" where there is none."""
-    value = metadata.pop(key, None)
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    return "" if value is None or isinstance(value, dict) else str(value)
-
-
-def _text_name(text: str) -> str:
-    """The source that `UnifiedRetriever.add` gives the same text."""
-    return f"text/{hashlib.sha256(clean_text(text).encode()).hexdigest()[:16]}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
@@ -13,9 +12,11 @@ from langchain_core.callbacks import (
 )
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever, LangSmithRetrieverParams
-from pydantic import ConfigDict, Field, field_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from langchain_unimoer.documents import to_filters, to_langchain, to_unimoer
+from langchain_unimoer.documents import tell_cut, to_filters, to_langchain, to_unimoer
+from langchain_unimoer.relevance import check_threshold, relevance
+from langchain_unimoer.spellings import refuse_unknown
 
 if TYPE_CHECKING:
     from unimoer_rag.retrieval import (
@@ -29,6 +30,8 @@ else:  # pydantic reads these when the class is made, and their modules import t
     Mode, Rerank, UnifiedRetriever = str, Any, Any
 
 __all__ = ["UniMoERRetriever"]
+
+_OF_A_CALL = ("k", "rerank", "mode", "filters", "score_threshold")
 
 
 class UniMoERRetriever(BaseRetriever):
@@ -46,6 +49,8 @@ class UniMoERRetriever(BaseRetriever):
         filters: conditions on source, title and metadata, such as
             `{"source": "a.md", "year": {"gte": 2020}, "tag": ["x", "y"]}`; dates, paths and others
             become what they become as metadata.
+        score_threshold: least relevance of what is given, in [0, 1], as
+            `langchain_unimoer.relevance` tells it; None for none.
 
     Raises:
         ValidationError: a setting is unknown or cannot be used (also a ValueError).
@@ -62,6 +67,20 @@ class UniMoERRetriever(BaseRetriever):
     rerank: Rerank | None = None
     mode: Mode | None = None
     filters: Mapping[str, Any] | None = None
+    score_threshold: float | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_names(cls, settings: Any) -> Any:
+        refuse_unknown(settings, cls.model_fields, of=cls.__name__)
+        return settings
+
+    @field_validator("score_threshold", mode="before")
+    @classmethod
+    def _check_threshold(cls, threshold: Any) -> Any:
+        if threshold is not None:
+            check_threshold(threshold)
+        return threshold
 
     @field_validator("retriever")
     @classmethod
@@ -87,9 +106,9 @@ class UniMoERRetriever(BaseRetriever):
 
         Args:
             documents: what to index.
-            settings: those of the retriever (k, rerank, mode, filters, tags, metadata), and those
-                of `RetrieverSettings`, such as model, index, url, dtype, or chunking: "whole" for
-                what a text splitter cut already.
+            settings: those of the retriever (k, rerank, mode, filters, score_threshold, tags,
+                metadata), and those of `RetrieverSettings`, such as model, index, url, dtype, or
+                chunking: "whole" for what a text splitter cut already.
 
         Raises:
             InputError: something is no document; nothing is indexed.
@@ -101,11 +120,12 @@ class UniMoERRetriever(BaseRetriever):
 
         ours = to_unimoer(documents)  # first, so that a bad document leaves no new index behind
         fields = cls.model_fields.keys()  # for its searches alone
+        refuse_unknown(settings, fields | DECLARED.keys(), of=f"{cls.__name__}.from_documents")
         own = {name: settings.pop(name) for name in DECLARED.keys() & settings.keys() - fields}
         indexed = UnifiedRetriever(**own)
         try:
             retriever = cls(retriever=indexed, **settings)
-            _tell_cut(_add(indexed, ours, replace=False))
+            tell_cut(_add(indexed, ours, replace=False))
         except BaseException:
             indexed.close()
             raise
@@ -141,45 +161,26 @@ class UniMoERRetriever(BaseRetriever):
         return await asyncio.to_thread(self.add_documents, documents, replace=replace)
 
     def _get_relevant_documents(
-        self,
-        query: str,
-        *,
-        run_manager: CallbackManagerForRetrieverRun,
-        k: int | None = None,
-        rerank: Rerank | None = None,
-        mode: Mode | None = None,
-        filters: Mapping[str, Any] | None = None,
+        self, query: str, *, run_manager: CallbackManagerForRetrieverRun, **settings: Any
     ) -> list[Document]:
-        hits = self.retriever.search(query, **self._settings(k, rerank, mode, filters))
-        return [to_langchain(hit) for hit in hits]
+        threshold, search = self._settings(settings)
+        return _told(self.retriever.search(query, **search), threshold)
 
     async def _aget_relevant_documents(
-        self,
-        query: str,
-        *,
-        run_manager: AsyncCallbackManagerForRetrieverRun,
-        k: int | None = None,
-        rerank: Rerank | None = None,
-        mode: Mode | None = None,
-        filters: Mapping[str, Any] | None = None,
+        self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun, **settings: Any
     ) -> list[Document]:
-        hits = await self.retriever.asearch(query, **self._settings(k, rerank, mode, filters))
-        return [to_langchain(hit) for hit in hits]
+        threshold, search = self._settings(settings)
+        return _told(await self.retriever.asearch(query, **search), threshold)
 
-    def _settings(
-        self,
-        k: int | None,
-        rerank: Rerank | None,
-        mode: Mode | None,
-        filters: Mapping[str, Any] | None,
-    ) -> dict[str, Any]:
-        """What to search with: the call's settings, and ours where it has none."""
-        return {
-            "k": self.k if k is None else k,
-            "rerank": self.rerank if rerank is None else rerank,
-            "mode": self.mode if mode is None else mode,
-            "filters": to_filters(self.filters if filters is None else filters),
-        }
+    def _settings(self, call: Mapping[str, Any]) -> tuple[float | None, dict[str, Any]]:
+        """The threshold, and what to search with: the call's, and ours where it has none."""
+        refuse_unknown(call, _OF_A_CALL, of="a search of this retriever")
+        own = {name: getattr(self, name) for name in _OF_A_CALL}
+        chosen = own | {name: value for name, value in call.items() if value is not None}
+        threshold = chosen.pop("score_threshold")
+        if threshold is not None:
+            check_threshold(threshold)
+        return threshold, {**chosen, "filters": to_filters(chosen["filters"])}
 
     def _get_ls_params(self, **kwargs: Any) -> LangSmithRetrieverParams:
         """What a trace says of the retriever."""
@@ -210,12 +211,6 @@ def _add(
     return one
 
 
-def _tell_cut(report: AddReport) -> None:
-    """Warn of what was too long, where nobody is given the report."""
-    if report.truncated:
-        warnings.warn(
-            f"{report.truncated} of {report.added} passages are longer than the model reads, and "
-            "are embedded by their beginning alone: cut them shorter, or leave "
-            "chunking='whole' out to have them cut",
-            stacklevel=3,
-        )
+def _told(hits: Iterable[types.Hit], threshold: float | None) -> list[Document]:
+    kept = (hit for hit in hits if threshold is None or relevance(hit) >= threshold)
+    return [to_langchain(hit) for hit in kept]

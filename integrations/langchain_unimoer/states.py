@@ -7,6 +7,7 @@ from typing import Any
 
 from langchain_core.messages import BaseMessage
 
+from langchain_unimoer.messages import message_text
 from unimoer_rag.errors import InputError
 
 __all__ = ["read_state"]
@@ -39,19 +40,10 @@ def _text(state: Any) -> str:
     if isinstance(state, str):
         return state
     if isinstance(state, BaseMessage):
-        return _message_text(state)
+        return message_text(state)
     if isinstance(state, Sequence) and not isinstance(state, bytes):
         return "\n".join(map(_text, state))
     raise InputError(
         f"the state holds a {type(state).__name__}: expected a text, a message, a list of these, "
         "or a mapping with 'text' and 'pair'"
     )
-
-
-def _message_text(message: BaseMessage) -> str:
-    kinds = {block["type"] for block in message.content_blocks} - {"text"}
-    if kinds:
-        raise InputError(
-            f"the state has a message with {', '.join(sorted(kinds))}: the model reads text alone"
-        )
-    return str(message.text)

@@ -9,19 +9,26 @@ import sys
 from collections.abc import Callable
 from importlib.abc import MetaPathFinder
 from importlib.util import find_spec
+from typing import Any
 
+import langchain_unimoer
 import numpy as np
 import pytest
 from langchain_helpers import EXACT, QUERY
-from langchain_unimoer import UniMoERCrossEncoder, UniMoEREmbeddings
+from langchain_unimoer import UniMoERCompressor, UniMoERCrossEncoder, UniMoEREmbeddings
+from pydantic import ValidationError
 
-from unimoer_rag.errors import MissingExtraError
+from unimoer_rag.errors import MissingExtraError, UnimoerError
+from unimoer_rag.pipelines import RagPipeline
 from unimoer_rag.retrieval.retriever import UnifiedRetriever
 
 Script = Callable[..., str]
 
-# Where the framework has them: from 1.8 on.
-DECISIONS = ["UniMoERDecisionModel"] * (find_spec("langchain_core.decisions") is not None)
+# Where the framework has them (from 1.8 on), and where langchain-qdrant is installed.
+OPTIONAL = [
+    *["UniMoERDecisionModel"] * (find_spec("langchain_core.decisions") is not None),
+    *["UniMoERSparseEmbeddings"] * (find_spec("langchain_qdrant") is not None),
+]
 
 
 class Block(MetaPathFinder):
@@ -76,11 +83,14 @@ def test_another_process_with_langchain_core_alone_computes_the_same(script: Scr
     np.testing.assert_allclose(vector, embeddings.embed_query("text"), atol=1e-6)
     np.testing.assert_allclose(scores, encoder.score(pairs), atol=1e-6)
     assert names.split() == [
+        "UniMoERChatModel",
         "UniMoERCompressor",
         "UniMoERCrossEncoder",
         "UniMoEREmbeddings",
+        "UniMoERPipeline",
         "UniMoERRetriever",
-        *DECISIONS,
+        "UniMoERVectorStore",
+        *OPTIONAL,
     ]
 
 
@@ -102,29 +112,54 @@ def test_a_retriever_without_langchain_core_names_the_extra(
         if name.partition(".")[0] in ("langchain_core", "langchain_unimoer"):
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(sys, "meta_path", [Block(["langchain_core"]), *sys.meta_path])
-    with pytest.raises(MissingExtraError, match=r"pip install 'unimoer-rag\[langchain\]'") as told:
-        filled.as_langchain()
-    assert "langchain-core" in str(told.value)
+    for door in (filled.as_langchain, filled.as_langchain_store, RagPipeline(filled).as_langchain):
+        said = r"needs .*'langchain-core'.*pip install 'unimoer-rag\[langchain\]'"
+        with pytest.raises(MissingExtraError, match=said):
+            door()
 
 
 @pytest.mark.slow
-def test_a_framework_without_decision_models_has_all_the_rest(script: Script) -> None:
+def test_what_not_every_installation_has_is_not_needed(script: Script) -> None:
+    absent = {
+        "UniMoERDecisionModel": "langchain-core>=1.8",
+        "UniMoERSparseEmbeddings": "langchain-qdrant",
+    }
     said = script(
         "import sys\nfrom importlib.machinery import PathFinder\n"
         "whole = PathFinder.find_spec\n"
         "PathFinder.find_spec = classmethod(lambda own, name, *rest: None\n"
-        "    if name == 'langchain_core.decisions' else whole(name, *rest))\n"
+        "    if name in ('langchain_core.decisions', 'langchain_qdrant') else whole(name, *rest))\n"
         "from langchain_unimoer import *\n"
         "import langchain_unimoer\n"
-        "UniMoEREmbeddings, UniMoERRetriever\n"
+        "UniMoEREmbeddings, UniMoERRetriever, UniMoERVectorStore\n"
         "from unimoer_rag.errors import MissingExtraError\n"
-        "try:\n    from langchain_unimoer import UniMoERDecisionModel\n"
-        "except MissingExtraError as error:\n    print(error)\n"
+        f"for name in {list(absent)}:\n"
+        "    try:\n        getattr(langchain_unimoer, name)\n"
+        "    except MissingExtraError as error:\n        print(error)\n"
         "print(langchain_unimoer.__all__)"
     )
-    told, names = said.splitlines()
-    assert told == (
-        "UniMoERDecisionModel needs the package 'langchain-core>=1.8', which is not installed: "
-        "pip install 'langchain-core>=1.8'"
-    )
-    assert "UniMoERDecisionModel" not in names
+    *told, names = said.splitlines()
+    assert told == [
+        f"{name} needs the package '{package}', which is not installed: pip install '{package}'"
+        for name, package in absent.items()
+    ]
+    assert not any(name in names for name in absent)
+
+
+def test_another_name_is_no_attribute() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'UniMoERVectors'"):
+        _ = langchain_unimoer.UniMoERVectors  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("adapter", [UniMoEREmbeddings, UniMoERCrossEncoder, UniMoERCompressor])
+def test_the_model_may_be_the_first_argument(adapter: Any) -> None:
+    named = adapter("unimoer-minilm", **EXACT)
+    for same in (adapter(model="unimoer-minilm", **EXACT), adapter(**EXACT)):
+        assert dict(named) == dict(same)
+        assert named.unimoer is same.unimoer
+    with pytest.raises(UnimoerError, match="could not download owner/name at no-such-commit"):
+        adapter("owner/name", revision="no-such-commit", **EXACT)
+    with pytest.raises(ValidationError, match=r"model\n.*should be a valid string"):
+        adapter(7)
+    with pytest.raises(TypeError, match="positional argument"):
+        adapter("unimoer-minilm", "main")

@@ -193,7 +193,13 @@ def test_the_unified_retrievers_settings_hold_where_none_are_given() -> None:
         ({"rerank": -1}, "rerank is -1"),
         ({"mode": "fuzzy"}, "unknown mode 'fuzzy'"),
         ({"filters": {"year": {"above": 1}}}, "filter 'year' has unknown operator 'above'"),
-        ({"top_k": 3}, "top_k"),
+        ({"top_k": 3}, "takes no 'top_k': write k="),
+        ({"filter": {"year": 2023}}, "takes no 'filter': write filters="),
+        ({"search_kwargs": {"k": 3}}, "takes no 'search_kwargs': give what is in it by itself"),
+        ({"search_type": "mmr"}, "takes no 'search_type': write mode="),
+        ({"revision": "main"}, r"takes no 'revision': load it by model=UniMoER.from_pretrained\("),
+        ({"colour": "red"}, "takes no 'colour': expected name, .* mode, filters"),
+        ({"score_threshold": 80}, "score_threshold is 80: expected a number from 0 to 1"),
         ({"retriever": "handbook.index"}, "expected a UnifiedRetriever, got a str"),
     ],
 )
@@ -209,12 +215,30 @@ async def test_bad_settings_of_a_call_are_refused(retriever: UniMoERRetriever) -
         retriever.invoke(QUERY, k=0)
     with pytest.raises(InputError, match="unknown mode 'fuzzy'"):
         await retriever.ainvoke(QUERY, mode="fuzzy")
-    with pytest.raises(TypeError, match="top_k"):
+    with pytest.raises(InputError, match="takes no 'top_k': write k="):
         retriever.invoke(QUERY, top_k=3)
-    with pytest.raises(TypeError, match="top_k"):
-        await retriever.ainvoke(QUERY, top_k=3)
+    with pytest.raises(InputError, match="takes no 'filter': write filters="):
+        await retriever.ainvoke(QUERY, filter={"source": "a.md"})
+    with pytest.raises(InputError, match="score_threshold is 2: expected a number from 0 to 1"):
+        retriever.invoke(QUERY, score_threshold=2)
     with pytest.raises(InputError, match="the query is empty"):
         retriever.invoke(" ")
+
+
+async def test_what_is_less_relevant_than_the_threshold_is_left_out(
+    filled: UnifiedRetriever,
+) -> None:
+    every = filled.as_langchain(k=4).invoke(QUERY)
+    scored = [document.metadata["relevance_score"] for document in every]
+    between = (scored[0] + scored[1]) / 2
+    some = filled.as_langchain(k=4, score_threshold=between)
+    for found in (
+        some.invoke(QUERY),
+        await filled.as_langchain(k=4).ainvoke(QUERY, score_threshold=between),
+    ):
+        assert [document.id for document in found] == [every[0].id]
+    assert len(some.invoke(QUERY, score_threshold=0.0)) == 4
+    assert some.invoke(QUERY, score_threshold=1) == []
 
 
 def test_as_langchain_passes_every_setting(filled: UnifiedRetriever) -> None:
@@ -368,14 +392,13 @@ def test_filters_take_the_values_that_metadata_took(empty: UniMoERRetriever) -> 
         UniMoERRetriever(retriever=empty.retriever, filters={"raw": b""})
 
 
-def test_the_retriever_itself_says_where_documents_of_langchain_go(
-    filled: UnifiedRetriever,
-) -> None:
-    said = r"document 0 is a langchain_core\.documents\.base\.Document: .*as_langchain\(\)"
-    with pytest.raises(InputError, match=said):
-        filled.add([KAYAK])  # type: ignore[list-item]
+def test_the_retriever_itself_takes_documents_of_langchain(empty: UniMoERRetriever) -> None:
+    assert empty.add_documents([KAYAK]).added == 1
+    empty.retriever.add([KAYAK])
+    assert empty.retriever.count() == 1  # it is the same document, by an id of its text
+    assert empty.retriever.add([KAYAK]).unchanged == 1
     with pytest.raises(InputError, match=r"not a Document: wrap a single one as \[document\]"):
-        filled.add(KAYAK)  # type: ignore[arg-type]
+        empty.retriever.add(KAYAK)  # type: ignore[arg-type]
 
 
 def test_metadata_that_cannot_be_kept_are_told_once(empty: UniMoERRetriever) -> None:

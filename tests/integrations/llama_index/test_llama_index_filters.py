@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from unimoer_rag.retrieval.types import Document
 
 AND, OR, NOT = FilterCondition.AND, FilterCondition.OR, FilterCondition.NOT
 LANGS, TAGS, YEARS = ["de", "en", "fr"], ["a", "b", "c"], [2019, 2020, 2021]
+DAYS = ["2024-02-29", "2024-03-01T10:00:00", "2024-03-01T10:00:00+01:00"]
 NAMES = ["Red kayak", "A kayak for two", "red tent", "Tent"]
 
 Filters = MetadataFilter | MetadataFilters
@@ -55,6 +57,7 @@ def group(*filters: Filters, by: FilterCondition = AND) -> MetadataFilters:
         ([one("lang", "nin", ["en", "de"])], {"not": {"lang": ["en", "de"]}}),
         ([one("name", "text_match", "Free kayaks")], {"name": {"words": "Free kayaks"}}),
         ([one("name", "text_match_insensitive", "x")], {"name": {"words": "x"}}),
+        ([one("day", ">=", "2024-02-29")], {"day": {"gte": "2024-02-29"}}),
         ([one("lang", "is_empty", None)], {"lang": {"empty": True}}),
         (
             [one("year", ">", 2000), one("year", "<=", 2020)],
@@ -117,6 +120,16 @@ def test_what_cannot_be_used_is_named(
 # Against the meaning of the filters, evaluated one document at a time
 
 
+def compared(one: Any, other: Any) -> int | None:
+    """Numbers by size, dates by time; None for what is neither."""
+    if one == "soon":
+        return None
+    if isinstance(one, str):
+        one, other = (datetime.fromisoformat(text) for text in (one, other))
+        one, other = (at if at.tzinfo else at.replace(tzinfo=UTC) for at in (one, other))
+    return int(one > other) - int(one < other)
+
+
 def meets(metadata: Mapping[str, Any], filters: Filters) -> bool:
     """What LlamaIndex says its filters mean; of a list field, any item may meet a condition."""
     if isinstance(filters, MetadataFilters):
@@ -135,10 +148,10 @@ def meets(metadata: Mapping[str, Any], filters: Filters) -> bool:
         "text_match": lambda item: set(value.lower().split()) <= set(item.lower().split()),
         "in": lambda item: item in value,
         "any": lambda item: item in value,
-        ">": lambda item: item > value,
-        ">=": lambda item: item >= value,
-        "<": lambda item: item < value,
-        "<=": lambda item: item <= value,
+        ">": lambda item: compared(item, value) == 1,
+        ">=": lambda item: compared(item, value) in (0, 1),
+        "<": lambda item: compared(item, value) == -1,
+        "<=": lambda item: compared(item, value) in (0, -1),
     }
     operator = filters.operator.value
     opposite = {"!=": "==", "nin": "in"}.get(operator)
@@ -153,6 +166,7 @@ DOCUMENTS = [
         metadata={
             **({"lang": LANGS[n % 3]} if n % 4 else {}),
             **({"year": YEARS[n // 3 % 3] + (0.5 if n % 5 == 0 else 0)} if n % 7 else {}),
+            **({"day": DAYS[n % 3] if n % 4 else "soon"} if n % 5 else {}),
             **({"name": NAMES[n % 4]} if n % 3 else {}),
             **({"tag": [tag for at, tag in enumerate(TAGS) if n >> at & 1]} if n % 6 else {}),
         },
@@ -188,6 +202,8 @@ SINGLE = st.one_of(
     values(["text_match", "=="], "name", [*NAMES, "kayak", "TENT red", "none"]),
     st.sampled_from(["lang", "tag", "year", "nothing"]).flatmap(empty),
     values(["==", "!=", "in", "nin", ">", ">=", "<", "<="], "year", [*YEARS, 2020.5]),
+    values([">", ">=", "<", "<="], "day", [*DAYS, "2024-03-01", "2024-03-01 09:00:00Z"]),
+    values(["==", "!=", "in"], "day", DAYS),
 )
 TREES = st.recursive(
     SINGLE,

@@ -9,6 +9,10 @@ HOMES = {
     "UniMoEREmbedding": "llama_index.embeddings.unimoer",
     "UniMoERRerank": "llama_index.postprocessor.unimoer_rerank",
     "UniMoERIndexRetriever": "llama_index.retrievers.unimoer",
+    "UniMoERSynthesizer": "llama_index.response_synthesizers.unimoer",
+    "UniMoERLLM": "llama_index.llms.unimoer",
+    "UniMoERIndex": "llama_index.indices.managed.unimoer",
+    "UniMoERSparseEmbedding": "llama_index.sparse_embeddings.unimoer",
 }
 # As on a machine without it: nothing finds llama_index.core, our own folders are found.
 _BLOCKED = """

@@ -12,6 +12,7 @@ from llama_index.core.schema import (
     RelatedNodeInfo,
     TextNode,
 )
+from llama_index.retrievers.unimoer.kept import REF_DOC, node_fields, own_metadata
 
 from unimoer_rag.retrieval import Hit
 
@@ -38,19 +39,27 @@ class FoundNode(TextNode):
 def to_node(hit: Hit) -> NodeWithScore:
     """A hit as a node with its score.
 
-    The node's id is the passage's, its source node is named by the passage's source. Its metadata
-    has the passage's own, `source`, where there are such `title` and the `page` on which it begins
-    (from 1), and, where it was reranked, the first stage's `retrieval_score`, which no model is
-    shown. Embedding models are shown the title and the text, as ours was.
+    What was indexed as a node (`UniMoERIndex.insert_nodes`) is that node again, under its own id.
+    Of all else the node's id is the passage's, and its source node is named by the id of the
+    LlamaIndex document that was indexed, or by the passage's source. Its metadata has the passage's
+    own, `source`, where there are such `title` and the `page` on which it begins (from 1), and,
+    where it was reranked, the first stage's `retrieval_score`, which no model is shown. Embedding
+    models are shown the title and the text, as ours was.
     """
     passage = hit.passage
-    metadata: dict[str, Any] = {**passage.metadata, "source": passage.source}
+    earlier = {} if hit.rerank is None else {_EARLIER: replace(hit, rerank=None).score}
+    fields = node_fields(passage)
+    if fields is not None:
+        fields["metadata"] = {**own_metadata(passage), **earlier}
+        for shown in ("excluded_embed_metadata_keys", "excluded_llm_metadata_keys"):
+            fields[shown] = [*fields[shown], _EARLIER]
+        return NodeWithScore(node=FoundNode(text=passage.text, **fields), score=hit.score)
+    metadata: dict[str, Any] = {**own_metadata(passage), "source": passage.source}
     if passage.title:
         metadata["title"] = passage.title
     if passage.page is not None:
         metadata.setdefault("page", passage.page)
-    if hit.rerank is not None:
-        metadata[_EARLIER] = replace(hit, rerank=None).score
+    metadata |= earlier
     node = FoundNode(  # type: ignore[call-arg]  # pydantic takes a field by its alias or its name
         id_=hit.id,
         text=passage.text,
@@ -63,7 +72,8 @@ def to_node(hit: Hit) -> NodeWithScore:
         end_char_idx=passage.end,
         relationships={
             NodeRelationship.SOURCE: RelatedNodeInfo(
-                node_id=passage.source, node_type=ObjectType.DOCUMENT
+                node_id=str(passage.metadata.get(REF_DOC, passage.source)),
+                node_type=ObjectType.DOCUMENT,
             )
         },
     )
