@@ -7,7 +7,9 @@ import operator
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -83,7 +85,7 @@ BOUNDS: list[float] = [
     *(0, 0.3, 0.1 + 0.2, 2020, 1.0, -1, 0.5, 2**53, 2**53 + 1, -(2**53), 2**60 + 100, 1e17),
     *(1e300, 2**70),
 ]
-COMPARE: dict[str, Callable[[float, float], bool]] = {
+COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "gt": operator.gt,
     "gte": operator.ge,
     "lt": operator.lt,
@@ -124,6 +126,11 @@ def _compared(bounds: dict[str, float], value: object) -> bool:
     )
 
 
+def day(number: int, hour: int = 0, minute: int = 0, microsecond: int = 0) -> datetime:
+    """A moment of February 2024."""
+    return datetime(2024, 2, number, hour, minute, microsecond=microsecond, tzinfo=UTC)
+
+
 def numbers(store: Store, filters: dict[str, object]) -> set[int]:
     """Which of RECORDS meet the filters, by every way of asking."""
     scrolled = {IDS.index(passage.id) for passage in store.scroll(filters)}
@@ -148,6 +155,7 @@ class StoreContract:
     # Reading and writing
 
     def test_an_empty_store_finds_nothing(self, empty: Store) -> None:
+        assert empty.read_only == ""
         assert empty.dimension == DIMENSION
         assert empty.count() == 0
         assert empty.sources() == {}
@@ -430,6 +438,43 @@ class StoreContract:
             assert found == expected, words
             assert empty.count({"not": {"k": {"words": words}}}) == len(values) - len(expected)
         assert empty.count({"title": {"words": "title 3"}}) == 1
+
+    def test_filters_by_dates(self, empty: Store) -> None:
+        values: list[object] = [
+            *("2024-02-29", "2024-02-29T10:00:00", "2024-02-29 10:00:00.5Z"),
+            *("2024-02-29T10:00:00+01:00", "2024-02-29T10:00:00.000001-0930", "2024-2-9"),
+            *("2024-02-29T10:00:00.1234567Z", "2024-02-29 10:00", "2024-02-29 10:00+01:00"),
+            *("1969-12-31T23:59:59", "0001-01-01T00:00:00+05:00", "9999-12-31T23:59:59.999999"),
+            *("2024-02-30", "2023-02-29", "2024-02", "2024", "10:00:00", "20240229", "soon", ""),
+            *(["2020-01-01", "2030-01-01"], ["x", 7], 2024, 1709164800, True, None),
+        ]
+        empty.upsert([make_record(n, f"text {n}", k=value) for n, value in enumerate(values)])
+        moments = {
+            **{0: [day(29)], 1: [day(29, 10)], 2: [day(29, 10, microsecond=500_000)]},
+            **{3: [day(29, 9)], 4: [day(29, 19, 30, microsecond=1)], 5: [day(9)]},
+            **{6: [day(29, 10, microsecond=123_456)], 7: [day(29, 10)]},
+            **{9: [datetime(1969, 12, 31, 23, 59, 59, tzinfo=UTC)]},
+            **{10: [datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=5)))]},
+            **{11: [datetime.max.replace(tzinfo=UTC)]},
+            **{20: [datetime(year, 1, 1, tzinfo=UTC) for year in (2020, 2030)]},
+        }
+        bounds = {
+            "2024-02-29": day(29),
+            "2024-02-29T10:00:00": day(29, 10),
+            "2024-02-29T11:00:00.000000+02:00": day(29, 9),
+            "1970-01-01": datetime(1970, 1, 1, tzinfo=UTC),
+            "9999-12-31": datetime(9999, 12, 31, tzinfo=UTC),
+        }
+        asked = [{name: bound} for bound in bounds for name in COMPARE]
+        for wanted in [*asked, {"gte": "2024-02-29", "lt": "9999-12-31"}]:
+            expected = {
+                n
+                for n, some in moments.items()
+                if any(all(COMPARE[o](m, bounds[b]) for o, b in wanted.items()) for m in some)
+            }
+            found = {int(passage.text[5:]) for passage in empty.scroll({"k": wanted})}
+            assert found == expected, wanted
+            assert empty.count({"not": {"k": wanted}}) == len(values) - len(expected), wanted
 
     def test_filters_by_emptiness(self, empty: Store) -> None:
         values: list[object] = [None, [], 0, False, "", [None], {}, {"a": None}, "x", 2**60, True]

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
 from unimoer_rag.errors import InputError
 from unimoer_rag.retrieval.metadata import field_path
+from unimoer_rag.retrieval.store.dates import instant
 from unimoer_rag.retrieval.store.engine_filters import to_client_filter, to_edge_filter
 from unimoer_rag.retrieval.store.filters import Condition, Either, parse_filters
 
@@ -57,6 +60,36 @@ def test_paths(key: str, path: str) -> None:
     assert field_path(key) == path
 
 
+def test_bounds_that_are_dates() -> None:
+    filters = {"day": {"gte": "2024-02-29", "lt": "2024-02-29T10:00:00+01:00"}}
+    begin, end = datetime(2024, 2, 29, tzinfo=UTC), datetime(2024, 2, 29, 9, tzinfo=UTC)
+    [condition] = parse_filters(filters)
+    assert condition == Condition("day", dates={"gte": begin, "lt": end})
+    assert parse_filters({"not": filters}) == (replace(condition, negated=True),)
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2024-02-29", "2024-02-29 00:00:00+00:00"),
+        (" 2024-2-9 1:2:3.5 UTC", "2024-02-09 01:02:03.500000+00:00"),
+        ("2024-02-29T10:00", "2024-02-29 10:00:00+00:00"),
+        ("2024-02-29t10:00:00.1234567z", "2024-02-29 10:00:00.123456+00:00"),
+        ("2024-02-29T10:00:00+01", "2024-02-29 10:00:00+01:00"),
+        ("2024-02-29 10:00:00 -0930", "2024-02-29 10:00:00-09:30"),
+        ("2024-02-29T10:00Z", "None"),
+        ("2024-02-30", "None"),
+        ("2024-02-29T10:00:60", "None"),
+        ("2024-02-29T10:00:00+24:00", "None"),
+        ("２０２４-02-29", "None"),
+        ("2024-02-29 and more", "None"),
+        ("20240229", "None"),
+    ],
+)
+def test_moments(text: str, moment: str) -> None:
+    assert str(instant(text)) == moment
+
+
 def test_nothing_to_filter_is_no_filter() -> None:
     assert to_edge_filter(()) is None
     assert to_client_filter(()) is None
@@ -80,7 +113,9 @@ def test_nothing_to_filter_is_no_filter() -> None:
         ({"year": 10**400}, "'year' has the value"),
         ({"year": {}}, "'year' has no operator; choose from gt, gte, lt, lte"),
         ({"year": {"from": 3}}, "'year' has unknown operator 'from'; choose from gt"),
-        ({"year": {"gte": "2020"}}, "'year' has the value '2020'"),
+        ({"year": {"gte": "2020"}}, "'year' has the value '2020' as a bound; expected dates or"),
+        ({"day": {"gte": "2024-02-30"}}, "'day' has the value '2024-02-30' as a bound"),
+        ({"day": {"gte": "2024-02-29", "lt": 3}}, "'day' has the value 3 as a bound"),
         ({"year": {"gte": True}}, "'year' has the value True"),
         ({"year": {"lt": math.inf}}, "'year' has the value inf"),
         ({"not": "draft"}, "expected a mapping"),

@@ -234,7 +234,7 @@ def test_what_cannot_be_read_is_reported(retriever: UnifiedRetriever, tmp_path: 
     (docs / "b.txt").write_bytes(b"\x89PNG\0\xff\xfe\xfa")
     (docs / "lost.md").symlink_to(docs / "nowhere.md")
     (docs / "torn.pdf").write_bytes(b"%PDF-1.4 torn")
-    (docs / "picture.png").write_bytes(b"\x89PNG")
+    (docs / "picture.bin").write_bytes(b"\x89PNG")
     seen: list[int] = []
     report = retriever.add_path(docs, on_progress=lambda r: seen.append(r.documents))
     assert (report.documents, report.added) == (2, 2)
@@ -242,7 +242,7 @@ def test_what_cannot_be_read_is_reported(retriever: UnifiedRetriever, tmp_path: 
         "docs/b.txt", "docs/empty.txt", "docs/lost.md", "docs/torn.pdf"
     ]  # fmt: skip
     assert all("cannot read" in str(problem) for problem in report.problems)
-    assert report.skipped == {".png": 1}
+    assert report.skipped == {".bin": 1}
     assert seen[-1] == 2
     assert {p.source for p in stored(retriever).values()} == {"docs/a.txt", "docs/c.txt"}
 

@@ -16,10 +16,17 @@ from typer.testing import CliRunner
 from unimoer_rag.cli.main import app
 from unimoer_rag.errors import IndexMismatchError, InputError
 from unimoer_rag.pipelines import PipelineConfig
-from unimoer_rag.retrieval import BM25Encoder, NoVectors, UnifiedRetriever, tokenize
+from unimoer_rag.retrieval import (
+    BM25Encoder,
+    NoVectors,
+    RetrieverSettings,
+    UnifiedRetriever,
+    language_named,
+    tokenize,
+)
 from unimoer_rag.retrieval.identity import agree
 from unimoer_rag.retrieval.store import ServerStore
-from unimoer_rag.retrieval.words import LANGUAGES
+from unimoer_rag.retrieval.words import _CODES, LANGUAGES
 
 GERMAN = (
     "Rückerstattungen erhalten Sie innerhalb von vierzehn Tagen.",
@@ -119,6 +126,36 @@ def test_an_index_of_the_first_releases_stays_as_it_is() -> None:
             store.set_identity({**identity, "bm25": {**first, **newer}})
             with pytest.raises(IndexMismatchError, match="the index at here"):
                 agree(store, model, None, BM25Encoder(), where="here")
+
+
+@pytest.mark.parametrize(
+    ("name", "language"),
+    [
+        ("de", "german"),
+        ("DE", "german"),
+        ("de-CH", "german"),
+        ("pt_BR", "portuguese"),
+        ("nb", "norwegian"),
+        ("el", "greek"),
+        ("yi", "yiddish"),
+        ("German", "german"),
+        ("any", "any"),
+    ],
+)
+def test_a_language_goes_by_its_code_too(tmp_path: Path, name: str, language: str) -> None:
+    assert language_named(name) == language
+    assert RetrieverSettings(language=name).language == language
+    file = tmp_path / "pipeline.yaml"
+    file.write_text(f'retrieve:\n  language: "{name}"\n', encoding="utf-8")
+    assert PipelineConfig.load(file).retrieve.language == language
+
+
+def test_every_stemmer_has_its_code() -> None:
+
+    assert {"any", *_CODES.values()} == set(LANGUAGES)
+    for name in ("xx", "", "klingon", 3, None):
+        with pytest.raises(InputError, match=r"unknown language .*ISO 639-1 code"):
+            language_named(name)  # type: ignore[arg-type]
 
 
 def test_an_unknown_language_is_refused_with_those_there_are(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from unimoer_rag.generation import Citation
 from unimoer_rag.retrieval.chunking import whole
 from unimoer_rag.retrieval.ingest import AddReport, Embedded, ingest
 from unimoer_rag.retrieval.readers import read_document
@@ -33,6 +34,24 @@ def test_a_passage_says_where_it_begins_and_keeps_its_id() -> None:
     found = Hit(passage)
     assert (found.page, found.to_dict()["page"]) == (1, 1)
     assert Hit(Passage("x", "a.txt")).to_dict()["page"] is None
+
+
+def test_each_character_of_a_passage_has_its_page() -> None:
+    (passage,) = whole(PAGED)
+    read = to_passage(to_payload(passage))
+    back = Hit.from_dict(Hit(passage, 0.5).to_dict()).passage
+    for one in (passage, read, back):
+        assert [one.page_at(at) for at in range(17)] == [PAGED.page_at(at) for at in range(17)]
+    assert Passage("x", "a.txt").page_at(0) is None
+    assert "page_breaks" not in to_payload(
+        Passage("x", "a.pdf", page=3)
+    )  # as before there were any
+
+
+def test_a_quotation_says_the_page_that_it_stands_on() -> None:
+    (passage,) = whole(PAGED)
+    cited = Citation("Four", Hit(passage), 12, 16, 0.9)
+    assert (cited.page, cited.to_dict()["page"], cited.hit.page) == (4, 4, 1)
 
 
 def test_an_old_payload_has_no_page() -> None:

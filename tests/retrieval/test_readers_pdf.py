@@ -99,7 +99,11 @@ def test_pages_are_known_by_where_they_begin(tmp_path: Path) -> None:
     assert document.text == "One\n\nThree"
     assert document.pages == (0, 5, 5, 10)
     assert [document.page_at(at) for at in (0, 4, 5, 9)] == [1, 1, 3, 3]
-    assert document.notes == ("no text on pages 2, 4: if they are scans, run it through OCR first",)
+    assert document.notes == (
+        "no text and no picture on pages 2, 4: they are blank, or their text is drawn as lines",
+    )
+    without = read_document(path, ocr=False)
+    assert without.notes == ("no text on pages 2, 4: if they are scans, run it through OCR first",)
     many = read_pdf(make_pdf(shown("One"), *[""] * 20))
     assert "no text on pages 2, 3, 4" in many.notes[0]
     assert "12, 13 and 8 more: if" in many.notes[0]

@@ -292,6 +292,16 @@ def test_searching_while_another_thread_adds(retriever: UnifiedRetriever) -> Non
     assert retriever.count() == 64
 
 
+def test_documents_that_are_cut_already(minilm: UniMoER) -> None:
+    text = "A kayak weighs thirty kilograms. " * 8
+    with UnifiedRetriever(minilm, chunking=Chunking(size=16, overlap=4)) as retriever:
+        whole = retriever.add([Document(text, "a.md")], whole=True)
+        assert (whole.added, retriever.count()) == (1, 1)
+        cut = retriever.add([Document(text, "a.md")])
+        assert cut.added == retriever.count() > 1
+        assert cut.removed == 1
+
+
 def test_deleting(retriever: UnifiedRetriever) -> None:
     retriever.add(DOCUMENTS)
     assert retriever.delete(filters={"source": "refunds.md"}) == 1

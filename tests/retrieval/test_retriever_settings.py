@@ -49,7 +49,8 @@ def test_yaml_takes_all_that_a_file_may_hold() -> None:
 @pytest.mark.parametrize(
     ("command", "kinds", "elsewhere"),
     [
-        (index, {"model", "place", "index"}, {"read_only"}),
+        # What another library wrote is not written.
+        (index, {"model", "place", "index"}, {"read_only", "mapping"}),
         # What an index is for good, it says itself. One query is not asked twice.
         (search, {"model", "place", "search"}, {"read_only", "query_cache"}),
         (ask, {"model", "place", "index", "search"}, {"read_only", "query_cache"}),
@@ -93,6 +94,14 @@ def test_llama_index_takes_those_of_a_search() -> None:
     assert signature(adapter).parameters.keys() >= SEARCHED
 
 
+def test_haystack_and_dspy_take_those_of_a_search() -> None:
+    components = pytest.importorskip("haystack_integrations.components.retrievers.unimoer")
+    taken = signature(components.UniMoERRetriever.__init__).parameters.keys()
+    assert taken >= SEARCHED - {"k"} | {"top_k"}
+    adapter = pytest.importorskip("dspy_unimoer").UniMoERRM
+    assert signature(adapter).parameters.keys() >= SEARCHED
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
@@ -127,3 +136,10 @@ def test_the_table_of_settings_is_that_of_the_declaration() -> None:
     written = script("generate_settings_docs").render(page)
     assert page == written, "run: python scripts/generate_settings_docs.py"
     assert all(f"| `{name}` |" in page for name in DECLARED)
+
+
+def test_a_misspelt_setting_is_told_with_what_may_be_meant() -> None:
+    with pytest.raises(TypeError, match="UnifiedRetriever takes no 'indx': did you mean 'index'"):
+        UnifiedRetriever(indx="a")  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="takes no 'revision': give model='owner/name@"):
+        UnifiedRetriever("owner/name", revision="main")  # type: ignore[call-arg]

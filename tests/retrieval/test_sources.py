@@ -12,6 +12,7 @@ import pytest
 
 from unimoer_rag.errors import ReadError
 from unimoer_rag.retrieval.naming import Naming
+from unimoer_rag.retrieval.selecting import Selection
 from unimoer_rag.retrieval.sources import Corpus, Problem, iter_documents, scan
 from unimoer_rag.retrieval.types import Document
 
@@ -58,7 +59,7 @@ def test_what_is_skipped_is_counted(folder: Path) -> None:
     (folder / "Makefile").write_text("no")
     (folder / "loop").symlink_to(folder, target_is_directory=True)
     os.mkfifo(folder / "pipe.txt")  # reading it would wait for ever
-    corpus = scan(folder)
+    corpus = scan(folder, selection=Selection(ocr=False))
     assert corpus.skipped == {
         ".png": 1, "hidden": 2, "linked folder": 1, "no suffix": 1, "special file": 1,
     }  # fmt: skip

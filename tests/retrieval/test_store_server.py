@@ -94,6 +94,7 @@ class Front(BaseHTTPRequestHandler):
                 request.limit,
                 offset=request.offset,
                 with_payload=request.with_payload,
+                with_vectors=request.with_vector or False,
             )
             return {"points": points, "next_page_offset": offset}
         assert rest == "points/query/batch", rest

@@ -184,4 +184,5 @@ def _passage(document: Document, text: str, start: int, end: int) -> Passage:
         page=document.page_at(start),
         document_id=document.document_id,
         origin=document.origin,
+        page_breaks=tuple(page for page in document.pages[1:] if start < page < end),
     )

@@ -147,7 +147,8 @@ def warn_beyond(limit: int, chunking: ChunkingChoice) -> None:
             "passage and its title: the end of longer ones is not searched; choose "
             f"{limit:,} at most, or a model that reads more",
             UnimoerWarning,
-            stacklevel=3,
+            # Behind what checks the parts of a retriever, and its making: whoever makes it.
+            stacklevel=6,
         )
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
-from unimoer_rag.errors import InputError
+from unimoer_rag.errors import InputError, StoreError
 from unimoer_rag.retrieval.chunking import Chunker, whole
+from unimoer_rag.retrieval.coercion import Coercion
+from unimoer_rag.retrieval.framework_documents import is_document, to_documents
 from unimoer_rag.retrieval.ingest import AddReport, Embedded, OnReport, ingest
 from unimoer_rag.retrieval.known_problems import mark_known
 from unimoer_rag.retrieval.left_behind import left_behind
@@ -21,7 +22,6 @@ from unimoer_rag.retrieval.selecting import Selection
 from unimoer_rag.retrieval.sources import scan
 from unimoer_rag.retrieval.sparse import BM25Encoder
 from unimoer_rag.retrieval.store import Store
-from unimoer_rag.retrieval.text import clean_text
 from unimoer_rag.retrieval.types import Document
 from unimoer_rag.retrieval.writing import WritingSeen
 
@@ -58,32 +58,33 @@ class Indexer:
 
     def add(
         self,
-        documents: Iterable[str | Document],
+        documents: Iterable[object],
         *,
         source: str,
         replace: bool,
+        whole: bool,
         on_progress: OnReport,
     ) -> AddReport:
         """See `UnifiedRetriever.add`."""
-        if (
-            isinstance(documents, str | Document)
-            or _framework(documents)
-            or not isinstance(documents, Iterable)
-        ):
+        if is_document(documents) or not isinstance(documents, Iterable):
             raise InputError(
                 f"add takes a list of documents, not a {type(documents).__name__}: wrap a single "
                 "one as [document]"
             )
-        named = (
-            document if isinstance(document, Document) else _named(document, source, at)
-            for at, document in enumerate(documents)
+        self._check_writable()
+        coercion = Coercion()
+        ours = to_documents(documents, source=source, coercion=coercion, apart=replace)
+        report = self._ingest(
+            ours, AddReport(), precut=whole, replace=replace, on_progress=on_progress
         )
-        return self._ingest(named, AddReport(), replace=replace, on_progress=on_progress)
+        coercion.tell(stacklevel=3)
+        return report
 
     def add_path(
         self, path: str | Path, *, sync: bool, selection: Selection, on_progress: OnReport
     ) -> AddReport:
         """See `UnifiedRetriever.add_path`."""
+        self._check_writable()
         root = self._roots.of(path)
         corpus = scan(path, name=self._roots.naming(path), selection=selection)
         if sync and not corpus.files:
@@ -91,8 +92,16 @@ class Indexer:
         if corpus.files:
             self._roots.remember(root)
         report = AddReport(skipped=dict(corpus.skipped))
+
+        def tell_page(source: str, number: int, of: int) -> None:
+            report.reading = f"{source}, page {number} of {of}" if of > 1 else source
+            on_progress(report)
+
+        documents = corpus.documents(
+            on_error=report.problems.append, on_note=report.notes.append, on_page=tell_page
+        )
         self._ingest(
-            corpus.documents(on_error=report.problems.append, on_note=report.notes.append),
+            documents,
             report,
             precut=corpus.precut,
             within=corpus.within if sync else (),
@@ -110,6 +119,11 @@ class Indexer:
             removed = self._store.delete(ids, filters=clean(filters))
             self._store.flush()
         return removed
+
+    def _check_writable(self) -> None:
+        """Before anything is read and embedded."""
+        if self._store.read_only:
+            raise StoreError(f"the index is open for reading only: {self._store.read_only}")
 
     def _ingest(
         self,
@@ -139,32 +153,3 @@ class Indexer:
     def _embed(self, texts: Sequence[str]) -> Callable[[], Embedded]:
         self._writing.meet(texts)
         return self._embedding.documents(texts)
-
-
-# What frameworks call documents, by the package they come from, and what to do with them.
-_REMEDIES = {
-    "langchain_core": "index LangChain documents by retriever.as_langchain().add_documents([...])",
-    "llama_index": "make a unimoer_rag Document of it, as Document(node.get_content(), "
-    "source=node.metadata.get('file_name', node.node_id), metadata=Coercion()(node.metadata)), "
-    "both from unimoer_rag.retrieval",
-}
-
-
-def _framework(value: object) -> str:
-    """The package of a framework's object, also of one derived from it; "" for others."""
-    packages = (kind.__module__.partition(".")[0] for kind in type(value).__mro__)
-    return next((package for package in packages if package in _REMEDIES), "")
-
-
-def _named(text: object, source: str, at: int) -> Document:
-    if not isinstance(text, str):
-        kind = type(text)
-        if framework := _framework(text):
-            raise InputError(
-                f"document {at} is a {kind.__module__}.{kind.__qualname__}: {_REMEDIES[framework]}"
-            )
-        raise InputError(
-            f"document {at} is a {kind.__name__}: expected a str or a unimoer_rag Document"
-        )
-    name = hashlib.sha256(clean_text(text).encode()).hexdigest()[:16]
-    return Document(text=text, source=f"{source}/{name}")

@@ -67,6 +67,7 @@ class AddReport:
         skipped: entries of a folder passed over, by kind.
         notes: how files were read where that is worth a look: an encoding that was guessed, pages
             without text, metadata of rows that no index can filter by.
+        reading: the page that is read by OCR just now, which takes seconds; "" at other times.
     """
 
     documents: int = 0
@@ -77,6 +78,7 @@ class AddReport:
     problems: list[Problem] = field(default_factory=list)
     skipped: dict[str, int] = field(default_factory=dict)
     notes: list[Problem] = field(default_factory=list)
+    reading: str = ""
 
     @property
     def passages(self) -> int:
@@ -140,6 +142,7 @@ def ingest(
         ]
     store.optimize()
     store.flush()
+    report.reading = ""  # of the last, in which nothing was found
     on_progress(report)
     return report
 
@@ -150,6 +153,7 @@ def _passages(
     report: AddReport,
 ) -> Iterator[Passage]:
     for document in map(clean_document, documents):
+        report.reading = ""
         passages = split(document)
         for note in document.notes:
             report.notes.append(Problem(document.source, f"{document.source}: {note}", note))

@@ -10,6 +10,8 @@ from typing import IO
 
 __all__ = [
     "MAX_FILE_BYTES",
+    "MAX_PICTURES",
+    "MAX_PIXELS",
     "MAX_TEXT_BYTES",
     "MAX_UNPACKED_BYTES",
     "TooLargeError",
@@ -30,6 +32,13 @@ MAX_UNPACKED_BYTES = 256 * _MIB
 
 MAX_LINE_BYTES = 16 * _MIB
 """Of one line of a JSONL file, packed or not: read, JSON may take thirty times its size."""
+
+
+MAX_PIXELS = 80_000_000
+"""Of a picture, or of all pictures on a page: a sheet of A3 at 600 dpi has 70 million."""
+
+MAX_PICTURES = 2000
+"""Pages of one file that are read by OCR, at some seconds each."""
 
 
 class TooLargeError(ValueError):

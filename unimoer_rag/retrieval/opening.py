@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unimoer_rag.errors import IndexMismatchError, InputError
 from unimoer_rag.model import UniMoER, embedding_size
+from unimoer_rag.retrieval.foreign_opening import open_foreign
 from unimoer_rag.retrieval.identity import check_model
 from unimoer_rag.retrieval.index_model import kept_identity
 from unimoer_rag.retrieval.ports import Embeds
 from unimoer_rag.retrieval.settings import RetrieverSettings
 from unimoer_rag.retrieval.store import Store
 
+if TYPE_CHECKING:
+    from qdrant_client import QdrantClient
+
 __all__ = ["open_store"]
 
 
-def open_store(model: Embeds, settings: RetrieverSettings) -> Store:
+def open_store(
+    model: Embeds, settings: RetrieverSettings, client: QdrantClient | None = None
+) -> Store:
     """The index in a folder, on a server, or a new one in memory; see `RetrieverSettings`.
+
+    Args:
+        model: embeds.
+        settings: name the place, but for a collection of another library in a client.
+        client: holds that.
 
     Raises:
         IndexMismatchError: it was built with another model, which is named, or differs otherwise.
         InputError: the model does not give vectors of that length.
     """
+    if settings.mapping is not None:
+        return open_foreign(model, settings, _lengths(model, settings.dimensions), client)
     try:
         return _opened(settings, _lengths(model, settings.dimensions))
     except IndexMismatchError:

@@ -6,12 +6,13 @@ from pathlib import Path
 
 from unimoer_rag.errors import InputError
 from unimoer_rag.model import UniMoER, late_task
-from unimoer_rag.retrieval.identity import WHOLE
-from unimoer_rag.retrieval.index_model import model_of_index
+from unimoer_rag.retrieval.identity import WHOLE, warn_beyond
+from unimoer_rag.retrieval.index_model import DEFAULT_MODEL, model_of_index
 from unimoer_rag.retrieval.ports import Embeds, Ranks
 from unimoer_rag.retrieval.settings import RetrieverSettings
+from unimoer_rag.retrieval.types import Mode
 
-__all__ = ["check_parts", "load_embedding", "load_ranking"]
+__all__ = ["check_mode", "check_parts", "load_embedding", "load_ranking"]
 
 
 def load_embedding(settings: RetrieverSettings) -> Embeds:
@@ -21,7 +22,10 @@ def load_embedding(settings: RetrieverSettings) -> Embeds:
         InputError: the model of that name embeds nothing.
         UnimoerError: it cannot be had; see `UniMoER.from_pretrained` and `model_of_index`.
     """
-    model = model_of_index(**settings.place) if settings.model is None else settings.model
+    model = settings.model
+    if model is None:
+        foreign = settings.mapping is not None  # such a collection names no model
+        model = DEFAULT_MODEL if foreign else model_of_index(**settings.place)
     if not isinstance(model, str | Path):
         return model
     loaded = UniMoER.from_pretrained(
@@ -38,19 +42,19 @@ def load_embedding(settings: RetrieverSettings) -> Embeds:
     return loaded
 
 
-def load_ranking(settings: RetrieverSettings, own: UniMoER | None) -> Ranks | None:
+def load_ranking(settings: RetrieverSettings, embeds: Embeds) -> Ranks | None:
     """What ranks: loaded by its name, given itself, or the model that embeds, where it is ours.
 
     Args:
         settings: of the retriever.
-        own: the model that embeds; None where it is none of ours.
+        embeds: what embeds.
 
     Raises:
         InputError: the model of that name does not rerank.
         UnimoerError: it cannot be had; see `UniMoER.from_pretrained`.
     """
     if settings.reranker is None:
-        return own
+        return embeds if isinstance(embeds, UniMoER) else None
     if not isinstance(settings.reranker, str | Path):
         return settings.reranker
     loaded = UniMoER.from_pretrained(
@@ -65,12 +69,27 @@ def load_ranking(settings: RetrieverSettings, own: UniMoER | None) -> Ranks | No
     return loaded
 
 
+def check_mode(mode: Mode, embeds: Embeds) -> None:
+    """Refuse a first stage of vectors where none are made.
+
+    Raises:
+        InputError: names the one that there is.
+    """
+    if not embeds.dimension and mode in ("dense", "hybrid"):
+        raise InputError(
+            f"nothing is embedded here, so there is no {mode} search: the first stage must be "
+            "'sparse' (BM25)"
+        )
+
+
 def check_parts(settings: RetrieverSettings, embeds: Embeds, ranks: Ranks | None) -> None:
     """Refuse what these models cannot have.
 
     Raises:
         InputError: token states of a model that keeps none, or documents cut by no tokenizer.
     """
+    if isinstance(embeds, UniMoER):
+        warn_beyond(embeds.rows.room(embeds.task("embed")), settings.chunking)
     if settings.token_states is not None:
         if not isinstance(embeds, UniMoER) or ranks is not embeds:
             raise InputError(
@@ -78,7 +97,8 @@ def check_parts(settings: RetrieverSettings, embeds: Embeds, ranks: Ranks | None
                 "here: leave token_states out"
             )
         late_task(embeds)  # refuses a model that has none to keep
-    if embeds.tokenizer is None and settings.chunking != WHOLE:
+    cuts = settings.chunking != WHOLE and settings.mapping is None
+    if embeds.tokenizer is None and cuts:
         raise InputError(
             f"{embeds.checkpoint} has no tokenizer to cut documents by: keep each as one passage "
             f"by chunking={WHOLE!r}, or give it a tokenizer"

@@ -20,6 +20,7 @@ class Problem:
         kind: why, without what it was: the same for all of a kind; "" where nothing else is so.
         empty: it was read and says nothing, so that what an index has of it is out of date.
         known: the run before told of it, too.
+        minor: nothing is amiss: a picture in which nothing is written.
     """
 
     path: str
@@ -27,6 +28,7 @@ class Problem:
     kind: str = ""
     empty: bool = False
     known: bool = False
+    minor: bool = False
 
     def __str__(self) -> str:
         return self.reason

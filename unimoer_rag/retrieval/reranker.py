@@ -15,7 +15,7 @@ from unimoer_rag.steps import Steps, arun, either, run
 if TYPE_CHECKING:  # it imports torch, which an index that is searched by vectors does without
     from unimoer_rag.engine import Engine
 
-__all__ = ["Ranked", "Reranker", "best_first", "check_top_n"]
+__all__ = ["Ranked", "Reranker", "best_first", "check_top_n", "in_order", "visible_at"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +59,22 @@ class Reranker:
 
     def _rank(self, query: str, texts: Sequence[str], top_n: int | None) -> Steps[list[Ranked]]:
         check_top_n(top_n)
-        visible = [at for at, text in enumerate(texts) if not isinstance(text, str) or text.strip()]
+        visible = visible_at(texts)
         shown = [texts[at] for at in visible]
-        scores = np.zeros(len(texts), dtype=np.float32)
-        scores[visible] = yield from either(self._engine.rank, self._engine.arank, query, shown)
-        return [Ranked(at, float(scores[at])) for at in best_first(scores)][:top_n]
+        scores = yield from either(self._engine.rank, self._engine.arank, query, shown)
+        return in_order(len(texts), visible, scores)[:top_n]
+
+
+def visible_at(texts: Sequence[str]) -> list[int]:
+    """Positions of the texts that have a visible character; what is no text is refused later."""
+    return [at for at, text in enumerate(texts) if not isinstance(text, str) or text.strip()]
+
+
+def in_order(n: int, visible: Sequence[int], scores: NDArray[np.float32]) -> list[Ranked]:
+    """All of n texts, best first: those at the visible positions by their scores, others at 0."""
+    all_scores = np.zeros(n, dtype=np.float32)
+    all_scores[list(visible)] = scores
+    return [Ranked(at, float(all_scores[at])) for at in best_first(all_scores)]
 
 
 def best_first(scores: NDArray[np.float32]) -> list[int]:

@@ -3,45 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn, Self, cast
 
 from unimoer_rag.closing import Closing
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import InputError, UnimoerError
 from unimoer_rag.extras import needs_extra
 from unimoer_rag.model import UniMoER
+from unimoer_rag.retrieval.assembling import assemble
 from unimoer_rag.retrieval.auto_rerank import AutoRerank, Rerank, resolve
-from unimoer_rag.retrieval.chunking import Chunker, Chunking
-from unimoer_rag.retrieval.identity import agree, warn_beyond
-from unimoer_rag.retrieval.indexer import Indexer
+from unimoer_rag.retrieval.foreign_opening import place_of
 from unimoer_rag.retrieval.ingest import AddReport, OnReport
 from unimoer_rag.retrieval.opening import open_store
-from unimoer_rag.retrieval.other_models import bm25_of
-from unimoer_rag.retrieval.parts import check_parts, load_embedding, load_ranking
-from unimoer_rag.retrieval.ports import Embeds
+from unimoer_rag.retrieval.parts import check_mode, check_parts, load_embedding, load_ranking
 from unimoer_rag.retrieval.query_cache import QueryCache
-from unimoer_rag.retrieval.running import run_by
 from unimoer_rag.retrieval.search import Filters, Mode, Search
-from unimoer_rag.retrieval.searcher import OnStage, Searcher, ignore_stage
+from unimoer_rag.retrieval.searcher import Floats, OnStage, ignore_stage
 from unimoer_rag.retrieval.selecting import Selection
 from unimoer_rag.retrieval.settings import RetrieverSettings, takes_settings
-from unimoer_rag.retrieval.states import states_of_new
 from unimoer_rag.retrieval.stats import SearchStats
-from unimoer_rag.retrieval.types import Document, Hit
-from unimoer_rag.retrieval.writing import WritingSeen
+from unimoer_rag.retrieval.store.payload_mapping import DETECT, PayloadMapping
+from unimoer_rag.retrieval.types import Hit
 from unimoer_rag.steps import arun, run
 
 if TYPE_CHECKING:
-    from langchain_unimoer import UniMoERRetriever
+    from langchain_unimoer import UniMoERRetriever, UniMoERVectorStore
     from llama_index.retrievers.unimoer import UniMoERIndexRetriever
+    from qdrant_client import QdrantClient
 
 __all__ = ["Filters", "Mode", "OnStage", "UnifiedRetriever"]
-
-# Queries searched for together: enough to fill batches, few enough that their passages and token
-# states fit in memory.
-_BLOCK = 64
 
 
 class UnifiedRetriever(Closing):
@@ -71,44 +64,59 @@ class UnifiedRetriever(Closing):
 
     @takes_settings(RetrieverSettings)
     def __init__(self, settings: RetrieverSettings) -> None:
+        self._open(settings)
+
+    @classmethod
+    def open_collection(
+        cls,
+        place: str | Path | QdrantClient,
+        collection: str,
+        *,
+        mapping: PayloadMapping | str = DETECT,
+        **settings: Any,
+    ) -> Self:
+        """A Qdrant collection that LangChain, LlamaIndex or Haystack wrote, to search and rerank.
+
+        It is never written. The model must be the one that wrote it, which a few of its points
+        tell. Filters name metadata as the other library's users do; hits have its ids as their
+        `document_id`. BM25 needs sparse vectors of our `BM25Encoder`.
+
+        Args:
+            place: a server's URL, the folder of a `QdrantClient(path=...)`, or a client, which the
+                caller closes.
+            collection: its name.
+            mapping: "langchain", "llama-index", "haystack", or "auto" for whichever its payloads
+                say; a `PayloadMapping` for other names.
+            settings: others of `RetrieverSettings`.
+
+        Raises:
+            InputError: there is no such collection, or nothing in it that the mode searches.
+            IndexMismatchError: another model wrote it; tells how unlike the vectors are.
+        """
+        where, client = place_of(place)
+        opened = cls.__new__(cls)
+        chosen = {**where, "collection": collection, "mapping": mapping, **settings}
+        opened._open(RetrieverSettings(**chosen), client)
+        return opened
+
+    def _open(self, settings: RetrieverSettings, client: QdrantClient | None = None) -> None:
         self.settings = settings
         self.embeds = load_embedding(settings)
-        own = self.embeds if isinstance(self.embeds, UniMoER) else None
-        self.ranks = load_ranking(settings, own)
+        self.ranks = load_ranking(settings, self.embeds)
         self.k, self.mode = settings.k, settings.mode
-        self.rerank: int | AutoRerank = (
-            0 if self.ranks is None else resolve(settings.rerank, self.embeds)
-        )
+        self.rerank = self._depth(settings.rerank)
         self.check()
         check_parts(settings, self.embeds, self.ranks)
-        if own is not None:
-            warn_beyond(own.rows.room(own.task("embed")), settings.chunking)
-        cache = settings.query_cache
-        self.query_cache = QueryCache(0) if cache is None else cache
+        self.query_cache = QueryCache(0) if settings.query_cache is None else settings.query_cache
         self.query_cache.attach()
-        self.store = open_store(self.embeds, settings)
+        self.store = open_store(self.embeds, settings, client)
         try:
-            self.chunking, self.token_states, encoder = agree(
-                self.store,
-                self.embeds,
-                settings.chunking,
-                bm25_of(self.embeds),
-                language=settings.language,
-                token_states=settings.state_format,
-                states_of_new=states_of_new(self.embeds, self.ranks),
-                where=settings.where,
-            )
-            parts = (self.store, encoder, self.query_cache)
-            embedding, ranking = run_by(self.embeds, self.ranks, self.store, self.token_states)
-            home = None if settings.index is None else Path(settings.index)
-            chunker = _chunker(self.embeds, self.chunking)
-            self.language = encoder.language
-            writing = WritingSeen(self.embeds)
-            self._indexer = Indexer(embedding, *parts, chunker, writing, home=home)
-            self._searcher = Searcher(embedding, ranking, *parts)
+            made = assemble(self.store, self.embeds, self.ranks, settings, self.query_cache)
         except BaseException:
             self.store.close()
             raise
+        self.chunking, self.token_states, self.language = made.chunking, made.states, made.language
+        self._indexer, self._searcher = made.indexer, made.searcher
 
     @property
     def model(self) -> UniMoER:
@@ -132,26 +140,34 @@ class UnifiedRetriever(Closing):
 
     def add(
         self,
-        documents: Iterable[str | Document],
+        documents: Iterable[object],
         *,
         source: str = "text",
         replace: bool = True,
+        whole: bool = False,
         on_progress: OnReport = lambda report: None,
     ) -> AddReport:
         """Index texts or documents; what is there already is left alone.
 
         A document takes the place of its earlier version: the one with its source and
         `document_id`, or without an id, with its source and title. Those of one call are all kept.
-        Texts never replace another: each gets a source of its own, made from its content.
+        Texts, and a framework's documents without an id, never replace another.
 
         Args:
-            documents: texts or documents.
+            documents: texts, our Documents, those of LangChain and Haystack, and documents and
+                nodes of LlamaIndex, as they are (see `retrieval.framework_documents`).
             source: texts get the sources `<source>/<hash of the text>`.
             replace: let documents take the place of earlier ones. Without it they are only added,
                 in memory that does not grow with the index.
+            whole: make one passage of each, whatever the index's chunking: they are cut already.
             on_progress: called with the report after every batch.
+
+        Raises:
+            InputError: something is no document; names its type.
         """
-        return self._indexer.add(documents, source=source, replace=replace, on_progress=on_progress)
+        return self._indexer.add(
+            documents, source=source, replace=replace, whole=whole, on_progress=on_progress
+        )
 
     def add_path(
         self,
@@ -162,6 +178,7 @@ class UnifiedRetriever(Closing):
         exclude: Sequence[str] = (),
         ignore_files: bool = True,
         follow_links: bool = False,
+        ocr: bool = True,
         on_progress: OnReport = lambda report: None,
     ) -> AddReport:
         """Index a file, a folder, a JSONL file or a BEIR folder.
@@ -179,21 +196,19 @@ class UnifiedRetriever(Closing):
             exclude: globs of files and folders that are passed over.
             ignore_files: pass over what `.gitignore` files name, `node_modules` and `__pycache__`.
             follow_links: read what links lead to outside the folder, too.
-            on_progress: called with the report after every batch.
+            ocr: read pictures and scanned pages, where the extra `ocr` is installed.
+            on_progress: called with the report after every batch, and before every page that is
+                read by OCR.
 
         Raises:
             ReadError: there is nothing to read at the path.
             InputError: a glob cannot be used, or `sync` finds nothing where the index holds some.
         """
-        selection = Selection(include, exclude, ignore_files, follow_links)
+        selection = Selection(include, exclude, ignore_files, follow_links, ocr)
         return self._indexer.add_path(path, sync=sync, selection=selection, on_progress=on_progress)
 
     def delete(self, ids: Iterable[str] | None = None, *, filters: Filters | None = None) -> int:
-        """Remove passages by id, or by filters such as `{"source": "handbook/refunds.md"}`.
-
-        Returns:
-            How many were removed.
-        """
+        """Remove passages by id, or by filters such as `{"source": "a.md"}`; tells how many."""
         return self._indexer.delete(ids, filters=filters)
 
     # -- hits out ---------------------------------------------------------------------------
@@ -237,7 +252,7 @@ class UnifiedRetriever(Closing):
         if isinstance(queries, str):
             raise InputError("search_batch takes a list of queries: use search for a single one")
         plan = self._plan(queries, k, rerank, mode, filters)
-        return [hits for block in plan.blocks(_BLOCK) for hits in run(self._searcher.search(block))]
+        return [hits for block in plan.blocks() for hits in run(self._searcher.search(block))]
 
     async def asearch(
         self,
@@ -261,20 +276,13 @@ class UnifiedRetriever(Closing):
         mode: Mode | None,
         filters: Filters | None,
     ) -> Search:
-        chosen = self.mode if mode is None else mode
-        if not self.embeds.dimension and chosen in ("dense", "hybrid"):
-            raise InputError(
-                f"nothing is embedded here, so there is no {chosen} search: the first stage must "
-                "be 'sparse' (BM25)"
-            )
-        depth = self.rerank if rerank is None else resolve(rerank, self.embeds)
-        return Search.plan(
-            queries,
-            k=self.k if k is None else k,
-            rerank=0 if self.ranks is None else depth,
-            mode=chosen,
-            filters=filters,
-        )
+        k, mode = self.k if k is None else k, self.mode if mode is None else mode
+        check_mode(mode, self.embeds)
+        depth = self.rerank if rerank is None else self._depth(rerank)
+        return Search.plan(queries, k=k, rerank=depth, mode=mode, filters=filters)
+
+    def _depth(self, rerank: Rerank) -> int | AutoRerank:
+        return 0 if self.ranks is None else resolve(rerank, self.embeds)
 
     def check(
         self, *, k: int | None = None, rerank: Rerank | None = None, mode: Mode | None = None
@@ -298,6 +306,32 @@ class UnifiedRetriever(Closing):
         """`rank_hits` without blocking the event loop."""
         return await arun(self._searcher.rank(query, hits))
 
+    def pair_hits(self, query: str, hits: Sequence[Hit], first: int) -> Future[Floats] | None:
+        """How well two hits answer a query together, begun: logits float32 `[first, len(hits)]`.
+
+        Each of the first hits is read as one with each (`LateScoring.together`). None where what
+        ranks keeps no token states.
+        """
+        return self._searcher.pair(query, hits, first)
+
+    def with_search(
+        self, *, k: int | None = None, rerank: Rerank | None = None, mode: Mode | None = None
+    ) -> Self:
+        """The same index and models with other settings of its searches; None leaves one as it is.
+
+        Both are one: what closes or writes either does so to the other.
+
+        Raises:
+            InputError: as for `check`.
+        """
+        self.check(k=k, rerank=rerank, mode=mode)
+        other = object.__new__(type(self))
+        vars(other).update(vars(self))
+        other.k = self.k if k is None else k
+        other.mode = self.mode if mode is None else mode
+        other.rerank = self.rerank if rerank is None else self._depth(rerank)
+        return other
+
     @property
     def stats(self) -> SearchStats:
         """What the searches so far took and were spared."""
@@ -316,14 +350,13 @@ class UnifiedRetriever(Closing):
         """
         with needs_extra("llama_index.core", "llama-index", "as_llama_index"):
             adapter = resolve_name("llama_index.retrievers.unimoer:UniMoERIndexRetriever")
-
         return cast("UniMoERIndexRetriever", adapter(self, **settings))
 
     def as_langchain(self, **settings: Any) -> UniMoERRetriever:
         """This retriever as a LangChain `BaseRetriever`.
 
         Args:
-            settings: k, rerank, mode, filters, tags, metadata of `UniMoERRetriever`.
+            settings: those of `UniMoERRetriever`: k, rerank, mode, filters, tags, ...
 
         Raises:
             MissingExtraError: LangChain is not installed.
@@ -332,6 +365,17 @@ class UnifiedRetriever(Closing):
             adapter = resolve_name("langchain_unimoer:UniMoERRetriever")
 
         return cast("UniMoERRetriever", adapter(retriever=self, **settings))
+
+    def as_langchain_store(self) -> UniMoERVectorStore:
+        """This retriever's index as a LangChain `VectorStore`.
+
+        Raises:
+            MissingExtraError: LangChain is not installed.
+        """
+        with needs_extra("langchain_core", "langchain", "as_langchain_store"):
+            adapter = resolve_name("langchain_unimoer:UniMoERVectorStore")
+
+        return cast("UniMoERVectorStore", adapter(self))
 
     # -- the rest ---------------------------------------------------------------------------
 
@@ -353,9 +397,3 @@ class UnifiedRetriever(Closing):
     def close(self) -> None:
         """Let go of the index; the model stays loaded while anyone holds it."""
         self.store.close()
-
-
-def _chunker(embeds: Embeds, chunking: Chunking | str) -> Chunker:
-    if isinstance(chunking, Chunking):
-        return Chunker(embeds.tokenizer.backend_tokenizer, chunking)
-    return Chunker(None, None)

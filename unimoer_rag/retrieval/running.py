@@ -23,6 +23,9 @@ from unimoer_rag.model import (
     asking,
     embedding,
     indexing,
+    keeps_states,
+    pairing,
+    pairing_states,
     ranking,
     ranking_states,
 )
@@ -56,6 +59,9 @@ class Ranking(Protocol):
 
     def scores(self, query: str, hits: Sequence[Hit]) -> Future[Floats]:
         """Scores of the hits, float32 `[n]`, higher is better."""
+
+    def pairs(self, query: str, hits: Sequence[Hit], first: int) -> Future[Floats] | None:
+        """Logits of the first hits with each, float32 `[first, n]`; None where it has none."""
 
 
 def run_by(
@@ -113,6 +119,16 @@ class _OwnRanking:
             job = ranking(self._model, query, _contents(hits), logits=False)
         return self._engine.submit(job)
 
+    def pairs(self, query: str, hits: Sequence[Hit], first: int) -> Future[Floats] | None:
+        if not keeps_states(self._model):
+            return None
+        states = self._stored.of(hits) if self._stored else None
+        if self._stored and states:
+            job = pairing_states(self._model, query, states, self._stored.form, first)
+        else:
+            job = pairing(self._model, query, _contents(hits), first)
+        return self._engine.submit(job)
+
 
 class _Port:
     def __init__(self, model: Embeds, turn: Lock) -> None:
@@ -139,6 +155,9 @@ class _RankingPort:
     def scores(self, query: str, hits: Sequence[Hit]) -> Future[Floats]:
         with self._turn:
             return _done(self._model.rank(query, _contents(hits)))
+
+    def pairs(self, query: str, hits: Sequence[Hit], first: int) -> None:
+        return None
 
 
 def _contents(hits: Sequence[Hit]) -> list[str]:

@@ -32,6 +32,10 @@ Floats = NDArray[np.float32]
 # hits are then those of a search for few.
 _FUSED = 100
 
+# Queries searched for together: enough to fill batches, few enough that their passages and token
+# states fit in memory.
+_BLOCK = 64
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
@@ -74,7 +78,7 @@ class Search:
         depth = max(rerank_depth(rerank), k) if rerank else 0
         return cls(queries=cleaned, k=k, depth=depth, mode=mode, filters=clean(filters), auto=auto)
 
-    def blocks(self, size: int) -> Iterator[Search]:
+    def blocks(self, size: int = _BLOCK) -> Iterator[Search]:
         """The same search, for at most `size` queries at a time."""
         for start in range(0, len(self.queries), size):
             yield replace(self, queries=self.queries[start : start + size])

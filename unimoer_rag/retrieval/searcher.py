@@ -22,7 +22,7 @@ from unimoer_rag.retrieval.text import clean_text, legible_text
 from unimoer_rag.retrieval.types import Hit
 from unimoer_rag.steps import Steps, apart, result, results
 
-__all__ = ["OnStage", "Searcher", "ignore_stage"]
+__all__ = ["Floats", "OnStage", "Searcher", "ignore_stage"]
 
 Floats = NDArray[np.float32]
 OnStage = Callable[[str], None]
@@ -116,6 +116,11 @@ class Searcher:
             return list(hits)
         scores = yield from result((yield from apart(self._scores, _cleaned(query), hits)))
         return self._told(reordered(hits, scores))
+
+    def pair(self, query: str, hits: Sequence[Hit], first: int) -> Future[Floats] | None:
+        """Logits of the first hits with each, begun; None where what ranks has none of pairs."""
+        ranking = self._ranking
+        return None if ranking is None else ranking.pairs(_cleaned(query), hits, first)
 
     def _scores(self, query: str, hits: Sequence[Hit]) -> Future[Floats]:
         assert self._ranking is not None  # plans of a searcher without one rerank nothing

@@ -35,6 +35,8 @@ class Selection:
         ignore_files: pass over what `.gitignore` files name: those in the folder and, in a Git
             repository, those above it; and `node_modules` and `__pycache__`.
         follow_links: read what links lead to outside the folder, too.
+        ocr: read pictures, and pages of PDFs that have no text, by OCR, where the extra `ocr` is
+            installed.
 
     Raises:
         InputError: a glob cannot be used.
@@ -44,6 +46,7 @@ class Selection:
     exclude: Sequence[str] = ()
     ignore_files: bool = True
     follow_links: bool = False
+    ocr: bool = True
 
     def __post_init__(self) -> None:
         for name in ("include", "exclude"):

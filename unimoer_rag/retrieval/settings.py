@@ -8,8 +8,9 @@ does not take it yet.
 # ruff: noqa: RUF009 - what gives the defaults are fields
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass, field, fields
+from difflib import get_close_matches
 from inspect import signature
 from pathlib import Path
 from textwrap import fill
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from unimoer_rag.retrieval.ports import Embeds, Ranks
     from unimoer_rag.retrieval.query_cache import QueryCache
     from unimoer_rag.retrieval.store import Quantization
+    from unimoer_rag.retrieval.store.payload_mapping import PayloadMapping
     from unimoer_rag.retrieval.types import Mode
 
 __all__ = ["DECLARED", "Kind", "RetrieverSettings", "Setting", "takes_settings"]
@@ -103,6 +105,13 @@ class RetrieverSettings:
     )
     api_key: str | None = _setting("place", None, "key of the server", secret=True)
     collection: str = _setting("place", "unimoer", "collection on the server")
+    mapping: PayloadMapping | str | None = _setting(
+        "place",
+        None,
+        "the collection is one that another library wrote, to be searched as it is: langchain, "
+        "llama-index or haystack, auto for whichever its payloads say, or a PayloadMapping; none "
+        "for an index of ours",
+    )
     chunking: ChunkingChoice = _setting(
         "index",
         None,
@@ -112,8 +121,8 @@ class RetrieverSettings:
     language: str | None = _setting(
         "index",
         None,
-        "of the documents, whose words BM25 stems: german, french, ..., or any for words as they "
-        "stand; none takes the index's, or english for a new one",
+        "of the documents, whose words BM25 stems: german, french, ... (or de, fr, ...), or any "
+        "for words as they stand; none takes the index's, or english for a new one",
     )
     dimensions: int | None = _setting(
         "index",
@@ -170,7 +179,7 @@ class RetrieverSettings:
         from unimoer_rag.retrieval.identity import WHOLE
         from unimoer_rag.retrieval.search import check_settings
         from unimoer_rag.retrieval.store.quantization import check_oversampling, check_quantization
-        from unimoer_rag.retrieval.words import check_language
+        from unimoer_rag.retrieval.words import language_named
 
         if self.index is not None and self.url is not None:
             raise InputError("give either index (a folder) or url (a server), not both")
@@ -181,10 +190,21 @@ class RetrieverSettings:
                 f"chunking is {self.chunking!r}: expected a Chunking, {WHOLE!r} or None"
             )
         if self.language is not None:
-            check_language(self.language)
+            object.__setattr__(self, "language", language_named(self.language))
         check_quantization(self.quantization)
         check_oversampling(self.oversampling)
         _ = self.state_format
+        if self.mapping is not None:
+            self._check_foreign()
+
+    def _check_foreign(self) -> None:
+        """Refuse what only an index of ours can have."""
+        for name in ("quantization", "oversampling", "token_states"):
+            if getattr(self, name) is not None:
+                raise InputError(
+                    f"{name} is {getattr(self, name)!r}: a collection that another library wrote "
+                    f"(mapping) is searched as it is; leave out {name}"
+                )
 
     @property
     def place(self) -> Place:
@@ -241,6 +261,7 @@ def takes_settings(
         init: Callable[[T, RetrieverSettings], None],
     ) -> Callable[Concatenate[T, P], None]:
         def taking(self: T, /, *args: P.args, **kwargs: P.kwargs) -> None:
+            _check_names(type(self).__name__, kwargs)
             init(self, settings(*args, **kwargs))
 
         own = next(iter(signature(init).parameters.values()))
@@ -253,6 +274,20 @@ def takes_settings(
         return taking
 
     return decorate
+
+
+def _check_names(who: str, given: Iterable[str]) -> None:
+    """Refuse what is no setting, as Python does, and say which one may be meant."""
+    for name in given:
+        if name == "revision":
+            raise TypeError(
+                f"{who} takes no 'revision': give model='owner/name@<40-digit commit>', or "
+                "model=UniMoER.from_pretrained(name, revision=...)"
+            )
+        if name not in DECLARED:
+            near = get_close_matches(name, DECLARED, n=1)
+            meant = f"did you mean {near[0]!r}? It" if near else "it"
+            raise TypeError(f"{who} takes no {name!r}: {meant} takes {', '.join(DECLARED)}")
 
 
 def _arguments() -> str:

@@ -13,14 +13,21 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path, PurePath
 
 from unimoer_rag.errors import ReadError
 from unimoer_rag.retrieval.jsonl import SUFFIXES, count_rows, is_jsonl, read_rows
 from unimoer_rag.retrieval.naming import Naming
 from unimoer_rag.retrieval.problems import Problem
-from unimoer_rag.retrieval.readers import READERS, EmptyFileError, read_document
+from unimoer_rag.retrieval.readers import (
+    PICTURES,
+    READERS,
+    EmptyFileError,
+    Ocr,
+    read_document,
+    unknown_suffix,
+)
 from unimoer_rag.retrieval.selecting import DEFAULT, Selection
 from unimoer_rag.retrieval.store.manifest import is_index
 from unimoer_rag.retrieval.text import clean_name, clean_text
@@ -28,6 +35,8 @@ from unimoer_rag.retrieval.types import Document
 from unimoer_rag.retrieval.walking import Walk, leads_out
 
 __all__ = ["Corpus", "Problem", "iter_documents", "scan"]
+
+OnPageOf = Callable[[str, int, int], None]
 
 _BEIR_CORPORA = ("corpus.jsonl", "corpus.jsonl.gz")
 
@@ -52,6 +61,7 @@ class Corpus:
         problems: folders that could not be listed.
         within: what sources call the path itself: the file, or the folder, and behind it folders
             in it that have names of their own.
+        ocr: pictures and scans are read by OCR, as far as it is installed.
     """
 
     files: tuple[tuple[str, Path], ...]
@@ -59,6 +69,7 @@ class Corpus:
     skipped: Mapping[str, int] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     within: tuple[str, ...] = ()
+    ocr: bool = True
 
     def __len__(self) -> int:
         """How many documents and problems iterating yields, if no file changes meanwhile.
@@ -78,12 +89,15 @@ class Corpus:
         *,
         on_error: Callable[[Problem], None],
         on_note: Callable[[Problem], None] = lambda problem: None,
+        on_page: OnPageOf = lambda source, number, of: None,
     ) -> Iterator[Document]:
         """Yield the documents in order.
 
         Args:
             on_error: called with what cannot be read; the rest is.
             on_note: called with metadata of rows that is left out, once a file and key.
+            on_page: called before each page that is read by OCR with its source, its number, and
+                how many pages there are.
         """
         for problem in self.problems:
             on_error(problem)
@@ -92,10 +106,16 @@ class Corpus:
                 yield from read_rows(path, source, on_error, on_note=on_note)
                 continue
             try:
-                yield replace(read_document(path, source=source), origin=source)
+                document = read_document(
+                    path, source=source, ocr=self.ocr, on_page=partial(on_page, source)
+                )
             except ReadError as error:
                 kind = str(error).removeprefix(f"cannot read {clean_text(str(path))}: ")
-                on_error(Problem(source, str(error), kind, isinstance(error, EmptyFileError)))
+                empty = isinstance(error, EmptyFileError)
+                minor = empty and path.suffix.lower() in PICTURES
+                on_error(Problem(source, str(error), kind, empty, minor=minor))
+            else:
+                yield replace(document, origin=source)
 
 
 def iter_documents(path: str | Path, *, on_error: Callable[[Problem], None]) -> Iterator[Document]:
@@ -114,7 +134,8 @@ def scan(
 
     A folder that holds `corpus.jsonl` or `corpus.jsonl.gz` is a BEIR data set: only that file is
     read. Other folders are walked to the bottom. Hidden entries, what the selection leaves out,
-    links to folders and out of the folder, and files that no reader knows are counted in `skipped`.
+    links to folders and out of the folder, and files that no reader knows are counted in `skipped`;
+    so are pictures where OCR is turned off or not installed.
 
     Args:
         path: a file or a folder.
@@ -140,12 +161,10 @@ def scan(
     if not os.path.lexists(path):
         raise ReadError(f"cannot read {shown}: there is no such file or folder; check the path")
     if not _is_readable_kind(path):
-        raise ReadError(
-            f"cannot read {shown}: its suffix {path.suffix!r} is not one of "
-            f"{', '.join((*READERS, *SUFFIXES))}; save it in one of these formats"
-        )
+        raise ReadError(f"cannot read {shown}: {unknown_suffix(path, *SUFFIXES)}")
     source = _naming(path.parent.name if name is None else name).of_file(PurePath(path.name))
-    return Corpus(((source, path),), precut=path.name in _BEIR_CORPORA, within=(source,))
+    precut = path.name in _BEIR_CORPORA
+    return Corpus(((source, path),), precut=precut, within=(source,), ocr=selection.ocr)
 
 
 def _out(path: Path) -> bool:
@@ -153,7 +172,8 @@ def _out(path: Path) -> bool:
 
 
 def _scan_folder(root: Path, naming: Naming, selection: Selection) -> Corpus:
-    walk = Walk(root, selection, _is_readable_kind)
+    sees = selection.ocr and Ocr.is_installed()
+    walk = Walk(root, selection, lambda path: _is_readable_kind(path, sees=sees))
     files = sorted((naming.of_file(path.relative_to(root)), path) for path in walk.files())
     problems = tuple(
         Problem(
@@ -166,7 +186,7 @@ def _scan_folder(root: Path, naming: Naming, selection: Selection) -> Corpus:
     )
     skipped = dict(sorted(walk.skipped.items()))
     within = naming.of_folder(PurePath())
-    return Corpus(tuple(files), False, skipped, problems, within=within)
+    return Corpus(tuple(files), False, skipped, problems, within, selection.ocr)
 
 
 def _all_in(where: Path, root: Path, naming: Naming) -> tuple[str, ...]:
@@ -179,5 +199,6 @@ def _naming(name: str | Naming) -> Naming:
     return name if isinstance(name, Naming) else Naming(name)
 
 
-def _is_readable_kind(path: Path) -> bool:
-    return is_jsonl(path) or path.suffix.lower() in READERS
+def _is_readable_kind(path: Path, *, sees: bool = True) -> bool:
+    suffix = path.suffix.lower()
+    return is_jsonl(path) or (suffix in READERS and (sees or suffix not in PICTURES))

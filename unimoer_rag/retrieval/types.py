@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from textwrap import shorten
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from unimoer_rag.retrieval.text import legible_text
 
@@ -69,6 +69,7 @@ class Passage:
         page: the document's page on which it begins, counted from 1; None where it has none.
         document_id: the document's id within its source, or "".
         origin: the file that the document was read from, or "".
+        page_breaks: where later pages begin within it, as character offsets in the document.
     """
 
     text: str
@@ -80,6 +81,12 @@ class Passage:
     page: int | None = None
     document_id: str = ""
     origin: str = field(default="", compare=False)
+    # An index of before they were kept holds the same passages without them.
+    page_breaks: tuple[int, ...] = field(default=(), compare=False)
+
+    def page_at(self, offset: int) -> int | None:
+        """The page that holds the character at an offset in the document; None without pages."""
+        return None if self.page is None else self.page + bisect_right(self.page_breaks, offset)
 
     @property
     def id(self) -> str:
@@ -199,7 +206,17 @@ class Hit:
             "fused": self.fused,
             "rerank": self.rerank,
             "from_query": self.from_query,
+            **({"page_breaks": list(p.page_breaks)} if p.page_breaks else {}),
         }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The hit that `to_dict` made these of, but for `Passage.origin`, which they leave out."""
+        said = ("text", "source", "title", "start", "end", "page", "metadata", "document_id")
+        scores = ("dense", "sparse", "fused", "rerank", "from_query")
+        breaks = tuple(values.get("page_breaks", ()))
+        passage = Passage(**{name: values[name] for name in said}, page_breaks=breaks)
+        return cls(passage, **{name: values[name] for name in scores})
 
 
 def _with_title(title: str, text: str) -> str:

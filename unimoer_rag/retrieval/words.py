@@ -25,7 +25,7 @@ from unimoer_rag.errors import InputError
 from unimoer_rag.retrieval.stop_words import STOP_WORDS
 from unimoer_rag.retrieval.text import visible_text
 
-__all__ = ["ANY", "LANGUAGES", "TOKENIZER", "check_language", "tokenize"]
+__all__ = ["ANY", "LANGUAGES", "TOKENIZER", "check_language", "language_named", "tokenize"]
 
 ANY = "any"
 """Words as they stand: for a mix of languages, or one without a stemmer."""
@@ -37,6 +37,12 @@ _STEMMED = (
 )
 LANGUAGES = (ANY, *_STEMMED.split())
 """What a language may be: those that every allowed release of the stemmers has."""
+
+_ISO = "ar hy eu ca da nl en eo et fi fr de el hi hu id ga it lt ne no pt ro ru sr es sv ta tr yi"
+_CODES = dict(zip(_ISO.split(), _STEMMED.split(), strict=True)) | dict.fromkeys(
+    ("nb", "nn"), "norwegian"
+)
+"""ISO 639-1 codes of them."""
 
 TOKENIZER = 2
 """Of new indexes. The first one took every run of letters for a word, and marks for their end."""
@@ -71,8 +77,25 @@ def check_language(language: object) -> None:
     if language not in LANGUAGES:
         raise InputError(
             f"unknown language {language!r}: expected one of {', '.join(LANGUAGES)} ({ANY}: words "
-            "as they stand; Chinese, Japanese, Korean and Thai are searched under each of them)"
+            "as they stand; Chinese, Japanese, Korean and Thai are searched under each of them), "
+            "or the ISO 639-1 code of one, such as de"
         )
+
+
+def language_named(name: str) -> str:
+    """The language of `LANGUAGES` that a name or its ISO 639-1 code means, in any case of letters.
+
+    Raises:
+        InputError: there is none; names those there are.
+
+    >>> language_named("de"), language_named("pt-BR"), language_named("German")
+    ('german', 'portuguese', 'german')
+    """
+    lowered = name.strip().lower() if isinstance(name, str) else name
+    if lowered not in LANGUAGES and isinstance(lowered, str):
+        lowered = _CODES.get(re.split("[-_]", lowered)[0], lowered)
+    check_language(lowered)
+    return lowered
 
 
 def tokenize(text: str, language: str = "english", *, tokenizer: int = TOKENIZER) -> list[str]:

@@ -1,27 +1,31 @@
-"""PDF: what stands on its pages, in its form fields and in its comments."""
+"""PDF: what stands on its pages, in its form fields and in its comments; scans by OCR."""
 
 from __future__ import annotations
 
 import io
 import logging
 import re
-import threading
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from unimoer_rag.retrieval.limits import MAX_TEXT_BYTES, TooLargeError, in_mebibytes
+from unimoer_rag.retrieval.limits import (
+    MAX_PICTURES,
+    MAX_TEXT_BYTES,
+    TooLargeError,
+    in_mebibytes,
+)
 from unimoer_rag.retrieval.readers.extracted import Extracted, UnreadableError, paged, reading
+from unimoer_rag.retrieval.readers.ocr import Ocr
+from unimoer_rag.retrieval.readers.quiet import without_warnings
+from unimoer_rag.retrieval.readers.scan import page_picture
 from unimoer_rag.retrieval.text import legible_text
 
 if TYPE_CHECKING:
     from pypdf import PageObject, PdfReader
 
 __all__ = ["read_pdf"]
-
-# Warning filters and logger levels belong to the process: one thread at a time may change them.
-_QUIET = threading.Lock()
 
 _MAX_PAGES = 20_000
 # Of the instructions that draw all pages, which may share and repeat them.
@@ -32,23 +36,34 @@ _LOST = ("Impossible to decode", "Exceeded", "Detected infinite loop", "Maximum"
 _MOST_TOLD = 3
 
 
-def read_pdf(data: bytes) -> Extracted:
-    """The text of every page, and where each begins; pages without any are told."""
+def read_pdf(data: bytes, ocr: Ocr | None = None) -> Extracted:
+    """The text of every page, and where each begins; pages without any are told.
+
+    Args:
+        data: the file.
+        ocr: reads the pages that have no text; None for nobody.
+    """
     from pypdf import PdfReader
     from pypdf.errors import LimitReachedError
 
-    with reading("PDF"), _listening("pypdf") as lost:
-        reader = PdfReader(io.BytesIO(data))
-        # Many files are encrypted with an empty password, only to forbid printing.
-        if reader.is_encrypted and not reader.decrypt(""):
-            raise UnreadableError("it is protected by a password; save it without one")
-        try:
-            pages = list(_pages(reader, lost))
-        except LimitReachedError as error:
-            raise TooLargeError(f"it unpacks to more than can be read ({error})") from error
-        metadata = reader.metadata
-        title = str(metadata.title or "") if metadata else ""
-    return paged([page or "" for page in pages], title, (*_notes(pages), *lost))
+    with reading("PDF"):
+        with _listening("pypdf") as lost:
+            reader = PdfReader(io.BytesIO(data))
+            # Many files are encrypted with an empty password, only to forbid printing.
+            if reader.is_encrypted and not reader.decrypt(""):
+                raise UnreadableError("it is protected by a password; save it without one")
+            try:
+                pages = list(_pages(reader, lost))
+            except LimitReachedError as error:
+                raise TooLargeError(f"it unpacks to more than can be read ({error})") from error
+            metadata = reader.metadata
+            title = str(metadata.title or "") if metadata else ""
+        scans = _Scans()
+        if ocr is not None and ocr.is_installed() and "" in pages:
+            scans = _read_scans(reader, pages, ocr)
+            lost = [*lost, *ocr.notes()]
+    notes = (*_notes(pages, scans, ocr), *lost)
+    return paged([page or "" for page in pages], title, notes)
 
 
 def _pages(reader: PdfReader, lost: list[str]) -> Iterator[str | None]:
@@ -119,19 +134,64 @@ def _string(value: Any) -> str:
     return re.sub(r"\r\n?", "\n", text).strip()
 
 
-def _notes(pages: list[str | None]) -> tuple[str, ...]:
-    damaged = [str(number) for number, text in enumerate(pages, 1) if text is None]
-    empty = [str(number) for number, text in enumerate(pages, 1) if text == ""]
-    notes = []
+@dataclass
+class _Scans:
+    """Which pages were read by OCR, and which have pictures that could not be."""
+
+    read: list[int] = field(default_factory=list)
+    failed: list[int] = field(default_factory=list)
+    why: str = ""
+
+
+def _read_scans(reader: PdfReader, pages: list[str | None], ocr: Ocr) -> _Scans:
+    """Put what OCR reads in the place of pages without text."""
+    scans = _Scans()
+    for number, text in enumerate(pages, 1):
+        if text != "":
+            continue
+        try:
+            with _listening("pypdf"), reading("picture"):
+                picture = page_picture(reader.pages[number - 1])
+        except UnreadableError as error:
+            scans.failed.append(number)
+            scans.why = scans.why or str(error)
+            continue
+        if picture is None:
+            continue
+        if len(scans.read) == MAX_PICTURES:
+            raise TooLargeError(f"more than {MAX_PICTURES} of its pages are scans")
+        ocr.on_page(number, len(pages))
+        pages[number - 1] = ocr.read(picture)
+        scans.read.append(number)
+    return scans
+
+
+def _notes(pages: list[str | None], scans: _Scans, ocr: Ocr | None) -> Iterator[str]:
+    damaged = [number for number, text in enumerate(pages, 1) if text is None]
+    empty = [number for number, text in enumerate(pages, 1) if text == ""]
+    read = [number for number in scans.read if pages[number - 1]]
+    unseen = [number for number in empty if number not in {*scans.read, *scans.failed}]
     if damaged:
-        notes.append(f"{_listed(damaged)} could not be read: damaged; save the file again")
-    if empty and len(empty) + len(damaged) < len(pages):
-        notes.append(f"no text on {_listed(empty)}: if they are scans, run it through OCR first")
-    return tuple(notes)
+        yield f"{_listed(damaged)} could not be read: damaged; save the file again"
+    if read:  # of a scan the same words as of all scans, which are then told in one line
+        others = sum(map(bool, pages)) - len(read)
+        yield f"read by OCR: {_listed(read)}" if others else "read by OCR"
+    if scans.failed:
+        yield f"the pictures on {_listed(scans.failed)} could not be read ({scans.why})"
+    if not unseen or len(empty) + len(damaged) == len(pages):
+        return
+    if ocr is None:
+        yield f"no text on {_listed(unseen)}: if they are scans, run it through OCR first"
+    elif ocr.is_installed():
+        why = "they are blank, or their text is drawn as lines"
+        yield f"no text and no picture on {_listed(unseen)}: {why}"
+    else:
+        remedy = "if they are scans, pip install 'unimoer-rag[ocr]' reads them by OCR"
+        yield f"no text on {_listed(unseen)}: {remedy}"
 
 
-def _listed(numbers: list[str]) -> str:
-    shown = ", ".join(numbers[:_MOST_PAGES_TOLD])
+def _listed(numbers: list[int]) -> str:
+    shown = ", ".join(map(str, numbers[:_MOST_PAGES_TOLD]))
     if len(numbers) > _MOST_PAGES_TOLD:
         shown += f" and {len(numbers) - _MOST_PAGES_TOLD} more"
     return f"page {shown}" if len(numbers) == 1 else f"pages {shown}"
@@ -154,8 +214,7 @@ class _Listener(logging.Handler):
 def _listening(logger_name: str) -> Iterator[list[str]]:
     """Keep a parser quiet, but for what it says that it lost."""
     logger, told = logging.getLogger(logger_name), list[str]()
-    with _QUIET, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with without_warnings():  # logger levels belong to the process, too
         before = logger.level, logger.propagate, logger.handlers
         logger.handlers = [_Listener(told)]
         logger.propagate = False

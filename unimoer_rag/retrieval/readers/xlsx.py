@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import datetime
 import io
-import threading
-import warnings
 import zipfile
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -14,14 +12,13 @@ from unimoer_rag.extras import needs_extra
 from unimoer_rag.retrieval.limits import MAX_TEXT_BYTES, TooLargeError, in_mebibytes
 from unimoer_rag.retrieval.readers.archive import Archive
 from unimoer_rag.retrieval.readers.extracted import Extracted, reading
+from unimoer_rag.retrieval.readers.quiet import without_warnings
 from unimoer_rag.retrieval.text import legible_text
 
 __all__ = ["read_xlsx"]
 
 # A workbook's texts are kept as objects, which takes several times their size.
 _MAX_UNPACKED = 128 << 20
-# Warning filters belong to the process.
-_QUIET = threading.Lock()
 
 
 def read_xlsx(data: bytes) -> Extracted:
@@ -34,8 +31,7 @@ def read_xlsx(data: bytes) -> Extracted:
             size = sum(part.file_size for part in parts.infolist() if part.filename[-4:] == ".xml")
         if size > _MAX_UNPACKED:
             raise TooLargeError(f"it unpacks to more than {in_mebibytes(_MAX_UNPACKED)}")
-        with _QUIET, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with without_warnings():
             book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
             hidden = [sheet.title for sheet in book.worksheets if sheet.sheet_state != "visible"]
             blocks = [_sheet(s) for s in book.worksheets if s.sheet_state == "visible"]

@@ -126,6 +126,11 @@ class Store(Protocol):
         """How the dense vectors are quantized; None where they are not."""
         ...
 
+    @property
+    def read_only(self) -> str:
+        """Why nothing can be written; empty where it can."""
+        ...
+
     def upsert(self, records: Iterable[Record]) -> None:
         """Store records; one whose id is present replaces what is there.
 

@@ -66,7 +66,8 @@ def _check_names(place: str, vectors: Mapping[str, Any], sparse: Mapping[str, An
         raise IndexMismatchError(
             f"{place} was not made by unimoer-rag: it has "
             f"{'the vectors ' + ', '.join(found) if found else 'one vector without a name'} where "
-            f"{base.DENSE!r} and the sparse {base.SPARSE!r} are expected; choose another name"
+            f"{base.DENSE!r} and the sparse {base.SPARSE!r} are expected; choose another name, or "
+            "search what is there by UnifiedRetriever.open_collection (--mapping auto)"
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from unimoer_rag.retrieval.metadata import FLAGS, NUMBERS, field_path, parts
@@ -21,6 +22,7 @@ class _Engine(Protocol):
     def texts(self, key: str, texts: list[str]) -> Any: ...
     def flags(self, key: str, flags: list[bool]) -> list[Any]: ...
     def bounds(self, path: str, bounds: Mapping[str, float]) -> Any: ...
+    def dates(self, path: str, bounds: Mapping[str, datetime]) -> Any: ...
     def empty(self, path: str) -> Any: ...
     def words(self, path: str, words: str) -> Any: ...
     def nested(self, path: str, condition: Any) -> Any: ...
@@ -45,6 +47,8 @@ def _condition(condition: Condition | Either, engine: _Engine) -> Any:
         return engine.empty(path)
     if condition.words:
         return engine.words(path, condition.words)
+    if condition.dates:
+        return engine.dates(path, condition.dates)
     texts = [value for value in condition.values if isinstance(value, str)]
     flags = [value for value in condition.values if isinstance(value, bool)]
     any_of = [engine.texts(path, texts)] if texts else []
@@ -98,6 +102,10 @@ def to_edge_filter(conditions: Conditions) -> qdrant_edge.Filter | None:
         def bounds(self, path: str, bounds: Mapping[str, float]) -> Any:
             return edge.FieldCondition(path, range=edge.RangeFloat(**bounds))
 
+        def dates(self, path: str, bounds: Mapping[str, datetime]) -> Any:
+            texts = {name: bound.isoformat() for name, bound in bounds.items()}
+            return edge.FieldCondition(path, range=edge.RangeDateTime(**texts))
+
         def empty(self, path: str) -> Any:
             return edge.IsEmptyCondition(path)
 
@@ -131,6 +139,9 @@ def to_client_filter(conditions: Conditions) -> models.Filter | None:
 
         def bounds(self, path: str, bounds: Mapping[str, float]) -> Any:
             return models.FieldCondition(key=path, range=models.Range(**bounds))
+
+        def dates(self, path: str, bounds: Mapping[str, datetime]) -> Any:
+            return models.FieldCondition(key=path, range=models.DatetimeRange(**bounds))
 
         def empty(self, path: str) -> Any:
             return models.IsEmptyCondition(is_empty=models.PayloadField(key=path))

@@ -3,6 +3,7 @@
 ```python
 {"source": "a.md"}                          the passage field equals
 {"year": {"gte": 2020, "lt": 2024}}         the number lies in a range
+{"day": {"gte": "2024-02-01"}}              the text is a date or time by ISO 8601 in a range
 {"tag": ["a", "b"]}                         equals any of (a list field: holds any of)
 {"lang": "en", "not": {"tag": "draft"}}     both; what meets any condition under "not" is out
 {"any": [{"lang": "en"}, {"tag": "a"}]}     meets at least one of these filters
@@ -12,7 +13,8 @@
 ```
 
 `source` and `title` are the passage's own fields; every other key is one of its metadata. `any` and
-`all` are too where they do not hold a list of filters.
+`all` are too where they do not hold a list of filters. A day begins at midnight, a time without an
+offset is UTC; a text that is no date lies in no range.
 """
 
 from __future__ import annotations
@@ -20,13 +22,15 @@ from __future__ import annotations
 import contextlib
 import math
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import chain
 from typing import Any
 
 from unimoer_rag.errors import InputError
 from unimoer_rag.retrieval.metadata import is_number, shown
+from unimoer_rag.retrieval.store.dates import instant
 
 __all__ = [
     "Condition",
@@ -41,7 +45,7 @@ Filters = Mapping[str, Any]
 
 _FIELDS = ("source", "title")
 _MAX_DEPTH = 32
-_OPERATORS = {
+_OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {
     "gt": lambda value, bound: value > bound,
     "gte": lambda value, bound: value >= bound,
     "lt": lambda value, bound: value < bound,
@@ -59,6 +63,7 @@ class Condition:
         ranges: bounds by operator for a number to lie in. A number to equal is the range
             from it to itself: 5 should find 5.0.
         negated: whether passages that meet it are left out.
+        dates: bounds by operator for a moment to lie in, which a text names.
         words: to hold all of, in a text.
         empty: to have no value.
         own: whether the key is a field of the payload that users cannot filter by.
@@ -68,6 +73,7 @@ class Condition:
     values: tuple[str | bool, ...] = ()
     ranges: tuple[Mapping[str, float], ...] = ()
     negated: bool = False
+    dates: Mapping[str, datetime] = field(default_factory=dict)
     words: str = ""
     empty: bool = False
     own: bool = False
@@ -171,7 +177,12 @@ def _operated(key: str, wanted: Mapping[Any, Any], *, negated: bool) -> Conditio
         if key in _FIELDS:  # which are texts
             return Condition(key, ("",), negated=negated == empty)
         return Condition(key, negated=negated == empty, empty=True)
-    return Condition(key, ranges=(_bounds(key, wanted),), negated=negated)
+    _check_operators(key, wanted)
+    if any(isinstance(bound, str) for bound in wanted.values()):
+        dates = {operator: _date(key, bound) for operator, bound in wanted.items()}
+        return Condition(key, negated=negated, dates=dates)
+    bounds = {operator: _number(key, bound) for operator, bound in wanted.items()}
+    return Condition(key, ranges=(bounds,), negated=negated)
 
 
 def _check_key(key: object) -> None:
@@ -183,7 +194,7 @@ def _check_key(key: object) -> None:
     _text(key, key)
 
 
-def _bounds(key: str, wanted: Mapping[Any, Any]) -> Mapping[str, float]:
+def _check_operators(key: str, wanted: Mapping[Any, Any]) -> None:
     unknown = [operator for operator in wanted if operator not in _OPERATORS]
     if unknown or not wanted:
         named = f"unknown operator {unknown[0]!r}" if unknown else "no operator"
@@ -191,7 +202,16 @@ def _bounds(key: str, wanted: Mapping[Any, Any]) -> Mapping[str, float]:
             f"filter {key!r} has {named}; choose from {', '.join(_OPERATORS)}, or words or empty "
             "alone"
         )
-    return {operator: _number(key, bound) for operator, bound in wanted.items()}
+
+
+def _date(key: str, value: Any) -> datetime:
+    moment = instant(value) if isinstance(value, str) else None
+    if moment is None:
+        raise InputError(
+            f"filter {key!r} has the value {shown(value)} as a bound; expected dates or times such "
+            "as '2024-02-29' or '2024-02-29T10:00:00+01:00', or numbers"
+        )
+    return moment
 
 
 def _number(key: str, value: Any) -> float:
@@ -237,6 +257,11 @@ def _meets(condition: Condition | Either, payload: Mapping[str, Any]) -> bool:
 def _is_met(condition: Condition, item: Any) -> bool:
     if isinstance(item, str) and condition.words:
         return _words(condition.words) <= _words(item)
+    if isinstance(item, str) and condition.dates:
+        moment = instant(item)
+        return moment is not None and all(
+            _OPERATORS[operator](moment, bound) for operator, bound in condition.dates.items()
+        )
     if any(type(item) is type(value) and item == value for value in condition.values):
         return True
     return is_number(item) and any(

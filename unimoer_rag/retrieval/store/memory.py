@@ -69,6 +69,11 @@ class MemoryStore(Closing):
         """What was asked for."""
         return self._quantization
 
+    @property
+    def read_only(self) -> str:
+        """Nothing keeps it from being written."""
+        return ""
+
     def _open(self) -> KeyedVectors:
         if self._rows is None:
             raise StoreError("the store at memory is closed; open it again")

@@ -29,7 +29,8 @@ __all__ = [
 
 # Passages are read without their token states, which are far larger.
 PASSAGE_FIELDS = [
-    "text", "source", "title", "start", "end", "metadata", "page", "document_id", "origin", EXACT
+    "text", "source", "title", "start", "end", "metadata", "page", "document_id", "origin",
+    "page_breaks", EXACT
 ]  # fmt: skip
 LABEL_FIELDS = ["source", "title", "document_id", "origin", "metadata"]
 STATES_FIELD = "states"
@@ -60,8 +61,13 @@ def to_payload(passage: Passage) -> dict[str, Any]:
         "end": passage.end,
         "metadata": plain(passage.metadata),
     }
-    named = {"document_id": passage.document_id, "origin": passage.origin, "page": passage.page}
-    named = {key: value for key, value in named.items() if value}
+    told: dict[str, Any] = {
+        "document_id": passage.document_id,
+        "origin": passage.origin,
+        "page": passage.page,
+        "page_breaks": list(passage.page_breaks),
+    }
+    named = {key: value for key, value in told.items() if value}
     return payload | named | stored_twice(passage.metadata)
 
 
@@ -82,6 +88,7 @@ def to_passage(payload: Mapping[str, Any] | None) -> Passage:
         page=p.get("page"),
         document_id=p.get("document_id", ""),
         origin=p.get("origin", ""),
+        page_breaks=tuple(p.get("page_breaks", ())),
     )
 
 

@@ -11,10 +11,12 @@ from unimoer_rag.retrieval.store.payloads import of_record
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
+    from qdrant_client import QdrantClient
+    from qdrant_client.models import QueryRequest, QueryResponse
 
     from unimoer_rag.retrieval.store.base import Record
 
-__all__ = ["Page", "batches", "check_size", "point_bytes", "request_bytes"]
+__all__ = ["Page", "batches", "check_size", "point_bytes", "request_bytes", "responses"]
 
 _USUAL = 5_000_000  # bytes: enough to fill a connection, far from the server's limit
 _MOST = 32 << 20  # the server's own limit of a request, unless it is told otherwise
@@ -60,6 +62,16 @@ def batches(sizes: Sequence[int], *, most: int) -> Iterator[int]:
         n, n_bytes = n + 1, n_bytes + size
     if n:
         yield n
+
+
+def responses(
+    client: QdrantClient, collection: str, requests: Sequence[QueryRequest], *, most: int
+) -> Iterator[QueryResponse]:
+    """What a collection answers to each query, asked many at a time: see `batches`."""
+    asked = 0
+    for n in batches([request_bytes(request) for request in requests], most=most):
+        yield from client.query_batch_points(collection, requests[asked : asked + n])
+        asked += n
 
 
 class Page:

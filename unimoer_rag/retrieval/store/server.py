@@ -43,6 +43,7 @@ from unimoer_rag.retrieval.store.requests import (
     check_size,
     point_bytes,
     request_bytes,
+    responses,
 )
 from unimoer_rag.retrieval.store.wire import client_errors, open_client
 from unimoer_rag.retrieval.types import Passage
@@ -177,6 +178,11 @@ class ServerStore(Closing):
         """How the dense vectors are quantized; None where they are not."""
         return self._quantization
 
+    @property
+    def read_only(self) -> str:
+        """Nothing keeps it from being written."""
+        return ""
+
     def upsert(self, records: Iterable[Record]) -> None:
         """Store records (see `Store.upsert`); returns once the server has applied them."""
         checked = base.check_records(records, self._dimension)
@@ -235,14 +241,10 @@ class ServerStore(Closing):
 
         def ask(some: list[Any], size: int) -> list[list[Found]]:
             requests = to_requests(some, using, limit=size, condition=condition, params=params)
-            found: list[list[Found]] = []
-            for n in batches([request_bytes(request) for request in requests], most=_PAGE):
-                part = requests[len(found) : len(found) + n]
-                for response in self._client.query_batch_points(self._collection, part):
-                    found.append(
-                        [Found(payloads.to_passage(p.payload), p.score) for p in response.points]
-                    )
-            return found
+            return [
+                [Found(payloads.to_passage(p.payload), p.score) for p in response.points]
+                for response in responses(self._client, self._collection, requests, most=_PAGE)
+            ]
 
         with self._calls():
             limit = max(1, min(limit, self._count(None)))
