@@ -122,6 +122,7 @@ def test_nor_of_urls_that_cannot_be_used(url: str) -> None:
 @pytest.mark.slow
 def test_no_log_has_them(server: Faulty, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, logger="httpx")  # which LiteLLM makes silent
     server.answers = [whole("fine"), stream("fine"), status(500)]
     chat = client(server)
     chat.generate("why?", HITS)

@@ -174,7 +174,10 @@ def test_an_empty_file_is_the_default(tmp_path: Path) -> None:
         ("retrieve:\n  chunking: hole\n", r":2: retrieve\.chunking: expected whole, or size"),
         ("retrieve:\n  chunking: {size: 3}\n", r":2: retrieve\.chunking.*: chunking size must be"),
         ("retrieve:\n  query_cache: {semantic: 2}\n", r":2: retrieve\.query_cache\.semantic: "),
-        ("hops: 2\nreranker: x\n", r":2: reranker: unknown key, expected one of hops, retrieve"),
+        (
+            "hops: 2\nreranker: x\n",
+            r":2: reranker: unknown key, expected one of hops, follow_up",
+        ),
         ("retrieve:\n  modes: dense\n", r":2: retrieve\.modes: unknown key, .*: write mode, or"),
         ("retrieve:\n  chunking: {sise: 9}\n", r":2: retrieve\.chunking\.sise: .*: write size"),
         ("hops: a b\n", r":1: hops: expected a whole number, not a text"),
@@ -211,7 +214,7 @@ def test_a_file_need_not_name_the_reader(tmp_path: Path) -> None:
             {"api_key", "k", "read_only"},
         ),
         (QueryCacheConfig, QueryCache, {"clock"}),
-        (SelectConfig, RagPipeline, {"retriever", "generator", "hops", "threshold"}),
+        (SelectConfig, RagPipeline, {"retriever", "generator", "hops", "follow_up", "threshold"}),
         (ServerConfig, ChatServer, {"api_key"}),
         (ResidentConfig, ResidentLLM, {"engine"}),
         (LocalConfig, LocalLLM, set()),
@@ -237,6 +240,7 @@ def test_keys_are_the_arguments_with_their_defaults(
 def test_the_other_defaults_are_those_of_the_pipeline() -> None:
     arguments = signature(RagPipeline).parameters
     assert PipelineConfig().hops == arguments["hops"].default
+    assert PipelineConfig().follow_up == arguments["follow_up"].default
     assert ReaderConfig().threshold == arguments["threshold"].default == THRESHOLD
 
 

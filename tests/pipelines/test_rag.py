@@ -66,7 +66,7 @@ def test_an_answer_is_json(answer: Answer) -> None:
     kept = json.loads(json.dumps(answer.to_dict()))
     assert kept.keys() == {
         "question", "answer", "confidence", "citations", "candidates", "hits", "timings_ms",
-        "prompt", "complete", "cut_by",
+        "prompt", "complete", "cut_by", "standalone",
     }  # fmt: skip
     assert kept["answer"] == answer.text
     assert [c["text"] for c in kept["citations"]] == [c.text for c in answer.citations]

@@ -20,7 +20,7 @@ from tenacity import (
 from unimoer_rag.errors import GenerationError, GeneratorUnavailableError, InputError
 from unimoer_rag.generation.chat_connection import ChatConnection
 from unimoer_rag.generation.chat_wire import Reply
-from unimoer_rag.generation.doors import Doors
+from unimoer_rag.generation.doors import ChatDoors
 from unimoer_rag.generation.prompts import Prompt
 from unimoer_rag.generation.spoken import SpokenText
 from unimoer_rag.generation.types import Generation, Piece
@@ -36,7 +36,7 @@ T = TypeVar("T")
 _WAIT = wait_exponential(multiplier=0.25, max=10) + wait_random(0, 0.25)
 
 
-class ChatServer(Doors):
+class ChatServer(ChatDoors):
     """Answers from passages by a chat model behind an OpenAI-compatible URL.
 
     Safe to use from any thread and event loop. What fails before the first word (no connection,
@@ -107,13 +107,16 @@ class ChatServer(Doors):
 
     def whole(self, question: str, hits: Sequence[Hit]) -> Steps[Generation]:
         """See `Doors.whole`."""
-        body = yield from self._request(question, hits)
-        reply = yield from self._tried(partial(self._connection.whole, body))
+        reply = yield from self._replied(self._messages(question, hits))
         return self._read(reply, hits)
+
+    def replied(self, messages: Sequence[Mapping[str, str]]) -> Steps[str]:
+        """See `ChatDoors.replied`."""
+        return (yield from self._replied(messages)).text
 
     def pieces(self, question: str, hits: Sequence[Hit]) -> Streamed[Piece]:
         """See `Doors.pieces`; closing the stream hangs up, which stops the model."""
-        body = yield from self._request(question, hits)
+        body = yield from self._request(self._messages(question, hits))
         reply, words, piece = yield from self._tried(partial(self._begun, body))
         answer = SpokenText()
         try:
@@ -150,10 +153,16 @@ class ChatServer(Doors):
             self._model = _first_listed(told, self.url)
         return self._model
 
-    def _request(self, question: str, hits: Sequence[Hit]) -> Steps[dict[str, Any]]:
+    def _messages(self, question: str, hits: Sequence[Hit]) -> list[dict[str, str]]:
+        return self.prompt.messages(question, hits, harmless=True)
+
+    def _request(self, messages: Sequence[Mapping[str, str]]) -> Steps[dict[str, Any]]:
         model = yield from self._named()
-        messages = self.prompt.messages(question, hits, harmless=True)
-        return {"model": model, "messages": messages, **self._body}
+        return {"model": model, "messages": list(messages), **self._body}
+
+    def _replied(self, messages: Sequence[Mapping[str, str]]) -> Steps[Reply]:
+        body = yield from self._request(messages)
+        return (yield from self._tried(partial(self._connection.whole, body)))
 
     def _read(self, reply: Reply, hits: Sequence[Hit]) -> Generation:
         return self.prompt.read(reply.text, hits, complete=reply.complete, cut_by=reply.cut_by)

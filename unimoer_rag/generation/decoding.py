@@ -114,6 +114,7 @@ class Decoding:
     Attributes:
         ids: the tokens of the reply so far, the one that ends it left out.
         complete: it ended by itself.
+        n_asked: tokens of the conversation.
     """
 
     def __init__(self, decoder: Decoder, conversation: Conversation) -> None:
@@ -121,6 +122,7 @@ class Decoding:
         self.ids: list[int] = []
         self.complete = self._ended = False
         self._unread = conversation.ids
+        self.n_asked = len(conversation.ids)
         self._limit = min(decoder.max_tokens, decoder.context - len(conversation.ids))
         self._cache: Any = None
         self._text = DecodeStream(skip_special_tokens=True)

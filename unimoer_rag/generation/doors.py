@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import cast
 
@@ -10,7 +11,7 @@ from unimoer_rag.generation.types import Generation, Generator, Piece, Writes
 from unimoer_rag.retrieval import Hit
 from unimoer_rag.steps import Source, Steps, Streamed, apart, arun, astream, either, run, stream
 
-__all__ = ["Doors", "all_doors"]
+__all__ = ["ChatDoors", "Doors", "all_doors"]
 
 
 class Doors:
@@ -61,6 +62,26 @@ class Doors:
         if whole.text is not None:
             yield whole.text
         yield whole
+
+
+class ChatDoors(Doors):
+    """`Doors` of a language model, which `Replies` to other messages too."""
+
+    def reply(self, messages: Sequence[Mapping[str, str]]) -> str:
+        """The model's reply to messages with `role` and `content`, thoughts included.
+
+        Raises:
+            GenerationError: see `generate`.
+        """
+        return run(self.replied(messages))
+
+    async def areply(self, messages: Sequence[Mapping[str, str]]) -> str:
+        """`reply` without blocking the event loop."""
+        return await arun(self.replied(messages))
+
+    @abstractmethod
+    def replied(self, messages: Sequence[Mapping[str, str]]) -> Steps[str]:
+        """`reply` by steps."""
 
 
 def all_doors(writer: Writes) -> Generator:

@@ -5,23 +5,23 @@ They take the live object, so none of the libraries is imported here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from unimoer_rag.generation.chat_message import reason_of
-from unimoer_rag.generation.doors import Doors
+from unimoer_rag.generation.doors import ChatDoors
 from unimoer_rag.generation.prompts import Prompt
 from unimoer_rag.generation.spoken import ReplyWords
 from unimoer_rag.generation.types import Piece
 from unimoer_rag.retrieval import Hit
-from unimoer_rag.steps import Source, Streamed
+from unimoer_rag.steps import Source, Steps, Streamed, either
 
 __all__ = ["LangChainWrites"]
 
 
-class LangChainWrites(Doors):
+class LangChainWrites(ChatDoors):
     """Any chat model of LangChain, asked by its own `stream` and `astream`.
 
     What it raises comes through as it is.
@@ -62,6 +62,12 @@ class LangChainWrites(Doors):
             yield said
         cut_by = "" if reason in (None, "stop") else reason or ""
         yield self.prompt.read(words.text, hits, cut_by=cut_by)
+
+    def replied(self, messages: Sequence[Mapping[str, str]]) -> Steps[str]:
+        """See `ChatDoors.replied`."""
+        asked = [dict(message) for message in messages]
+        said: Any = yield from either(self._chat_model.invoke, self._chat_model.ainvoke, asked)
+        return str(said.text)
 
 
 def _ending(chunk: Any) -> dict[str, Any]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
 from unimoer_rag.retrieval import Hit
 
-__all__ = ["THRESHOLD", "Citation", "Generation", "Generator", "Piece", "Writes"]
+__all__ = ["THRESHOLD", "Citation", "Generation", "Generator", "Piece", "Replies", "Writes"]
 
 THRESHOLD = 0.1
 """Least confidence of an answer that is given, where nothing else is said."""
@@ -35,6 +35,11 @@ class Citation:
     confidence: float | None
     number: int | None = None
 
+    @property
+    def page(self) -> int | None:
+        """The page on which it begins, counted from 1; None where there are none."""
+        return self.hit.passage.page_at(self.start)
+
     def to_dict(self) -> dict[str, Any]:
         """Everything as JSON-ready values, its passage by the id."""
         return {
@@ -42,12 +47,18 @@ class Citation:
             "number": self.number,
             "source": self.hit.source,
             "title": self.hit.title,
-            "page": self.hit.page,
+            "page": self.page,
             "start": self.start,
             "end": self.end,
             "confidence": self.confidence,
             "passage_id": self.hit.id,
         }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], hits: Mapping[str, Hit]) -> Self:
+        """The citation that `to_dict` made these of, with the hits by their passages' ids."""
+        said = ("text", "start", "end", "confidence", "number")
+        return cls(hit=hits[values["passage_id"]], **{name: values[name] for name in said})
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,3 +117,17 @@ class Generator(Writes, Protocol):
 
     def astream(self, question: str, hits: Sequence[Hit]) -> AsyncIterator[Piece]:
         """`stream`, awaited."""
+
+
+@runtime_checkable
+class Replies(Protocol):
+    """A language model that replies to messages: what makes a follow-up a question of its own.
+
+    A generator with these two methods beside those of `Writes` is asked by them.
+    """
+
+    def reply(self, messages: Sequence[Mapping[str, str]]) -> str:
+        """The reply to a conversation of messages with `role` and `content`, blocking."""
+
+    async def areply(self, messages: Sequence[Mapping[str, str]]) -> str:
+        """`reply`, awaited."""

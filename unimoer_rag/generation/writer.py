@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import closing
 from pathlib import Path
 from typing import Protocol
 
-from unimoer_rag.generation.doors import Doors
+from unimoer_rag.generation.doors import ChatDoors
 from unimoer_rag.generation.prompts import Prompt
 from unimoer_rag.generation.spoken import ReplyWords
 from unimoer_rag.generation.types import Piece
 from unimoer_rag.retrieval import Hit
-from unimoer_rag.steps import Streamed, apart, result
+from unimoer_rag.steps import Steps, Streamed, apart, result
 
 __all__ = ["LanguageModel", "Reply", "Writer"]
 
@@ -47,7 +47,7 @@ class LanguageModel(Protocol):
         """
 
 
-class Writer(Doors):
+class Writer(ChatDoors):
     """Answers from passages by a language model in this process.
 
     Args:
@@ -69,7 +69,7 @@ class Writer(Doors):
         """See `Doors.pieces`."""
         words = ReplyWords()
         # Tokenising a long prompt takes a while too.
-        with closing((yield from apart(self._begin, question, hits))) as reply:
+        with closing((yield from apart(self._begin, self._messages(question, hits)))) as reply:
             while (piece := (yield from result(reply.more()))) is not None:
                 if said := words.take(piece):
                     yield said
@@ -77,5 +77,16 @@ class Writer(Doors):
             yield said
         yield self.prompt.read(words.text, hits, cut_by="" if reply.complete else "length")
 
-    def _begin(self, question: str, hits: Sequence[Hit]) -> Reply:
-        return self.model.begin(self.prompt.messages(question, hits))
+    def replied(self, messages: Sequence[Mapping[str, str]]) -> Steps[str]:
+        """See `ChatDoors.replied`."""
+        text = ""
+        with closing((yield from apart(self._begin, messages))) as reply:
+            while (piece := (yield from result(reply.more()))) is not None:
+                text += piece
+        return text
+
+    def _messages(self, question: str, hits: Sequence[Hit]) -> list[dict[str, str]]:
+        return self.prompt.messages(question, hits)
+
+    def _begin(self, messages: Sequence[Mapping[str, str]]) -> Reply:
+        return self.model.begin([dict(message) for message in messages])

@@ -68,6 +68,7 @@ def assemble(
     return RagPipeline(
         retriever,
         hops=config.hops,
+        follow_up=config.follow_up,
         threshold=reader.threshold,
         generator=_generator(config.generate, retriever.engine, chat_key),
         **config.select.model_dump(),

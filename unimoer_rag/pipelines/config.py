@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from unimoer_rag.errors import InputError
 from unimoer_rag.model.tasks.state_format import Precision
+from unimoer_rag.pipelines.condensing import FollowUp
 from unimoer_rag.pipelines.generators import GenerateConfig, ReaderConfig
 from unimoer_rag.pipelines.section import Section, Url
 from unimoer_rag.retrieval import (
@@ -20,7 +21,7 @@ from unimoer_rag.retrieval import (
     Quantization,
     QueryCache,
     UnifiedRetriever,
-    check_language,
+    language_named,
 )
 from unimoer_rag.yaml_files import read_yaml
 
@@ -49,6 +50,7 @@ class RetrieveConfig(Section):
     index: str | None = None
     url: Url | None = None
     collection: str = "unimoer"
+    mapping: str | None = None
     chunking: Chunking | str | None = None
     language: str | None = None
     dimensions: int | None = None
@@ -81,9 +83,7 @@ class RetrieveConfig(Section):
     @field_validator("language")
     @classmethod
     def _known_language(cls, value: str | None) -> str | None:
-        if value is not None:
-            check_language(value)
-        return value
+        return None if value is None else language_named(value)
 
     @field_validator("rerank", mode="plain")
     @classmethod
@@ -107,6 +107,7 @@ class PipelineConfig(Section):
     """A whole pipeline: retrieve, rerank, select, generate, as often as there are hops."""
 
     hops: int = Field(default=1, ge=1)
+    follow_up: FollowUp = "auto"
     retrieve: RetrieveConfig = RetrieveConfig()
     select: SelectConfig = SelectConfig()
     generate: GenerateConfig = ReaderConfig()

@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import cast
+from typing import TYPE_CHECKING, Any, cast
 
 from unimoer_rag.errors import GenerationError, InputError
+from unimoer_rag.extras import needs_extra
 from unimoer_rag.generation import (
     THRESHOLD,
     ExtractiveReader,
@@ -20,12 +21,18 @@ from unimoer_rag.generation import (
 )
 from unimoer_rag.model import UniMoER
 from unimoer_rag.pipelines.answer import NO_ANSWER, Answer
-from unimoer_rag.pipelines.multihop import expand, join
+from unimoer_rag.pipelines.condensing import FollowUp, check_follow_up, condense
+from unimoer_rag.pipelines.history import History, Turn, read_history
+from unimoer_rag.pipelines.multihop import follow
 from unimoer_rag.pipelines.stages import cite, search, select
 from unimoer_rag.pipelines.tracing import Stage, Trace, tracing
 from unimoer_rag.retrieval import Hit, UnifiedRetriever
 from unimoer_rag.retrieval.retriever import Filters
 from unimoer_rag.steps import Source, Steps, Streamed, arun, astream, either, run, stream
+
+if TYPE_CHECKING:
+    from langchain_unimoer import UniMoERPipeline
+    from llama_index.response_synthesizers.unimoer import UniMoERQueryEngine
 
 __all__ = ["NO_ANSWER", "Answer", "RagPipeline"]
 
@@ -33,10 +40,10 @@ __all__ = ["NO_ANSWER", "Answer", "RagPipeline"]
 class RagPipeline:
     """Retrieve passages, rerank them, select what fits, and answer from it.
 
-    With more than one hop, what was answered leads to the next passages: the question is looked for
-    again together with its answer, and answered again from what that finds beside the best of what
-    was read (Iter-RetGen, Shao et al. 2023, arXiv 2305.15294). It ends early where an answer leads
-    nowhere new.
+    With more than one hop, the best passages lead to further ones before anything is answered: to
+    those whose titles they name, and to what is found for the question and their text together.
+    The pairs that say most of what is asked for are read (`pipelines.multihop`). It ends early
+    where a hop changes nothing.
 
     Every answer is timed by stage, and traced where OpenTelemetry is installed.
 
@@ -50,6 +57,9 @@ class RagPipeline:
         max_tokens: tokens that the passages read may have together, counted by the model's
             tokenizer; the best passage is read however long it is.
         hops: how often passages are looked for.
+        follow_up: who makes a question of its own of one that follows on others: "rules" over
+            English words, the "model" that answers (one call more), "none"; or "auto", the model
+            where a language model answers, else the rules.
 
     Raises:
         InputError: an argument has a value that cannot be used; another model than ours embeds, and
@@ -69,6 +79,7 @@ class RagPipeline:
         min_score: float = 0.0,
         max_tokens: int | None = None,
         hops: int = 1,
+        follow_up: FollowUp = "auto",
     ) -> None:
         if n_read < 1:
             raise InputError(f"n_read is {n_read}: expected the number of passages to read")
@@ -89,6 +100,8 @@ class RagPipeline:
         self.retriever, self.n_read, self.hops = retriever, n_read, hops
         self.min_score, self.max_tokens = min_score, max_tokens
         self.generator: Writes = self._reader if generator is None else generator
+        check_follow_up(follow_up, self.generator)
+        self.follow_up: FollowUp = follow_up
 
     @classmethod
     def from_yaml(
@@ -120,20 +133,32 @@ class RagPipeline:
         build = resolve_name("unimoer_rag.pipelines.build:build")  # which makes one of these
         return cast(RagPipeline, build(config, api_key=api_key, chat_key=chat_key))
 
-    def answer(self, question: str, *, filters: Filters | None = None) -> Answer:
+    def answer(
+        self, question: str, *, history: History | None = None, filters: Filters | None = None
+    ) -> Answer:
         """The answer to a question, with its confidence, sources and timings.
 
         Args:
             question: what is asked.
+            history: earlier turns, oldest first: answers of this pipeline, pairs of question and
+                answer, or messages as of OpenAI. A question that follows on them is made one of
+                its own (`Answer.standalone`), which is then looked for and answered.
             filters: conditions on the passages, as for `UnifiedRetriever.search`.
+
+        Raises:
+            InputError: the history is no sequence of turns, or the question or a filter no such.
         """
-        return run(self._answered(question, filters))
+        return run(self._answered(question, read_history(history, question), filters))
 
-    async def aanswer(self, question: str, *, filters: Filters | None = None) -> Answer:
+    async def aanswer(
+        self, question: str, *, history: History | None = None, filters: Filters | None = None
+    ) -> Answer:
         """`answer` without blocking the event loop."""
-        return await arun(self._answered(question, filters))
+        return await arun(self._answered(question, read_history(history, question), filters))
 
-    def stream(self, question: str, *, filters: Filters | None = None) -> Iterator[str | Answer]:
+    def stream(
+        self, question: str, *, history: History | None = None, filters: Filters | None = None
+    ) -> Iterator[str | Answer]:
         """The answer's text in pieces as they come, and at the end the whole `Answer`.
 
         Closing the iterator stops the generator.
@@ -142,62 +167,91 @@ class RagPipeline:
         ...     if isinstance(piece, str):
         ...         print(piece, end="", flush=True)
         """
-        return stream(self._told(question, filters))
+        return stream(self._told(question, read_history(history, question), filters))
 
     def astream(
-        self, question: str, *, filters: Filters | None = None
+        self, question: str, *, history: History | None = None, filters: Filters | None = None
     ) -> AsyncIterator[str | Answer]:
         """`stream` without blocking the event loop."""
-        return astream(self._told(question, filters))
+        return astream(self._told(question, read_history(history, question), filters))
 
-    def _answered(self, question: str, filters: Filters | None) -> Steps[Answer]:
-        with tracing() as trace:
-            hits, known = yield from self._follow(question, filters, trace)
-            generation = known or (yield from self._generate(question, hits, trace))
-            return self._answer(question, hits, generation, trace)
+    def as_llama_index(self, **settings: Any) -> UniMoERQueryEngine:
+        """This pipeline as a LlamaIndex query engine.
 
-    def _told(self, question: str, filters: Filters | None) -> Streamed[str | Answer]:
+        Args:
+            settings: filters, streaming, empty_response of `UniMoERQueryEngine`.
+
+        Raises:
+            MissingExtraError: LlamaIndex is not installed.
+        """
+        with needs_extra("llama_index.core", "llama-index", "as_llama_index"):
+            adapter = resolve_name("llama_index.response_synthesizers.unimoer:UniMoERQueryEngine")
+
+        return cast("UniMoERQueryEngine", adapter(self, **settings))
+
+    def as_langchain(self) -> UniMoERPipeline:
+        """This pipeline as a LangChain Runnable, which also makes a tool of it.
+
+        Raises:
+            MissingExtraError: LangChain is not installed.
+        """
+        with needs_extra("langchain_core", "langchain", "as_langchain"):
+            adapter = resolve_name("langchain_unimoer:UniMoERPipeline")
+
+        return cast("UniMoERPipeline", adapter(self))
+
+    def _answered(
+        self, question: str, turns: Sequence[Turn], filters: Filters | None
+    ) -> Steps[Answer]:
         with tracing() as trace:
-            hits, generation = yield from self._follow(question, filters, trace)
-            if generation is None:
-                generator = self._generator(hits)
-                with trace.streaming(generator.stage) as stage:
-                    pieces = Source(
-                        partial(generator.stream, question, hits),
-                        partial(generator.astream, question, hits),
-                    )
-                    try:
-                        while (piece := (yield from stage.work(pieces.next()))) is not None:
-                            if isinstance(piece, Generation):
-                                generation = piece
-                            else:
-                                yield piece
-                    finally:
-                        yield from pieces.close()
-                    self._tell_model(stage, generator)
-            elif generation.text is not None:
-                yield generation.text
-            answer = self._answer(question, hits, generation, trace)
+            asked = yield from self._condense(question, turns, trace)
+            hits = yield from self._find(asked, filters, trace)
+            generation = yield from self._generate(asked, hits, trace)
+            return self._answer(question, asked, hits, generation, trace)
+
+    def _told(
+        self, question: str, turns: Sequence[Turn], filters: Filters | None
+    ) -> Streamed[str | Answer]:
+        with tracing() as trace:
+            asked = yield from self._condense(question, turns, trace)
+            hits = yield from self._find(asked, filters, trace)
+            generation: Generation | None = None
+            generator = self._generator(hits)
+            with trace.streaming(generator.stage) as stage:
+                pieces = Source(
+                    partial(generator.stream, asked, hits),
+                    partial(generator.astream, asked, hits),
+                )
+                try:
+                    while (piece := (yield from stage.work(pieces.next()))) is not None:
+                        if isinstance(piece, Generation):
+                            generation = piece
+                        else:
+                            yield piece
+                finally:
+                    yield from pieces.close()
+                self._tell_model(stage, generator)
+            answer = self._answer(question, asked, hits, generation, trace)
         yield answer
+
+    def _condense(self, question: str, turns: Sequence[Turn], trace: Trace) -> Steps[str]:
+        how = self.follow_up
+        return condense(question, turns, follow_up=how, generator=self.generator, trace=trace)
 
     # -- passages ---------------------------------------------------------------------------
 
-    def _follow(
-        self, question: str, filters: Filters | None, trace: Trace
-    ) -> Steps[tuple[list[Hit], Generation | None]]:
-        """The passages of the last hop; and the answer, where it led to nothing new."""
-        look = partial(search, self.retriever, n=self.n_read, filters=filters, trace=trace)
-        asked = [question]
-        hits = self._select((yield from look(question)), trace)
-        for _ in range(1, self.hops):
-            read = yield from self._generate(question, hits, trace)
-            following = expand(question, read)
-            if following is None or following in asked:
-                return hits, read
-            asked.append(following)
-            found = yield from look(following)
-            hits = self._select(join(hits, found, n=self.n_read), trace)
-        return hits, None
+    def _find(self, question: str, filters: Filters | None, trace: Trace) -> Steps[list[Hit]]:
+        """The passages to read, after all hops."""
+        n = self.n_read
+        hits = yield from search(self.retriever, question, n=n, filters=filters, trace=trace)
+        for _ in range(1, self.hops if hits else 1):
+            known = {hit.id for hit in hits[:n]}
+            hits = yield from follow(
+                self.retriever, question, hits, n=n, filters=filters, trace=trace
+            )
+            if {hit.id for hit in hits[:n]} == known:
+                break
+        return self._select(hits, trace)
 
     def _select(self, found: Sequence[Hit], trace: Trace) -> list[Hit]:
         return select(
@@ -229,7 +283,12 @@ class RagPipeline:
         stage.tell({"gen_ai.request.model": name})
 
     def _answer(
-        self, question: str, hits: Sequence[Hit], generation: Generation | None, trace: Trace
+        self,
+        question: str,
+        asked: str,
+        hits: Sequence[Hit],
+        generation: Generation | None,
+        trace: Trace,
     ) -> Answer:
         """The whole answer, each place cited once.
 
@@ -265,4 +324,5 @@ class RagPipeline:
             complete=generation.complete,
             cut_by=generation.cut_by,
             candidates=generation.candidates,
+            standalone=None if asked == question else asked,
         )
