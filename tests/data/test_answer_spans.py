@@ -63,6 +63,26 @@ def test_questions_whose_passage_lacks_the_answer_teach_no_abstaining(toy: BeirD
         ReadSource(replace(toy, questions=[lost]), unanswerable=0.0, crop=0.0, crop_words=20)
 
 
+def test_mined_passages_are_drawn_as_ones_that_do_not_answer(toy: BeirDataset) -> None:
+    asked = next(q for q in toy.questions if q.answers and q.context in toy.corpus)
+    one = replace(toy, questions=[asked])
+    hard = {asked.text: ["A passage that was mined."]}
+    how = {"unanswerable": 1.0, "crop": 0.0, "crop_words": 20, "hard": hard}
+    drawn = [ReadSource(one, mined=1.0, **how).draw(0, random.Random(at)) for at in range(20)]
+    assert {example.passage for example in drawn} == {"A passage that was mined."}
+    assert all(example.question == asked.text and not example.spans for example in drawn)
+    half = [ReadSource(one, mined=0.5, **how).draw(0, random.Random(at)) for at in range(40)]
+    assert 8 < sum(example.passage == "A passage that was mined." for example in half) < 32
+
+
+def test_without_mined_passages_the_draws_are_those_of_older_recipes(toy: BeirDataset) -> None:
+    how = {"unanswerable": 0.7, "crop": 0.5, "crop_words": 20}
+    plain = ReadSource(toy, **how)
+    other = ReadSource(toy, mined=0.5, hard={"another question": ["a passage"]}, **how)
+    for at in range(len(plain)):
+        assert plain.draw(at, random.Random(at)) == other.draw(at, random.Random(at))
+
+
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     index=st.integers(0, 23),

@@ -78,6 +78,8 @@ def test_the_documentation_lists_them_with_their_splits() -> None:
             re.MULTILINE,
         )
     ]
+    splits = {split for known in KNOWN.values() for split in known.splits}
+    rows = [row for row in rows if splits.issuperset(row[1].split(", "))]  # of other tables
     assert rows == [(name, ", ".join(known.splits)) for name, known in KNOWN.items()]
 
 

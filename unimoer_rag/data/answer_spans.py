@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from unimoer_rag.data.datasets import BeirDataset
@@ -55,12 +55,21 @@ class ReadSource:
         unanswerable: share of draws made unanswerable.
         crop: share of passages cropped to a few sentences around the answer (or anywhere).
         crop_words: at most this many words are left by a crop.
+        mined: share of the unanswerable draws that ask a hard passage, where the question has one.
+        hard: question -> passages that look like answering it and do not.
     """
 
     def __init__(
-        self, dataset: BeirDataset, *, unanswerable: float, crop: float, crop_words: int
+        self,
+        dataset: BeirDataset,
+        *,
+        unanswerable: float,
+        crop: float,
+        crop_words: int,
+        mined: float = 0.0,
+        hard: Mapping[str, Sequence[str]] = {},
     ) -> None:
-        self._dataset = dataset
+        self._dataset, self._mined, self._hard = dataset, mined, hard
         self._unanswerable, self._crop, self._crop_words = unanswerable, crop, crop_words
         self._questions = [
             q
@@ -96,6 +105,10 @@ class ReadSource:
     def _break(
         self, question: str, title: str, text: str, spans: Sequence[Span], rng: random.Random
     ) -> ReadExample | None:
+        hard = self._hard.get(question, ())
+        # Nothing is drawn where nothing is mined: the draws of older recipes stay as they were.
+        if self._mined and hard and rng.random() < self._mined:
+            return ReadExample(question, rng.choice(hard), ())
         article = self._article[title]
         way = rng.random()
         if way < 0.25 and len(article) > 1:

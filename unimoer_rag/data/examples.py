@@ -29,11 +29,22 @@ class Group:
     scores: tuple[float, ...] = ()
     answers: tuple[str, ...] = ()
 
-    def drawn(self, n: int, rng: random.Random) -> tuple[list[int], tuple[float, ...]]:
-        """The positive and at most n of the negatives, with their scores where there are any."""
+    def drawn(
+        self, n: int, rng: random.Random, *, any_positive: bool = False
+    ) -> tuple[list[int], tuple[float, ...]]:
+        """The positive and at most n of the negatives, with their scores where there are any.
+
+        Args:
+            n: negatives.
+            rng: draws them.
+            any_positive: one of all passages that answer, drawn too; a group with scores has
+                those of `positive` alone, and keeps it.
+        """
         chosen = sorted(rng.sample(range(len(self.negatives)), min(n, len(self.negatives))))
         places = [self.positive, *(self.negatives[i] for i in chosen)]
         if not self.scores:
+            if any_positive and len(self.relevant) > 1:
+                places[0] = rng.choice(self.relevant)
             return places, ()
         return places, (self.scores[0], *(self.scores[1 + i] for i in chosen))
 

@@ -13,7 +13,7 @@ those passages are relevant that hold the answer, in the document that is named 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -58,6 +58,7 @@ class OwnSet:
         by_source: questions whose document is known, but not which of its passages answers.
         unreadable: documents that could not be read, and why.
         not_found: questions without a passage, by line of the file, and why.
+        document_of: id of a passage -> the document that it was cut from.
     """
 
     dataset: BeirDataset
@@ -65,6 +66,7 @@ class OwnSet:
     by_source: int
     unreadable: tuple[Problem, ...]
     not_found: tuple[Problem, ...]
+    document_of: Mapping[str, str]
 
     def __str__(self) -> str:
         """In a line, for people."""
@@ -149,7 +151,14 @@ def own_dataset(folder: Path, questions: Path, *, split: Split, name: str | None
         questions=known,
         qrels=qrels,
     )
-    return OwnSet(dataset, passages.documents, by_source, passages.unreadable, tuple(missing))
+    return OwnSet(
+        dataset=dataset,
+        documents=passages.documents,
+        by_source=by_source,
+        unreadable=passages.unreadable,
+        not_found=tuple(missing),
+        document_of={i: passage.source for i, passage in passages.corpus.items()},
+    )
 
 
 def _question(qid: str, item: Asked) -> Question:

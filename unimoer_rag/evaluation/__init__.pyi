@@ -1,6 +1,9 @@
+from .answer_threshold import AnswerCalibration
 from .answers import AnswerScores, exact_match, f1, score_answers
 from .calibrating import FEW, Calibration, calibrate_rerank, outcomes_on
+from .calibrating_own import OwnCalibration, calibrate_own
 from .compare import compare_results
+from .drafting.making import Drafted, make_questions
 from .environment import distinct_bytes, versions
 from .estimate import LARGE, estimate_indexing
 from .indexing import caching, first_stage
@@ -33,10 +36,12 @@ __all__ = [
     "READER",
     "ROLES",
     "SUITE_MEASURE",
+    "AnswerCalibration",
     "AnswerScores",
     "BeirDataset",
     "Calibration",
     "Chart",
+    "Drafted",
     "Embedder",
     "EvalOptions",
     "Judge",
@@ -47,6 +52,7 @@ __all__ = [
     "MtebReranker",
     "MtebSearch",
     "Outcomes",
+    "OwnCalibration",
     "Question",
     "Ranker",
     "Rescorer",
@@ -62,6 +68,7 @@ __all__ = [
     "asked",
     "build_system",
     "caching",
+    "calibrate_own",
     "calibrate_rerank",
     "check_pipeline",
     "choose_models",
@@ -87,6 +94,7 @@ __all__ = [
     "load_beir",
     "load_result",
     "load_run",
+    "make_questions",
     "markdown_cell",
     "markdown_table",
     "mean_of",

@@ -141,7 +141,7 @@ def evaluate(
     )
 
 
-def _bm25(measuring: Measuring) -> dict[str, float | str] | None:
+def _bm25(measuring: Measuring) -> dict[str, int | float | str] | None:
     """The parameters of BM25, where the first stage uses it."""
     if measuring.run is not None or measuring.options.mode == "dense":
         return None

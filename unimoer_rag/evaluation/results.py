@@ -108,7 +108,7 @@ class Result(Mapping[str, Any]):
     system: str | None = None
     made_of: Mapping[str, Any] = field(default_factory=dict)
     first_stage: str
-    bm25: Mapping[str, float | str] | None = None
+    bm25: Mapping[str, int | float | str] | None = None
     rerank_depth: int | str
     auto_rerank: Skipping | None = None
     threshold: float | None = None

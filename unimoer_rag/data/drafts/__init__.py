@@ -1,0 +1,1 @@
+"""Questions drafted from documents, to be looked through: by rules."""
