@@ -126,10 +126,26 @@ def test_what_does_not_fit_is_left_to_sdpa(left_to_sdpa: list[int]) -> None:
             found.double(), exact(query, key, value, keep), atol=0.04, rtol=0.02
         )
         assert len(left_to_sdpa) == n
-    attend(ENCODER, query, key, value, None)  # gradients may be wanted
     with torch.inference_mode():
         attend(ENCODER, query.float(), key.float(), value.float(), None)
-    assert len(left_to_sdpa) == 4
+    assert len(left_to_sdpa) == 3
+
+
+def test_where_gradients_are_wanted_they_are_those_of_softmax_attention(
+    left_to_sdpa: list[int],
+) -> None:
+    mask = padded([9, 4], 9)
+    given = [t.requires_grad_() for t in draw(2, 9)]
+    found, _ = attend(ENCODER, *given, mask)  # type: ignore[arg-type]
+    doubles = [t.detach().double().requires_grad_() for t in given]
+    wanted = exact(doubles[0], doubles[1], doubles[2], mask)
+    torch.testing.assert_close(found.double(), wanted, atol=0.04, rtol=0.02)
+    weights = torch.randn(found.shape, generator=torch.Generator().manual_seed(1))
+    gradients = torch.autograd.grad((found * weights).sum(), given)
+    exactly = torch.autograd.grad((wanted * weights).sum(), doubles)
+    for one, other in zip(gradients, exactly, strict=True):
+        assert float((one.double() - other).norm() / other.norm()) < 0.02
+    assert not left_to_sdpa
 
 
 def test_a_mask_that_is_the_same_for_all_queries_is_a_view_of_one() -> None:

@@ -103,40 +103,69 @@ def test_maxsim_properties() -> None:
 
 @pytest.mark.slow
 @given(
-    st.integers(2, 8),
+    st.integers(2, 14),
     st.floats(0.05, 0.9),
     st.sampled_from([(0.0, 0.0), (0.1, 0.5), (0.35, 0.65)]),
+    st.sampled_from([0.0, 0.75]),
     st.integers(0, 999),
 )
 @settings(deadline=None, max_examples=60)
 def test_feedback_equals_its_definition(
-    n: int, feedback: float, coverage: tuple[float, float], seed: int
+    n: int, feedback: float, coverage: tuple[float, float], contrast: float, seed: int
 ) -> None:
     head = LateHead(torch.tensor([101]))
     query = state(5, seed=seed)
     documents = [state(4 + at, seed=seed + 1 + at) for at in range(n)]
     own = [double_loop(head, query, document) for document in documents]
-    leaders = sorted(range(n), key=lambda at: -own[at])[:5]
+    best_first = sorted(range(n), key=lambda at: -own[at])
+    leaders = best_first[:5]
     total = sum(math.exp(own[at] - max(own)) for at in leaders)
     weights = [math.exp(own[at] - max(own)) / total for at in leaders]
+    share = feedback * sum(
+        weight * trusted(head, query, documents[at], coverage)
+        for weight, at in zip(weights, leaders, strict=True)
+    )
     like = [[likeness(head, documents[leader], d) for d in documents] for leader in leaders]
     for row, leader in zip(like, leaders, strict=True):
         row[leader] = max(value for at, value in enumerate(row) if at != leader)
-    share = feedback * sum(
-        weight * trusted(head, query, documents[leader], coverage)
-        for weight, leader in zip(weights, leaders, strict=True)
-    )
-    blended = [
-        (1 - share) * own[at]
-        + share * sum(w * row[at] for w, row in zip(weights, like, strict=True))
-        for at in range(n)
-    ]
-    order = sorted(range(n), key=lambda at: -blended[at])
-    assume(all(blended[a] - blended[b] > 1e-3 for a, b in pairwise(order)))
+    worst = best_first[max(5, math.ceil(n / 2)) :]
+
+    def blended(at: int) -> float:
+        said = sum(weight * row[at] for weight, row in zip(weights, like, strict=True))
+        cosines = [float(documents[at].pooled @ documents[w].pooled) for w in worst]
+        unlike = sum(cosines) / len(cosines) if cosines else 0.0
+        lost = contrast * head.cosine.item() * unlike
+        return (1 - share) * own[at] + share * (said - lost)
+
+    values = [blended(at) for at in range(n)]
+    order = sorted(range(n), key=lambda at: -values[at])
+    assume(all(values[a] - values[b] > 1e-3 for a, b in pairwise(order)))
+    assume(all(own[a] - own[b] > 1e-3 for a, b in pairwise(best_first)))
     expected = dict(zip(order, sorted(own, reverse=True), strict=True)) if share else own
     with torch.inference_mode():
-        found = head.rank(query, documents, feedback, coverage).tolist()
+        found = head.rank(query, documents, feedback, coverage, contrast).tolist()
     assert found == pytest.approx([expected[at] for at in range(n)], abs=1e-3)
+
+
+@given(st.integers(1, 4), st.integers(0, 9), st.integers(0, 999))
+@settings(deadline=None, max_examples=20)
+def test_two_documents_read_as_one_equal_their_definition(n: int, others: int, seed: int) -> None:
+    head, query = LateHead(torch.tensor([101])), state(4, seed=seed)
+    documents = [state(2 + at % 3, seed=seed + 1 + at) for at in range(n + others)]
+    with torch.inference_mode():
+        found = head.together(query, documents, n)
+        alone = head.compare(query, documents)
+    assert found.shape == (n, n + others)
+    words = worded(query)
+    for a, one in enumerate(documents[:n]):
+        for b, other in enumerate(documents):
+            best = [max(nearest(word, one), nearest(word, other)) ** 2 for word in words]
+            cosine = float(query.pooled @ (one.pooled + other.pooled)) / 2
+            expected = 24 * sum(best) / len(best) + 6 * cosine - 14
+            assert float(found[a, b]) == pytest.approx(expected, abs=1e-4)
+        # With itself it says what it says alone.
+        assert float(found[a, a]) == pytest.approx(float(alone[a]), abs=1e-4)
+    assert head.together(query, [], 3).shape == (0, 0)
 
 
 def test_a_leader_that_leaves_out_a_part_of_the_query_is_not_asked() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from unimoer_rag.errors import BackboneError, DigestMismatchError, InputError
 from unimoer_rag.model.layers.experts import ExpertSpec
 from unimoer_rag.model.rows import Row
 from unimoer_rag.model.tasks.late import LateState
+from unimoer_rag.model.tasks.max_sim import MaxSimHead
 from unimoer_rag.model.tasks.task import Task
 from unimoer_rag.model.unimoer import UniMoER, load_own
 
@@ -174,6 +176,20 @@ def test_a_score_is_the_mean_of_the_sum(model: UniMoER) -> None:
         for document in states(model, TEXTS, "document")
     ]
     assert logits == pytest.approx(by_hand, abs=1e-4)
+
+
+def test_two_documents_are_read_as_one(model: UniMoER) -> None:
+    head = model.heads["rerank"]
+    assert isinstance(head, MaxSimHead)
+    [query], documents = states(model, QUERIES[:1], "query"), states(model, TEXTS, "document")
+    with torch.inference_mode():
+        alone, both = head.compare(query, documents), head.together(query, documents, 2)
+        tokens = torch.cat([documents[0].tokens, documents[1].tokens])
+        one = replace(documents[0], tokens=tokens)
+        torch.testing.assert_close(both[0, 1], head.compare(query, [one])[0])
+    assert both.shape == (2, len(TEXTS))
+    torch.testing.assert_close(both.diagonal(), alone[:2])
+    assert head.together(query, [], 2).shape == (0, 0)
 
 
 def test_a_vector_is_the_mean_of_the_tokens(model: UniMoER) -> None:

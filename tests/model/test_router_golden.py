@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from math import erf, sqrt
 
 import numpy as np
 import pytest
@@ -111,6 +112,13 @@ class Reference:
             x = self.pooled(state, n)
             features = norm(x)
             u = self.mole(layer, x, here)
+        elif kind == "mlp":
+            features = norm(self.pooled(state, n))
+            inner = r["down"][layer] @ features
+            inner = np.array([0.5 * x * (1 + erf(x / sqrt(2))) for x in inner])
+            u = (r["weight"][layer][at] @ inner + r["bias"][layer][at]) / np.exp(
+                r["log_temperature"][layer]
+            )
         else:
             features = norm(
                 {

@@ -25,6 +25,14 @@ def test_rank_wise_takes_k_ranks_a_token(backbone_path, options, ranks) -> None:
         assert ((decision.ranks > 0).sum(-1) == ranks).all()
 
 
+def test_the_hidden_layer_of_an_mlp_has_its_size(backbone_path) -> None:
+    model = make_model(backbone_path("bert"), router="mlp", router_options={"hidden": 5})
+    assert model.router.down.shape == (3, 5, 32)
+    for wrong in (0, True):
+        with pytest.raises(InputError, match=r"hidden is .*expected a whole number above 0"):
+            make_model(backbone_path("bert"), router="mlp", router_options={"hidden": wrong})
+
+
 def test_k_above_what_a_task_has_takes_all_of_it(backbone_path) -> None:
     model = make_model(backbone_path("bert"), router="rank-wise", router_options={"k": 99})
     with torch.inference_mode():
@@ -40,7 +48,7 @@ def test_a_k_that_cannot_be_is_refused(backbone_path, k) -> None:
 
 @pytest.mark.parametrize("router", ROUTERS)
 def test_an_unknown_option_is_named_with_the_choices(backbone_path, router) -> None:
-    choices = "k" if router == "rank-wise" else "none"
+    choices = {"rank-wise": "k", "mlp": "hidden"}.get(router, "none")
     with pytest.raises(InputError, match=f"{router} router has no option size: it has {choices}"):
         make_model(backbone_path("bert"), router=router, router_options={"size": 3})
 

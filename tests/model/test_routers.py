@@ -89,6 +89,7 @@ SAFE = {
     "task-explicit": True,
     "switch": True,
     "mole": False,
+    "mlp": False,
     "x-lora": True,
     "similarity": False,
     "rank-wise": True,

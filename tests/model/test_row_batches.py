@@ -39,6 +39,15 @@ def test_rows_are_padded_at_the_end() -> None:
     assert batch.attended is batch.mask
 
 
+def test_rows_are_padded_to_a_length_that_is_asked_for() -> None:
+    rows = [Row(EMBED, [7, 8], (0, 2)), Row(EMBED, [1, 2, 3], (0, 3))]
+    batch = pad_rows(rows, filler=9, typed=False, device=torch.device("cpu"), length=4)
+    assert batch.ids.tolist() == [[7, 8, 9, 9], [1, 2, 3, 9]]
+    assert batch.mask.tolist() == [[True, True, False, False], [True, True, True, False]]
+    shorter = pad_rows(rows, filler=9, typed=False, device=torch.device("cpu"), length=2)
+    assert shorter.ids.shape == (2, 3)
+
+
 def test_what_is_not_attended_to_is_there_all_the_same() -> None:
     rows = [Row(EMBED, [7, 8, 6], (0, 3), unattended=2), Row(EMBED, [1, 2, 3, 4], (0, 4))]
     batch = pad_rows(rows, filler=9, typed=False, device=torch.device("cpu"))

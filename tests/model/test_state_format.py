@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -175,12 +176,8 @@ def test_unknown_formats_are_refused(precision: Any, pooling: Any, message: str)
         StateFormat(precision, pooling)
 
 
-def test_vectors_and_states_come_from_one_forward_where_tasks_are_alike(
-    model: UniMoER, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("embed", "rerank"):  # without experts, as they ship
-        changed = model.spec.changed(model.task(name).with_strength(0))
-        monkeypatch.setattr(model, "spec", changed)
+def check_one_forward(model: UniMoER) -> None:
+    """Texts run once give the vectors that embedding gives and the states that reranking uses."""
     form = StateFormat("float16")
     job = indexing(model, TEXTS, form)
     assert len(job.rows) == len(TEXTS)
@@ -188,6 +185,25 @@ def test_vectors_and_states_come_from_one_forward_where_tasks_are_alike(
     np.testing.assert_allclose(vectors, model.embed(TEXTS), atol=1e-5)
     ranked = model.execute(ranking_states(model, QUERY, states, form, logits=True))
     np.testing.assert_allclose(ranked, model.rank(QUERY, TEXTS, logits=True), atol=5e-3)
+
+
+def test_vectors_and_states_come_from_one_forward_where_tasks_are_alike(
+    model: UniMoER, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("embed", "rerank"):  # without experts, as they ship
+        changed = model.spec.changed(model.task(name).with_strength(0))
+        monkeypatch.setattr(model, "spec", changed)
+    check_one_forward(model)
+
+
+def test_an_expert_that_both_share_gives_both_in_one_forward(
+    model: UniMoER, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expert = model.task("rerank").experts[:1]
+    for name in ("embed", "rerank"):
+        changed = model.spec.changed(replace(model.task(name), experts=expert))
+        monkeypatch.setattr(model, "spec", changed)
+    check_one_forward(model)
 
 
 def test_experts_part_vectors_from_states(model: UniMoER) -> None:

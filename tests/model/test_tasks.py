@@ -27,7 +27,7 @@ def test_tasks_are_values() -> None:
     "task",
     [
         *DEFAULT_TASKS,
-        replace(RERANK, feedback=0.25, coverage=(0.3, 0.6)),
+        replace(RERANK, feedback=0.25, coverage=(0.3, 0.6), contrast=0.5),
         replace(READ, abstain=0.3),
     ],
 )
@@ -45,6 +45,7 @@ def _config(task: Task) -> TaskConfig:
         abstain=task.abstain,
         feedback=task.feedback,
         coverage=task.coverage,
+        contrast=task.contrast,
     )
 
 
@@ -62,6 +63,9 @@ def _config(task: Task) -> TaskConfig:
         ({"head": "cross", "coverage": (0.3, 0.4)}, "head 'cross' and the coverage"),
         ({"head": "late", "coverage": (0.0, float("nan"))}, "coverage"),
         ({"head": "late", "coverage": (-0.1, 0.4)}, "coverage"),
+        ({"head": "late", "contrast": -0.1}, r"contrast -0\.1: expected a number from 0 up"),
+        ({"head": "late", "contrast": float("nan")}, "contrast"),
+        ({"head": "cross", "contrast": 0.5}, r"head 'cross' and the contrast 0\.5"),
         ({"head": "cross", "feedback": 0.2}, "head 'cross' and the feedback 0.2"),
         ({"abstain": 1.5}, "abstains at 1.5: expected a probability"),
     ],

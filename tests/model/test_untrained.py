@@ -1,4 +1,4 @@
-"""A model that has learnt nothing says so when it is loaded, once."""
+"""A model that has learnt nothing says so, once: when it is loaded, or asked for it."""
 
 from __future__ import annotations
 
@@ -20,17 +20,31 @@ pytestmark = pytest.mark.filterwarnings("error::unimoer_rag.errors.UntrainedWarn
 
 
 @pytest.mark.parametrize("kind", ["bert", "qwen3"])
-def test_a_bare_backbone_says_what_it_cannot(backbone_path, kind: str) -> None:
+def test_a_bare_backbone_says_what_it_cannot_when_it_is_asked(backbone_path, kind: str) -> None:
     path = str(backbone_path(kind))
+    model = UniMoER.from_pretrained(path, device="cpu", dtype="float32")
+    assert UniMoER.from_pretrained(path, device="cpu", dtype="float32") is model
+    model.embed(["what it can"], "query")
+    model.score("who?", ["It was Ann."])
     with pytest.warns(UnimoerWarning) as noted:
-        model = UniMoER.from_pretrained(path, device="cpu", dtype="float32")
+        model.read("who?", ["It was Ann."])
     assert [w.category for w in noted] == [UntrainedWarning]
     said = str(noted[0].message)
     assert said.startswith(f"{path} is untrained for rerank-cross, read: what these answer means")
     assert "Its tasks embed, rerank work as on the frozen backbone" in said
     assert noted[0].filename == __file__
-    again = UniMoER.from_pretrained(path, device="cpu", dtype="float32")  # live: said already
-    assert again is model
+    model.read("who?", ["It was Bob."])  # told already
+
+
+def test_the_warning_names_the_line_that_asked(backbone_path) -> None:
+    from unimoer_rag import RagPipeline, UnifiedRetriever
+
+    with UnifiedRetriever(str(backbone_path("qwen2")), device="cpu", dtype="float32") as retriever:
+        retriever.add(["Ann did it."])
+        pipeline = RagPipeline(retriever)
+        with pytest.warns(UntrainedWarning) as noted:
+            pipeline.answer("who did it?")
+        assert noted[0].filename == __file__
 
 
 @pytest.mark.slow
@@ -63,7 +77,8 @@ def test_an_untrained_reader_is_sure_of_nothing(backbone_path) -> None:
     silent = UniMoER.from_backbone(str(backbone_path("bert")), device="cpu")
     with torch.no_grad():  # a head that points at something, whatever it means
         silent.heads["read"].null.bias.fill_(-50.0)  # type: ignore[union-attr,operator]
-    [reading] = silent.read("who?", ["It was Ann."])
+    with pytest.warns(UntrainedWarning):
+        [reading] = silent.read("who?", ["It was Ann."])
     assert reading.margin > 10
     assert not reading.trained
     assert 0 < reading.confidence() <= reading.confidence(1.0) < THRESHOLD
@@ -79,5 +94,5 @@ def test_python_shows_it_once_a_text(backbone_path) -> None:
     with warnings.catch_warnings(record=True) as noted:
         warnings.simplefilter("default")
         for dtype in ("float32", "bfloat16"):
-            UniMoER.from_pretrained(str(backbone_path("mistral")), device="cpu", dtype=dtype)
+            load_own(str(backbone_path("mistral")), device="cpu", dtype=dtype).read("a?", ["b"])
     assert len(noted) == 1

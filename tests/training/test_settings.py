@@ -79,6 +79,10 @@ def test_the_best_that_harms_no_set_is_chosen() -> None:
         choose([harmful, safe], safe=True)
 
 
+def test_contrast_is_set_alone() -> None:
+    assert with_setting(RERANK, "contrast", 0.5) == replace(RERANK, contrast=0.5)
+
+
 def test_coverage_is_a_range_and_zero_trusts_all() -> None:
     assert with_setting(RERANK, "coverage", 0.35).coverage == (0.35, 0.65)
     assert with_setting(replace(RERANK, coverage=(0.2, 0.5)), "coverage", 0.0) == RERANK

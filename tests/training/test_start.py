@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from training.toy import toy_recipe
+from training.toy import save_backbone, toy_recipe
 
 from unimoer_rag.data import Sources
 from unimoer_rag.errors import CheckpointError, TrainingError
@@ -17,7 +17,7 @@ from unimoer_rag.model.io.checkpoint import parameters_by_name
 from unimoer_rag.model.unimoer import UniMoER
 from unimoer_rag.training.objectives.material import Material
 from unimoer_rag.training.recipe import Recipe
-from unimoer_rag.training.run import make_model, make_objectives, start_tensors, train
+from unimoer_rag.training.run import check_start, make_model, make_objectives, start_tensors, train
 
 
 @pytest.fixture(scope="module")
@@ -147,3 +147,19 @@ def test_a_teacher_scores_what_is_not_mined_too(
         texts = [source.texts[place] for place in (group.positive, *group.negatives)]
         expected = teacher.score(group.query, texts, task="rerank", logits=True)
         assert list(group.scores) == pytest.approx(expected.tolist())
+
+
+def test_a_start_on_another_backbone_is_refused_before_anything_is_begun(
+    learnt: Path, tmp_path: Path
+) -> None:
+    recipe = _silent(save_backbone("bert", tmp_path / "other"), learnt)
+    output = tmp_path / "run"
+    with pytest.raises(TrainingError, match=r"is on the backbone .*--set start=null"):
+        train(recipe, data=tmp_path, output=output)
+    assert not output.exists()
+    named = recipe.model_copy(update={"start": "unimoer-minilm"})
+    with pytest.raises(TrainingError, match="unimoer-minilm is on the backbone minilm, the recipe"):
+        check_start(named)
+    check_start(recipe.model_copy(update={"start": None}))
+    check_start(recipe.model_copy(update={"start": "minilm"}))  # a backbone's own check is later
+    check_start(recipe.model_copy(update={"start": "./nowhere"}))  # a resumed run's may be gone

@@ -1,6 +1,7 @@
 from .batching import FEWEST_TOKENS, Batch, count_lanes, default_token_budget, plan_batches
-from .describe import describe_experts, probe_rows
+from .describe import describe_experts, probe_rows, routing_weights
 from .device import choose_device, choose_dtype, choose_precision
+from .explain import Explanation, Match, Token, explaining
 from .forward import States
 from .home import Home
 from .io.backbone import BACKBONES, load_backbone, resolve_backbone, transformer_layers
@@ -10,7 +11,7 @@ from .io.files import file_digest, local_folder
 from .io.known import BackboneSpec, canonical
 from .io.loading import memory_table
 from .io.peft_adapters import adapter_shape, export_expert, import_expert
-from .io.places import shipped_checkpoints
+from .io.places import backbone_of, shipped_checkpoints
 from .io.pretrained import (
     LOCAL,
     bare_model,
@@ -49,14 +50,23 @@ from .tasks.jobs import (
     reading,
     scoring,
 )
-from .tasks.late import LateHead, LateState
+from .tasks.late import LateHead, LateScoring, LateState
 from .tasks.registry import HEADS, heads_of
-from .tasks.span import MAX_ANSWER_TOKENS, Reading, SpanScores, span_logits
+from .tasks.span import MAX_ANSWER_TOKENS, Reading, SpanHead, SpanScores, span_logits
 from .tasks.state_format import StateFormat
-from .tasks.state_jobs import asking, indexing, late_task, ranking_states
+from .tasks.state_jobs import (
+    asking,
+    documents_alike,
+    indexing,
+    keeps_states,
+    late_task,
+    pairing,
+    pairing_states,
+    ranking_states,
+)
 from .tasks.task import EMBED, RERANK, RERANK_CROSS, Task
 from .unimoer import UniMoER, load_own
-from .untrained import is_untrained
+from .untrained import is_untrained, warn_if_untrained
 
 __all__ = [
     "BACKBONES",
@@ -77,10 +87,13 @@ __all__ = [
     "EmbeddingHead",
     "ExpertConfig",
     "ExpertSpec",
+    "Explanation",
     "Home",
     "Job",
     "LateHead",
+    "LateScoring",
     "LateState",
+    "Match",
     "MemoryPlan",
     "ModelSpec",
     "Output",
@@ -93,14 +106,17 @@ __all__ = [
     "RowMaker",
     "ScoringHead",
     "Side",
+    "SpanHead",
     "SpanScores",
     "StateFormat",
     "States",
     "Task",
     "TaskConfig",
+    "Token",
     "UniMoER",
     "adapter_shape",
     "asking",
+    "backbone_of",
     "bare_backbone",
     "bare_model",
     "cache_name",
@@ -116,8 +132,10 @@ __all__ = [
     "count_lanes",
     "default_token_budget",
     "describe_experts",
+    "documents_alike",
     "embedding",
     "embedding_size",
+    "explaining",
     "export_expert",
     "file_digest",
     "fit_pilots",
@@ -126,6 +144,7 @@ __all__ = [
     "import_expert",
     "indexing",
     "is_untrained",
+    "keeps_states",
     "late_task",
     "layer_of",
     "load_backbone",
@@ -133,6 +152,8 @@ __all__ = [
     "local_folder",
     "memory_table",
     "merge_experts",
+    "pairing",
+    "pairing_states",
     "parameters_by_name",
     "plan_batches",
     "probe_rows",
@@ -144,11 +165,13 @@ __all__ = [
     "reading",
     "resident_language_model",
     "resolve_backbone",
+    "routing_weights",
     "scoring",
     "shipped_checkpoints",
     "span_logits",
     "spec_of",
     "tensors",
     "transformer_layers",
+    "warn_if_untrained",
     "with_output_layer",
 ]

@@ -70,7 +70,9 @@ class Batch:
     types: Tensor | None
 
 
-def pad_rows(rows: Sequence[Row], *, filler: int, typed: bool, device: torch.device) -> Batch:
+def pad_rows(
+    rows: Sequence[Row], *, filler: int, typed: bool, device: torch.device, length: int = 0
+) -> Batch:
     """Pad rows to the longest of them.
 
     Args:
@@ -79,8 +81,9 @@ def pad_rows(rows: Sequence[Row], *, filler: int, typed: bool, device: torch.dev
             number positions by it.
         typed: give segment ids.
         device: where the tensors go.
+        length: that they are padded to, where the longest is shorter.
     """
-    length = max(len(row.ids) for row in rows)
+    length = max(length, *(len(row.ids) for row in rows))
     ids = torch.tensor([row.ids + [filler] * (length - len(row.ids)) for row in rows])
     lengths = torch.tensor([len(row.ids) for row in rows])
     position = torch.arange(length)

@@ -351,11 +351,16 @@ class RoutedModel(nn.Module):
 
     # -- forward ----------------------------------------------------------------------------
 
-    def collate(self, rows: Sequence[Row]) -> Batch:
-        """Pad rows (at least one) to the longest of them, on the model's device."""
+    def collate(self, rows: Sequence[Row], *, length: int = 0) -> Batch:
+        """Pad rows (at least one) to the longest of them, on the model's device.
+
+        Args:
+            rows: the rows.
+            length: that they are padded to, where the longest is shorter.
+        """
         pad = self.tokenizer.pad_token_id
         filler = pad if pad is not None else 0
-        return pad_rows(rows, filler=filler, typed=self._typed, device=self.device)
+        return pad_rows(rows, filler=filler, typed=self._typed, device=self.device, length=length)
 
     def forward(self, batch: Batch) -> States:
         """Run the backbone over one batch whose rows may be of different tasks."""

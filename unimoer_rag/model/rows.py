@@ -260,6 +260,7 @@ class RowMaker:
                 )
                 for row in self._late.rows(cleaned, side, task.max_tokens)
             ]
+        task = task.on(side)
         prompt = self._instruction(task, side, instruction)
         before = self._ids(prompt)
         prefix = self._prefix if self._joined else [*self._prefix, *before]

@@ -1,17 +1,24 @@
-"""What of a model has learnt nothing yet, said once when it is loaded."""
+"""What of a model has learnt nothing yet: said when a checkpoint is loaded, or a backbone asked."""
 
 from __future__ import annotations
 
+import sys
 import warnings
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from unimoer_rag.errors import UntrainedWarning
 
 if TYPE_CHECKING:
     from unimoer_rag.model.core import RoutedModel
 
-__all__ = ["is_untrained", "silent_experts", "untrained_tasks", "warn_if_untrained"]
+__all__ = [
+    "is_untrained",
+    "silent_experts",
+    "untrained_tasks",
+    "warn_if_untrained",
+    "warn_once_if_untrained",
+]
 
 
 def silent_experts(model: RoutedModel) -> list[str]:
@@ -58,5 +65,30 @@ def warn_if_untrained(model: RoutedModel, name: str) -> None:
         f"reader finds no answers. {use}for the others load a trained checkpoint, such as "
         "unimoer-minilm, or train one (unimoer-rag train)",
         UntrainedWarning,
-        stacklevel=4,
+        stacklevel=_levels_to_caller(),
     )
+
+
+def warn_once_if_untrained(model: RoutedModel, name: str, task: str) -> None:
+    """Warn, once a model, where a task is asked that a backbone has not learnt.
+
+    A backbone is loaded to embed and to rerank, which it can: what it cannot is told when it is
+    asked for.
+    """
+    if model not in _TOLD and is_untrained(model, task):
+        _TOLD.add(model)
+        warn_if_untrained(model, name)
+
+
+_TOLD: WeakSet[RoutedModel] = WeakSet()
+
+
+def _levels_to_caller() -> int:
+    """What `warnings.warn` is to be told, so that it names a line of whoever called the library."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(_LIBRARY):
+        frame, level = frame.f_back, level + 1
+    return level
+
+
+_LIBRARY = ("unimoer_rag.", "langchain_unimoer", "llama_index.", "langchain_core.", "contextlib")

@@ -1,5 +1,7 @@
 from .check import check_recipe
+from .extending.domain import Domain, add_domain
 from .extending.extend import Addition, Extended, extend
+from .gradient_means import gradient_means
 from .launch import Launch
 from .loop.folder import RunFolder, kept_recipe, summary
 from .loop.optimizer import rate_of
@@ -17,6 +19,7 @@ from .validate import Validator
 __all__ = [
     "Addition",
     "BM25Searcher",
+    "Domain",
     "Extended",
     "Launch",
     "Mining",
@@ -29,10 +32,12 @@ __all__ = [
     "SystemSearcher",
     "Teacher",
     "Validator",
+    "add_domain",
     "among",
     "check_recipe",
     "extend",
     "find_recipe",
+    "gradient_means",
     "kept_recipe",
     "make_model",
     "mine",

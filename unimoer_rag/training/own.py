@@ -21,9 +21,19 @@ from unimoer_rag.training.loop.tracking import Track
 from unimoer_rag.training.loop.trainer import StepReport
 from unimoer_rag.training.overrides import on_source
 from unimoer_rag.training.recipe import Recipe
-from unimoer_rag.training.run import train
+from unimoer_rag.training.run import check_start, train
 
-__all__ = ["HELD_OUT", "MEASURES", "Judgement", "OwnRun", "judge", "own_recipe", "train_on_own"]
+__all__ = [
+    "HELD_OUT",
+    "MEASURES",
+    "Judgement",
+    "OwnRun",
+    "differences",
+    "judge",
+    "measured",
+    "own_recipe",
+    "train_on_own",
+]
 
 NAME = "own"
 
@@ -99,6 +109,7 @@ def train_on_own(
         TrainingError: the documents or questions are not those that the run began with; or see
             `train`.
     """
+    check_start(recipe)
     start = UniMoER.from_pretrained(recipe.start or recipe.backbone)
     chunker = Chunker(start.tokenizer.backend_tokenizer)
     data = own_datasets(
@@ -108,7 +119,7 @@ def train_on_own(
     turned = own_recipe(recipe, answers=answered)
     RunFolder(output, turned)
     on_begin()
-    before = _measured(start, data.dev, output / "before.json", on_progress)
+    before = measured(start, data.dev, output / "before.json", on_progress)
     del start
     finished = train(
         turned,
@@ -121,21 +132,21 @@ def train_on_own(
     if not finished:
         return OwnRun(False, data.report, {}, None)
     trained = UniMoER.from_pretrained(str(output / "checkpoint"))
-    after = _measured(trained, data.dev, output / "after.json", on_progress, again=True)
-    differences = _differences(before, after)
-    return OwnRun(True, data.report, differences, judge(differences))
+    after = measured(trained, data.dev, output / "after.json", on_progress, again=True)
+    found = differences(before, after)
+    return OwnRun(True, data.report, found, judge(found))
 
 
-def judge(differences: dict[str, dict[str, Any]]) -> Judgement:
+def judge(found: dict[str, dict[str, Any]]) -> Judgement:
     """What 95% intervals of the differences say: a gain, a loss, both or neither."""
-    gains = any(d["low"] > 0 for d in differences.values())
-    losses = any(d["high"] < 0 for d in differences.values())
+    gains = any(d["low"] > 0 for d in found.values())
+    losses = any(d["high"] < 0 for d in found.values())
     if gains and losses:
         return "mixed"
     return "better" if gains else "worse" if losses else "undecided"
 
 
-def _measured(
+def measured(
     model: UniMoER, dataset: BeirDataset, path: Path, on_progress: Progress, *, again: bool = False
 ) -> Result:
     """A model measured, kept in a file: a resumed run does not measure its start anew.
@@ -164,7 +175,8 @@ def _measured(
     return result
 
 
-def _differences(before: Result, after: Result) -> dict[str, dict[str, Any]]:
+def differences(before: Result, after: Result) -> dict[str, dict[str, Any]]:
+    """The fields of `statistics.Difference` by "part measure", after minus before."""
     found = compare_results(before, after)["differences"]
     return {
         f"{part} {measure}": found[part][measure]

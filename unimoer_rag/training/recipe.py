@@ -14,7 +14,9 @@ from unimoer_rag.data import Part, SourceConfig
 from unimoer_rag.errors import TrainingError
 from unimoer_rag.model import (
     HEADS,
+    EmbeddingHead,
     ExpertConfig,
+    LateScoring,
     ModelSpec,
     TaskConfig,
     UniMoER,
@@ -128,19 +130,31 @@ class Recipe(Part):
                 )
         for task in self.tasks:
             among(task.experts, self.experts, f"tasks: {task.name} may use")
+        embeds = heads_of(EmbeddingHead)
+        if "embed" in heads and heads["embed"] not in embeds:
+            raise ValueError(
+                f"tasks: 'embed' has the head {heads['embed']!r}, expected {' or '.join(embeds)} "
+                "to embed by"
+            )
         for name, objective in self.objectives.items():
             among([objective.task], heads, f"objectives.{name}: trains the task")
-            wanted = heads_of(objective.teaches)
-            if heads[objective.task] not in wanted:
+            head, wanted = heads[objective.task], heads_of(*objective.teaches)
+            if head not in wanted:
                 raise ValueError(
                     f"objectives.{name}: the task {objective.task!r} has the head "
-                    f"{heads[objective.task]!r}, expected {' or '.join(wanted)} to learn "
-                    f"by {objective.kind}"
+                    f"{head!r}, expected {' or '.join(wanted)} to learn by {objective.kind}"
                 )
             if "/" in name:
                 raise ValueError(f"objectives.{name}: its losses are called NAME/LOSS, take out /")
-            held = [t.kind for t in getattr(objective, "losses", ()) if t.needs_frozen]
-            head = heads[objective.task]
+            losses = getattr(objective, "losses", ())
+            held = [term.kind for term in losses if term.needs_frozen]
+            tokens = [term.kind for term in losses if term.needs_tokens]
+            late = heads_of(LateScoring)
+            if tokens and head not in late:
+                raise ValueError(
+                    f"objectives.{name}.losses: {tokens[0]!r} compares token states, and the head "
+                    f"of the task {objective.task!r} is {head}, expected {' or '.join(late)}"
+                )
             if held and HEADS[head].learnt:
                 raise ValueError(
                     f"objectives.{name}.losses: an untrained {head} head scores every passage "

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from unimoer_rag.data import BeirDataset, Sources
-from unimoer_rag.errors import TrainingError
-from unimoer_rag.model import UniMoER, parameters_by_name
+from unimoer_rag.errors import CheckpointError, TrainingError
+from unimoer_rag.model import UniMoER, backbone_of, canonical, parameters_by_name
 from unimoer_rag.progress import Progress, silent
 from unimoer_rag.training.loop.fit import check_fit
 from unimoer_rag.training.loop.folder import RunFolder
@@ -23,7 +24,7 @@ from unimoer_rag.training.objectives.objective import Objective
 from unimoer_rag.training.recipe import Recipe
 from unimoer_rag.training.source_pilots import fit_source_pilots
 
-__all__ = ["make_model", "make_objectives", "start_tensors", "train"]
+__all__ = ["check_start", "make_model", "make_objectives", "start_tensors", "train"]
 
 
 def make_model(recipe: Recipe) -> UniMoER:
@@ -88,6 +89,34 @@ def start_tensors(model: UniMoER, checkpoint: str) -> dict[str, Tensor]:
     return common
 
 
+def check_start(recipe: Recipe) -> None:
+    """Refuse a checkpoint to start from on another backbone, by its configuration alone.
+
+    Loading both and mining take a minute, and an output folder would be begun. A start that is
+    gone is no matter here: a run that is gone on with needs it no more.
+
+    Raises:
+        TrainingError: it is on another backbone.
+    """
+    if recipe.start is None:
+        return
+    base = None
+    with suppress(CheckpointError):
+        base = backbone_of(recipe.start)
+    if base is not None and base != canonical(recipe.backbone) and _elsewhere(base, recipe):
+        raise TrainingError(
+            f"start: {recipe.start} is on the backbone {base}, the recipe on {recipe.backbone}: "
+            "begin from untrained experts (--set start=null), or from a checkpoint of the same "
+            "backbone (--start)"
+        )
+
+
+def _elsewhere(base: str, recipe: Recipe) -> bool:
+    """Whether a backbone is in another place than the recipe's."""
+    places = [Path(name).expanduser().absolute() for name in (base, recipe.backbone)]
+    return places[0].resolve() != places[1].resolve()
+
+
 def train(
     recipe: Recipe,
     *,
@@ -122,6 +151,7 @@ def train(
         TrainingError: that checkpoint does not fit the recipe, the folder holds another run, or
             the loss is no longer finite.
     """
+    check_start(recipe)
     processes = Processes()  # before the model: it says which device is this process's
     with processes.main_first():
         folder = RunFolder(output, recipe, writes=processes.main)  # first: mining takes minutes

@@ -1,10 +1,11 @@
-"""Settings of a task that are chosen on development sets: strength, feedback and coverage.
+"""Settings of a task that are chosen on development sets: strength and those of feedback.
 
 - **strength**: experts learn from few domains and may forget what the backbone knows of others.
   Scaling a task's experts back between the frozen backbone (0) and the trained model (1) often
   keeps the gain without the loss, as interpolating weights does (WiSE-FT, Wortsman et al. 2022).
 - **feedback**: how much the best documents say in a reranking (`LateHead.rank`).
 - **coverage**: how much of the query a document must cover to be trusted in that feedback.
+- **contrast**: how much a document loses in it by likeness to the worst ones.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from unimoer_rag.model import Task, UniMoER
 
 __all__ = ["VALUES", "Candidate", "Setting", "choose", "sweep", "with_setting"]
 
-Setting = Literal["strength", "feedback", "coverage"]
+Setting = Literal["strength", "feedback", "coverage", "contrast"]
 
 # What is tried where nothing is said.
 VALUES: Mapping[Setting, tuple[float, ...]] = {
@@ -30,6 +31,7 @@ VALUES: Mapping[Setting, tuple[float, ...]] = {
     "feedback": (0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8),
     # Where trust begins; 0 trusts all.
     "coverage": (0.0, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45),
+    "contrast": (0.0, 0.25, 0.5, 0.75, 1.0, 1.25),
 }
 
 # From where trust begins to where it is whole.
@@ -112,6 +114,8 @@ def with_setting(task: Task, setting: Setting, value: float) -> Task:
         return task.with_strength(value)
     if setting == "feedback":
         return replace(task, feedback=value)
+    if setting == "contrast":
+        return replace(task, contrast=value)
     return replace(task, coverage=(value, round(value + _RISE, 6)) if value else (0.0, 0.0))
 
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from unimoer_rag.training.losses import info_nce
+from unimoer_rag.training.losses import LateNce, info_nce
+from unimoer_rag.training.losses.base import VectorBatch
 
 T = 0.07
 
@@ -228,3 +229,16 @@ def test_more_terms_cost_more_and_nothing_is_below_zero(seed: int, margin: float
     plain = loss(False, False)
     assert 0 <= plain <= min(loss(True, False), loss(False, True)) + 1e-12
     assert max(loss(True, False), loss(False, True)) <= loss(True, True) + 1e-12
+
+
+def test_late_contrast_by_hand() -> None:
+    """The head's logits as they are: no temperature, further answers left out of the sum."""
+    queries, documents, positives, masked = _batch()
+    logits = 5 * torch.randn(4, 7, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    own = [[int(at)] for at in positives]
+    batch = VectorBatch(queries, documents, own, masked, T, [[]] * 4, compared=logits)
+    expected = 0.0
+    for i, row in enumerate(logits.tolist()):
+        z = sum(math.exp(value) for j, value in enumerate(row) if not masked[i, j])
+        expected -= math.log(math.exp(row[own[i][0]]) / z)
+    assert float(LateNce().batch_loss(batch)) == pytest.approx(expected / 4)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from unimoer_rag.training.losses import kl
+from unimoer_rag.training.losses import Candidates, Correction, kl, lce
 
 
 def _random(*shape: int, seed: int = 0) -> Tensor:
@@ -68,6 +68,25 @@ def test_kl_takes_masked_candidates() -> None:
     p = 1 / (1 + math.exp(-1))
     assert value == pytest.approx(p * 1 + (1 - p) * -1, rel=1e-5)
     assert bool(torch.isfinite(gradient).all())
+
+
+def test_a_correction_starts_as_the_teacher_and_is_held_there() -> None:
+    scores = (0.5, 2.0, -1.0)
+    teacher = torch.tensor(scores)
+    free = Correction(hold=0.0)
+    group = Candidates(torch.zeros(3), scores)
+    # Nothing learnt yet: the labels' cross entropy of the teacher itself, whatever holds it.
+    assert free.loss(group).item() == pytest.approx(lce(teacher).item())
+    assert Correction(hold=9.0).loss(group).item() == pytest.approx(lce(teacher).item())
+    value, gradient = _gradient(
+        lambda x: free.loss(Candidates(x, scores)), torch.tensor([1.0, -1.0, 0.0])
+    )
+    assert value == pytest.approx(lce(teacher + torch.tensor([1.0, -1.0, 0.0])).item())
+    assert gradient[0] < 0 < gradient[1]
+    moved = Candidates(torch.tensor([1.0, -1.0, 0.0]), scores)
+    held = (Correction(hold=2.0).loss(moved) - free.loss(moved)).item()
+    expected = 2 * kl(teacher + moved.logits, teacher, temperature=1.0).item()
+    assert held == pytest.approx(expected, rel=1e-5)
 
 
 def test_gradients_are_true() -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
 
-from unimoer_rag.training.losses import load_balance
+from unimoer_rag.model import States
+from unimoer_rag.model.routers import Decision
+from unimoer_rag.training.losses import Routing, load_balance
+from unimoer_rag.training.losses.routing import product_balance, routed_balance
 
 ALLOWED = torch.tensor([[True, True, False], [True, True, True], [False, True, True]])
 
@@ -81,3 +86,51 @@ def test_padding_has_no_say() -> None:
     means = torch.stack([weights[r, :n].mean(0) for r, n in enumerate(lengths)])
     expected = load_balance([means.unsqueeze(1)], ALLOWED).item()
     assert load_balance([torn], ALLOWED, mask=mask).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_routed_balance_is_ld_moles_formula() -> None:
+    """By the steps of its code: counts of weights above 0 over all counts, times mean weights."""
+    layers = _routing(4)
+    allowed = torch.ones((3, 3), dtype=torch.bool)
+    expected = 0.0
+    for layer in layers:
+        rows = layer[:, 0].tolist()
+        counts = [sum(row[e] > 0 for row in rows) for e in range(3)]
+        means = [sum(row[e] for row in rows) / 3 for e in range(3)]
+        expected += 3 * sum(c / sum(counts) * m for c, m in zip(counts, means, strict=True)) / 4
+    assert routed_balance(layers, allowed).item() == pytest.approx(expected, rel=1e-5)
+    # Where every row uses every expert it says nothing.
+    leaning = torch.tensor([[[0.8, 0.2]], [[0.7, 0.3]]], requires_grad=True)
+    loss = routed_balance([leaning], torch.ones((2, 2), dtype=torch.bool))
+    assert loss.item() == pytest.approx(1.0)
+
+
+def test_product_balance_is_moles_formula() -> None:
+    allowed = torch.ones((2, 2), dtype=torch.bool)
+    leaning = torch.tensor([[[0.8, 0.2]], [[0.7, 0.3]]], requires_grad=True)
+    loss = product_balance([leaning], allowed)
+    assert loss.item() == pytest.approx(-math.log(1.5 * 0.5), rel=1e-5)
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert leaning.grad is not None
+    # -1 / load, over two rows and times two experts: towards the silent one.
+    assert leaning.grad.flatten().tolist() == pytest.approx([-2 / 3, -2.0] * 2)
+    even = torch.full((2, 1, 2), 0.5)
+    assert product_balance([even], allowed).item() == pytest.approx(0.0)
+    # An expert that no row may use is not asked for anything.
+    first = torch.tensor([[[1.0, 0.0]], [[1.0, 0.0]]])
+    only = torch.tensor([[True, False], [True, False]])
+    assert product_balance([first], only).item() == pytest.approx(0.0)
+
+
+def test_the_form_of_the_balance_is_a_key() -> None:
+    states = States(torch.empty(0), ("a", "b"), [Decision(w) for w in _routing(2)])
+    mask = torch.ones((3, 1), dtype=torch.bool)
+    for form, function in (
+        ("share", load_balance), ("routed", routed_balance), ("product", product_balance),
+    ):  # fmt: skip
+        found = Routing.model_validate({"balance": 0.5, "balance_by": form}).losses(
+            states, ALLOWED, mask
+        )
+        assert found["balance"].item() == pytest.approx(
+            0.5 * function(states.weights, ALLOWED, mask=mask).item()
+        )

@@ -24,7 +24,7 @@ from unimoer_rag.evaluation.systems.registry import build_system
 from unimoer_rag.model.io.checkpoint import parameters_by_name
 from unimoer_rag.model.layers.experts import ExpertSpec
 from unimoer_rag.model.tasks import Task
-from unimoer_rag.model.unimoer import UniMoER
+from unimoer_rag.model.unimoer import UniMoER, load_own
 from unimoer_rag.retrieval.sparse import BM25Encoder, tokenize
 from unimoer_rag.retrieval.types import Document
 from unimoer_rag.training import (
@@ -172,6 +172,23 @@ def test_fewer_passages_and_questions_than_there_are(miner: Miner) -> None:
     assert len(mined.texts) == 3
     assert len(mined.groups) == 2
     assert all(max(*q.negatives, q.positive) < 3 for q in mined.groups)
+
+
+def test_of_answers_only_each_is_some_question_s(miner: Miner) -> None:
+    mined = miner(CONFIG.model_copy(update={"answers_only": True, "ceiling": 2.0}))
+    positives = {group.positive for group in mined.groups}
+    assert positives == set(range(len(mined.texts)))
+    assert any(group.negatives for group in mined.groups)
+
+
+def test_questions_without_negatives_stay_where_the_recipe_says_so(
+    miner: Miner, shop: BeirDataset
+) -> None:
+    one = replace(shop, qrels={"q2": {"parking": 1}})
+    kept = CONFIG.model_copy(update={"ceiling": 0.01, "keep_unmined": True})
+    (group,) = miner(kept, dataset=one).groups
+    assert group.negatives == ()
+    assert group.drawn(1, random.Random(0)) == ([group.positive], ())
 
 
 def test_a_source_without_negatives_is_refused(miner: Miner, shop: BeirDataset) -> None:
@@ -389,8 +406,8 @@ def test_a_teacher_scores_each_group(tiny: UniMoER, tmp_path: Path) -> None:
         [Group("a b", 0, (0,), (2, 1), scores=(1.0, 1.0, 1.0))],
     )
     scored = score_groups(source, ModelTeacher(tiny), cache=tmp_path)
-    logits = tiny.score("a b", ["a b c", "g h i", "d e f"], logits=True)
-    assert scored.groups[0].scores == tuple(map(float, logits))
+    logits = tiny.rank("a b", ["a b c", "g h i", "d e f"], logits=True)
+    assert scored.groups[0].scores == pytest.approx(logits.tolist(), abs=1e-4)
     assert replace(scored.groups[0], scores=source.groups[0].scores) == source.groups[0]
     assert len(list(tmp_path.iterdir())) == 1
 
@@ -406,6 +423,22 @@ def test_a_teacher_scores_each_group(tiny: UniMoER, tmp_path: Path) -> None:
     again = score_groups(source, ModelTeacher(tiny), cache=tmp_path)
     assert again.groups == scored.groups
     assert len(list(tmp_path.iterdir())) == 1  # the failure left nothing
+
+
+def test_a_teacher_ranks_as_it_would_rerank(shop: BeirDataset) -> None:
+    model = load_own("minilm", device="cpu", dtype="float32")
+    model.change_task(replace(model.task("rerank"), feedback=0.7))
+    documents = [d.content for d in shop.corpus.values()]
+    query = shop.questions[3].text
+    found = ModelTeacher(model).rank(query, documents)
+    assert found.tolist() == pytest.approx(
+        model.rank(query, documents, logits=True).tolist(), abs=1e-3
+    )
+    alone = model.score(query, documents, logits=True)
+    assert sorted(found.tolist()) == pytest.approx(sorted(alone.tolist()), abs=1e-3)
+    told = ModelTeacher(model).describe()
+    model.change_task(replace(model.task("rerank"), feedback=0.0))
+    assert ModelTeacher(model).describe() != told
 
 
 def test_halves_of_utf16_pairs_are_scored_like_any_text(tmp_path: Path) -> None:

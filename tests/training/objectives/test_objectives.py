@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import torch
 from model.tiny_models import randomise
 from training.toy import toy_recipe
 
-from unimoer_rag.data import ReadSource, beir_set
+from unimoer_rag.data import ReadSource, Sources, beir_set
 from unimoer_rag.data.datasets import BeirDataset
 from unimoer_rag.data.examples import Group, Labelled, TrainingSet
 from unimoer_rag.errors import DataError
@@ -28,9 +29,14 @@ from unimoer_rag.training.mining.searchers import ModelSearcher
 from unimoer_rag.training.objectives import kinds
 from unimoer_rag.training.objectives.classification import ClassificationObjective
 from unimoer_rag.training.objectives.contrastive import ContrastiveObjective
+from unimoer_rag.training.objectives.material import Material
 from unimoer_rag.training.objectives.objective import Draw, Objective
 from unimoer_rag.training.objectives.ranking import RankingObjective
-from unimoer_rag.training.objectives.reading import ReadingObjective, token_spans
+from unimoer_rag.training.objectives.reading import (
+    ReadingObjective,
+    hard_passages,
+    token_spans,
+)
 from unimoer_rag.training.recipe import Recipe
 from unimoer_rag.training.run import make_model
 
@@ -116,6 +122,29 @@ def test_reading_walks_through_all_questions(model: UniMoER, toy: BeirDataset) -
     for index in range(len(source) // READING.size):
         objective.draw(index)
     assert sorted(source.drawn) == list(range(len(source)))
+
+
+def test_mined_passages_lose_their_titles_and_hold_no_answer(
+    toy: BeirDataset, mined: TrainingSet
+) -> None:
+    found = hard_passages(toy, mined)
+    texts = {document.text for document in toy.corpus.values()}
+    answers = {question.text: question.answers or () for question in toy.questions}
+    assert any(found.values())
+    for question, passages in found.items():
+        assert set(passages) <= texts
+        assert not any(answer in text for answer in answers[question] for text in passages)
+
+
+def test_mined_passages_are_asked_for_where_a_recipe_has_them(
+    recipe: Recipe, model: UniMoER, toy: BeirDataset, tmp_path: Path
+) -> None:
+    sources = Sources(tmp_path, given={"toy": toy})
+    material = Material(recipe.mining, model, sources, cache=tmp_path)
+    settings = READING.model_copy(update={"mined": 1.0, "unanswerable": 1.0, "crop": 0.0})
+    drawn = settings.make("read", model, material, seed=0).draw(0)
+    assert len(drawn.rows) == READING.size
+    assert list(tmp_path.glob("toy-*.json"))  # they were mined
 
 
 def test_proportions_are_kept(model: UniMoER, toy: BeirDataset) -> None:
@@ -247,23 +276,32 @@ def test_a_teachers_loss_wants_a_teacher(model: UniMoER, mined: TrainingSet, kin
         kind("x", model, {"toy": mined}, settings, seed=0)
 
 
+def _positives(draw: Draw, model: UniMoER, mined: TrainingSet, task: Task, n: int) -> list[int]:
+    """Of each query of a draw, where its positive stands among the documents, by their text."""
+    text = model.tokenizer.decode
+    column = {tuple(row.ids): at for at, row in enumerate(draw.rows[n:])}
+    found = []
+    for asked in draw.rows[:n]:
+        question = next(
+            q
+            for q in mined.groups
+            if text(model.rows.single([q.query], task, "query")[0].ids) == text(asked.ids)
+        )
+        positive = model.rows.single([mined.texts[question.positive]], task)[0]
+        found.append(column[tuple(positive.ids)])
+    return found
+
+
 def _contrast_by_hand(
     draw: Draw, outputs: list[Any], model: UniMoER, mined: TrainingSet, size: int | None = None
 ) -> tuple[float, list[Any]]:
     """InfoNCE in numpy, its positives found by their text."""
     n = EMBEDDING.size
     vectors = [o.numpy()[:size] / np.linalg.norm(o.numpy()[:size]) for o in outputs]
-    text, task = model.tokenizer.decode, model.task("embed")
-    column = {tuple(row.ids): at for at, row in enumerate(draw.rows[n:])}
     contrast, all_scores = [], []
-    for at in range(n):
+    for at, place in enumerate(_positives(draw, model, mined, model.task("embed"), n)):
         scores = np.array([float(vectors[at] @ d) for d in vectors[n:]]) / EMBEDDING.temperature
-        asked = text(draw.rows[at].ids)
-        question = next(
-            q for q in mined.groups if text(model.rows.single([q.query], task)[0].ids) == asked
-        )
-        positive = model.rows.single([mined.texts[question.positive]], task)[0]
-        contrast.append(-math.log(_softmax(scores)[column[tuple(positive.ids)]]))
+        contrast.append(-math.log(_softmax(scores)[place]))
         all_scores.append(scores)
     return float(np.mean(contrast)), all_scores
 
@@ -280,6 +318,29 @@ def test_contrastive_losses_by_hand(model: UniMoER, mined: TrainingSet) -> None:
     assert losses == {
         "embed/info-nce": pytest.approx(0.2 * contrast, rel=1e-3),
         "embed/anchor": pytest.approx(2.0 * anchor, rel=1e-2, abs=1e-5),
+    }
+
+
+def test_one_pass_teaches_vectors_and_token_states(model: UniMoER, mined: TrainingSet) -> None:
+    terms = (losses.InfoNce(weight=2.0), losses.LateNce(weight=0.5))
+    settings = _only(EMBEDDING, task="rerank", negatives=0, losses=terms)
+    draw = ContrastiveObjective("both", model, {"toy": mined}, settings, seed=0).draw(3)
+    outputs, _ = _run(model, draw)
+    found = {name: value.item() for name, value in draw.loss(outputs, []).items()}
+    n = settings.size
+    asked, read = outputs[:n], outputs[n:]
+    head: Any = model.heads["rerank"]
+    places = _positives(draw, model, mined, model.task("rerank"), n)
+    vectors, tokens = [], []
+    for query, place in zip(asked, places, strict=True):
+        cosines = np.array([float(query.pooled @ d.pooled) for d in read]) / settings.temperature
+        late = np.array([_late(head, query, d) for d in read])
+        vectors.append(-math.log(_softmax(cosines)[place]))
+        tokens.append(-math.log(_softmax(late)[place]))
+    assert len(read) == n
+    assert found == {
+        "both/info-nce": pytest.approx(2.0 * np.mean(vectors), rel=1e-3),
+        "both/late-nce": pytest.approx(0.5 * np.mean(tokens), rel=1e-2),
     }
 
 
@@ -320,6 +381,22 @@ def test_matryoshka_adds_the_contrast_of_cut_vectors(model: UniMoER, mined: Trai
     loss = draw.loss(outputs, [])["embed/info-nce"].item()
     assert loss == pytest.approx(whole + 0.5 * cut, rel=1e-3)
     assert abs(whole - cut) > 1e-3
+
+
+def test_any_positive_is_drawn_among_all_that_answer(model: UniMoER, mined: TrainingSet) -> None:
+    group = replace(mined.groups[0], relevant=(0, 3, 5), positive=3, negatives=(1, 2))
+    places = {group.drawn(1, random.Random(seed), any_positive=True)[0][0] for seed in range(40)}
+    assert places == {0, 3, 5}
+    assert group.drawn(1, random.Random(0))[0][0] == 3
+    taught = replace(group, scores=(3.0, 1.0, 0.5))  # the teacher has judged that one
+    assert taught.drawn(1, random.Random(0), any_positive=True)[0][0] == 3
+    # The other answers are no negatives, the first of the best among them.
+    sets = {"toy": TrainingSet("toy", mined.texts, [group] * 4)}
+    settings = _only(EMBEDDING, any_positive=True, negatives=0, losses=(losses.InfoNce(),))
+    drawn = ContrastiveObjective("embed", model, sets, settings, seed=0)
+    assert {len(drawn.draw(at).rows) for at in range(9)} == {3, 4}
+    outputs, _ = _run(model, drawn.draw(0))
+    assert drawn.draw(0).loss(outputs, [])["embed/info-nce"].item() == pytest.approx(0, abs=1e-6)
 
 
 def test_another_questions_answer_is_no_negative(model: UniMoER, mined: TrainingSet) -> None:

@@ -30,6 +30,9 @@ from unimoer_rag.model.io.hub import download
 from unimoer_rag.model.io.known import BACKBONES, BackboneSpec, canonical
 from unimoer_rag.model.io.loading_bars import no_bars
 from unimoer_rag.model.io.pretrained import LOCAL, check_finite, check_sizes, read_config
+from unimoer_rag.model.io.published import refuse_modules
+from unimoer_rag.model.io.tensors import refuse_pointer
+from unimoer_rag.model.io.wrong_names import copies_without, expected_name, pinned_commit
 from unimoer_rag.model.layers.quantized import quantize
 from unimoer_rag.model.published import Published
 
@@ -125,6 +128,7 @@ def _unlisted(name: str) -> Path:
     if not isinstance(where, Path):
         return _download(*where)
     if not (where / "config.json").is_file():
+        refuse_modules(where)
         raise BackboneError(
             f"{where} has no config.json: expected the folder of a Hugging Face model "
             "(config.json, tokenizer.json, model.safetensors)"
@@ -144,13 +148,12 @@ def locate(name: str) -> Path | tuple[str, str]:
     folder = local_folder(name)
     if folder is not None:
         return folder
-    repo, _, revision = name.partition("@")
-    if "/" in repo and re.fullmatch(r"[0-9a-f]{40}", revision):
-        return repo, revision
-    raise BackboneError(
-        f"unknown backbone {name!r}: expected one of {', '.join(BACKBONES)}, a folder that "
-        "exists, or a Hub repository pinned as owner/name@<40-digit commit>"
-    )
+    repo, at, revision = name.partition("@")
+    if repo.count("/") == 1 and at:
+        if re.fullmatch(r"[0-9a-f]{40}", revision):
+            return repo, revision
+        raise BackboneError(pinned_commit(repo, revision))
+    raise BackboneError(f"unknown backbone {name!r}: {expected_name(name, tuple(BACKBONES))}")
 
 
 def check_digest(file: Path, expected: str) -> None:
@@ -159,6 +162,7 @@ def check_digest(file: Path, expected: str) -> None:
         raise BackboneError(f"{file} is missing: reinstall or download the backbone again")
     actual = file_digest(file)
     if actual != expected:
+        refuse_pointer(file, error=BackboneError)
         raise DigestMismatchError(
             f"{file} has SHA-256 {actual}, expected {expected}: the file is damaged or is another "
             "model; delete it and install or download it again"
@@ -182,9 +186,10 @@ def _own_copy(spec: BackboneSpec) -> Path | None:
 
 
 def _download(repo: str, revision: str) -> Path:
+    folder = repo.rpartition("/")[2]
     remedy = (
         "check the network, pass the path of a local copy, or put one into a folder called "
-        f"{repo.rpartition('/')[2]} in $UNIMOER_BACKBONES"
+        f"{folder} in $UNIMOER_BACKBONES{copies_without(folder)}"
     )
     return download(repo, revision, _FILES, error=BackboneError, remedy=remedy)
 

@@ -50,9 +50,11 @@ class TaskConfig(_Frozen):
     abstain: float = Field(default=0.5, ge=0, le=1)
     feedback: float = Field(default=0.0, ge=0, lt=1)
     coverage: tuple[float, float] = (0.0, 0.0)
+    contrast: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     dimensions: tuple[int, ...] = Field(default=(), max_length=1000)
     labels: tuple[str, ...] = ()
     document_first: bool = False
+    queries_only: bool = False
 
     @model_validator(mode="after")
     def _can_be_used(self) -> TaskConfig:

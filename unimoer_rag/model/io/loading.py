@@ -80,7 +80,8 @@ def load(
         model: M | None = _live.get(key)
         if model is None:
             model = _read(kind, name, folder, where, precision)
-            warn_if_untrained(model, name)
+            if folder is not None:  # a backbone says so when it is asked to read
+                warn_if_untrained(model, name)
             use_onednn(model.routed_layers().values())
             _live[key] = model
         model.keep_plan(plan)

@@ -6,12 +6,15 @@ import re
 from pathlib import Path
 
 from unimoer_rag.errors import CheckpointError
+from unimoer_rag.json_text import read_json
 from unimoer_rag.model.io.checkpoint import CONFIG
 from unimoer_rag.model.io.files import local_folder
 from unimoer_rag.model.io.hub import download
 from unimoer_rag.model.io.known import BACKBONES, canonical
+from unimoer_rag.model.io.published import refuse_modules
+from unimoer_rag.model.io.wrong_names import expected_name, pinned_commit
 
-__all__ = ["locate_model", "shipped_checkpoints"]
+__all__ = ["backbone_of", "locate_model", "shipped_checkpoints"]
 
 _SHIPPED = Path(__file__).parents[2] / "checkpoints"
 
@@ -47,6 +50,7 @@ def locate_model(name: str, revision: str | None) -> tuple[str, Path | None]:
             return name, folder
         if (folder / "config.json").is_file():
             return name, None
+        refuse_modules(folder)
         raise CheckpointError(
             f"{folder} holds neither a checkpoint ({CONFIG}) nor a backbone (config.json): give "
             "the folder that save_pretrained wrote"
@@ -55,11 +59,25 @@ def locate_model(name: str, revision: str | None) -> tuple[str, Path | None]:
         raise CheckpointError(f"there is no folder {name}: expected that of a model")
     if name.count("/") == 1 and not name.startswith((".", "/", "~")):
         return (name, None) if "@" in name else _on_hub(name, revision)
-    raise CheckpointError(
-        f"no checkpoint {name!r}: expected one of "
-        f"{', '.join([*shipped_checkpoints(), *BACKBONES])}, an existing folder, or a Hub "
-        "repository owner/name"
-    )
+    names = [*shipped_checkpoints(), *BACKBONES]
+    raise CheckpointError(f"no checkpoint {name!r}: {expected_name(name, names)}")
+
+
+def backbone_of(name: str) -> str | None:
+    """The backbone that a checkpoint is on, as its configuration names it; None for a backbone.
+
+    Args:
+        name: as for `UniMoER.from_pretrained`.
+
+    Raises:
+        CheckpointError: there is nothing of that name, or its configuration is damaged.
+    """
+    _, folder = locate_model(name, None)
+    if folder is None:
+        return None
+    config = read_json(folder / CONFIG, error=CheckpointError)
+    base = config.get("base_model_name_or_path") if isinstance(config, dict) else None
+    return canonical(base) if isinstance(base, str) else None
 
 
 def _check_pin(name: str, revision: str | None) -> None:
@@ -88,9 +106,7 @@ def _on_hub(repo: str, revision: str | None) -> tuple[str, Path | None]:
             "and no backbone"
         )
     if not re.fullmatch(r"[0-9a-f]{40}", revision):
-        raise CheckpointError(
-            f"the backbone {repo} is asked for at {revision!r}: expected the 40 digits of a commit"
-        )
+        raise CheckpointError(pinned_commit(repo, revision))
     return f"{repo}@{revision}", None
 
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from unimoer_rag.errors import BackboneError, UnimoerError
 from unimoer_rag.json_text import read_json
 from unimoer_rag.model.io.architectures import model_class
-from unimoer_rag.model.io.tensors import count_numbers
+from unimoer_rag.model.io.tensors import count_numbers, refuse_pointer
 
 __all__ = [
     "LOCAL",
@@ -71,6 +71,8 @@ def read_config(folder: Path, *, reimplemented: bool = False) -> dict[str, Any]:
     path = folder / "config.json"
     if not path.is_file():
         raise BackboneError(f"no configuration of a backbone in {folder}: expected config.json")
+    for file in folder.glob("*.*"):  # one that is a pointer says so before any reader fails on it
+        refuse_pointer(file, error=BackboneError)
     config = read_json(path, error=BackboneError, max_bytes=_CONFIG_BYTES)
     if not isinstance(config, dict):
         raise BackboneError(f"{path} is no JSON object: expected a model's configuration")

@@ -36,7 +36,7 @@ from unimoer_rag.model.io.published_late import is_late, read_late
 from unimoer_rag.model.io.published_steps import read_pooling, read_step
 from unimoer_rag.model.published import Normalize, Published, Step
 
-__all__ = ["folder_digest", "read_published"]
+__all__ = ["folder_digest", "read_published", "refuse_modules"]
 
 _REFUSED = {"SparseEncoder": "it gives sparse vectors over a vocabulary"}
 
@@ -80,6 +80,19 @@ def read_published(folder: Path) -> Published | None:
         dimensions=_matryoshka(folder),
         digest=folder_digest(folder),
     )
+
+
+def refuse_modules(folder: Path) -> None:
+    """Say what kind of model is in a folder that has modules, but no transformer in its root.
+
+    Raises:
+        BackboneError: names the module that cannot be run here.
+    """
+    path = folder / MODULES
+    if path.is_file():
+        modules = read_modules(path)
+        _check_order([name for name, _ in modules], path)
+        transformer_settings(folder, modules)
 
 
 def _check_order(names: Sequence[str], path: Path) -> None:

@@ -7,7 +7,7 @@ that names the file.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from math import prod
 from pathlib import Path
 
@@ -16,11 +16,12 @@ from torch import Tensor
 
 from unimoer_rag.errors import UnimoerError
 
-__all__ = ["Shape", "count_numbers", "load_tensors", "tensor_shapes"]
+__all__ = ["Shape", "count_numbers", "load_tensors", "refuse_pointer", "tensor_shapes"]
 
 Shape = tuple[int, ...]
 
 _HEADER_BYTES = 16 * 2**20
+_POINTER = b"version https://git-lfs"
 _DTYPES = ("F64", "F32", "F16", "BF16")
 
 
@@ -38,6 +39,20 @@ def _reading(path: Path, error: type[UnimoerError], remedy: str) -> Iterator[Non
         raise error(f"{path} does not fit into memory: {remedy}") from problem
 
 
+def refuse_pointer(path: Path, *, error: type[UnimoerError]) -> None:
+    """Raise where a file is what Git LFS leaves in the place of one that was not fetched.
+
+    Raises:
+        UnimoerError: of the type `error`: names the command that fetches it.
+    """
+    with suppress(OSError), path.open("rb") as start:  # what cannot be read is told by its reader
+        if start.read(len(_POINTER)) == _POINTER:
+            raise error(
+                f"{path} is a pointer of Git LFS and not the file itself: run git lfs pull in "
+                f"{path.parent}, or download the file"
+            )
+
+
 def tensor_shapes(
     path: Path, *, error: type[UnimoerError], remedy: str, floats: bool = True
 ) -> dict[str, Shape]:
@@ -53,6 +68,7 @@ def tensor_shapes(
         UnimoerError: of the type `error`: the file cannot be read, is no safetensors file, its
             header is longer than any, or it has tensors of another kind.
     """
+    refuse_pointer(path, error=error)
     with _reading(path, error, remedy):
         with path.open("rb") as start:
             length = int.from_bytes(start.read(8), "little")

@@ -5,6 +5,9 @@ of it outside of the products. Here the values get a column of ones, so that one
 weighted sum and the sum of the weights that it is divided by; a padded key has zeros for values and
 counts for nothing. What does not fit goes to "sdpa", transformers' own.
 
+Where gradients are wanted, the products stand around torch's own softmax: the backward of the fused
+kernel takes half of a training step.
+
 The softmax's usual shift by the largest score is left out. Where a score was so large that bfloat16
 does not hold its exponential, or all of a query's were so small, the sums show it.
 """
@@ -58,7 +61,8 @@ def attend(
     """
     if _fits(module, query, key, attention_mask, dropout, kwargs):
         scaled = query * (query.shape[-1] ** -0.5 if scaling is None else scaling)
-        mixed = _mix(scaled, key, value, attention_mask)
+        mix = _learnable if torch.is_grad_enabled() else _mix
+        mixed = mix(scaled, key, value, attention_mask)
         if mixed is not None:
             return mixed, None
     answer: tuple[Tensor, None] = sdpa_attention_forward(
@@ -82,6 +86,14 @@ def _mix(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tens
     return (mixed[..., :size] / sums).transpose(1, 2)
 
 
+def _learnable(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+    """The weighted values, with a cheap way back."""
+    scores = torch.matmul(query, key.transpose(-1, -2))
+    if mask is not None:
+        scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+    return torch.matmul(scores.softmax(-1), value).transpose(1, 2)
+
+
 def _fits(
     module: nn.Module,
     query: Tensor,
@@ -93,7 +105,6 @@ def _fits(
     return (
         query.device.type == "cpu"
         and query.dtype == torch.bfloat16
-        and not torch.is_grad_enabled()
         and not dropout
         and not getattr(module, "is_causal", True)
         and query.shape == key.shape

@@ -282,7 +282,8 @@ class RoutedLinear(nn.Module):
             # T5 keeps a part of its layers in float32 beside float16.
             mixed = mixed * scope.weights(held).to(mixed.dtype)
         if torch.is_grad_enabled():
-            return y + functional.linear(mixed, up)
+            rows, narrow = y.view(-1, y.shape[-1]), mixed.view(-1, mixed.shape[-1])
+            return torch.addmm(rows, narrow, up.T).view_as(y)
         # The product adds to what the frozen layer gave, which nobody else holds.
         factor = 1.0 if scope.factor is None else scope.factor
         rows = y.view(-1, y.shape[-1])

@@ -18,6 +18,7 @@ from unimoer_rag.model.routers.base import (
 )
 from unimoer_rag.model.routers.explicit import ExplicitRouter
 from unimoer_rag.model.routers.gates import GATES
+from unimoer_rag.model.routers.mlp import MlpRouter
 from unimoer_rag.model.routers.mole import MoleRouter
 from unimoer_rag.model.routers.per_layer import PerLayerRouter
 from unimoer_rag.model.routers.rank_wise import RankWiseRouter
@@ -45,6 +46,7 @@ ROUTERS: dict[str, type[Router]] = {
     "task-explicit": ExplicitRouter,
     "switch": SwitchRouter,
     "mole": MoleRouter,
+    "mlp": MlpRouter,
     "x-lora": XLoraRouter,
     "similarity": SimilarityRouter,
     "rank-wise": RankWiseRouter,

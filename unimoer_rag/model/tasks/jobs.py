@@ -30,7 +30,7 @@ from unimoer_rag.model.tasks.registry import heads_of
 from unimoer_rag.model.tasks.span import Reading
 from unimoer_rag.model.tasks.task import Task
 from unimoer_rag.model.texts import check_list
-from unimoer_rag.model.untrained import is_untrained
+from unimoer_rag.model.untrained import is_untrained, warn_once_if_untrained
 
 if TYPE_CHECKING:
     from unimoer_rag.model.unimoer import UniMoER
@@ -207,6 +207,8 @@ def reading(
     rows = model.rows.pairs([(question, passage) for passage in kept], chosen)
 
     trained = not is_untrained(model, task)
+    if not trained:
+        warn_once_if_untrained(model, model.backbone_name, task)
 
     def finish(outputs: list[Any]) -> list[Reading]:
         return [

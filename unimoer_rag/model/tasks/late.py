@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from unimoer_rag.errors import InputError
+from unimoer_rag.model.tasks.feedback import Consulted
 from unimoer_rag.model.tasks.head import Footing, ScoringHead
 from unimoer_rag.model.tasks.pooling import Pooler
 
@@ -86,12 +87,20 @@ class LateScoring(ScoringHead):
         """Relevance logits float32 `[len(documents)]` of documents for one query."""
         raise NotImplementedError
 
+    def together(self, query: LateState, documents: Sequence[LateState], first: int) -> Tensor:
+        """Logits float32 `[first, len(documents)]` of each of the first documents with each.
+
+        The two are read as one: a token of the query counts by its better match in them.
+        """
+        raise NotImplementedError
+
     def rank(
         self,
         query: LateState,
         documents: Sequence[LateState],
         feedback: float,
         coverage: tuple[float, float] = (0.0, 0.0),
+        contrast: float = 0.0,
     ) -> Tensor:
         """Logits float32 `[len(documents)]` to order documents by, each among the others."""
         return self.compare(query, documents)
@@ -102,7 +111,7 @@ class LateScoring(ScoringHead):
 
     def ranking_logits(self, outputs: Sequence[LateState], task: Task) -> Tensor:
         """`rank` of a query's output and those of documents, with the task's feedback."""
-        return self.rank(outputs[0], outputs[1:], task.feedback, task.coverage)
+        return self.rank(outputs[0], outputs[1:], task.feedback, task.coverage, task.contrast)
 
 
 class LateHead(LateScoring):
@@ -120,7 +129,7 @@ class LateHead(LateScoring):
         published: how the backbone's folder says that it embeds.
     """
 
-    settings = ("feedback", "coverage")
+    settings = ("feedback", "coverage", "contrast", "queries_only")
     punctuation: Tensor
 
     def __init__(
@@ -135,7 +144,7 @@ class LateHead(LateScoring):
 
     @classmethod
     def check(cls, task: Task) -> None:
-        """Refuse a feedback that is no share, and a coverage that is not two cosines."""
+        """Refuse a feedback that is no share, a coverage that is not two cosines, and the like."""
         if not 0 <= task.feedback < 1:  # NaN fails this too
             raise InputError(
                 f"task {task.name!r} has the feedback {task.feedback}: expected a share from 0 to "
@@ -146,6 +155,10 @@ class LateHead(LateScoring):
             raise InputError(
                 f"task {task.name!r} has the coverage {task.coverage}: expected two cosines in "
                 "[0, 1], the first below the second, or (0, 0) to trust all"
+            )
+        if not 0 <= task.contrast < float("inf"):
+            raise InputError(
+                f"task {task.name!r} has the contrast {task.contrast}: expected a number from 0 up"
             )
 
     @classmethod
@@ -183,12 +196,27 @@ class LateHead(LateScoring):
             return query.pooled.new_zeros(0)
         return self._logits([_query(query)], documents)[0]
 
+    def together(self, query: LateState, documents: Sequence[LateState], first: int) -> Tensor:
+        """Logits float32 `[first, len(documents)]` of each of the first documents with each.
+
+        `compare`, with a token's better match in the two and the mean of both cosines: high where
+        one says what the other leaves out.
+        """
+        if not documents:
+            return query.pooled.new_zeros(0, 0)
+        asker = _query(query)
+        nearest = best_matches(asker.tokens, documents)
+        matched = torch.maximum(nearest[:first, None], nearest).square() @ asker.weights
+        cosine = torch.stack([document.pooled for document in documents]) @ query.pooled
+        return self.maxsim * matched + self.cosine * (cosine[:first, None] + cosine) / 2 + self.bias
+
     def rank(
         self,
         query: LateState,
         documents: Sequence[LateState],
         feedback: float,
         coverage: tuple[float, float] = (0.0, 0.0),
+        contrast: float = 0.0,
     ) -> Tensor:
         """Logits float32 `[len(documents)]` to order documents by, each among the others.
 
@@ -196,7 +224,8 @@ class LateHead(LateScoring):
         that score best ask too, weighted by the softmax `w` of their logits, and a document that
         is like them gains. Nothing is encoded for it.
 
-            blended(d) = (1 - share) * compare(q, d) + share * sum_l w_l * like(l, d)
+            blended(d) = (1 - share) * compare(q, d) + share * said(d)
+            said(d)    = sum_l w_l * like(l, d) - contrast * cosine * cos(lower half, d)
             share      = feedback * sum_l w_l * trust(l)
 
         This orders the documents. The logits stay those of `compare`, handed out in that order,
@@ -209,6 +238,8 @@ class LateHead(LateScoring):
           three tokens of the query that it matches worst, of the cosine of its best match. A
           leader that leaves a part of the query out leads away from it, as the first of the two
           passages of a multi-hop question does.
+        - the lower half is the mean of the text vectors of the documents that score worst, no
+          leaders among them: what they share tells nothing apart (Rocchio 1971).
 
         Args:
             query: the query.
@@ -217,23 +248,47 @@ class LateHead(LateScoring):
             coverage: where the trust in a leader begins to grow, and where it is whole. Cosines
                 of token states differ between backbones, and so does what fits; (0, 0) trusts
                 every leader.
+            contrast: how much a document loses by likeness to the lower half.
         """
-        own = self.compare(query, documents)
         if not feedback or len(documents) < 2:
+            return self.compare(query, documents)
+        said = self.consult(query, documents, coverage, worst=bool(contrast))
+        own = said.own
+        if not said.trust.any():
             return own
-        best = own.topk(min(_LEADERS, len(documents)))
-        leaders = [documents[at] for at in best.indices.tolist()]
-        weights = best.values.softmax(0)
-        share = feedback * float(weights @ self._trust(query, leaders, coverage))
-        if not share:
-            return own
-        like = self._logits([_leader(leader) for leader in leaders], documents)
-        itself = best.indices.unsqueeze(1)
-        others = like.scatter(1, itself, -torch.inf).amax(1, keepdim=True)
-        blended = (1 - share) * own + share * (weights @ like.scatter(1, itself, others))
+        blended = said.blended(feedback, contrast)
         logits = torch.empty_like(own)
         logits[blended.argsort(descending=True, stable=True)] = own.sort(descending=True).values
         return logits
+
+    def consult(
+        self,
+        query: LateState,
+        documents: Sequence[LateState],
+        coverage: tuple[float, float],
+        *,
+        worst: bool = True,
+    ) -> Consulted:
+        """What `rank` blends: the documents' logits, and what the best of them say of the others.
+
+        Args:
+            query: the query.
+            documents: two at least.
+            coverage: as for `rank`.
+            worst: look at those that score worst, too; only a contrast asks for them.
+        """
+        own = self.compare(query, documents)
+        best = own.topk(min(_LEADERS, len(documents)))
+        leaders = [documents[at] for at in best.indices.tolist()]
+        trust = self._trust(query, leaders, coverage)
+        like = own.expand(len(leaders), -1)
+        if trust.any():
+            like = self._logits([_leader(leader) for leader in leaders], documents)
+            itself = best.indices.unsqueeze(1)
+            others = like.scatter(1, itself, -torch.inf).amax(1, keepdim=True)
+            like = like.scatter(1, itself, others)
+        unlike = self.cosine * _lower_half(own, documents) if worst else torch.zeros_like(own)
+        return Consulted(own, best.values.softmax(0), trust, like, unlike)
 
     def _logits(self, askers: Sequence[_Asker], documents: Sequence[LateState]) -> Tensor:
         """The logits of `compare`, float32 `[len(askers), len(documents)]`."""
@@ -261,6 +316,14 @@ class LateHead(LateScoring):
             return query.pooled.new_zeros(len(leaders))
         least = nearest.topk(min(_LEAST, nearest.shape[1]), largest=False).values.mean(-1)
         return ((least - begins) / (whole - begins)).clamp(0, 1)
+
+
+def _lower_half(own: Tensor, documents: Sequence[LateState]) -> Tensor:
+    """Likeness of each document to those that score worst, float32 `[len(documents)]`."""
+    n = len(documents)
+    worst = own.argsort(descending=True, stable=True)[max(_LEADERS, n - n // 2) :]
+    pooled = torch.stack([document.pooled for document in documents])
+    return pooled @ pooled[worst].mean(0) if len(worst) else torch.zeros_like(own)
 
 
 def _asked(text: LateState) -> Tensor:

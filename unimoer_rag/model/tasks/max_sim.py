@@ -105,7 +105,17 @@ class MaxSimHead(LateScoring):
         if not documents:
             return query.pooled.new_zeros(0)
         matches = best_matches(query.tokens, documents, least=-torch.inf)
-        return matches.mean(1) if self.tokens.late.mean else matches.sum(1)
+        return self._reduced(matches)
+
+    def together(self, query: LateState, documents: Sequence[LateState], first: int) -> Tensor:
+        """MaxSim float32 `[first, len(documents)]` of each of the first documents with each."""
+        if not documents:
+            return query.pooled.new_zeros(0, 0)
+        matches = best_matches(query.tokens, documents, least=-torch.inf)
+        return self._reduced(torch.maximum(matches[:first, None], matches))
+
+    def _reduced(self, matches: Tensor) -> Tensor:
+        return matches.mean(-1) if self.tokens.late.mean else matches.sum(-1)
 
     def scores(self, logits: Tensor, outputs: Sequence[LateState]) -> Tensor:
         """The mean over the query's tokens, in [0, 1]."""

@@ -25,6 +25,6 @@ HEADS: dict[str, type[Head]] = {
 }
 
 
-def heads_of(kind: type[Head]) -> tuple[str, ...]:
-    """The names of the heads of a kind, such as `ScoringHead`."""
-    return tuple(name for name, head in HEADS.items() if issubclass(head, kind))
+def heads_of(*kinds: type) -> tuple[str, ...]:
+    """The names of the heads of some kinds, such as `ScoringHead`."""
+    return tuple(name for name, head in HEADS.items() if issubclass(head, kinds))

@@ -55,10 +55,14 @@ class Task:
         coverage: how well a document must cover the query to be trusted in that feedback: where
             its word begins to count and where it counts in full, as cosines of token states in
             [0, 1]; (0, 0) trusts all (`LateHead.rank`).
+        contrast: how much a document loses in that feedback by likeness to the worst ones.
         labels: the classes that the head "class" tells apart, in the order of its outputs.
         document_first: the document comes before the query in a joint row, so that a decoder's
             states of a document serve every query (`model.prefix`). A checkpoint is trained with
             it; joint heads on decoders only.
+        queries_only: the experts read queries alone. Documents are encoded by the frozen backbone,
+            so that what is kept of them stays true whatever the experts learn; heads that encode
+            the two apart only.
 
     Raises:
         InputError: a field has a value that cannot be used.
@@ -72,9 +76,11 @@ class Task:
     abstain: float = 0.5
     feedback: float = 0.0
     coverage: tuple[float, float] = (0.0, 0.0)
+    contrast: float = 0.0
     dimensions: tuple[int, ...] = ()
     labels: tuple[str, ...] = ()
     document_first: bool = False
+    queries_only: bool = False
 
     def __post_init__(self) -> None:
         if self.head not in HEADS:
@@ -121,6 +127,10 @@ class Task:
     def with_strength(self, strength: float) -> Task:
         """The same task with its experts scaled."""
         return replace(self, strength=strength)
+
+    def on(self, side: str) -> Task:
+        """The task as it is for rows of a side, "query" or "document"."""
+        return self.with_strength(0.0) if self.queries_only and side == "document" else self
 
 
 EMBED = Task("embed", "vector", ("embed", "shared"))

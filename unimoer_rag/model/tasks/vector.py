@@ -27,7 +27,7 @@ class VectorHead(EmbeddingHead):
         published: how the backbone's folder says that it embeds.
     """
 
-    settings = ("dimensions",)
+    settings = ("dimensions", "queries_only")
     instructed = True
 
     def __init__(self, *, causal: bool, published: Published | None = None) -> None:

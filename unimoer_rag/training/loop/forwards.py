@@ -18,6 +18,12 @@ from unimoer_rag.training.losses import Routing
 __all__ = ["Forwards", "Pass", "learning"]
 
 
+# Tokens of a batch's rows are a multiple of this. On CPUs oneDNN makes the code of a product for
+# each shape that it meets, in milliseconds, and keeps a thousand: of batches of any length few
+# shapes come twice.
+_CPU_MULTIPLE = 16
+
+
 @dataclass(frozen=True, slots=True)
 class Pass:
     """One batch, with its graph.
@@ -50,6 +56,7 @@ class Forwards:
     ) -> None:
         self._model, self._routing = model, routing
         self._token_budget, self._processes = token_budget, processes
+        self._multiple = _CPU_MULTIPLE if model.device.type == "cpu" else 1
 
     def plan(self, rows: Sequence[Row]) -> list[list[int]]:
         """Batches of row numbers by the token budget.
@@ -58,11 +65,16 @@ class Forwards:
             TrainingError: the backbone is sharded, and there are too few rows for the batches that
                 another process has.
         """
-        plan = plan_batches([len(row.ids) for row in rows], self._token_budget)
+        plan = plan_batches([self._padded(row) for row in rows], self._token_budget)
         if not self._processes.sharded:
             return plan
         # A layer's parts come together where every process runs it: all run the same number.
         return _in_batches(plan, self._processes.most(len(plan)))
+
+    def _padded(self, row: Row) -> int:
+        """Tokens of a row in a batch of which it is the longest."""
+        longest = -(-len(row.ids) // self._multiple) * self._multiple
+        return max(len(row.ids), min(longest, self._model.rows.max_positions))
 
     def learn(self, rows: Sequence[Row], *, share: float) -> Pass:
         """One batch with gradient.
@@ -71,7 +83,7 @@ class Forwards:
             rows: of the batch.
             share: of the batch in its draws; weighs the regularisers.
         """
-        batch = self._model.collate(rows)
+        batch = self._model.collate(rows, length=max(map(self._padded, rows)))
         states = self._model(batch)
         outputs = self._model.read_out(batch, states.hidden)
         return Pass(batch, states, outputs, self._regularisers(batch, states, share))

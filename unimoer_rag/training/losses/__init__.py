@@ -2,10 +2,10 @@
 
 | file | what a recipe names | the formula, of |
 |---|---|---|
-| `contrastive` | `InfoNce` | vectors of queries and documents |
+| `contrastive` | `InfoNce`, `LateNce` | vectors of queries and documents; their token states |
 | `matryoshka` | `dimensions` of the objective | any of those, on truncated vectors |
 | `ranking` | `Lce`, `Bce` | one group's logits and labels |
-| `distillation` | `Kl`, `Anchor` | one group's logits and a teacher's |
+| `distillation` | `Kl`, `Anchor`, `Correction` | one group's logits and a teacher's |
 | `span` | the objective `reading` | one row's span scores |
 | `classification` | the objective `classification` | one example's class logits |
 | `routing` | `routing` | the routing of each layer |
@@ -20,15 +20,15 @@ from __future__ import annotations
 
 from unimoer_rag.training.losses.base import LOSSES, Candidates, GroupLoss, Loss
 from unimoer_rag.training.losses.classification import classification
-from unimoer_rag.training.losses.contrastive import InfoNce, info_nce
-from unimoer_rag.training.losses.distillation import Anchor, Kl, kl
+from unimoer_rag.training.losses.contrastive import InfoNce, LateNce, info_nce
+from unimoer_rag.training.losses.distillation import Anchor, Correction, Kl, kl
 from unimoer_rag.training.losses.matryoshka import matryoshka
 from unimoer_rag.training.losses.ranking import Bce, Lce, bce, lce
 from unimoer_rag.training.losses.routing import Routing, load_balance
 from unimoer_rag.training.losses.span import span
 
 __all__ = [
-    "LOSSES", "Anchor", "Bce", "Candidates", "GroupLoss", "InfoNce", "Kl", "Lce", "Loss",
-    "Routing", "bce", "classification", "info_nce", "kl", "lce", "load_balance", "matryoshka",
-    "span",
+    "LOSSES", "Anchor", "Bce", "Candidates", "Correction", "GroupLoss", "InfoNce", "Kl", "LateNce",
+    "Lce", "Loss", "Routing", "bce", "classification", "info_nce", "kl", "lce", "load_balance",
+    "matryoshka", "span",
 ]  # fmt: skip

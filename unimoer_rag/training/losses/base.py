@@ -65,6 +65,8 @@ class VectorBatch:
         scores: of each query's own documents; see `Candidates`.
         dimensions: weights of the contrast at smaller sizes (Matryoshka).
         frozen: the same from the frozen backbone; None where no loss of the objective needs it.
+        compared: of every query with every document by the task's head, float32 `[q, n]` logits;
+            None where no loss of the objective needs them.
     """
 
     queries: Tensor
@@ -75,6 +77,7 @@ class VectorBatch:
     scores: Sequence[Sequence[float]]
     dimensions: Mapping[int, float] = field(default_factory=dict)
     frozen: VectorBatch | None = None
+    compared: Tensor | None = None
 
     @property
     def positives(self) -> Tensor:
@@ -111,6 +114,7 @@ class Loss(Part):
     Attributes:
         needs_teacher: it learns from scores, which every group then has.
         needs_frozen: it is given the frozen backbone's outputs too.
+        needs_tokens: it compares texts by the states of their tokens.
     """
 
     kind: str
@@ -118,6 +122,7 @@ class Loss(Part):
 
     needs_teacher: ClassVar[bool] = False
     needs_frozen: ClassVar[bool] = False
+    needs_tokens: ClassVar[bool] = False
 
     @classmethod
     def __pydantic_init_subclass__(cls, **options: Any) -> None:

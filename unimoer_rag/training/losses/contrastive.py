@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -13,7 +13,7 @@ from torch.nn import functional
 from unimoer_rag.training.losses.base import Loss, VectorBatch
 from unimoer_rag.training.losses.matryoshka import matryoshka
 
-__all__ = ["InfoNce", "info_nce"]
+__all__ = ["InfoNce", "LateNce", "info_nce"]
 
 
 class InfoNce(Loss):
@@ -49,6 +49,20 @@ class InfoNce(Loss):
             dimensions=list(weights),
             weights=list(weights.values()),
         )
+
+
+class LateNce(Loss):
+    """Contrastive cross entropy over the batch, by late interaction (ColBERTv2, PyLate)."""
+
+    kind: Literal["late-nce"] = "late-nce"
+
+    needs_tokens: ClassVar[bool] = True
+
+    def batch_loss(self, batch: VectorBatch) -> Tensor:
+        """Each query's positive among all documents of the batch that do not answer it."""
+        assert batch.compared is not None
+        logits = batch.compared.masked_fill(batch.masked, -torch.inf)
+        return functional.cross_entropy(logits, batch.positives)
 
 
 def info_nce(

@@ -11,8 +11,9 @@ from pydantic import Field
 from torch import Tensor
 
 from unimoer_rag.training.losses.base import Candidates, GroupLoss, VectorBatch
+from unimoer_rag.training.losses.ranking import lce
 
-__all__ = ["Anchor", "Kl", "kl"]
+__all__ = ["Anchor", "Correction", "Kl", "kl"]
 
 
 class Kl(GroupLoss):
@@ -43,6 +44,24 @@ class Anchor(GroupLoss):
         """Over all documents of the batch, not a query's own alone."""
         assert batch.frozen is not None
         return kl(batch.logits, batch.frozen.logits, temperature=self.temperature)
+
+
+class Correction(GroupLoss):
+    """Cross entropy of logits added to the teacher's scores: what is learnt corrects it.
+
+    A head that starts at zero starts as the teacher ranks.
+    """
+
+    kind: Literal["correction"] = "correction"
+    needs_teacher: ClassVar[bool] = True
+    hold: float = Field(
+        default=0.5, ge=0, description="weight of the divergence of the sum from the teacher"
+    )
+
+    def loss(self, group: Candidates) -> Tensor:
+        """`lce` of the sum, and `kl` that holds it near the teacher."""
+        both = group.logits + group.teacher
+        return lce(both) + self.hold * kl(both, group.teacher, temperature=1.0)
 
 
 def kl(logits: Tensor, teacher: Tensor, *, temperature: float) -> Tensor:

@@ -23,6 +23,10 @@ class Mining(Part):
         description="the backbone with its experts off, the model as the run begins, or words",
     )
     passages: int = Field(default=8000, ge=1, description="passages of each source searched")
+    answers_only: bool = Field(
+        default=False,
+        description="search those alone that answer some question: none is a negative only",
+    )
     questions: int = Field(default=6000, ge=1, description="questions of each source mined for")
     seed: int = Field(default=0, description="which of them, where there are more")
     depth: int = Field(default=30, ge=1, description="results kept for each question")
@@ -35,6 +39,10 @@ class Mining(Part):
     )
     exclude_answers: bool = Field(
         default=False, description="drop results that hold one of the question's answers"
+    )
+    keep_unmined: bool = Field(
+        default=False,
+        description="questions without a negative stay; a contrast then has those of its batch",
     )
     teacher: str = Field(
         default="", description="checkpoint that scores the groups, for distillation; none if empty"

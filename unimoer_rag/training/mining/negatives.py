@@ -45,10 +45,11 @@ def mine(
         progress: called with passages done and their number.
 
     Returns:
-        The chosen groups that have negatives, over the passages that were searched.
+        The chosen groups that have negatives, or all with `keep_unmined`, over the passages that
+        were searched.
 
     Raises:
-        DataError: no group has a negative.
+        DataError: no group has a negative, and those without are not kept.
     """
     pool = _Pool(source)
     groups = _choose(source, pool, config, seed)
@@ -65,7 +66,7 @@ def mine(
         return [_with(group, found, at, pool, config) for at, group in enumerate(groups)]
 
     kept = kept_groups(cache / f"{source.name}-{key}.json", search)
-    mined = [group for group in kept if group.negatives]
+    mined = [group for group in kept if group.negatives or config.keep_unmined]
     if not mined:
         raise DataError(
             f"{source.name}: none of {len(groups)} questions has a hard negative among "
@@ -167,7 +168,7 @@ def _choose(source: TrainingSet, pool: _Pool, config: Mining, seed: int) -> list
     for group in chosen:
         for negative in group.negatives:
             pool.add(negative)
-    others = len(source.texts)
+    others = 0 if config.answers_only else len(source.texts)
     for at in range(others):
         if len(pool) >= config.passages:
             break

@@ -20,6 +20,7 @@ from unimoer_rag.retrieval import BM25Encoder, Document, Mode
 
 __all__ = [
     "BM25Searcher",
+    "Floats",
     "ModelSearcher",
     "OnDone",
     "Searcher",
@@ -127,10 +128,13 @@ class ModelSearcher(_ExactSearcher):
 
     Args:
         model: its EMBED task searches; untrained experts are silent, so it is the frozen backbone.
+        documents: embeds passages in its place, where that is known to give the same.
     """
 
-    def __init__(self, model: UniMoER) -> None:
-        self._model = model
+    def __init__(
+        self, model: UniMoER, documents: Callable[[Sequence[str]], Floats] | None = None
+    ) -> None:
+        self._model, self._documents = model, documents or model.embed
 
     @property
     def identity(self) -> str:
@@ -146,7 +150,7 @@ class ModelSearcher(_ExactSearcher):
         )
         for start, block in _blocks(passages, _PASSAGES):
             progress(start, len(passages))
-            vectors = self._model.embed(block, "document")
+            vectors = self._documents(block)
             for at in range(0, len(queries), _QUERIES):
                 rows = slice(at, at + _QUERIES)
                 yield rows, start, asked[rows] @ vectors.T

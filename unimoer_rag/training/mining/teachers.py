@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unimoer_rag.data import Group, TrainingSet
+from unimoer_rag.engine import Engine
 from unimoer_rag.errors import TrainingError
 from unimoer_rag.model import UniMoER
 from unimoer_rag.training.mining.negatives import kept_groups
@@ -34,21 +35,24 @@ class Teacher(Protocol):
 class ModelTeacher:
     """A UniMoER model: a checkpoint, or the untrained late interaction of a frozen backbone.
 
+    It scores a group as it would rerank it, with its feedback; what it keeps of a passage serves
+    every group that has it.
+
     Args:
         model: scores by its logits, as it is at that moment.
-        task: the scoring task.
     """
 
-    def __init__(self, model: UniMoER, *, task: str = "rerank") -> None:
-        self._model, self._task = model, task
+    def __init__(self, model: UniMoER) -> None:
+        self._model, self._engine = model, Engine.of(model)
 
     def describe(self) -> Mapping[str, Any]:
         """The task, and the digest of the weights."""
-        return {"task": self._task, "weights": weights_digest(self._model, self._task)}
+        task = self._model.task("rerank")
+        return {"ranks as": repr(task), "weights": weights_digest(self._model, task.name)}
 
     def rank(self, query: str, documents: Sequence[str]) -> NDArray[np.float32]:
         """See `Teacher.rank`."""
-        return self._model.score(query, documents, task=self._task, logits=True)
+        return self._engine.rank(query, documents, logits=True)
 
 
 def score_groups(

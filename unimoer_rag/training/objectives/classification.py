@@ -25,7 +25,7 @@ class Classification(ObjectiveSettings):
     kind: Literal["classification"] = "classification"
     weight: float = Field(default=1.0, gt=0, description="of this loss")
 
-    teaches: ClassVar[type] = ClassifyingHead
+    teaches: ClassVar[tuple[type, ...]] = (ClassifyingHead,)
 
     def make(self, name: str, model: UniMoER, material: Material, *, seed: int) -> Objective:
         """See `ObjectiveSettings`."""

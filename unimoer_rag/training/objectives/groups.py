@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
+from pydantic import Field
 from torch import Tensor
 
 from unimoer_rag.data import Sources, TrainingSet, has_negatives
 from unimoer_rag.errors import DataError
-from unimoer_rag.model import TaskConfig
+from unimoer_rag.model import TaskConfig, UniMoER
 from unimoer_rag.training.losses import Loss
 from unimoer_rag.training.objectives.drawn import DrawnObjective
+from unimoer_rag.training.objectives.kept import KeptDocuments
 from unimoer_rag.training.objectives.objective import Losses, ObjectiveSettings, add
 
 __all__ = ["GroupObjective", "GroupSettings", "check_negatives", "check_teacher", "weighted"]
@@ -23,6 +25,10 @@ class GroupSettings(ObjectiveSettings):
     """What a recipe says of an objective that learns from groups of passages."""
 
     losses: tuple[Loss, ...]
+    any_positive: bool = Field(
+        default=False,
+        description="the positive is drawn anew among all that answer, not the first of the best",
+    )
 
     @property
     def anchored(self) -> bool:
@@ -46,7 +52,24 @@ G = TypeVar("G", bound=GroupSettings)
 
 
 class GroupObjective(DrawnObjective[G, TrainingSet]):
-    """Draws queries with their passages."""
+    """Draws queries with their passages.
+
+    Args:
+        kept: documents run once, where the task's experts do not read them.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        model: UniMoER,
+        sets: Mapping[str, TrainingSet],
+        settings: G,
+        *,
+        seed: int,
+        kept: KeptDocuments | None = None,
+    ) -> None:
+        self._documents = kept or KeptDocuments(model)
+        super().__init__(name, model, sets, settings, seed=seed)
 
     def _prepare(self) -> None:
         check_teacher(self.name, self._settings.losses, self._sets.values())

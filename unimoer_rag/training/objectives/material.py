@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+
+import torch
 
 from unimoer_rag.data import Sources, TrainingSet
 from unimoer_rag.model import UniMoER
 from unimoer_rag.progress import Progress, silent
 from unimoer_rag.training.mining.mining_settings import Mining
 from unimoer_rag.training.mining.negatives import mine
-from unimoer_rag.training.mining.searchers import BM25Searcher, ModelSearcher
+from unimoer_rag.training.mining.searchers import BM25Searcher, Floats, ModelSearcher
 from unimoer_rag.training.mining.teachers import ModelTeacher, score_groups
+from unimoer_rag.training.objectives.kept import KeptDocuments, KeptOutputs
 
 __all__ = ["Material"]
 
@@ -24,6 +28,10 @@ class Material:
         sources: the data sets.
         cache: folder of mined negatives, by content.
         on_progress: told of mining.
+        outputs: of documents that no expert reads, where some are known; takes what is run.
+
+    Attributes:
+        kept: documents run once, where the experts of a task do not read them.
     """
 
     def __init__(
@@ -34,7 +42,9 @@ class Material:
         *,
         cache: Path,
         on_progress: Progress = silent,
+        outputs: KeptOutputs | None = None,
     ) -> None:
+        self.kept = KeptDocuments(model, outputs)
         self._mining, self._model, self.sources = mining, model, sources
         self._cache, self._on_progress = cache, on_progress
         self._groups: dict[str, TrainingSet] = {}
@@ -46,12 +56,22 @@ class Material:
                 self._groups[name] = self._mined(name)
         return {name: self._groups[name] for name in names}
 
+    def _searcher(self) -> ModelSearcher:
+        embed = self._model.task("embed")
+        if not embed.queries_only:
+            return ModelSearcher(self._model)
+
+        def kept(texts: Sequence[str]) -> Floats:
+            return torch.stack(self.kept.of(embed, texts)).float().cpu().numpy()
+
+        return ModelSearcher(self._model, documents=kept)
+
     def _mined(self, name: str) -> TrainingSet:
         mining, groups = self._mining, self.sources.groups(name)
         if self.sources.is_mined(name):
             groups = mine(
                 groups,
-                BM25Searcher() if mining.searcher == "bm25" else ModelSearcher(self._model),
+                BM25Searcher() if mining.searcher == "bm25" else self._searcher(),
                 mining,
                 seed=mining.seed,
                 cache=self._cache,

@@ -68,7 +68,7 @@ class ObjectiveSettings(Part):
     """What a recipe says of an objective; a subclass has a `kind`, a `Literal` with a default.
 
     Attributes:
-        teaches: the kind of head that it can teach.
+        teaches: the kinds of heads that it can teach.
     """
 
     task: str = Field(description="the task that learns")
@@ -82,7 +82,7 @@ class ObjectiveSettings(Part):
         default=1.0, gt=0, description="data sets are drawn by size ** (1 / this)"
     )
 
-    teaches: ClassVar[type]
+    teaches: ClassVar[tuple[type, ...]]
 
     @model_validator(mode="after")
     def _known_shares(self) -> Self:

@@ -34,11 +34,12 @@ class Ranking(GroupSettings):
         description="terms of the sum, by kind",
     )
 
-    teaches: ClassVar[type] = ScoringHead
+    teaches: ClassVar[tuple[type, ...]] = (ScoringHead,)
 
     def make(self, name: str, model: UniMoER, material: Material, *, seed: int) -> Objective:
         """See `ObjectiveSettings`."""
-        return RankingObjective(name, model, material.groups(self.sources), self, seed=seed)
+        groups = material.groups(self.sources)
+        return RankingObjective(name, model, groups, self, seed=seed, kept=material.kept)
 
     def check(
         self, name: str, task: TaskConfig, sources: Sources, source: str, *, taught: bool
@@ -51,6 +52,8 @@ class Ranking(GroupSettings):
 
 class RankingObjective(GroupObjective[Ranking]):
     """Groups of several sources, as the task's head scores them.
+
+    Where the task's experts read queries alone, documents stay as they are: each is run once.
 
     Raises:
         DataError: a data set has no negatives, or not the teacher's scores that a loss needs.
@@ -67,11 +70,19 @@ class RankingObjective(GroupObjective[Ranking]):
         chosen, items, rng = self._drawn(index)
         rows: list[Row] = []
         ends, scores = [0], []
+        still: list[list[Any]] = []  # documents that are not run with the query
         for item in items:
             group = chosen.groups[item]
-            places, taught = group.drawn(self._settings.negatives, rng)
+            places, taught = group.drawn(
+                self._settings.negatives, rng, any_positive=self._settings.any_positive
+            )
             documents = [chosen.texts[place] for place in places]
-            rows += self._model.rows.compared(group.query, documents, self._task)
+            if self._task.queries_only:
+                rows += self._model.rows.single([group.query], self._task, "query")
+                still.append(self._documents.of(self._task, documents))
+            else:
+                rows += self._model.rows.compared(group.query, documents, self._task)
+                still.append([])
             ends.append(len(rows))
             scores.append(taught)
 
@@ -81,8 +92,10 @@ class RankingObjective(GroupObjective[Ranking]):
             for at, taught in enumerate(scores):
                 own = slice(ends[at], ends[at + 1])
                 with torch.no_grad():
-                    still = self._frozen_head.logits(frozen[own]) if frozen else None
-                groups.append(Candidates(head.logits(outputs[own]), taught, still))
+                    held = [*frozen[own], *still[at]]
+                    before = self._frozen_head.logits(held) if frozen else None
+                learnt = head.logits([*outputs[own], *still[at]])
+                groups.append(Candidates(learnt, taught, before))
             return weighted(
                 self.name,
                 self._settings.losses,

@@ -29,6 +29,12 @@ def expert_weights(model: RoutedModel, task: Task) -> Tensor:
     Raises:
         InputError: it depends on the text, so that no single set of weights gives the task.
     """
+    if task.queries_only and task.strength and not _silent(model, task):
+        raise InputError(
+            f"the experts of {task.name!r} read queries alone, so that no single set of weights "
+            f"gives the task. Nearest: export one of {', '.join(task.experts)} by itself (--to "
+            "peft --expert NAME), and let it read queries"
+        )
     if not task.strength or _silent(model, task):
         return torch.zeros(model.n_layers, len(task.experts))
     try:
