@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.."
 python=$(realpath --no-symlinks "${PYTHON:-.venv/bin/python}")
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
-export HF_HUB_OFFLINE=1
+export HF_HUB_OFFLINE=1 HAYSTACK_TELEMETRY_ENABLED=false
 unset PYTHONPATH # which would go before the wheel
 
 # The library's wheel, and those that bring it under the names that frameworks' users look for.
@@ -48,23 +48,45 @@ templates = home.parent / "evaluation/report/templates"
 assert (templates / "report.html.jinja").is_file(), "the wheel lacks the report"
 assert (templates / "report.css").is_file(), "the wheel lacks the report's style"
 
+import dspy_unimoer
+import haystack_integrations.common.unimoer
+import haystack_integrations.components.embedders.unimoer
+import haystack_integrations.components.rankers.unimoer
+import haystack_integrations.components.readers.unimoer
+import haystack_integrations.components.retrievers.unimoer
 import langchain_unimoer
 import llama_index.embeddings.unimoer
+import llama_index.indices.managed.unimoer
+import llama_index.llms.unimoer
 import llama_index.postprocessor.unimoer_rerank
+import llama_index.response_synthesizers.unimoer
 import llama_index.retrievers.unimoer
-from llama_index import postprocessor
+import llama_index.sparse_embeddings.unimoer
+from haystack_integrations import components
+from llama_index import llms, postprocessor
 
 for adapter in (
+    dspy_unimoer,
+    haystack_integrations.common.unimoer,
+    components.embedders.unimoer,
+    components.rankers.unimoer,
+    components.readers.unimoer,
+    components.retrievers.unimoer,
     langchain_unimoer,
     llama_index.embeddings.unimoer,
+    llama_index.indices.managed.unimoer,
+    llama_index.llms.unimoer,
     llama_index.postprocessor.unimoer_rerank,
+    llama_index.response_synthesizers.unimoer,
     llama_index.retrievers.unimoer,
+    llama_index.sparse_embeddings.unimoer,
 ):
     place = Path(adapter.__file__)
     assert place.is_relative_to(home.parent.parent), f"{place} is not the wheel's"
     assert (place.parent / "py.typed").is_file(), f"the wheel lacks py.typed beside {place}"
 # Whoever installs another integration shares these folders with it.
-assert postprocessor.__file__ is None, "llama_index.postprocessor is no namespace"
+for shared in (llms, postprocessor, components, components.retrievers):
+    assert shared.__file__ is None, f"{shared.__name__} is no namespace"
 PYTHON
 venv/bin/unimoer-rag demo
 venv/bin/unimoer-rag ask "How long do refunds take?" --docs handbook --json >answer.json
@@ -80,10 +102,15 @@ PYTHON
 
 # Beside the library, whose modules stay whole when one of these goes.
 modules() {
-  venv/bin/python -c 'import langchain_unimoer, llama_index.embeddings.unimoer
-import llama_index.postprocessor.unimoer_rerank, llama_index.retrievers.unimoer'
+  venv/bin/python -c 'import dspy_unimoer, langchain_unimoer, llama_index.embeddings.unimoer
+import llama_index.indices.managed.unimoer, llama_index.llms.unimoer
+import llama_index.postprocessor.unimoer_rerank, llama_index.response_synthesizers.unimoer
+import llama_index.retrievers.unimoer, llama_index.sparse_embeddings.unimoer
+for kind in ("embedders", "rankers", "readers", "retrievers"):
+    __import__(f"haystack_integrations.components.{kind}.unimoer")'
 }
-for wheel in langchain_unimoer-*.whl llama_index_*.whl; do
+adapters=(dspy_unimoer-*.whl langchain_unimoer-*.whl llama_index_*.whl unimoer_haystack-*.whl)
+for wheel in "${adapters[@]}"; do
   name=${wheel%%-*}
   pip install --quiet --no-index "$wheel" # which finds that its dependency is met
   modules
@@ -95,4 +122,4 @@ pip uninstall --quiet --yes unimoer-rag
 if modules 2>missing.log; then echo "the adapters outlive the library" >&2 && exit 1; fi
 pip install --quiet --no-deps --no-index --ignore-installed unimoer_rag-*.whl
 modules
-echo "installed, imported and uninstalled: $(echo langchain_unimoer-*.whl llama_index_*.whl)"
+echo "installed, imported and uninstalled: ${adapters[*]}"

@@ -4,6 +4,7 @@
         --output OUT_CHECKPOINT --json OUT_JSON
     python scripts/choose_setting.py feedback --tasks rerank ...
     python scripts/choose_setting.py coverage --tasks rerank ...
+    python scripts/choose_setting.py contrast --tasks rerank ...
 
 Every development set under DIR (split `dev`) is shrunken alike for all values, so that the sweep
 takes minutes. The value with the best macro nDCG@10 wins; for the strength of the experts, among
@@ -26,7 +27,7 @@ from unimoer_rag.training.validate import shrink
 
 
 def main(
-    setting: Annotated[str, typer.Argument(help="strength, feedback or coverage.")],
+    setting: Annotated[str, typer.Argument(help="strength, feedback, coverage or contrast.")],
     checkpoint: Annotated[str, typer.Option(help="The trained checkpoint.")],
     data: Annotated[Path, typer.Option(help="Folder of the development sets.")],
     output: Annotated[Path, typer.Option(help="Where the checkpoint with its settings goes.")],

@@ -21,6 +21,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from unimoer_rag.evaluation import load_result
+from unimoer_rag.lab.systems import OURS, merged, summary
+
 # What runs without any network.
 DEFAULT = ("bm25", "backbone-cosine", "backbone", "unimoer")
 
@@ -58,6 +61,15 @@ def measure(words: Sequence[str], file: Path, *, data: Path) -> bool:
     return True
 
 
+def keep(file: Path, results: dict[str, Path]) -> None:
+    """Put what is kept of each system's result into a summary, in place of what was there."""
+    kept = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
+    loaded = {system: load_result(path) for system, path in results.items()}
+    new = [summary(system, result, loaded.get(OURS)) for system, result in loaded.items()]
+    text = json.dumps(merged(kept, new), indent=1, ensure_ascii=False)
+    file.write_text(text + "\n", encoding="utf-8")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure what is missing, then print the table; 1 where a system failed."""
     parser = argparse.ArgumentParser(
@@ -68,22 +80,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--split", default="dev")
     parser.add_argument("--out", type=Path, default=Path("results/systems"))
     parser.add_argument("--options", default="", help='for every system: --options="--limit 100"')
+    parser.add_argument("--summary", type=Path, help="a JSON that keeps each system's figures")
     chosen = parser.parse_args(arguments)
     data = chosen.data.resolve()  # has a name, even where "." was given
-    files, failed = [], []
+    measured: dict[str, Path] = {}
+    failed = []
     for system in chosen.systems:
         file = target(chosen.out, system, data, chosen.split, chosen.options)
         words = command(system, data, chosen.split, chosen.options)
         file.parent.mkdir(parents=True, exist_ok=True)
         print(f"{file} is there already" if file.exists() else shlex.join(words), file=sys.stderr)
         if file.exists() or measure(words, file, data=data):
-            files.append(str(file))
+            measured[system] = file
         else:
             failed.append(system)
     shown = True
-    if files:
+    if measured:
+        files = map(str, measured.values())
         table = [sys.executable, "-m", "unimoer_rag.cli.main", "report", "table", *files]
         shown = subprocess.run(table, check=False).returncode == 0
+        if chosen.summary is not None:
+            keep(chosen.summary, measured)
     for system in failed:
         print(f"not measured: {system}", file=sys.stderr)
     return int(bool(failed) or not shown)

@@ -7,7 +7,8 @@ DIR holds the data sets in the BEIR layout. Results that are there already are s
 interrupted run goes on where it was. Without --out, results go to results/<checkpoint's name>.
 
 Where whole pipelines answer, what each stage adds is measured too: NAME-dev-retrieval.json reads
-what was found without reranking, NAME-dev-hybrid.json fuses BM25 into the first stage.
+what was found without reranking, NAME-dev-hybrid.json fuses BM25 into the first stage. What the
+reader's confidence is worth goes to CHECKPOINT-abstention.json beside the folder.
 """
 
 from __future__ import annotations
@@ -25,14 +26,18 @@ from typing import Any
 # Data set -> options beside its folder and split; DIR stands for that folder.
 SETS = {
     "nq": "",
+    "nq-qed": "--parts answers",
     "trec-dl-2021": "--run DIR/run.bm25.trec.gz",
-    "squad-dev": "--parts answers --limit 4000",
-    "squad2-dev": "--parts answers --limit 4000",
+    "squad-dev": "--parts answers --limit 1000",
+    "squad2-dev": "--parts answers --limit 1000",
     "hotpotqa": "",
     "musique": "",
     "triviaqa-distant": "--limit 400",
 }
 SPLIT = "dev"
+
+# Not a set but a question to two of them: does the confidence tell what has an answer?
+ABSTENTION = "abstention"
 
 # What the stages of a pipeline are measured on, and the pipelines beside the default one.
 STAGED = ("nq", "hotpotqa", "musique", "triviaqa-distant")
@@ -72,6 +77,13 @@ def measure(typed: str, data: Path, index: Path, target: Path) -> None:
     part.replace(target)
 
 
+def measure_abstention(checkpoint: str, data: Path, target: Path) -> None:
+    """Run `scripts/measure_abstention.py`."""
+    script = Path(__file__).with_name("measure_abstention.py")
+    words = [str(script), "--checkpoint", checkpoint, "--data", str(data), "--json", str(target)]
+    subprocess.run([sys.executable, *words], check=True)
+
+
 def compact(result: dict[str, Any]) -> str:
     """JSON with a line for each question: short, and easy to compare."""
     text = json.dumps(result, indent=2, ensure_ascii=False)
@@ -87,7 +99,9 @@ def main() -> None:
     parser.add_argument("--checkpoint", default="unimoer-minilm")
     parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
     parser.add_argument("--out", type=Path, help="folder of the results")
-    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
+    parser.add_argument(
+        "--sets", nargs="+", choices=[*SETS, ABSTENTION], default=[*SETS, ABSTENTION]
+    )
     parser.add_argument(
         "--ranking-only", action="store_true", help="for a backbone, whose reader is untrained"
     )
@@ -96,6 +110,11 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         for name in options.sets:
+            if name == ABSTENTION:
+                target = out.with_name(f"{out.name}-{ABSTENTION}.json")
+                if not (options.ranking_only or target.exists()):
+                    measure_abstention(options.checkpoint, options.data, target)
+                continue
             if options.ranking_only and "--parts answers" in SETS[name]:
                 continue
             for variant in VARIANTS if name in STAGED and not options.ranking_only else ("",):

@@ -70,8 +70,11 @@ MEANINGS = {
     "TaskConfig.feedback": "share of pseudo-relevance feedback in a reranking; `late` alone",
     "TaskConfig.coverage": "how well a document must cover the query to be trusted in it: where "
     "trust begins and where it is whole; `[0, 0]` trusts all",
+    "TaskConfig.contrast": "how much a document loses in feedback by likeness to the worst ones",
     "TaskConfig.dimensions": "smaller sizes that embeddings may be cut to (Matryoshka)",
     "TaskConfig.labels": "classes of the head `class`",
+    "TaskConfig.queries_only": "the experts read queries alone, documents stay as the backbone "
+    "has them; heads `vector` and `late`",
     "TaskConfig.document_first": "the document comes before the query, so that a decoder's "
     "states of it serve every query; heads `cross` and `span`",
     "Optimizer.steps": "updates",

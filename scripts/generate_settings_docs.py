@@ -50,7 +50,10 @@ def _table() -> str:
 
 def _named() -> dict[str, Any]:
     """What the types of the settings are written with."""
-    kinds = ("Embeds", "Ranks", "ChunkingChoice", "Quantization", "Rerank", "Mode", "QueryCache")
+    kinds = (
+        *("Embeds", "Ranks", "ChunkingChoice", "Quantization", "Rerank", "Mode", "QueryCache"),
+        "PayloadMapping",
+    )
     return {"Precision": Precision, **{name: getattr(retrieval, name) for name in kinds}}
 
 

@@ -39,7 +39,9 @@ def _told(path: Path) -> str:
         for name, size in result.development.items()
     )
     device, threads = result.machine["device"], result.machine["threads"]
+    interim = f"**Interim: {result.finished} of {result.planned} runs are in.** "
     ran = (
+        f"{interim if result.interim else ''}"
         f"`{result.command}`: {len(result.seeds)} seeds of {result.steps} steps, "
         f"{minutes:.0f} minutes of training ({device}, {threads} threads), measured on {sets}."
     )

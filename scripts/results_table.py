@@ -18,17 +18,34 @@ from unimoer_rag.evaluation import Result, compare_results, load_result
 from unimoer_rag.lab.bench.decoder import ENCODE, RERANK, RERANK_SEEN
 from unimoer_rag.lab.bench.timing import Seconds
 from unimoer_rag.lab.commands.bench import NAMES, open_bench
+from unimoer_rag.lab.cross_encoder import cross_encoder_table
+from unimoer_rag.lab.domains import domains_table, router_table
+from unimoer_rag.lab.systems import quality
+from unimoer_rag.lab.systems import tables as system_tables
 from unimoer_rag.lab.tables import fill
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"
-STUDIES = "studies"
+STUDIES, DOMAINS = "studies", "domains"
+OTHERS = (STUDIES, DOMAINS, "gpu")
 BENCHES = ROOT / "benchmarks"
 DOCS = ROOT / "docs"
 PAGES = (
     ROOT / "README.md",
     ROOT / "unimoer_rag/checkpoints/unimoer-minilm/README.md",
-    *(DOCS / f"{name}.md" for name in ("backbones", "benchmarks", "memory", "profile", "results")),
+    *(
+        DOCS / f"{name}.md"
+        for name in (
+            "backbones",
+            "baselines",
+            "benchmarks",
+            "experts",
+            "memory",
+            "profile",
+            "results",
+            "studies",
+        )
+    ),
 )
 
 # Files of pipelines beside the default one, and what they are.
@@ -48,8 +65,8 @@ def load(folder: Path = RESULTS) -> Results:
     """Every result under a folder."""
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for path in sorted(folder.glob("*/*.json")):
-        if path.parent.name == STUDIES:
-            continue  # not of one data set; scripts/generate_study_docs.py tells them
+        if path.parent.name in OTHERS:
+            continue  # no results of `eval`: studies are told by scripts/generate_study_docs.py
         if path.stem.endswith(tuple(VARIANTS)):
             continue
         result = json.loads(path.read_text(encoding="utf-8"))
@@ -252,8 +269,8 @@ def _decoder_rows(found: Mapping[str, Any]) -> _Rows:
         (RERANK_SEEN, " seen before", found["ratio_rerank_seen"]),
     ):
         what = f"{who}: reranking {found['documents']} documents{told}, against transformers"
-        sides = (side["milliseconds_a_query"] for side in (ours[name], loop))
-        yield _row(what, "{:.0f} ms", *sides, ratio)
+        own, other = (side["milliseconds_a_query"] for side in (ours[name], loop))
+        yield _row(what, "{:.0f} ms", own, other, ratio)
 
 
 _RIVALS = {
@@ -302,6 +319,25 @@ def render_headline(results: Results, benches: Mapping[str, Mapping[str, Any]]) 
     return "\n".join(lines)
 
 
+def render_systems(file: Path = RESULTS / "systems.json") -> str:
+    """All systems on the sets that `scripts/compare_systems.py` measured them on."""
+    rows = json.loads(file.read_text(encoding="utf-8"))
+    return "\n\n".join(table.markdown() for table in system_tables(rows))
+
+
+def render_quality(file: Path = RESULTS / "systems.json") -> str:
+    """What a larger backbone gains."""
+    named = {"backbone": "minilm", "backbone --embedder all-mpnet-base-v2": "all-mpnet-base-v2"}
+    return quality(json.loads(file.read_text(encoding="utf-8")), named).markdown()
+
+
+def render_cross_encoder(file: Path = RESULTS / "cross-encoder.json") -> str:
+    """The curve of the cross-encoder expert."""
+    if not file.is_file():
+        return "Not measured yet: `scripts/measure_cross_encoder.py` does it."
+    return cross_encoder_table(file).markdown()
+
+
 _HEADLINE_SETS = ("nq-dev", "triviaqa-distant-dev", "squad-dev")
 _HEADLINE_MEASURES = ("nDCG@10, the first", "F1 of answers")
 
@@ -315,6 +351,11 @@ def filled(page: Path) -> str:
         "stages": render_stages,
         "bench": lambda: render_benches(benches),
         "headline": lambda: render_headline(load(), benches),
+        "systems": render_systems,
+        "quality": render_quality,
+        "domains": lambda: domains_table(RESULTS / DOMAINS).markdown(),
+        "cross-encoder": render_cross_encoder,
+        "domain-router": lambda: router_table(RESULTS / "domain-router.json").markdown(),
     }
     for name in _MARKER.findall(text):
         if name in tables:

@@ -21,15 +21,17 @@ import networkx  # torch has it
 PACKAGE = "unimoer_rag"
 # From the bottom up: a room imports from itself and from rooms before it.
 ROOMS = (
-    "common", "model", "engine", "retrieval", "generation", "pipelines", "data", "evaluation",
-    "training", "cost", "cli", "lab",
+    "common", "model", "engine", "retrieval", "generation", "pipelines", "serving", "data",
+    "evaluation", "training", "cost", "cli", "lab",
 )  # fmt: skip
 # What an application imports: retrieval, pipelines, both frameworks, and their commands.
 APPLICATION = (
     "unimoer_rag.retrieval.retriever", "unimoer_rag.pipelines.rag", "unimoer_rag.cli.index",
     "unimoer_rag.cli.search", "unimoer_rag.cli.ask", "langchain_unimoer",
     "llama_index.embeddings.unimoer", "llama_index.postprocessor.unimoer",
-    "llama_index.retrievers.unimoer",
+    "llama_index.retrievers.unimoer", "llama_index.response_synthesizers.unimoer",
+    "llama_index.llms.unimoer", "llama_index.indices.managed.unimoer",
+    "llama_index.sparse_embeddings.unimoer",
 )  # fmt: skip
 
 

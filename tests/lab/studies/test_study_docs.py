@@ -64,6 +64,26 @@ def test_a_result_fills_its_place_alone(study_docs: ModuleType, tmp_path: Path) 
     assert study_docs.render(filled, tmp_path) == filled
 
 
+def test_a_study_with_a_margin_says_what_is_equal_and_what_was_not_tested(
+    study_docs: ModuleType, tmp_path: Path
+) -> None:
+    result = _result()
+    row = result.comparisons[0].model_copy(
+        update={"margin": 0.005, "p_equal": 0.01, "detectable": 0.0123}
+    )
+    rows = [row, row.model_copy(update={"tested": False})]
+    variant = result.variants["a"].model_copy(
+        update={"scores": {"embed": result.variants["a"].scores["embed"]}}
+    )
+    update = {"comparisons": rows, "planned": 3, "own": ("dev",), "variants": {"a": variant}}
+    save_study(result.model_copy(update=update), tmp_path)
+    filled = study_docs.render("<!-- study interference -->\n<!-- end -->\n", tmp_path)
+    assert "**Interim: 2 of 3 runs are in.**" in filled
+    assert "| named beforehand | 2 | 0.0100 | ±0.0123 | equal |" in filled
+    assert "| ±0.0123 | not tested |" in filled
+    assert "| a | 1,234,567 | 0.5000 [0.4000, 0.6000] |  |" in filled
+
+
 def test_every_study_and_analysis_has_its_place() -> None:
     page = (ROOT / "docs" / "studies.md").read_text(encoding="utf-8")
     for name in study_names():

@@ -122,3 +122,24 @@ def test_pooled_questions_all_count_the_same() -> None:
 def test_a_set_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nowhere"):
         prepare(tmp_path, {"nowhere": DevSet()})
+
+
+def test_a_limit_keeps_the_answers_and_what_words_rank_first(folder: Path) -> None:
+    (whole,) = prepare(folder, {"dev": DevSet(questions=6, depth=100)})
+    (few,) = prepare(folder, {"dev": DevSet(questions=6, depth=100, passages=9)})
+    assert len(few.dataset.corpus) <= 9
+    for question in few.dataset.questions:
+        (answer,) = few.dataset.qrels[question.id]
+        assert answer in few.candidates[question.id]
+        best = max(whole.candidates[question.id], key=whole.candidates[question.id].__getitem__)
+        assert best in few.dataset.corpus
+
+
+def test_sets_that_were_trained_on_are_pooled_apart() -> None:
+    values = {"a/embed": {"q": 0.5}, "b/embed": {"q": 1.0}}
+    assert pooled(values) == {"embed": {"a/q": 0.5, "b/q": 1.0}}
+    assert pooled(values, ["a"]) == {
+        "embed": {"a/q": 0.5, "b/q": 1.0},
+        "own/embed": {"a/q": 0.5},
+        "other/embed": {"b/q": 1.0},
+    }

@@ -22,7 +22,8 @@ from unimoer_rag.training.recipe import Recipe, skeleton_of
 
 @pytest.mark.parametrize("name", study_names())
 def test_every_study_makes_recipes(name: str) -> None:
-    study, base = find_study(name), find_base()
+    study = find_study(name)
+    base = find_base(study.base)
     assert study.name == name
     assert set(study.analyses) <= set(ANALYSES)
     assert len(base.seeds) >= 3
@@ -35,7 +36,8 @@ def test_every_study_makes_recipes(name: str) -> None:
 
 @pytest.mark.parametrize("name", study_names())
 def test_variants_have_equal_parameters(name: str) -> None:
-    study, base = find_study(name), find_base()
+    study = find_study(name)
+    base = find_base(study.base)
     if study.equal_parameters is None:
         pytest.skip("it compares sizes")
     sizes = Counter(
@@ -51,7 +53,8 @@ def _expert_parameters(recipe: Recipe) -> int:
 
 @pytest.mark.parametrize("name", study_names())
 def test_every_rank_begins_with_the_same_output(name: str) -> None:
-    study, base = find_study(name), find_base()
+    study = find_study(name)
+    base = find_base(study.base)
     for variant in study.variants:
         recipe = study.recipe(base, variant, seed=0)
         task = recipe.tasks[0]
@@ -71,7 +74,7 @@ def test_a_mistake_is_named(tmp_path: Path) -> None:
     study = find_study("interference")
     wrong = study.model_copy(update={"changes": {"optimizer": {"steps": 0}}})
     with pytest.raises(TrainingError, match=r"'interference', variant 'joint-lora': optimizer"):
-        wrong.recipe(find_base(), "joint-lora", seed=0)
+        wrong.recipe(find_base(study.base), "joint-lora", seed=0)
     file = tmp_path / "study.yaml"
     file.write_text(
         "name: x\ntitle: x\nquestion: x\nvariants: {a: {}}\ncomparisons: [{first: a, second: b}]\n",
@@ -85,13 +88,38 @@ def test_a_mistake_is_named(tmp_path: Path) -> None:
 
 def test_studies_share_their_runs() -> None:
     base = find_base()
-    shared = [("interference", "joint-experts"), ("routers", "soft-sparsegen"),
+    shared = [("routers", "soft-sparsegen"),
               ("transfer", "joint-experts"), ("routing", "joint-experts"),
               ("representations", "joint-experts"), ("placement", "everywhere"),
               ("ranks", "rank-8"), ("scale", "large-joint-experts"),
               ("extension", "joint-experts")]  # fmt: skip
     recipes = [find_study(study).recipe(base, variant, seed=0) for study, variant in shared]
     assert len({recipe.model_dump_json() for recipe in recipes}) == 1
+    joint = find_base("base-joint")
+    first, second = (
+        find_study(name).recipe(joint, "open-experts", seed=0)
+        for name in ("interference", "balances")
+    )
+    assert first == second
+
+
+def test_the_study_of_interference_is_as_it_was_named_beforehand() -> None:
+    study = find_study("interference")
+    base = find_base(study.base)
+    assert len(base.seeds) == 8
+    assert base.recipe["optimizer"]["steps"] >= 1000
+    assert sum(each.questions for each in base.development.values()) >= 600
+    assert {each.depth for each in base.development.values()} == {100}
+    main = [(c.second, m) for c in study.comparisons if c.family == "main" for m in c.measures]
+    arms = ("open-experts", "switch-shared")
+    assert main == [(arm, task) for arm in arms for task in ("embed", "rerank")]
+    for variant in study.variants:
+        recipe = study.recipe(base, variant, seed=0)
+        # What is measured of a set that is trained on was kept from training.
+        for name, settings in base.development.items():
+            assert name not in recipe.sources or settings.held_out or settings.split == "dev"
+    opened = study.recipe(base, "open-experts", seed=0)
+    assert {task.experts for task in opened.tasks} == {("first", "second", "third")}
 
 
 def test_a_study_needs_its_variants() -> None:

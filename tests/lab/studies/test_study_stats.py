@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
 from unimoer_rag.errors import InputError
-from unimoer_rag.lab.studies.stats import bootstrap, compare, holm, over_seeds
+from unimoer_rag.lab.studies.stats import (
+    bootstrap,
+    compare,
+    detectable,
+    equivalence,
+    holm,
+    over_seeds,
+)
 
 
 def test_the_interval_over_seeds_is_students() -> None:
@@ -109,3 +116,26 @@ def test_wrong_shapes_are_refused() -> None:
         compare([[1.0]], [[1.0]])
     with pytest.raises(InputError, match="finite"):
         over_seeds([float("nan")])
+
+
+def test_equality_is_a_finding_where_both_ends_are_inside_the_margin() -> None:
+    """p of two one-sided t-tests, by hand on one seed, where the test is that over questions."""
+    generator = np.random.default_rng(1)
+    before = generator.uniform(size=400)
+    after = before + generator.normal(0.001, 0.02, size=400)
+    found = compare([before.tolist()], [after.tolist()])
+    gaps = after - before
+    error = gaps.std(ddof=1) / 20
+    low = scipy_stats.ttest_1samp(gaps, -0.004, alternative="greater").pvalue
+    high = scipy_stats.ttest_1samp(gaps, 0.004, alternative="less").pvalue
+    assert equivalence(found, 0.004) == pytest.approx(max(low, high), rel=1e-6)
+    assert equivalence(found, abs(found.difference) / 2) > 0.5
+    # The power of a two-sided test at that true difference is 80%: by the noncentral t.
+    true = detectable(found)
+    limit = scipy_stats.t.ppf(0.975, 399)
+    power = scipy_stats.nct.sf(limit, 399, true / error) + scipy_stats.nct.cdf(
+        -limit, 399, true / error
+    )
+    assert power == pytest.approx(0.8, abs=0.01)
+    same = compare([[0.5, 0.6]], [[0.5, 0.6]])
+    assert equivalence(same, 0.01) == 0.0

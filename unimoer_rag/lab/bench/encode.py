@@ -1,4 +1,4 @@
-"""Encoding passages on a CPU: our engine against sentence-transformers on the same backbone."""
+"""Encoding passages: our engine against sentence-transformers on the same backbone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from unimoer_rag.cli import CheckpointOption
 from unimoer_rag.engine import Engine
-from unimoer_rag.lab.bench.bench import Bench, PassagesOption, RoundsOption
+from unimoer_rag.lab.bench.bench import Bench, DeviceOption, PassagesOption, RoundsOption
 from unimoer_rag.lab.bench.report import report
 from unimoer_rag.lab.bench.rivals import (
     RivalOption,
@@ -39,9 +39,10 @@ def measure_encode(
     passages: PassagesOption = 1000,
     rounds: RoundsOption = 5,
     rival: RivalOption = None,
+    device: DeviceOption = "cpu",
     on_run: OnRun = silent,
 ) -> dict[str, Any]:
-    """Embed passages on the CPU, against sentence-transformers with the same backbone.
+    """Embed passages, against sentence-transformers with the same backbone.
 
     Returns:
         See `report`; `ratio_to_best` is against the fastest setting of the rival whose embeddings
@@ -49,16 +50,16 @@ def measure_encode(
 
     Raises:
         MissingExtraError: sentence-transformers is not installed.
-        InputError: there are too few rounds.
+        InputError: there are too few rounds, or the device cannot be used.
     """
     settings = chosen_rivals(rival)
     library = sentence_library("the encoding benchmark")
-    model = UniMoER.from_pretrained(checkpoint, device="cpu")
+    model = UniMoER.from_pretrained(checkpoint, device=device)
     texts = make_passages(model.tokenizer, passages)
     limit = model.task("embed").max_tokens
     with tempfile.TemporaryDirectory() as scratch, Engine(model) as engine:
-        load = partial(library.SentenceTransformer, str(model.path), device="cpu")
-        rivals, refused = open_rivals(load, settings, Path(scratch))
+        load = partial(library.SentenceTransformer, str(model.path), device=str(model.device))
+        rivals, refused = open_rivals(load, settings, Path(scratch), model.device)
         for opened in rivals.values():
             opened.max_seq_length = limit
         vectors: dict[str, NDArray[np.float32]] = {}
@@ -76,7 +77,7 @@ def measure_encode(
         }
         seconds = alternate(sides, rounds=rounds, on_run=on_run)
         tokens = sum(min(model.rows.count(text) + 2, limit) for text in texts)
-    exact = UniMoER.from_pretrained(checkpoint, device="cpu", dtype="float32").embed(texts)
+    exact = UniMoER.from_pretrained(checkpoint, device=device, dtype="float32").embed(texts)
     truth = dict.fromkeys(rivals, vectors["default"]) | {"ours": exact}
     facts: dict[str, dict[str, Any]] = {
         name: {
@@ -95,6 +96,7 @@ def measure_encode(
         ratio_to_best=seconds.ratio(best, "ours"),
         best=best,
         checkpoint=checkpoint,
+        device=str(model.device),
         passages=passages,
         tokens=tokens,
         rounds=rounds,

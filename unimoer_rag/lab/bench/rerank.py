@@ -1,4 +1,4 @@
-"""Reranking on a CPU: our late interaction against a cross-encoder of the same size."""
+"""Reranking: our late interaction against a cross-encoder of the same size."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from unimoer_rag.cli import CheckpointOption
 from unimoer_rag.engine import Engine
-from unimoer_rag.lab.bench.bench import Bench, RoundsOption
+from unimoer_rag.lab.bench.bench import Bench, DeviceOption, RoundsOption
 from unimoer_rag.lab.bench.report import report
 from unimoer_rag.lab.bench.rivals import (
     RivalOption,
@@ -42,9 +42,10 @@ def measure_rerank(
     depth: Annotated[int, typer.Option(help="Passages a query, no two the same.")] = 50,
     rounds: RoundsOption = 5,
     rival: RivalOption = None,
+    device: DeviceOption = "cpu",
     on_run: OnRun = silent,
 ) -> dict[str, Any]:
-    """Rerank passages on the CPU, against a cross-encoder of the backbone's size.
+    """Rerank passages, against a cross-encoder of the backbone's size.
 
     Returns:
         See `report`; `rows` are sequences that our model encoded. No passage was seen before in
@@ -53,11 +54,11 @@ def measure_rerank(
 
     Raises:
         MissingExtraError: sentence-transformers is not installed.
-        InputError: there are too few rounds.
+        InputError: there are too few rounds, or the device cannot be used.
     """
     settings = chosen_rivals(rival)
     library = sentence_library("the reranking benchmark")
-    model = UniMoER.from_pretrained(checkpoint, device="cpu")
+    model = UniMoER.from_pretrained(checkpoint, device=device)
     asked = make_queries(model.tokenizer, queries)
     passages = make_passages(model.tokenizer, queries * depth)
     lists = [passages[at * depth : (at + 1) * depth] for at in range(queries)]
@@ -65,8 +66,9 @@ def measure_rerank(
     room = 2 * len(passages) * limit * model.width  # bytes of every passage's token states
     with tempfile.TemporaryDirectory() as scratch, Engine(model, cache_bytes=room) as engine:
         folder = random_cross_encoder(model.path, Path(scratch) / "cross-encoder")
-        load = partial(library.CrossEncoder, str(folder), device="cpu", max_length=limit)
-        rivals, refused = open_rivals(load, settings, Path(scratch))
+        where = str(model.device)
+        load = partial(library.CrossEncoder, str(folder), device=where, max_length=limit)
+        rivals, refused = open_rivals(load, settings, Path(scratch), model.device)
         scores: dict[str, Scores] = {}
 
         rows: dict[str, int] = {}
@@ -120,6 +122,7 @@ def measure_rerank(
         ratio_seen=seconds.ratio("default", _SEEN),
         best=best,
         checkpoint=checkpoint,
+        device=str(model.device),
         queries=queries,
         depth=depth,
         rounds=rounds,

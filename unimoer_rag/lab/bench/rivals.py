@@ -46,6 +46,9 @@ SETTINGS: Mapping[str, str] = MappingProxyType(
 )
 """Settings of a rival, the default first."""
 
+_ANYWHERE = ("default", "bfloat16")
+_CPU = torch.device("cpu")
+
 RivalOption = Annotated[
     list[str] | None,
     typer.Option("--rival", help="A setting of the rival besides its default; again for more."),
@@ -79,14 +82,18 @@ def chosen_rivals(chosen: list[str] | None) -> tuple[str, ...]:
 
 
 def open_rivals(
-    load: Callable[..., Any], settings: tuple[str, ...], folder: Path
+    load: Callable[..., Any],
+    settings: tuple[str, ...],
+    folder: Path,
+    device: torch.device = _CPU,
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """A rival once for each setting.
 
     Args:
-        load: makes a `SentenceTransformer` or `CrossEncoder` on the CPU, given `model_kwargs`.
+        load: makes a `SentenceTransformer` or `CrossEncoder` on the device, given `model_kwargs`.
         settings: keys of `SETTINGS`.
         folder: for exported graphs.
+        device: where ours runs.
 
     Returns:
         The models by setting, and for each setting that cannot run here the reason.
@@ -94,6 +101,9 @@ def open_rivals(
     opened: dict[str, Any] = {}
     refused: dict[str, str] = {}
     for setting in settings:
+        if device.type != "cpu" and setting not in _ANYWHERE:
+            refused[setting] = "its graph is made for the CPU"
+            continue
         try:
             opened[setting] = _open(load, setting, folder)
         except (MissingExtraError, UnimoerError) as error:

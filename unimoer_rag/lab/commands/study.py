@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["study"]
 
 _RESULTS, _RUNS = Path("results/studies"), Path("runs/studies")
+_RECORDS = "runs"  # in the folder of the results
 _ALL = "all"
 
 ResultsOption = Annotated[
@@ -78,8 +79,8 @@ def run(
         Path, typer.Option("--runs", help="Folder of the runs, which studies share.")
     ] = _RUNS,
     base: Annotated[
-        str, typer.Option("--base", help="Recipe and development sets, in place of base.yaml.")
-    ] = "base",
+        str, typer.Option("--base", help="Recipe and development sets, in place of the study's.")
+    ] = "",
     seeds: Annotated[
         str, typer.Option("--seeds", help="Such as 0,1,2; by default the base's.")
     ] = "",
@@ -87,16 +88,20 @@ def run(
     questions: Annotated[
         int | None, typer.Option("--questions", min=2, help="At most, of a development set.")
     ] = None,
+    finished: Annotated[
+        bool, typer.Option("--finished", help="Compare the runs that are finished, and make none.")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Run a study; again to go on, in two terminals to share its runs between two processes.
 
-    `unimoer-rag study NAME` is the same.
+    Finished runs leave a small record in OUTPUT/runs: with that folder, another machine goes on
+    where this one stopped. `unimoer-rag study NAME` is the same.
     """
     from unimoer_rag.lab.studies.settings import find_base, find_study, study_names
 
     chosen = [find_study(n) for n in (study_names() if name == _ALL else [name])]
-    start, numbers = find_base(base), _numbers(seeds)
+    numbers = _numbers(seeds)
     quiet()
     from unimoer_rag.lab.studies.results import save_study
     from unimoer_rag.lab.studies.runner import Budget, run_study
@@ -105,9 +110,11 @@ def run(
         with progress_bar() as bar:
             result = run_study(
                 each,
-                start,
+                find_base(base or each.base),
                 data=data,
                 runs=runs,
+                records=output / _RECORDS,
+                finished=finished,
                 budget=Budget(seeds=numbers, steps=steps, questions=questions),
                 command=_command(each.name, seeds, steps, questions),
                 on_progress=counting(bar),

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import torch
-
-from unimoer_rag.evaluation import versions
+from unimoer_rag.lab.studies.differences import compared
 from unimoer_rag.lab.studies.measuring import Values, pooled
 from unimoer_rag.lab.studies.panels import Findings, fold, fold_numbers
-from unimoer_rag.lab.studies.results import Compared, Score, StudyResult, VariantResult
-from unimoer_rag.lab.studies.runs import Done, StudyRun
-from unimoer_rag.lab.studies.settings import Base, Comparison, Study
-from unimoer_rag.lab.studies.stats import compare, holm, over_seeds
+from unimoer_rag.lab.studies.provenance import found_versions, machine
+from unimoer_rag.lab.studies.results import Score, StudyResult, VariantResult
+from unimoer_rag.lab.studies.runs import Done
+from unimoer_rag.lab.studies.settings import Base, Study
+from unimoer_rag.lab.studies.stats import over_seeds
 
 __all__ = ["Outcome", "Sizes", "summarise"]
 
@@ -24,12 +21,15 @@ Sizes = dict[str, dict[str, int]]
 
 _DIGITS = 5
 
+_Seeds = dict[int, Values]
+"""A variant's values by seed, those of all data sets together among them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """One run, finished and measured."""
 
-    run: StudyRun
+    digest: str
     done: Done
     values: Values
     findings: Mapping[str, Findings]
@@ -40,41 +40,56 @@ def summarise(
     base: Base,
     outcomes: Mapping[tuple[str, int], Outcome],
     development: Sizes,
+    *,
     command: str,
+    planned: int,
 ) -> StudyResult:
-    """The result of a study whose runs are all finished.
+    """The result of a study, as far as its runs are finished.
+
+    A variant without a run is left out; two variants are compared over the seeds that both have.
 
     Args:
         study: what is compared.
         base: what it began from.
-        outcomes: of every variant and seed.
+        outcomes: by variant and seed.
         development: questions and passages by data set.
         command: what repeats it.
+        planned: how many runs it has when all are finished.
     """
-    seeds = {
-        name: [outcome for (variant, _), outcome in outcomes.items() if variant == name]
+    trained_on = {s for o in base.recipe["objectives"].values() for s in o["sources"]}
+    own = tuple(name for name in development if name in trained_on)
+    runs = {
+        name: {seed: o for (variant, seed), o in outcomes.items() if variant == name}
         for name in study.variants
     }
-    values = {
-        name: [{**o.values, **pooled(o.values)} for o in of_name] for name, of_name in seeds.items()
+    runs = {name: of_name for name, of_name in runs.items() if of_name}
+    values: dict[str, _Seeds] = {
+        name: {seed: {**o.values, **pooled(o.values, own)} for seed, o in of_name.items()}
+        for name, of_name in runs.items()
     }
     return StudyResult(
         name=study.name,
         title=study.title,
         question=study.question,
         command=command,
-        machine=_machine(),
-        versions=versions([], others=("scipy", "scikit-learn")),
-        seeds=list(base.seeds),
+        machine=machine(),
+        versions=found_versions(),
+        seeds=[seed for seed in base.seeds if any(seed in of_name for of_name in runs.values())],
         steps=base.recipe["optimizer"]["steps"],
         development=development,
+        own=own,
+        planned=planned,
         variants={
-            name: _variant(study, name, of_name, values[name]) for name, of_name in seeds.items()
+            name: _variant(study, name, [*of_name.values()], [*values[name].values()])
+            for name, of_name in runs.items()
         },
-        comparisons=_compared(study.comparisons, values),
+        comparisons=compared(study, values),
         values={
-            name: {what: [o.values[what] for o in of_name] for what in of_name[0].values}
-            for name, of_name in seeds.items()
+            name: {
+                what: [o.values[what] for o in of_name.values()]
+                for what in next(iter(of_name.values())).values
+            }
+            for name, of_name in runs.items()
         },
     )
 
@@ -90,7 +105,7 @@ def _variant(study: Study, name: str, seeds: list[Outcome], values: list[Values]
     return VariantResult(
         about=variant.about,
         trained=variant.trained,
-        runs=[o.run.digest for o in seeds],
+        runs=[o.digest for o in seeds],
         parameters=seeds[0].done.parameters,
         seconds=[o.done.seconds for o in seeds],
         scores={
@@ -106,48 +121,3 @@ def _score(each: list[float]) -> Score:
     low, high = (None if end is None else round(end, _DIGITS) for end in (over.low, over.high))
     seeds = [round(value, _DIGITS) for value in each]
     return Score(mean=round(over.mean, _DIGITS), low=low, high=high, seeds=seeds)
-
-
-def _compared(
-    comparisons: tuple[Comparison, ...], values: Mapping[str, list[Values]]
-) -> list[Compared]:
-    def of(name: str, what: str) -> list[list[float]]:
-        return [list(of_seed[what].values()) for of_seed in values[name]]
-
-    found = [
-        (wanted, what, compare(of(wanted.first, what), of(wanted.second, what)))
-        for wanted in comparisons
-        for what in wanted.measures
-    ]
-    corrected = holm([d.p for _, _, d in found])
-    return [
-        Compared(
-            first=wanted.first,
-            second=wanted.second,
-            measure=what,
-            first_mean=round(d.first, _DIGITS),
-            second_mean=round(d.second, _DIGITS),
-            difference=round(d.difference, _DIGITS),
-            low=round(d.low, _DIGITS),
-            high=round(d.high, _DIGITS),
-            relative=round(d.difference / d.first, _DIGITS) if d.first else None,
-            p=d.p,
-            p_holm=p_holm,
-            boot_low=round(d.boot_low, _DIGITS),
-            boot_high=round(d.boot_high, _DIGITS),
-            seeds=d.seeds,
-            questions=d.questions,
-        )
-        for (wanted, what, d), p_holm in zip(found, corrected, strict=True)
-    ]
-
-
-def _machine() -> dict[str, str]:
-    """What the runs ran on."""
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
-    return {
-        "system": f"{platform.system()} {platform.machine()}",
-        "device": device,
-        "cores": str(os.cpu_count()),
-        "threads": str(torch.get_num_threads()),
-    }

@@ -1,14 +1,15 @@
 """What every run of a study is measured by: nDCG@10 of each question, on fixed candidates.
 
-A question's candidates are the first of a given run, or those of BM25 over the whole corpus with
-the passages that answer. They never depend on a model, so that all variants order the same, and
+A question's candidates are the first of a given run, or those of BM25 with the passages that
+answer: over the whole corpus, or over the passages that BM25 ranks first for any of the questions,
+where a set has a limit. They never depend on a model, so that all variants order the same, and
 reranking says nothing of the embeddings. The task "rerank" orders a question's own candidates; the
 task "embed" those of all questions, or with a given run the question's own too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from unimoer_rag.data import BeirDataset, Run, load_beir, load_run, ranked
 from unimoer_rag.engine import Engine
 from unimoer_rag.errors import DataError
 from unimoer_rag.evaluation import Unified, asked, caching, per_query, rerank_run
+from unimoer_rag.lab.studies.held_out import parted
 from unimoer_rag.lab.studies.settings import DevSet
 from unimoer_rag.model import UniMoER
 from unimoer_rag.progress import silent
@@ -62,10 +64,13 @@ def prepare(folder: Path, sets: Mapping[str, DevSet]) -> list[Development]:
 
 
 def _prepared(folder: Path, settings: DevSet) -> Development:
-    small = load_beir(folder, settings.split).limit(settings.questions)
+    whole = load_beir(folder, settings.split)
+    small = (parted(whole).held_out if settings.held_out else whole).limit(settings.questions)
     if not small.qrels:
         raise DataError(f"{small.name}: no judgements to measure a ranking by")
     if settings.run is None:
+        if settings.passages is not None:
+            small = _likeliest(small, settings.passages)
         candidates = _with_answers(small, _by_words(small, settings.depth))
     else:
         candidates = _first(load_run(folder / settings.run), small, settings.depth)
@@ -81,6 +86,20 @@ def _first(run: Run, dataset: BeirDataset, depth: int) -> Run:
         for q in asked(dataset)
         if (found := dataset.without_own(q.id, run.get(q.id, {})))
     }
+
+
+def _likeliest(dataset: BeirDataset, n: int) -> BeirDataset:
+    """Over n passages: those that answer, and those that BM25 ranks first for some question."""
+    kept = dict.fromkeys(
+        d for grades in dataset.qrels.values() for d in grades if d in dataset.corpus
+    )
+    orders = [ranked(found) for found in _by_words(dataset, n).values()]
+    for rank in range(n):
+        if len(kept) >= n:
+            break
+        kept |= dict.fromkeys(order[rank] for order in orders if rank < len(order))
+    few = set(list(kept)[:n])
+    return replace(dataset, corpus={d: dataset.corpus[d] for d in dataset.corpus if d in few})
 
 
 def _by_words(dataset: BeirDataset, depth: int) -> Run:
@@ -165,11 +184,20 @@ def _reranked(model: UniMoER, development: Development) -> Run:
         )
 
 
-def pooled(values: Values) -> Values:
-    """The same by task alone: the questions of all data sets together, each weighing the same."""
+def pooled(values: Values, own: Collection[str] = ()) -> Values:
+    """The same by task alone: the questions of all data sets together, each weighing the same.
+
+    Args:
+        values: by "SET/TASK".
+        own: data sets that were trained on, of which other questions are measured. Where some are,
+            "own/TASK" and "other/TASK" are there too.
+    """
     found: Values = {}
     for name, of_questions in values.items():
         dataset, _, task = name.rpartition("/")
-        together = found.setdefault(task, {})
-        together.update({f"{dataset}/{qid}": value for qid, value in of_questions.items()})
+        named = {f"{dataset}/{qid}": value for qid, value in of_questions.items()}
+        found.setdefault(task, {}).update(named)
+        if own:
+            group = "own" if dataset in own else "other"
+            found.setdefault(f"{group}/{task}", {}).update(named)
     return found

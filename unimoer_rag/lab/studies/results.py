@@ -10,7 +10,7 @@ from unimoer_rag.data import Part
 from unimoer_rag.errors import DataError
 from unimoer_rag.files import write_file
 from unimoer_rag.lab.studies.panels import Folded
-from unimoer_rag.lab.studies.settings import study_names
+from unimoer_rag.lab.studies.settings import Family, study_names
 
 __all__ = [
     "Compared",
@@ -63,7 +63,14 @@ class Compared(Part):
 
     Attributes:
         relative: the difference as a share of the first variant's mean; a drop is negative.
-        p_holm: corrected for all comparisons of the study.
+        family: what the comparison is for; p-values are corrected within it.
+        p_holm: corrected for all comparisons of the family.
+        margin: a difference that does not matter, in the measure's own unit; None where the study
+            names none.
+        p_equal: of "the difference is as large as the margin", corrected as `p_holm`.
+        detectable: the smallest difference that would be found in four of five such studies.
+        tested: each variant that the study's gate names is better than what it began from; where
+            not, the runs learned too little to say anything.
     """
 
     first: str
@@ -81,11 +88,21 @@ class Compared(Part):
     boot_high: float
     seeds: int
     questions: int
+    family: Family = "main"
+    margin: float | None = None
+    p_equal: float | None = None
+    detectable: float | None = None
+    tested: bool = True
 
     @property
     def significant(self) -> bool:
-        """Whether it would be so in the long run, all comparisons of the study considered."""
+        """Whether it would be so in the long run, all comparisons of the family considered."""
         return self.p_holm < SIGNIFICANT
+
+    @property
+    def equal(self) -> bool:
+        """Whether the difference is smaller than the margin, in the long run."""
+        return self.p_equal is not None and self.p_equal < SIGNIFICANT
 
 
 class StudyResult(Part):
@@ -101,9 +118,12 @@ class StudyResult(Part):
         seeds: of the runs.
         steps: optimizer steps of each run.
         development: what the runs were measured on: questions and passages by data set.
+        own: those of them that were trained on, other questions of them.
+        planned: how many runs the study has when all are finished; 0 of older results, which are.
         variants: by name.
         comparisons: of the study.
         values: variant -> measure -> seed -> question -> value, so that others can be compared.
+            Files of studies whose runs have records leave it out.
     """
 
     name: str
@@ -115,16 +135,28 @@ class StudyResult(Part):
     seeds: list[int]
     steps: int
     development: dict[str, dict[str, int]]
+    own: tuple[str, ...] = ()
+    planned: int = 0
     variants: dict[str, VariantResult]
     comparisons: list[Compared]
-    values: dict[str, dict[str, list[dict[str, float]]]]
+    values: dict[str, dict[str, list[dict[str, float]]]] = Field(default={})
+
+    @property
+    def finished(self) -> int:
+        """How many runs are in it."""
+        return len({digest for variant in self.variants.values() for digest in variant.runs})
+
+    @property
+    def interim(self) -> bool:
+        """Whether runs are missing."""
+        return self.finished < self.planned
 
 
 def save_study(result: StudyResult, folder: Path) -> Path:
     """Write `NAME.json` into a folder, and return its path."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{result.name}.json"
-    write_file(path, result.model_dump_json(indent=1) + "\n")
+    write_file(path, result.model_dump_json(indent=1, exclude={"values"}) + "\n")
     return path
 
 

@@ -1,7 +1,7 @@
 """A study from beginning to end: its runs, their measures, analyses, comparisons, one result.
 
 Runs are made one after the other, seed by seed. A second process with the same command shares the
-work: it takes the runs that the first has not begun.
+work: it takes the runs that the first has not begun. A run that has a record is not made again.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from functools import cached_property
 from pathlib import Path
 
 from unimoer_rag.errors import TrainingError
-from unimoer_rag.evaluation import asked
-from unimoer_rag.lab.studies.analyses import ANALYSES, Subject
+from unimoer_rag.lab.studies.analyses import ANALYSES, Subject, watch_gradients
 from unimoer_rag.lab.studies.backbones import cut_backbone
 from unimoer_rag.lab.studies.comparing import Outcome, Sizes, summarise
 from unimoer_rag.lab.studies.measuring import Development, Values, measure, prepare
 from unimoer_rag.lab.studies.panels import Findings
+from unimoer_rag.lab.studies.provenance import found_versions, machine
+from unimoer_rag.lab.studies.records import Record, Records, Sets, sets_of
 from unimoer_rag.lab.studies.results import StudyResult
 from unimoer_rag.lab.studies.runs import StudyRun, digest_of_data, expert_parameters, kept
 from unimoer_rag.lab.studies.settings import Base, DevSet, Study
@@ -62,21 +63,30 @@ class Budget:
 class _Measures:
     """The development sets of a study, prepared when the first run needs them."""
 
-    def __init__(self, data: Path, sets: Mapping[str, DevSet]) -> None:
+    def __init__(self, data: Path, sets: Mapping[str, DevSet], records: Path) -> None:
         self._data, self._sets = data, sets
         digest = digest_of_data(data, tuple(sets))
-        said = "".join(f"{name}{settings!r}" for name, settings in sets.items())
+        said = "".join(
+            f"{name}{settings.model_dump_json(exclude_unset=True)}"
+            for name, settings in sets.items()
+        )
         self.key = hashlib.sha256(f"{digest}{said}".encode()).hexdigest()[:_KEY]
+        self.records = Records(records, self.key)
 
     @cached_property
     def sets(self) -> list[Development]:
         return prepare(self._data, self._sets)
 
+    @cached_property
+    def named(self) -> Sets:
+        """Their questions, from beside the records where they are written there."""
+        return kept(self.records.sets_file, Sets, lambda: sets_of(self.sets))
+
     def sizes(self) -> Sizes:
         """Questions and passages by data set."""
         return {
-            d.dataset.name: {"questions": len(asked(d.dataset)), "passages": len(d.dataset.corpus)}
-            for d in self.sets
+            name: {"questions": len(found.questions), "passages": found.passages}
+            for name, found in self.named.items()
         }
 
 
@@ -86,6 +96,8 @@ def run_study(
     *,
     data: Path,
     runs: Path,
+    records: Path | None = None,
+    finished: bool = False,
     budget: Budget | None = None,
     command: str = "",
     on_progress: Progress = silent,
@@ -97,13 +109,17 @@ def run_study(
         base: what it begins from.
         data: folder of the data sets.
         runs: folder of runs, mined negatives and cut backbones; studies share them.
+        records: folder of the records of finished runs, of this machine or others; in that of the
+            runs without.
+        finished: compare the runs that have a record, and make none.
         budget: makes it smaller.
         command: what repeats it, for the result.
         on_progress: called with a phase, what is done of it and its size.
 
     Raises:
         DataError: a data set is missing or malformed.
-        TrainingError: a variant's changes make no recipe, or the variants' parameters differ.
+        TrainingError: a variant's changes make no recipe, the variants' parameters differ, or no
+            run is finished and none shall be made.
         MissingExtraError: the extra `studies` is not installed.
         KeyboardInterrupt: it was interrupted; what was done is kept.
     """
@@ -111,27 +127,33 @@ def run_study(
     base = (budget or Budget()).applied(base)
     plan = _plan(study, base, data, runs)
     _check_parameters(study, {name: run for (name, _), run in plan.items()})
-    measures = _Measures(data, base.development)
-    finished: set[str] = set()
+    measures = _Measures(data, base.development, records or runs / "records")
+    known = {
+        key: outcome
+        for key, run in plan.items()
+        if (outcome := _recorded(study, key, run, measures)) is not None
+    }
+    if finished and not known:
+        raise TrainingError(f"no run of the study {study.name!r} is finished: run it first")
 
     def work(key: tuple[str, int]) -> Outcome:
-        on_progress(study.name, len(finished), len(plan))
-        wanted = [name for name, variants in study.analyses.items() if key[0] in variants]
-        outcome = _outcome(plan[key], measures, wanted, runs, on_progress)
-        finished.add(f"{key}")
-        on_progress(study.name, len(finished), len(plan))
-        return outcome
+        on_progress(study.name, len(known), len(plan))
+        outcome = _recorded(study, key, plan[key], measures)  # another process may have made it
+        known[key] = outcome or _made(study, key, plan[key], measures, on_progress)
+        on_progress(study.name, len(known), len(plan))
+        return known[key]
 
-    outcomes = share(plan, lambda key: plan[key].folder, work)
-    development = kept(runs / f"development-{measures.key}.json", Sizes, measures.sizes)
-    return summarise(study, base, outcomes, development, command)
+    left = [] if finished else [key for key in plan if key not in known]
+    outcomes = {**known, **share(left, lambda key: plan[key].folder, work)}
+    planned = len({run.digest for run in plan.values()})
+    return summarise(study, base, outcomes, measures.sizes(), command=command, planned=planned)
 
 
 def _plan(study: Study, base: Base, data: Path, home: Path) -> dict[tuple[str, int], StudyRun]:
     """Every run of a study, seed by seed; nothing is begun where one of them cannot be."""
     recipes = {
         # What is not trained is the same for all seeds.
-        (name, seed): study.recipe(base, name, seed=seed if v.trained else base.seeds[0])
+        (name, seed): study.recipe(base, name, seed=seed if v.trained else 0)
         for seed in base.seeds
         for name, v in study.variants.items()
     }
@@ -140,6 +162,8 @@ def _plan(study: Study, base: Base, data: Path, home: Path) -> dict[tuple[str, i
             cut = cut_backbone(recipe.backbone, layers, home / "backbones")
             recipes[name, seed] = recipe.model_copy(update={"backbone": str(cut)})
     digests = {r.sources: digest_of_data(data, r.sources) for r in recipes.values()}
+    held_out = tuple(name for name, settings in base.development.items() if settings.held_out)
+    watched = study.analyses.get("gradients", ())
     return {
         key: StudyRun(
             recipe=recipe,
@@ -147,29 +171,62 @@ def _plan(study: Study, base: Base, data: Path, home: Path) -> dict[tuple[str, i
             data=data,
             data_digest=digests[recipe.sources],
             home=home,
+            held_out=held_out,
+            watch=watch_gradients if key[0] in watched else None,
         )
         for key, recipe in recipes.items()
     }
 
 
-def _outcome(
-    run: StudyRun, measures: _Measures, analyses: list[str], home: Path, on_progress: Progress
+def _wanted(study: Study, variant: str) -> list[str]:
+    """The analyses of a variant."""
+    return [name for name, variants in study.analyses.items() if variant in variants]
+
+
+def _recorded(
+    study: Study, key: tuple[str, int], run: StudyRun, measures: _Measures
+) -> Outcome | None:
+    """A run from its record, if it has one."""
+    variant = key[0]
+    tasks = study.variants[variant].measures
+    found = measures.records.find(run.digest, tasks, _wanted(study, variant))
+    if found is None:
+        return None
+    return Outcome(run.digest, found.done, found.by_question(measures.named), found.findings)
+
+
+def _made(
+    study: Study, key: tuple[str, int], run: StudyRun, measures: _Measures, on_progress: Progress
 ) -> Outcome:
-    done = run.finish(cache=home / "mined", on_progress=on_progress)
+    """A run trained, measured, looked into and recorded, each as far as it is not done yet."""
+    variant, seed = key
+    tasks = study.variants[variant].measures
+    done = run.finish(on_progress=on_progress)
     subject = Subject(run, lambda: measures.sets, on_progress)
 
     def measured() -> Values:
         on_progress("measuring", 0, 1)
-        values = measure(subject.model, measures.sets)
+        values = measure(subject.model, measures.sets, tasks)
         on_progress("measuring", 1, 1)
         return values
 
-    values = run.kept(f"values-{measures.key}", Values, measured)
+    values = run.kept(f"values-{'-'.join(tasks)}-{measures.key}", Values, measured)
     findings = {}
-    for name in analyses:
+    for name in _wanted(study, variant):
         found = ANALYSES[name]
         findings[name] = run.kept(f"{name}-{measures.key}", Findings, lambda f=found: f(subject))  # type: ignore[misc]
-    return Outcome(run, done, values, findings)
+    record = Record(
+        study=study.name,
+        variant=variant,
+        seed=seed,
+        machine=machine(),
+        versions=found_versions(),
+        done=done,
+        values={name: list(of_questions.values()) for name, of_questions in values.items()},
+        findings=findings,
+    )
+    measures.records.write(run.digest, record)
+    return Outcome(run.digest, done, record.by_question(measures.named), findings)
 
 
 def _check_parameters(study: Study, runs: Mapping[str, StudyRun]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -17,6 +17,7 @@ __all__ = [
     "Base",
     "Comparison",
     "DevSet",
+    "Family",
     "Study",
     "Variant",
     "find_base",
@@ -35,6 +36,12 @@ class DevSet(Part):
 
     split: str = "dev"
     questions: int = Field(default=80, ge=2)
+    held_out: bool = Field(
+        default=False, description="of a tenth of the questions, which no run is trained on"
+    )
+    passages: int | None = Field(
+        default=None, ge=2, description="that candidates are taken from at most, the likeliest"
+    )
     run: str | None = Field(
         default=None, description="TREC run in its folder, in place of BM25 over its corpus"
     )
@@ -60,14 +67,25 @@ class Variant(Part):
     layers: int | None = Field(
         default=None, ge=1, description="cut the backbone after so many transformer layers"
     )
+    measures: tuple[str, ...] = Field(
+        default=("embed", "rerank"), description="the tasks that it has learnt to do"
+    )
+
+
+Family = Literal["gate", "main", "second"]
 
 
 class Comparison(Part):
-    """Two variants set side by side: the second minus the first."""
+    """Two variants set side by side: the second minus the first.
+
+    p-values are corrected within a family. What "gate" compares must be higher, or the study has
+    not tested what the others compare of the same task.
+    """
 
     first: str
     second: str
     measures: tuple[str, ...] = ("embed", "rerank")
+    family: Family = "main"
 
 
 class Study(Part):
@@ -76,6 +94,7 @@ class Study(Part):
     name: str
     title: str
     question: str
+    base: str = Field(default=_BASE, description="what it begins from, by name or path")
     changes: dict[str, Any] = Field(default={}, description="laid over the base's recipe")
     variants: dict[str, Variant] = Field(min_length=1)
     comparisons: tuple[Comparison, ...] = ()
@@ -86,6 +105,9 @@ class Study(Part):
         default=0.01,
         ge=0,
         description="largest share by which the experts' parameters may differ; null: they may",
+    )
+    margin: float | None = Field(
+        default=None, gt=0, description="share of a score below which a difference does not matter"
     )
 
     @model_validator(mode="after")
@@ -135,8 +157,8 @@ def merged(base: Mapping[str, Any], *changes: Mapping[str, Any]) -> dict[str, An
 def study_names() -> tuple[str, ...]:
     """The names of the studies that come with the package, in their order."""
     paths = {p.stem: p for folder in (_CLONE, _PRESETS) for p in folder.glob("*.yaml")}
-    paths.pop(_BASE, None)
-    return tuple(sorted(paths, key=lambda name: (_number(paths[name]), name)))
+    names = [name for name in paths if not name.startswith(_BASE)]
+    return tuple(sorted(names, key=lambda name: (_number(paths[name]), name)))
 
 
 def _number(path: Path) -> int:

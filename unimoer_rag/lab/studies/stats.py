@@ -9,6 +9,8 @@
   with three seeds of any share in the variance, it finds what is not there at most 8 times in 100.
 - **Bootstrap** of the same: seeds and questions both drawn anew (Owen, "The pigeonhole bootstrap",
   2007). It is told beside the test, and never decides: with three seeds it is too sure.
+- **No difference** is a finding where two one-sided tests say so (`equivalence`), and what a study
+  could have found is told beside it (`detectable`).
 - **Many comparisons**: Holm, "A simple sequentially rejective multiple test procedure", 1979.
 """
 
@@ -24,10 +26,23 @@ from numpy.typing import NDArray
 from unimoer_rag.errors import InputError
 from unimoer_rag.extras import needs_extra
 
-__all__ = ["LEVEL", "Difference", "Mean", "bootstrap", "compare", "holm", "over_seeds"]
+__all__ = [
+    "LEVEL",
+    "Difference",
+    "Mean",
+    "bootstrap",
+    "compare",
+    "detectable",
+    "equivalence",
+    "holm",
+    "over_seeds",
+]
 
 LEVEL = 0.95
 """Share of the repetitions of a study whose interval would cover the truth."""
+
+POWER = 0.8
+"""How often a study would find the smallest difference that it counts as detectable."""
 
 RESAMPLES = 2_000
 
@@ -59,6 +74,8 @@ class Difference:
         boot_high: upper end.
         seeds: how many.
         questions: how many.
+        error: standard error of the difference.
+        freedom: its degrees of freedom.
     """
 
     first: float
@@ -71,6 +88,8 @@ class Difference:
     boot_high: float
     seeds: int
     questions: int
+    error: float
+    freedom: float
 
 
 def over_seeds(values: Sequence[float]) -> Mean:
@@ -128,7 +147,38 @@ def compare(
         boot_high=high,
         seeds=gaps.shape[0],
         questions=gaps.shape[1],
+        error=error,
+        freedom=freedom,
     )
+
+
+def equivalence(found: Difference, margin: float) -> float:
+    """p-value of "the difference is as large as the margin": below 0.05, the two are equal in it.
+
+    Two one-sided tests (Schuirmann, "A comparison of the two one-sided tests procedure and the
+    power approach for assessing the equivalence of average bioavailability", 1987).
+
+    Args:
+        found: of `compare`.
+        margin: the largest difference, either way, that does not matter; above 0.
+    """
+    room = margin - abs(found.difference)
+    if found.error == 0.0:
+        return 0.0 if room > 0 else 1.0
+    with needs_extra("scipy", "studies", "statistics of a study"):
+        from scipy.stats import t
+    return float(t.sf(room / found.error, found.freedom))
+
+
+def detectable(found: Difference) -> float:
+    """The smallest difference that the test would find in `POWER` of the studies like this one.
+
+    By the variance that was seen: `(t of 97.5% + t of the power) * error`.
+    """
+    with needs_extra("scipy", "studies", "statistics of a study"):
+        from scipy.stats import t
+    least = _t_quantile(found.freedom) + float(t.ppf(POWER, found.freedom))
+    return least * found.error
 
 
 def bootstrap(gaps: Sequence[Sequence[float]] | _Values, *, seed: int = 0) -> tuple[float, float]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 
 from unimoer_rag.lab.studies.analyses.cosines import cosines
 from unimoer_rag.lab.studies.analyses.extension import extension
+from unimoer_rag.lab.studies.analyses.mean_gradients import gradients, watch_gradients
 from unimoer_rag.lab.studies.analyses.pictures import pictures
 from unimoer_rag.lab.studies.analyses.probing import probing
 from unimoer_rag.lab.studies.analyses.routing import routing
@@ -17,10 +18,11 @@ from unimoer_rag.lab.studies.analyses.subject import Subject
 from unimoer_rag.lab.studies.analyses.updates import spectra, subspaces
 from unimoer_rag.lab.studies.panels import Findings
 
-__all__ = ["ANALYSES", "Subject"]
+__all__ = ["ANALYSES", "Subject", "watch_gradients"]
 
 ANALYSES: Mapping[str, Callable[[Subject], Findings]] = {
     "cosines": cosines,
+    "gradients": gradients,
     "routing": routing,
     "probing": probing,
     "similarity": similarity,
