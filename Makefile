@@ -6,6 +6,7 @@
 # make pythons     the tests that are not slow under each Python from 3.11 to 3.14 found here
 # make vllm        the tests of a real vLLM server, in an environment of its own (.vllm, 3 GB)
 # make backbones   the tests that need real weights of a second backbone, which it fetches
+# make gpu         what waits for a GPU, in one go; without one, what it would be
 # make docs        write the generated pages and tables anew
 # make packages    the wheels of a release, in dist: the library's and those named for frameworks
 # make lock        resolve the environments of demo and test anew, with hashes
@@ -36,7 +37,7 @@ export TOKENIZERS_PARALLELISM := false
 # Kept even where the shell says not to: a third of the suite's time would go into compiling again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test check lint variants frameworks pythons vllm backbones docs lock packages wheel-check clean
+.PHONY: demo test check lint variants frameworks pythons vllm backbones gpu docs lock packages wheel-check clean
 
 demo: $(VENV)/.demo
 	rm -rf demo.index
@@ -63,6 +64,10 @@ variants: $(VENV)/.dev
 backbones: $(VENV)/.dev
 	$(BIN)/python scripts/fetch_weights.py mpnet
 	UNIMOER_BACKBONES=$(CURDIR)/.backbones $(BIN)/pytest tests/model/test_real_backbones.py -rs
+
+# Needs no environment: it makes its own, which keeps a torch that fits the GPU's driver.
+gpu:
+	$(PYTHON) scripts/gpu.py
 
 docs: $(VENV)/.dev
 	$(BIN)/python scripts/generate_backbone_docs.py

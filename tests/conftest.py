@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import shutil
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
 # Before anything imports huggingface_hub, which reads it once: the suite runs without a network.
 os.environ["HF_HUB_OFFLINE"] = "1"
+# Before anything imports haystack, which otherwise reports to its makers and writes into the home.
+os.environ["HAYSTACK_TELEMETRY_ENABLED"] = "false"
+# Before anything imports litellm, which otherwise asks the network for a list of prices.
+os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -37,6 +42,21 @@ def pytest_collection() -> Iterator[None]:
         gc.enable()
         gc.collect()
         gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def dspy_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What DSPy keeps on disk is of this session, and not in the home."""
+    os.environ["DSPY_CACHEDIR"] = str(tmp_path_factory.mktemp("dspy"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_loop_of_nobody() -> None:
+    """LlamaIndex awaits in a loop that it makes where none was ever set, and that nobody closes.
+
+    It would warn when it is collected, in whichever test that happens.
+    """
+    asyncio.set_event_loop(None)
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,7 @@ EXPECTED = {
     "langchain_chat.py": ("14 days", True),
     "langchain_rag.py": ("answer: 14 days  [handbook/returns-and-refunds.md]", False),
     "llama_index_agent.py": ("14 days", True),
+    "llama_index_index.py": ("[returns-and-refunds.md]", False),
     "llama_index_qdrant.py": ("returns-and-refunds.md", False),
     "llama_index_rag.py": ("answer: 14 days  [returns-and-refunds.md]", False),
 }

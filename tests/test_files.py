@@ -100,3 +100,12 @@ def test_where_nothing_can_be_written(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="folder"):
         write_file(tmp_path / "folder", "x")
     assert os.listdir(tmp_path) == ["folder"]
+
+
+def test_a_private_file_is_its_owners_whoever_could_read_it_before(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    for _ in range(2):
+        with replacing(file, private=True) as part:
+            part.write_text("secret", encoding="utf-8")
+        assert file.stat().st_mode & 0o777 == 0o600
+        file.chmod(0o644)

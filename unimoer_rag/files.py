@@ -38,22 +38,26 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, private: bool = False) -> Iterator[Path]:
     """A new file to write, which takes the place of `path` when the block ends well.
 
     It lies beside `path` and is renamed at the end: a reader, a crash or a full disk never leaves
     half a file. Where the block fails, what was there before is untouched and the new file goes.
     Who could read `path` before can read it afterwards; a new one is as the umask has it.
 
+    Args:
+        path: of the file.
+        private: let its owner alone read it, whoever could before.
+
     Raises:
         OSError: the folder cannot be written.
     """
-    part = _beside(path)
+    part = _beside(path, private=private)
     try:
         yield part
         with part.open("rb") as file:
             os.fsync(file.fileno())  # else a power cut may keep the name and lose the bytes
-        if path.exists():
+        if path.exists() and not private:
             part.chmod(stat.S_IMODE(path.stat().st_mode))
         os.replace(part, path)
     except BaseException:
@@ -61,12 +65,13 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
 
 
-def _beside(path: Path) -> Path:
+def _beside(path: Path, *, private: bool) -> Path:
     """A new, empty file beside another, which nobody may read that may not read that one."""
     # `tempfile` makes files private and the umask cannot be asked without changing it for other
     # threads, so the system makes the file and applies it. The name is cut: it may be long.
     part = path.with_name(f".{path.name[:40]}.{secrets.token_hex(6)}.part")
     mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o666
+    mode = 0o600 if private else mode
     # The owner writes it whatever the old one allowed.
     os.close(
         os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode | stat.S_IWUSR | stat.S_IRUSR)

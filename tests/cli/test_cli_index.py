@@ -42,11 +42,11 @@ def test_indexes_the_rest_of_a_folder_with_a_binary_file(run: Command, tmp_path:
     folder.mkdir(parents=True)
     (folder / "good.md").write_text("Cats sleep for 15 hours a day.", encoding="utf-8")
     (folder / "noise.txt").write_bytes(bytes(range(256)) * 4)
-    (folder / "picture.png").write_bytes(b"\x89PNG")
+    (folder / "picture.bin").write_bytes(b"\x89PNG")
     result = run("index", folder, "--index", tmp_path / "index", *MINILM)
     assert result.exit_code == 3
     assert "1 document: 1 passage added" in result.stdout
-    assert "passed over: 1 .png" in result.stdout
+    assert "passed over: 1 .bin" in result.stdout
     assert "not indexed: " in result.stderr
     assert "noise.txt" in result.stderr
     found = run("search", "cats", "--index", tmp_path / "index", *MINILM, "--json")
@@ -101,19 +101,19 @@ def test_problems_of_an_earlier_run_are_counted(run: Command, tmp_path: Path) ->
 def test_an_empty_folder_is_said_to_be_one(run: Command, docs: Path, tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
-    (empty / "picture.png").write_bytes(b"\x89PNG")
+    (empty / "picture.bin").write_bytes(b"\x89PNG")
     words = ("--index", tmp_path / "index", *MINILM)
     for options in ((), ("--sync",), ("--json",)):
         result = run("index", empty, *words, *options)
         assert result.exit_code == 1
         assert result.stdout == ""
-        assert f"error: there is nothing to index in {empty} (passed over: 1 .png)" in result.stderr
+        assert f"error: there is nothing to index in {empty} (passed over: 1 .bin)" in result.stderr
         assert not (tmp_path / "index").exists()
     assert run("index", docs, *words).exit_code == 0
     for options in ((), ("--sync",)):
         result = run("index", empty, *words, *options)
         assert result.exit_code == 1
-        assert f"error: there is nothing to index in {empty} (passed over: 1 .png)" in result.stderr
+        assert f"error: there is nothing to index in {empty} (passed over: 1 .bin)" in result.stderr
         assert "docs/hours.md" in run("docs", "ls", "--index", tmp_path / "index").stdout
     result = run("index", docs, empty, *words)  # one of two
     assert result.exit_code == 0

@@ -73,7 +73,7 @@ def test_the_package_runs_as_the_command() -> None:
 
 
 def test_an_unknown_command_is_a_wrong_option(run: Command) -> None:
-    assert run("serve").exit_code == 2
+    assert run("fly").exit_code == 2
 
 
 def test_an_error_of_the_system_is_one_line(

@@ -10,6 +10,7 @@ from cli_helpers import Command
 from model.cross_folders import save_cross
 
 from unimoer_rag import UniMoER
+from unimoer_rag.cli.search import _deeper
 
 MINILM = ("--checkpoint", "minilm")
 
@@ -145,3 +146,44 @@ def test_a_reranker_is_named(run: Command, indexed: Path, tmp_path: Path) -> Non
     scores = model.score("when are refunds paid?", texts)
     assert [hit["rerank"] for hit in found] == pytest.approx(scores.tolist(), abs=1e-5)
     assert [hit["rerank"] for hit in own] != [hit["rerank"] for hit in found]
+
+
+@pytest.mark.slow
+def test_passages_of_one_text_are_told_once(run: Command, tmp_path: Path) -> None:
+    docs = tmp_path / "docs"
+    for name in ("a", "b", "c", "d", "e"):
+        (docs / name).mkdir(parents=True)
+        (docs / name / "refunds.md").write_text("Refunds are paid within 14 days.")
+    (docs / "new.md").write_text("Refunds are paid within 30 days.")
+    (docs / "tents.md").write_text("A tent costs 20 pounds.")
+    index = ("--index", tmp_path / "index", *MINILM)
+    assert run("index", docs, *index).exit_code == 0
+    query = ("search", "within how many days are refunds paid?", *index)
+    hits = json.loads(run(*query, "-k", 7, "--json").stdout)
+    assert len(hits) == 7
+    for first_stage in ((), ("--rerank", 0), ("--mode", "hybrid")):
+        told = run(*query, "-k", 3, *first_stage).stdout.strip().split("\n\n")
+        texts = [one.splitlines()[1].strip() for one in told]
+        assert sorted(texts[:2]) == [f"Refunds are paid within {n} days." for n in (14, 30)]
+        assert texts[2:] == ["A tent costs 20 pounds."]
+        (copies,) = (one for one in told if "14 days" in one)
+        also = copies.splitlines()[2]
+        assert also.startswith("   also in: docs/")
+        assert also.count("/refunds.md:0-32") == 3
+        assert also.endswith(" and 1 more")
+        assert sum(one.count("also in") for one in told) == 1
+    best = run(*query, "-k", 1).stdout
+    assert f"1. {hits[0]['score']:.3f} {hits[0]['source']}:" in best
+    apart = run(*query, "-k", 3, "--apart").stdout
+    assert "also in" not in apart
+    assert apart.count("refunds.md") == sum("refunds.md" in hit["source"] for hit in hits[:3])
+
+
+@pytest.mark.parametrize(
+    ("k", "depth", "deeper"),
+    [(5, 50, 15), (20, 50, 50), (60, 50, 60), (5, 0, 15), (5, 4, 5), (5, "auto", 5), (0, 50, 0)],
+)
+def test_more_hits_are_looked_at_as_far_as_it_changes_nothing(
+    k: int, depth: int | str, deeper: int
+) -> None:
+    assert _deeper(k, depth) == deeper

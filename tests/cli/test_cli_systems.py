@@ -112,3 +112,25 @@ def test_one_command_compares_systems(
     assert file.stat().st_mtime_ns == written
     assert "bm25" in first.out
     assert again.out == first.out
+
+
+@pytest.mark.slow
+def test_a_summary_keeps_each_system_once(
+    compare_systems: ModuleType, dataset: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    kept = tmp_path / "systems.json"
+    words = ["--data", str(dataset), "--out", str(tmp_path / "out"), "--summary", str(kept)]
+    options = ["--options", "--parts retrieval,rerank"]
+    assert compare_systems.main([*words, *options, "bm25"]) == 0
+    first = json.loads(kept.read_text())
+    assert compare_systems.main([*words, *options, "bm25", "unimoer"]) == 0
+    capfd.readouterr()
+    rows = json.loads(kept.read_text())
+    assert [row["system"] for row in rows] == ["bm25", "unimoer"]
+    bm25, ours = (row for row in rows)
+    assert bm25["retrieval"] == first[0]["retrieval"]
+    assert "against_ours" not in ours
+    file = next((tmp_path / "out").rglob("unimoer*.json"))
+    result = json.loads(file.read_text())
+    interval = result["intervals"]["rerank"]["nDCG@10"]
+    assert ours["rerank"] == [result["rerank"]["nDCG@10"], interval["low"], interval["high"]]

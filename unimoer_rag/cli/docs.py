@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from unimoer_rag.cli.index import say_problems
+from unimoer_rag.cli.index import is_incomplete, say_problems
 from unimoer_rag.cli.option_groups import with_options
 from unimoer_rag.cli.output import INCOMPLETE, JsonFlag, print_found, print_text
 from unimoer_rag.cli.retrieval_options import IndexPlace, Selected
@@ -101,7 +101,7 @@ def status_command(
         say_problems(whole.problems)
 
     print_found(asdict(whole), say, as_json=as_json)
-    if whole.problems:
+    if is_incomplete(whole.problems):
         raise typer.Exit(INCOMPLETE)
 
 

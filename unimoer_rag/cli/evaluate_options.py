@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,11 +16,11 @@ from unimoer_rag.cli.targets import check_target
 from unimoer_rag.errors import InputError
 
 if TYPE_CHECKING:
-    from unimoer_rag.data import BeirDataset, Run
+    from unimoer_rag.data import BeirDataset, OwnSet, Run
     from unimoer_rag.evaluation import EvalOptions, Judge, System
     from unimoer_rag.pipelines import PipelineConfig
 
-__all__ = ["AnsweredBy", "AskedSet", "Judging", "MeasuredSystem", "Told", "Ways"]
+__all__ = ["AnsweredBy", "AskedSet", "Judging", "MeasuredSystem", "Told", "Ways", "read_own"]
 
 _WORST = 20  # questions that a page tells
 
@@ -87,7 +87,8 @@ class AskedSet:
     def open(self, name: str | None, system: MeasuredSystem, run: Run | None) -> BeirDataset:
         """The data set, downloaded where it has to be; of a large one what a run ranks."""
         if self.own is not None and self.questions is not None:
-            return _own(self.own, self.questions, system.checkpoint or system.reader)
+            checkpoint = system.checkpoint or system.reader
+            return read_own(self.own, self.questions, checkpoint).dataset
         from unimoer_rag.data import open_dataset, open_ir_dataset
 
         if self.ir_dataset is not None:
@@ -222,8 +223,23 @@ class Judging:
         return Judge(self.judge_url, self.judge_model, self.judge_key)
 
 
-def _own(folder: Path, questions: Path, checkpoint: str | None) -> BeirDataset:
-    """The user's documents, cut as an index of that checkpoint cuts them, and their questions."""
+def read_own(
+    folder: Path,
+    questions: Path,
+    checkpoint: str | None,
+    *,
+    limit: int | None = None,
+    seed: int = 0,
+) -> OwnSet:
+    """The user's documents, cut as an index of that checkpoint cuts them, and their questions.
+
+    Args:
+        folder: documents.
+        questions: a file of questions on them.
+        checkpoint: whose index it is; the reader's if none is named.
+        limit: only so many questions.
+        seed: of their drawing.
+    """
     from unimoer_rag.data import own_dataset
     from unimoer_rag.evaluation import READER
     from unimoer_rag.model import UniMoER
@@ -232,7 +248,7 @@ def _own(folder: Path, questions: Path, checkpoint: str | None) -> BeirDataset:
     tokenizer = UniMoER.from_pretrained(checkpoint or READER).tokenizer.backend_tokenizer
     found = own_dataset(folder, questions, split=Chunker(tokenizer).split)
     print_note(str(found))
-    return found.dataset
+    return found if limit is None else replace(found, dataset=found.dataset.limit(limit, seed))
 
 
 def _tell_download(name: str, split: str | None, corpus: Path | None) -> None:

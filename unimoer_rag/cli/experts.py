@@ -22,6 +22,7 @@ from unimoer_rag.cli.output import (
     quiet,
 )
 from unimoer_rag.cli.retrieval_options import CheckpointOption
+from unimoer_rag.errors import InputError
 from unimoer_rag.wording import counted
 
 __all__ = ["experts"]
@@ -69,7 +70,7 @@ def _table(found: dict[str, Any], title: str) -> Table:
 
 @dataclass(frozen=True)
 class Learning:
-    """How a new expert is trained."""
+    """How a new expert is trained on --data."""
 
     kind: Literal["classification", "reading", "ranking"] = option(
         "What it learns: labels, answer spans, or relevance.", default="classification"
@@ -78,31 +79,71 @@ class Learning:
     steps: int = option("Steps of training.", default=500, min=1)
     size: int | None = option("Examples a step (by kind: 16, 8 or 4).", min=1)
     rate: float = option("Peak learning rate.", default=1e-3)
-    dev_share: float = option("Share of the data held out, to measure on.", default=0.1)
     max_tokens: int = option("Texts are cut to this length.", default=256, min=16)
-    seed: int = option("Of everything drawn at random.", default=0)
+
+
+@dataclass(frozen=True)
+class OwnDomain:
+    """A domain's documents and questions, in the place of --data."""
+
+    own: Path | None = option("Your documents: train a domain's embedding and reranking on them.")
+    questions: Path | None = option("JSONL or CSV of questions on them, to learn and measure.")
+    recipe: str = option("How a domain is trained.", default="minilm-domain")
+    settings: list[str] | None = option("KEY=VALUE in place of the recipe's.", "--set")
 
 
 @experts.command()
 @with_options
 def add(
-    name: Annotated[str, typer.Argument(help="Name of the new expert and its task.")],
+    name: Annotated[str, typer.Argument(help="Name of the new expert and its task, or domain.")],
     *,
-    data: Path = option("JSONL to learn from; for reading a BEIR folder.", default=...),
+    data: Path | None = option("JSONL to learn from; for reading a BEIR folder."),
+    domain: OwnDomain,
     output: OutputOption,
     checkpoint: CheckpointOption = "unimoer-minilm",
-    settings: Learning,
+    learning: Learning,
+    dev_share: float | None = option(
+        "Share held out, to measure on (0.1 of the data, 0.2 of questions)."
+    ),
+    seed: int = option("Of everything drawn at random.", default=0),
     as_json: JsonFlag = False,
 ) -> None:
     """Train a new expert and its head with all else frozen (extra train); run again to resume.
 
-    Old tasks give bit for bit what they gave; that is checked before the checkpoint is written.
+    With --own, train the experts of a domain: the new checkpoint embeds and reranks by them.
+    Other tasks give bit for bit what they gave; that is checked before anything is written.
     """
     quiet()
+    if (data is None) == (domain.own is None):
+        raise InputError("say what to learn from: --data FILE, or --own FOLDER; one of them")
+    if domain.own is None:
+        if domain.questions is not None:
+            raise InputError("--questions are asked of your documents: give --own FOLDER too")
+        share = 0.1 if dev_share is None else dev_share
+        addition = {**vars(learning), "dev_share": share, "seed": seed}
+        _add_task(name, addition, checkpoint, data, output, as_json=as_json)
+        return
+    from unimoer_rag.cli.add_domain import add_own
+
+    add_own(
+        name,
+        **vars(domain),
+        output=output,
+        checkpoint=checkpoint,
+        seed=seed,
+        held_out=0.2 if dev_share is None else dev_share,
+        as_json=as_json,
+    )
+
+
+def _add_task(
+    name: str, given: dict[str, Any], checkpoint: str, data: Any, output: Path, *, as_json: bool
+) -> None:
+    """Train the expert of a task of its own, and tell how well it does."""
     from unimoer_rag.training import Addition, extend
 
     with progress_bar() as bar:
-        task = bar.add_task("training", total=settings.steps)
+        task = bar.add_task("training", total=given["steps"])
 
         def step(report: dict[str, Any]) -> None:
             bar.update(task, completed=report["step"])
@@ -110,7 +151,7 @@ def add(
                 losses = "  ".join(f"{n} {value:.3f}" for n, value in report["losses"].items())
                 print_note(f"step {report['step']}: {losses}")
 
-        addition = Addition(name, **vars(settings))
+        addition = Addition(name, **given)
         done = extend(addition, checkpoint=checkpoint, data=data, output=output, on_step=step)
     if as_json:
         print_json({**asdict(done), "checkpoint": str(output)})

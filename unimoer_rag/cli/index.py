@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -35,7 +35,7 @@ from unimoer_rag.wording import counted
 if TYPE_CHECKING:
     from unimoer_rag.retrieval import AddReport, Corpus, Problem, Selection, UnifiedRetriever
 
-__all__ = ["add_corpora", "index", "say_problems", "scan_paths"]
+__all__ = ["add_corpora", "index", "is_incomplete", "say_problems", "scan_paths"]
 
 _FEW = 3  # problems of a kind that are told in full
 
@@ -54,7 +54,7 @@ def scan_paths(paths: list[Path], selection: Selection | None = None) -> dict[Pa
 
 
 def add_corpora(
-    retriever: UnifiedRetriever, corpora: dict[Path, Corpus], **options: Any
+    retriever: UnifiedRetriever, corpora: Mapping[Path, Corpus], **options: Any
 ) -> AddReport:
     """Index paths, showing how far it is and printing what could not be read.
 
@@ -73,7 +73,7 @@ def add_corpora(
             def tell(report: AddReport, path: Path = path, size: int = len(corpus)) -> None:
                 done = report.documents + len(report.problems)
                 held = counted(report.passages, "passage") if report.passages else ""
-                show(f"indexing {path}", done, size, held)
+                show(f"indexing {path}", done, size, report.reading or held)
 
             tell(AddReport())
             part = retriever.add_path(path, on_progress=tell, **options)
@@ -88,6 +88,11 @@ def add_corpora(
     say_problems(whole.problems)
     say_problems(whole.notes, "note: ")
     return whole
+
+
+def is_incomplete(problems: Iterable[Problem]) -> bool:
+    """Whether something was not indexed that should have been."""
+    return any(not problem.minor for problem in problems)
 
 
 def say_problems(problems: Iterable[Problem], label: str = "not indexed: ") -> None:
@@ -153,12 +158,16 @@ def index(
         total = retriever.count()
     if empty:
         raise _nothing(corpora)
-    print_found({**asdict(report), "total": total}, lambda: _say(report, total), as_json=as_json)
-    if report.problems:
+    found = {**asdict(report), "total": total}
+    del found["reading"]
+    print_found(found, lambda: _say(report, total, ocr=selection.ocr), as_json=as_json)
+    if is_incomplete(report.problems):
         raise typer.Exit(INCOMPLETE)
 
 
-def _say(report: AddReport, total: int) -> None:
+def _say(report: AddReport, total: int, *, ocr: bool) -> None:
+    from unimoer_rag.retrieval import remedies
+
     print_text(
         f"{counted(report.documents, 'document')}: {counted(report.added, 'passage')} added, "
         f"{report.unchanged} unchanged, {report.removed} removed; the index holds {total}"
@@ -170,13 +179,18 @@ def _say(report: AddReport, total: int) -> None:
         print_text(f"{counted(report.truncated, 'passage')} {lost} end")
     if report.skipped:
         skipped = ", ".join(f"{n} {kind}" for kind, n in report.skipped.items())
-        print_text(f"passed over: {skipped}")
+        more = "; ".join(remedies(report.skipped, ocr=ocr))
+        print_text(f"passed over: {skipped}{f' ({more})' if more else ''}")
 
 
 def _nothing(corpora: dict[Path, Corpus]) -> InputError:
     """The error of paths without documents, with what there is in place of them."""
+    from unimoer_rag.retrieval import remedies
+
     skipped = sum((Counter(corpus.skipped) for corpus in corpora.values()), Counter[str]())
     over = ", ".join(f"{n} {kind}" for kind, n in skipped.items()) or "nothing"
+    ocr = all(corpus.ocr for corpus in corpora.values())
+    over = "; ".join([over, *remedies(skipped, ocr=ocr)])
     return InputError(
         f"there is nothing to index in {', '.join(map(str, corpora))} (passed over: {over}); the "
         "index is as it was"

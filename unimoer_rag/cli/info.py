@@ -34,10 +34,12 @@ def info(
     the model would take with each dtype, and which one was chosen.
     """
     quiet()
-    from unimoer_rag.model import UniMoER, memory_table
+    from unimoer_rag.model import UniMoER, memory_table, warn_if_untrained
     from unimoer_rag.model.describe import describe
 
     model = UniMoER.from_pretrained(checkpoint, dtype=dtype, memory_budget=memory_budget)
+    if model.checkpoint_folder is None:  # of a checkpoint it is said already
+        warn_if_untrained(model, checkpoint)
     found = describe(model)
     settings = settings_in_force(context.find_root().obj)
     plans = memory_table(checkpoint) if memory_budget is not None else []

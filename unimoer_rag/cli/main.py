@@ -15,6 +15,7 @@ from rich.text import Text
 from unimoer_rag.cli import (
     ask,
     calibrate,
+    chat,
     demo,
     docs,
     evaluate,
@@ -22,8 +23,11 @@ from unimoer_rag.cli import (
     export,
     index,
     info,
+    make_questions,
+    mcp,
     report,
     search,
+    serve,
     train,
     verify,
 )
@@ -108,9 +112,13 @@ app.command("index", rich_help_panel=USE)(index.index)
 app.command("index verify", rich_help_panel=USE)(verify.verify)
 app.command("search", rich_help_panel=USE)(search.search)
 app.command("ask", rich_help_panel=USE)(ask.ask)
+app.command("chat", rich_help_panel=USE)(chat.chat)
+app.command("serve", rich_help_panel=USE)(serve.serve)
+app.command("mcp", rich_help_panel=USE)(mcp.mcp)
 app.add_typer(docs.docs, rich_help_panel=USE)
 app.command("info", rich_help_panel=USE)(info.info)
 app.command("eval", rich_help_panel=MEASURE)(evaluate.evaluate_command)
+app.command("eval make-questions", rich_help_panel=MEASURE)(make_questions.make_questions_command)
 app.add_typer(report.report, rich_help_panel=MEASURE)
 app.command("calibrate", rich_help_panel=MEASURE)(calibrate.calibrate)
 app.add_typer(resolve_name(f"{_LAB}:bench"), rich_help_panel=MEASURE)

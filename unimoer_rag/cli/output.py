@@ -20,6 +20,7 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
@@ -40,6 +41,7 @@ __all__ = [
     "difference",
     "drawn",
     "errors",
+    "linked",
     "print_found",
     "print_json",
     "print_note",
@@ -164,6 +166,18 @@ def print_text(text: str | Text) -> None:
     console.print(harmless_text(text), soft_wrap=not console.is_terminal)
 
 
+def linked(text: str, address: str | None) -> Text:
+    """A text that opens a file where the terminal shows links.
+
+    Args:
+        text: what is shown, taken literally.
+        address: the file's URI, which is ASCII without controls; None for text alone.
+    """
+    if address is None or not console.shows_links:
+        return Text(text)
+    return Text(text, Style(link=address))
+
+
 def print_note(text: str | Text) -> None:
     """A line beside the results, on standard error, taken literally."""
     errors.print(harmless_text(text), highlight=False, soft_wrap=True)
@@ -188,6 +202,15 @@ def print_found(found: Any, say: Callable[[], object], *, as_json: bool) -> None
         print_json(found)
     else:
         say()
+
+
+def print_line(found: Any) -> None:
+    """What was found as one line of JSON, seen at once by whoever reads it through a pipe.
+
+    In ASCII: whatever a document says, a terminal that shows the line does nothing.
+    """
+    sys.stdout.write(json_text(found, ascii_only=True, indent=None))
+    sys.stdout.flush()
 
 
 def columns(table: Table, first: str, *others: str) -> Table:

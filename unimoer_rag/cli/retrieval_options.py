@@ -34,6 +34,7 @@ __all__ = [
     "PipelinePlace",
     "RerankText",
     "RerankerOption",
+    "SearchedPlace",
     "Selected",
     "open_retriever",
     "parse_filters",
@@ -86,6 +87,11 @@ ModeOption = Annotated[Mode, MODE]
 COLLECTION = typer.Option(
     "--collection", envvar=ENVIRONMENT["collection"], help="Collection on the server."
 )
+MAPPING = typer.Option(
+    "--mapping",
+    help="auto, langchain, llama-index or haystack: search a collection, on a server or in the "
+    "folder of a QdrantClient, as that library wrote it.",
+)
 RerankText = typer.Option(
     "--rerank",
     metavar="N|auto|FILE",
@@ -111,6 +117,7 @@ class PipelinePlace(_Place):
     """Where an index is, if not where a pipeline says."""
 
     collection: Annotated[str | None, COLLECTION] = None
+    mapping: Annotated[str | None, MAPPING] = None
 
 
 @dataclass(frozen=True)
@@ -135,6 +142,13 @@ class IndexPlace(_Place):
             return EdgeStore(self.index, read_only=read_only)
         url, key = str(self.url), self.api_key
         return ServerStore.connect(url, api_key=key, collection=self.collection)
+
+
+@dataclass(frozen=True)
+class SearchedPlace(IndexPlace):
+    """Where an index is, or a collection of another library."""
+
+    mapping: Annotated[str | None, MAPPING] = None
 
 
 @dataclass(frozen=True)
@@ -205,13 +219,16 @@ class Selected:
         default=False,
     )
     follow_links: bool = option("Read what links lead to outside a folder, too.", default=False)
+    no_ocr: bool = option(
+        "Read no text in pictures and scans; it takes seconds a page (extra ocr).", default=False
+    )
 
     def selection(self) -> Selection:
         """The same, as the library says it."""
         from unimoer_rag.retrieval import Selection
 
         included, excluded = self.include or (), self.exclude or ()
-        return Selection(included, excluded, not self.no_ignore, self.follow_links)
+        return Selection(included, excluded, not self.no_ignore, self.follow_links, not self.no_ocr)
 
 
 def open_retriever(place: IndexPlace, model: LoadedModel, **settings: Any) -> UnifiedRetriever:
@@ -232,7 +249,7 @@ def open_retriever(place: IndexPlace, model: LoadedModel, **settings: Any) -> Un
     return retriever
 
 
-def require_index(index: Path | None, url: str | None) -> None:
+def require_index(index: Path | None, url: str | None, mapping: str | None = None) -> None:
     """Refuse a folder that holds no index, before a model is loaded or a folder made."""
     from unimoer_rag.retrieval import is_index
 
@@ -240,7 +257,7 @@ def require_index(index: Path | None, url: str | None) -> None:
         return
     if index is None:
         raise InputError(_WHERE)
-    if not is_index(index):
+    if mapping is None and not is_index(index):
         raise InputError(
             f"there is no index at {index}: make one with unimoer-rag index PATH --index {index}"
         )

@@ -48,7 +48,7 @@ def harmless_text(text: str | Text) -> Text:
     return shown
 
 
-def json_text(value: Any, *, ascii_only: bool = False) -> str:
+def json_text(value: Any, *, ascii_only: bool = False, indent: int | None = 2) -> str:
     """A value as JSON for people and programs, with every harmful character as an escape.
 
     What is no number in JSON (NaN, infinity) is null.
@@ -56,11 +56,12 @@ def json_text(value: Any, *, ascii_only: bool = False) -> str:
     Args:
         value: dicts, lists, strings, numbers.
         ascii_only: escape all that is not ASCII, for a stream that cannot take it.
+        indent: spaces a level; None for all on one line.
     """
     try:
-        text = json.dumps(value, indent=2, ensure_ascii=ascii_only, allow_nan=False)
+        text = json.dumps(value, indent=indent, ensure_ascii=ascii_only, allow_nan=False)
     except ValueError:
-        text = json.dumps(_with_nulls(value), indent=2, ensure_ascii=ascii_only)
+        text = json.dumps(_with_nulls(value), indent=indent, ensure_ascii=ascii_only)
     return HARMFUL.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n"
 
 
@@ -108,6 +109,17 @@ class Terminal(Console):
 
     def __init__(self, *, stderr: bool = False) -> None:
         super().__init__(stderr=stderr, markup=False, emoji=False)
+
+    @property
+    def shows_links(self) -> bool:
+        """Whether it opens files of this machine where a text is clicked (OSC 8).
+
+        Terminals that know no links show the text alone; few print the address, as that of Linux's
+        console. With NO_COLOR, and from another machine, whose files are not ours, there are none.
+        """
+        away = any(name in os.environ for name in ("SSH_CONNECTION", "SSH_TTY"))
+        plain = self.no_color or self.color_system is None or os.environ.get("TERM") == "linux"
+        return self.is_terminal and not plain and not away
 
     def print(self, *objects: Any, **options: Any) -> None:
         """`Console.print`; a line is one line where it is not folded for a terminal."""

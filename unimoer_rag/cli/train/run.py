@@ -16,7 +16,7 @@ from unimoer_rag.errors import InputError, TrainingError
 if TYPE_CHECKING:
     from unimoer_rag.training import Launch, OwnRun, Recipe
 
-__all__ = ["COMMANDS", "RecipeArgument", "SetOption", "chosen_recipe", "resume", "run"]
+__all__ = ["COMMANDS", "RecipeArgument", "SetOption", "chosen_recipe", "resume", "run", "told"]
 
 COMMANDS = ("run", "resume", "ls", "show", "validate")
 
@@ -139,7 +139,7 @@ def _say_end(
     checkpoint = folder / "checkpoint"
     if as_json:
         places = {"run": str(folder), "checkpoint": str(checkpoint)}
-        print_json({"finished": finished, **places, **_told(own)})
+        print_json({"finished": finished, **places, **told(own)})
     elif finished:
         if own is not None:
             print_own(own, recipe.start or recipe.backbone)
@@ -187,7 +187,8 @@ def _on_own(recipe: Recipe, launch: Launch, folder: Path, watch: Watch) -> OwnRu
     )
 
 
-def _told(own: OwnRun | None) -> dict[str, Any]:
+def told(own: OwnRun | None) -> dict[str, Any]:
+    """What training on one's own documents came to, JSON-ready; nothing where it was not done."""
     if own is None:
         return {}
     report = own.data
