@@ -17,11 +17,25 @@ import httpx
 import psutil
 import pytest
 
-__all__ = ["LIMIT", "SCRIPT", "StartVllm", "VllmServer", "becomes_idle", "in_flight", "running"]
+__all__ = [
+    "LIMIT",
+    "LONG",
+    "SCRIPT",
+    "WITHOUT_END",
+    "StartVllm",
+    "VllmServer",
+    "becomes_idle",
+    "in_flight",
+    "running",
+    "tokens_made",
+]
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "vllm_server.py"
 START_SECONDS = 300
-LIMIT = 40  # requests at a time; vLLM's own default is none
+LIMIT = 8  # requests at a time; vLLM's own default is none
+LONG = 6000  # tokens, many seconds' work: what happens meanwhile happens in mid-answer
+# No word ends such an answer early, and the HTTP side has time left for other requests.
+WITHOUT_END = {"ignore_eos": True, "stream_interval": 50}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +107,18 @@ def free_port() -> int:
 
 def in_flight(url: str) -> int:
     """How many requests the engine has, by its own count."""
-    metrics = httpx.get(f"{url.removesuffix('/v1')}/metrics").text.splitlines()
-    names = ("vllm:num_requests_running{", "vllm:num_requests_waiting{")
-    return round(sum(float(line.split()[-1]) for line in metrics if line.startswith(names)))
+    return metric(url, "vllm:num_requests_running{", "vllm:num_requests_waiting{")
+
+
+def tokens_made(url: str) -> int:
+    """How many tokens the engine has written since it started."""
+    return metric(url, "vllm:generation_tokens_total{")
+
+
+def metric(url: str, *names: str) -> int:
+    """The sum of the metrics whose lines begin so."""
+    lines = httpx.get(f"{url.removesuffix('/v1')}/metrics", timeout=60).text.splitlines()
+    return round(sum(float(line.split()[-1]) for line in lines if line.startswith(names)))
 
 
 def becomes_idle(url: str, seconds: float = 20) -> bool:
