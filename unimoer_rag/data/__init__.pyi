@@ -28,7 +28,7 @@ from .opened_sources import Sources
 from .own_questions import literal, plain
 from .own_set import OwnPassages, OwnSet, own_dataset, own_passages
 from .own_split import OwnData, OwnReport, own_datasets
-from .pseudo_questions import pseudo_questions
+from .pseudo_questions import pseudo_questions, with_pseudo_questions
 from .source_settings import Part, SourceConfig
 from .trec_runs import Run, load_run, ranked, save_run, write_run, write_submission
 
@@ -93,6 +93,7 @@ __all__ = [
     "sentence_at",
     "to_download",
     "unique",
+    "with_pseudo_questions",
     "write_run",
     "write_submission",
 ]

@@ -98,6 +98,11 @@ class Recipe(Part):
     data: dict[str, SourceConfig] = Field(
         default={}, description="data sets that are not BEIR folders of their name"
     )
+    pseudo_questions: float = Field(
+        default=0.0,
+        ge=0,
+        description="sentences of all passages beside each question, where a domain is learnt",
+    )
     mining: Mining = Mining()
     objectives: dict[str, Annotated[ObjectiveConfig, Field(discriminator="kind")]] = Field(
         min_length=1

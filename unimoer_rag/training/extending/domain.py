@@ -21,6 +21,7 @@ from unimoer_rag.data import (
     own_passages,
     pseudo_questions,
     questions_sha256,
+    with_pseudo_questions,
 )
 from unimoer_rag.errors import InputError, TrainingError
 from unimoer_rag.model import (
@@ -177,7 +178,8 @@ def learn_domain(
     for task in turned.tasks:
         model.change_task(task.task())
     kept = cache or RunFolder(run, turned).mined
-    sources = Sources(Path(), given={name: train}, cache=kept)
+    asked = with_pseudo_questions(train, recipe.pseudo_questions, seed=recipe.seed)
+    sources = Sources(Path(), given={name: asked}, cache=kept)
     material = Material(
         turned.mining, model, sources, cache=kept, on_progress=on_progress, outputs=outputs
     )
