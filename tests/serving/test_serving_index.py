@@ -52,6 +52,25 @@ def test_a_search_is_the_library_s(
     assert "retrieve" in found["timings_ms"]
 
 
+def test_the_index_tells_how_it_was_built(
+    http: httpx.Client, pipeline: RagPipeline, tmp_path: Path
+) -> None:
+    [told] = http.get("/v1/indexes").json()["data"]
+    retriever = pipeline.retriever
+    assert told["id"] == "memory"
+    assert told["passages"] == retriever.count()
+    assert told["dimension"] == len(retriever.engine.embed(["a"])[0])
+    assert told["chunking"] == {"size": 160, "overlap": 32}
+    assert (told["mode"], told["k"], told["rerank"]) == ("dense", 5, 50)
+    with (
+        UnifiedRetriever(retriever.model, index=tmp_path / "shop.index", chunking="whole") as other,
+        serving(RagPipeline(other)) as url,
+    ):
+        [told] = httpx.get(f"{url}/v1/indexes", trust_env=False).json()["data"]
+    assert (told["id"], told["passages"], told["chunking"]) == ("shop.index", 0, "whole")
+    assert not told["read_only"]
+
+
 @pytest.mark.filterwarnings("ignore::unimoer_rag.errors.UnimoerWarning")  # of an unknown field
 def test_what_cannot_be_searched(http: httpx.Client, tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text("{}", encoding="utf-8")

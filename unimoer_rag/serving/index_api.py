@@ -75,6 +75,11 @@ def routes(service: Service) -> APIRouter:
         del told["rows"]
         return Json({"object": "explanation", **told, "routing": routing})
 
+    @router.get("/indexes")
+    async def indexes() -> Response:
+        """The index that is served: how it was built, and how it is searched by default."""
+        return Json({"object": "list", "data": [await service.index()]})
+
     @router.get("/documents")
     async def listed(
         name: Annotated[list[str] | None, Query()] = None,

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -150,6 +151,28 @@ class Service:
     ) -> int:
         """Remove passages; see `UnifiedRetriever.delete`."""
         return await self._written(partial(self.retriever.delete, ids, filters=filters))
+
+    async def index(self) -> dict[str, Any]:
+        """What there is to say of the index: what it holds, how it was built and is searched."""
+        index = self.retriever
+        settings = index.settings
+        folder = None if settings.index is None else Path(settings.index).absolute().name
+        return {
+            "id": folder or (settings.collection if settings.url else "memory"),
+            "object": "index",
+            "model": self.names[0],
+            "passages": await asyncio.to_thread(index.count),
+            "dimension": index.dimensions,
+            "chunking": index.chunking
+            if isinstance(index.chunking, str)
+            else asdict(index.chunking),
+            "language": index.language,
+            "token_states": index.token_states and asdict(index.token_states),
+            "mode": index.mode,
+            "rerank": index.rerank if isinstance(index.rerank, int) else "auto",
+            "k": index.k,
+            "read_only": index.store.read_only,
+        }
 
     async def holdings(self, names: Sequence[str]) -> list[Holding]:
         """What the index holds, by name; goes through all of it."""

@@ -49,9 +49,8 @@ async function onAsk(event) {
   button.disabled = true;
   await tried(async () => {
     const answer = await ask("v1/ask", { method: "POST", json: { question, ...chosen() } });
-    const found = await ask("v1/search", { method: "POST", json: { query: question, k: 10, ...chosen() } });
     showAnswer(answer);
-    showHits(question, found.data, answer.citations);
+    showHits(question, answer.hits, answer.citations);
     const warned = [...(answer.warnings ?? [])];
     if (!answer.reader_trained && answer.answered_by === "reader") warned.push("This model has not learnt to read: no answer means little.");
     at("answer-note").textContent += warned.length ? ` ${warned.join(" ")}` : "";
