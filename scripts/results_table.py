@@ -255,6 +255,29 @@ def _stress_rows(found: Mapping[str, Any]) -> _Rows:
     yield f"wrong answers among their {found['calls']:,}", str(found["wrong"]), "", ""
 
 
+def _serve_rows(found: Mapping[str, Any]) -> _Rows:
+    for part, ratios in found["ratios"].items():
+        sides = {**found["ours"][part], **found["others"][part]}
+        what = "embedding" if part == "embed" else f"reranking {found['depth']} passages"
+        for key, ratio in ratios.items():
+            who, n = key.split("/")
+            if who == "ours":
+                continue
+            rates = (sides[f"ours/{n}"]["texts_a_second"], sides[key]["texts_a_second"])
+            told = f"{what} over HTTP, texts a second, clients: {n}, against {_SERVERS[who]}"
+            yield _row(told, "{:.0f}", *rates, ratio)
+
+
+def _soak_rows(found: Mapping[str, Any]) -> _Rows:
+    ours = found["ours"]
+    who = f"{found['clients']} clients over HTTP, {ours['seconds']:g} s, a third of requests left"
+    yield f"{who}: wrong among {ours['answered']:,} answers", str(found["wrong"]), "", ""
+    first, last = (ours["own_bytes_quarters"][at] / 2**20 for at in (1, 4))
+    yield _row(
+        f"{who}: memory at the end, after a quarter", "{:.0f} MiB", last, first, found["ratio"]
+    )
+
+
 def _decoder_rows(found: Mapping[str, Any]) -> _Rows:
     ours, others = found["ours"], found["others"]
     where = "" if found["device"] == "cpu" else f" on {found['machine']['accelerator']}"
@@ -284,6 +307,13 @@ _RIVALS = {
     "langchain": "LangChain",
 }
 
+_SERVERS = {
+    "plain": "sentence-transformers behind FastAPI",
+    "infinity": "infinity",
+    "engine": "our engine without HTTP",
+    "ours, seen": "ours with the passages seen before",
+}
+
 _BENCH_ROWS: Mapping[str, Callable[[Mapping[str, Any]], _Rows]] = {
     "memory": _memory_rows,
     "encode": _speed_rows,
@@ -293,6 +323,8 @@ _BENCH_ROWS: Mapping[str, Callable[[Mapping[str, Any]], _Rows]] = {
     "overhead": _overhead_rows,
     "concurrency": _concurrency_rows,
     "stress": _stress_rows,
+    "serve": _serve_rows,
+    "soak": _soak_rows,
     "decoder": _decoder_rows,
     "decoder-cuda": _decoder_rows,
 }

@@ -15,8 +15,8 @@ __all__ = ["NAMES", "bench", "open_bench"]
 
 NAMES = (
     "encode", "rerank", "overhead", "ingest", "query", "states", "memory", "precision",
-    "concurrency", "stress", "prefix", "padding", "decoder", "auto", "vectors", "growth",
-    "profile", "kill", "backbones",
+    "concurrency", "stress", "serve", "soak", "prefix", "padding", "decoder", "auto", "vectors",
+    "growth", "profile", "kill", "backbones",
 )  # fmt: skip
 """The benchmarks: files of `unimoer_rag.lab.bench`."""
 
