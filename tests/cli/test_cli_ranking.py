@@ -33,7 +33,7 @@ def test_heads_are_found_and_rank(
     monkeypatch.setattr(output, "_EVERY", 0)
     out = tmp_path / "made" / "heads.json"
     words = ("ranking", "find-heads", "--model", model, "--data", data, *OPTIONS)
-    result = run(*words, "--top", 3, "--temperature", 0.1, "--out", out)
+    result = run(*words, "--top", 3, "--temperature", 0.1, "--rows", "ending", "--out", out)
     assert result.exit_code == 0, result.output
     assert "heads of tiny" in result.stdout
     assert "passages: 24 of 24" in result.stderr
@@ -43,9 +43,10 @@ def test_heads_are_found_and_rank(
     assert (len(found.heads), found.questions, found.negatives) == (3, 3, 2)
     assert found.data == "toy, train, negatives by BM25"
     assert str(tmp_path) not in out.read_text()
-    scores = InContextRanks(llm, heads=found.pairs).rank("When?", ["It opens at four.", "Berlin"])
-    assert scores.any()
-    again = run(*words, "--top", 3, "--temperature", 0.1, "--out", "-")
+    assert found.rows == "ending"
+    ranks = InContextRanks(llm, heads=found.pairs, rows=found.rows)
+    assert ranks.rank("When?", ["It opens at four.", "Berlin"]).any()
+    again = run(*words, "--top", 3, "--temperature", 0.1, "--rows", "ending", "--out", "-")
     assert json.loads(again.stdout) == json.loads(out.read_text())
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import typer
 from rich.table import Table
@@ -40,6 +40,10 @@ def find_heads_command(
     temperature: float = option(
         "Of the contrast: the lower, the more one hard negative counts.", default=0.001
     ),
+    rows: Literal["all", "query", "ending"] = option(
+        "Whose attention counts: of all behind the passages, the query, or the prompt's ending.",
+        default="all",
+    ),
     seed: int = option("Of what is drawn, and of the order of passages.", default=0),
     device: str = option("Where the model runs, such as cpu or cuda.", default="auto"),
     dtype: str = option("In what it computes, such as float32 or bfloat16.", default="auto"),
@@ -47,8 +51,9 @@ def find_heads_command(
 ) -> None:
     """Find the few attention heads of a decoder that tell answers from what only looks like them.
 
-    `InContextRanks(llm, heads=FoundHeads.load(FILE, llm).pairs)` then ranks by these alone (CoRe
-    heads); layers above the last of them do not run.
+    `InContextRanks` then ranks by these alone (CoRe heads), in Python: `found =
+    FoundHeads.load(FILE, llm)`, and `heads=found.pairs, rows=found.rows`. Layers above the last of
+    them do not run.
     """
     quiet()
     check_target(out)
@@ -69,6 +74,7 @@ def find_heads_command(
             top=top,
             temperature=temperature,
             seed=seed,
+            rows=rows,
             data=f"{dataset.name}, {dataset.split}, negatives by BM25",
             on_progress=show,
         )

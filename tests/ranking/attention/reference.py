@@ -34,19 +34,27 @@ class Reference:
     Args:
         folder: of the model.
         before: how its chat template begins what a user says.
+        ending: how it ends that.
+        rows: whose attention counts.
     """
 
-    def __init__(self, folder: Path, before: str = "<|user|>") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        before: str = "<|user|>",
+        ending: str = "\n<|assistant|>",
+        rows: str = "all",
+    ) -> None:
         self.tokenizer = AutoTokenizer.from_pretrained(str(folder))
         self.model = AutoModelForCausalLM.from_pretrained(
             str(folder), dtype=torch.float32, attn_implementation="eager"
         )
-        self._before = before
+        self._before, self._ending, self.rows = before, ending, rows
 
     def prompt(
         self, query: str, documents: Sequence[str]
-    ) -> tuple[list[int], list[tuple[int, int]], int]:
-        """Tokens of a prompt, where its documents are, and where its query begins."""
+    ) -> tuple[list[int], list[tuple[int, int]], range]:
+        """Tokens of a prompt, where its documents are, and those that count."""
 
         def tokens(text: str) -> list[int]:
             return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
@@ -57,20 +65,30 @@ class Reference:
             words = tokens(f" {document}")
             spans.append((len(ids), len(ids) + len(words)))
             ids += [*words, *tokens("\n\n")]
+        behind = len(ids)
         ids += tokens(
             "Please find information that is relevant to the following query in the passages above."
             "\n\nQuery:"
         )
-        return [*ids, *tokens(f" {query}")], spans, len(ids)
+        begin = len(ids)
+        ids += tokens(f" {query}")
+        end = len(ids)
+        ids += tokens(self._ending)
+        rows = {
+            "all": range(behind, len(ids)),
+            "query": range(begin, end),
+            "ending": range(end, len(ids)),
+        }
+        return ids, spans, rows[self.rows]
 
     def attention(
         self, query: str, documents: Sequence[str]
     ) -> tuple[Tensor, list[tuple[int, int]]]:
-        """The mean attention from the query's tokens `[layers, heads, tokens]`, and the spans."""
-        ids, spans, begin = self.prompt(query, documents)
+        """The mean attention of the tokens that count `[layers, heads, tokens]`, and the spans."""
+        ids, spans, rows = self.prompt(query, documents)
         with torch.inference_mode():
             output = self.model(torch.tensor([ids]), output_attentions=True, use_cache=False)
-        each = [layer[0, :, begin:, :].mean(dim=1) for layer in output.attentions]
+        each = [layer[0, :, list(rows), :].mean(dim=1) for layer in output.attentions]
         return torch.stack(each).double(), spans
 
     def scores(

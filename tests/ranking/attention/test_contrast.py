@@ -77,13 +77,13 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> LocalLLM:
 
 
 def test_a_planted_head_is_found(planted: LocalLLM) -> None:
-    found = find_heads(planted, MATCHES, top=1, temperature=0.05)
+    found = find_heads(planted, MATCHES, top=1, temperature=0.05, rows="query")
     assert found.pairs == [(0, 2)]
     assert found.heads[0].score > 0.9
     for contrast in MATCHES:
         passages = [*contrast.negatives, contrast.positive]
-        scores = InContextRanks(planted, heads=found.pairs).rank(contrast.query, passages)
-        assert scores.argmax() == len(passages) - 1
+        ranks = InContextRanks(planted, heads=found.pairs, rows=found.rows)
+        assert ranks.rank(contrast.query, passages).argmax() == len(passages) - 1
 
 
 def test_progress_is_told(llm: LocalLLM) -> None:

@@ -22,6 +22,7 @@ from unimoer_rag.generation import Decoder, LocalLLM, ResidentLLM
 from unimoer_rag.ranking import InContextRanks
 from unimoer_rag.ranking.attention import reading
 from unimoer_rag.ranking.attention.in_context import calibrated
+from unimoer_rag.ranking.attention.prompt import Rows
 
 T = TypeVar("T")
 HEADS = [(1, 3), (0, 2), (1, 0)]
@@ -36,9 +37,10 @@ def close(ours: np.ndarray, expected: np.ndarray) -> None:
 # -- the scores -----------------------------------------------------------------------------
 
 
-def test_scores_are_those_of_whole_prompts(llm: LocalLLM, reference: Reference) -> None:
-    ranks = InContextRanks(llm)
-    close(ranks.rank(QUERY, DOCUMENTS), reference.scores(QUERY, DOCUMENTS))
+@pytest.mark.parametrize("rows", ["all", "query", "ending"])
+def test_scores_are_those_of_whole_prompts(llm: LocalLLM, folder: Path, rows: Rows) -> None:
+    ranks = InContextRanks(llm, rows=rows)
+    close(ranks.rank(QUERY, DOCUMENTS), Reference(folder, rows=rows).scores(QUERY, DOCUMENTS))
     assert ranks.probabilistic is False
 
 
@@ -74,7 +76,7 @@ def test_other_architectures(config: GPT2Config | Gemma2Config, tmp_path: Path) 
 
 def test_a_model_without_a_chat_template(tmp_path: Path) -> None:
     folder = save_llm(tmp_path, kind="llama", template=None)
-    reference = Reference(folder, before="<|begin|>")
+    reference = Reference(folder, before="<|begin|>", ending="\n\nAnswer:")
     assert reference.prompt(QUERY, DOCUMENTS)[0][0] == reference.tokenizer("a")["input_ids"][0] == 0
     close(InContextRanks(load(folder)).rank(QUERY, DOCUMENTS), reference.scores(QUERY, DOCUMENTS))
 
@@ -172,8 +174,8 @@ HOSTILE = [
 
 
 def test_no_text_moves_another_passage(llm: LocalLLM, reference: Reference) -> None:
-    prompt = InContextRanks(llm)._prompt
-    room = prompt.room(20)
+    ranks = InContextRanks(llm)
+    prompt, room = ranks._prompt, ranks._prompt.room(ranks._free)
     plain = prompt.passages(DOCUMENTS, room)
     for hostile in HOSTILE:
         [words] = prompt.passages([hostile], room)
@@ -193,7 +195,8 @@ def test_control_tokens_of_passages_and_queries_are_text(llm: LocalLLM) -> None:
     control = {0, 1}
     assert control <= set(llm.tokenizer(HOSTILE[2], add_special_tokens=False)["input_ids"])
     [words] = prompt.passages([HOSTILE[2]], 400)
-    assert control.isdisjoint([*words, *prompt.query(HOSTILE[2])])
+    asked = prompt.ask(HOSTILE[2])
+    assert control.isdisjoint([*words, *asked.ids])
     assert len(words) > 10
 
 
@@ -239,8 +242,8 @@ def test_a_short_context_is_filled_and_never_passed(tmp_path: Path) -> None:
     places = ranks.rank(QUERY, documents)
     assert sorted(places) == list(range(1, 10))
     assert len(lengths) > 1
-    longest = max(lengths) + len(ranks._prompt.query(QUERY))
-    assert 200 < longest <= 300
+    asked = ranks._prompt.ask(QUERY)
+    assert 200 < max(lengths) + len(asked.ids) <= 300
 
 
 def test_a_context_too_short_for_two(tmp_path: Path) -> None:
@@ -264,6 +267,7 @@ def test_nothing_to_rank(llm: LocalLLM) -> None:
     ("options", "message"),
     [
         ({"window": 1}, "window is 1: expected 2 passages or more"),
+        ({"rows": "few"}, "rows are 'few': expected 'all', 'query', or 'ending'"),
         ({"heads": []}, r"heads are \[\]: expected one or more"),
         ({"heads": [(0, 1), (0, 1)]}, "each once"),
         ({"heads": [(3, 0)]}, r"no head \(3, 0\): expected a layer from 0 to 2 and a head .* to 3"),

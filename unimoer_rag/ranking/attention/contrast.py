@@ -18,7 +18,7 @@ from unimoer_rag.errors import InputError
 from unimoer_rag.generation import Decoder
 from unimoer_rag.progress import Progress, silent
 from unimoer_rag.ranking.attention.heads import FoundHeads, Head, ModelFacts
-from unimoer_rag.ranking.attention.prompt import Prompt
+from unimoer_rag.ranking.attention.prompt import Prompt, Rows
 from unimoer_rag.ranking.attention.reading import AttentionReader
 
 __all__ = ["Contrast", "find_heads", "head_scores"]
@@ -56,6 +56,7 @@ def find_heads(
     top: int = 8,
     temperature: float = 0.001,
     seed: int = 0,
+    rows: Rows = "all",
     data: str = "",
     on_progress: Progress = silent,
 ) -> FoundHeads:
@@ -67,6 +68,7 @@ def find_heads(
         top: how many heads.
         temperature: see `head_scores`.
         seed: see `head_scores`.
+        rows: whose attention counts; see `InContextRanks`, which has to rank by the same.
         data: what the contrasts are, for the file.
         on_progress: told of the questions done.
 
@@ -83,7 +85,7 @@ def find_heads(
     if not 1 <= top <= n_heads:
         raise InputError(f"top is {top}: {llm.name} has {n_heads} heads, take 1 to so many")
     scores = head_scores(
-        llm, contrasts, temperature=temperature, seed=seed, on_progress=on_progress
+        llm, contrasts, temperature=temperature, seed=seed, rows=rows, on_progress=on_progress
     )
     best = np.argsort(-scores, axis=None, kind="stable")[:top]
     return FoundHeads(
@@ -96,6 +98,7 @@ def find_heads(
         negatives=float(np.mean([len(contrast.negatives) for contrast in contrasts])),
         temperature=temperature,
         seed=seed,
+        rows=rows,
         data=data,
     )
 
@@ -106,13 +109,14 @@ def head_scores(
     *,
     temperature: float = 0.001,
     seed: int = 0,
+    rows: Rows = "all",
     on_progress: Progress = silent,
 ) -> NDArray[np.float64]:
     """How well each head tells positives from hard negatives.
 
     Of one question it is the softmax over passages, at the temperature, of the attention that a
-    passage's tokens get from the query's (their mean), taken at the positive: `S_CoRe` of the
-    paper. The score is its mean over questions.
+    passage's tokens get from those behind the passages (their mean), taken at the positive:
+    `S_CoRe` of the paper. The score is its mean over questions.
 
     Args:
         llm: the model.
@@ -120,6 +124,7 @@ def head_scores(
         temperature: the lower, the more a single hard negative counts; the authors' code has 0.001
             for Mistral and Granite, 0.1 for Llama and Phi.
         seed: of the order in which a question's passages stand.
+        rows: whose attention counts; see `InContextRanks`.
         on_progress: told of the questions done.
 
     Returns:
@@ -134,7 +139,7 @@ def head_scores(
             f"{len(contrasts)} contrasts and a temperature of {temperature}: expected one or more, "
             "and a temperature above 0"
         )
-    reader, prompt, rng = AttentionReader(llm), Prompt(llm), random.Random(seed)
+    reader, prompt, rng = AttentionReader(llm), Prompt(llm, rows), random.Random(seed)
     total = torch.zeros((), dtype=torch.float64)
     for done, contrast in enumerate(contrasts):
         on_progress("questions", done, len(contrasts))
@@ -152,8 +157,10 @@ def _to_passages(
     Returns:
         float64 `[layers, heads, passages]`.
     """
-    asked = prompt.query(contrast.query)
-    room = prompt.room(len(asked))
+    asked = prompt.ask(contrast.query)
+    if not asked.n_words:
+        raise InputError(f"the query {contrast.query!r:.80} has no letters that can be read")
+    room = prompt.room(asked)
     passages = prompt.passages([contrast.positive, *contrast.negatives], room)
     while prompt.n_fitting(passages, room) < len(passages):
         passages.pop()

@@ -14,6 +14,7 @@ from unimoer_rag.errors import DataError, InputError
 from unimoer_rag.files import write_file
 from unimoer_rag.generation import Decoder
 from unimoer_rag.json_text import read_json
+from unimoer_rag.ranking.attention.prompt import Rows
 from unimoer_rag.wrong_values import explained
 
 __all__ = ["FoundHeads", "Head", "ModelFacts"]
@@ -86,6 +87,7 @@ class FoundHeads(_Part):
         negatives: passages that do not answer, a question on average.
         temperature: of the contrast.
         seed: of the order of passages.
+        rows: whose attention counted.
         data: what the questions were.
     """
 
@@ -96,6 +98,7 @@ class FoundHeads(_Part):
     negatives: float = Field(ge=1)
     temperature: float = Field(gt=0)
     seed: int
+    rows: Rows = "all"
     data: str = ""
 
     @property

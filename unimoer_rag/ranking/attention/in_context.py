@@ -1,4 +1,4 @@
-"""In-context reranking: passages are scored by what the query's tokens attend to.
+"""In-context reranking: passages are scored by what a query attends to.
 
 "Attention in Large Language Models Yields Efficient Zero-Shot Re-Rankers" (2410.02642).
 """
@@ -16,7 +16,7 @@ from transformers import Cache
 
 from unimoer_rag.errors import GenerationError, InputError
 from unimoer_rag.generation import Decoder
-from unimoer_rag.ranking.attention.prompt import Prompt
+from unimoer_rag.ranking.attention.prompt import Asked, Prompt, Rows
 from unimoer_rag.ranking.attention.reading import AttentionReader
 from unimoer_rag.ranking.attention.windows import in_windows
 
@@ -30,8 +30,8 @@ class InContextRanks:
     """Ranks passages by a decoder's attention, without generating a token (ICR).
 
     All passages stand in one prompt, the query behind them. A passage's token scores the attention
-    that it gets from the query's tokens, their mean, summed over heads and layers; from it goes
-    what it gets from the content-free query "N/A". Tokens that then lie more than two standard
+    that it gets from the tokens there, their mean, summed over heads and layers; from it goes what
+    it gets where the content-free query "N/A" is asked. Tokens that then lie more than two standard
     deviations below their passage's mean are dropped, the others summed (eq. 2 to 4 of the paper).
     The passages run once for both queries.
 
@@ -43,12 +43,14 @@ class InContextRanks:
             writes.
         heads: count these alone, as (layer, head) from 0, such as `FoundHeads.pairs`; layers above
             the last of them do not run. None for all.
+        rows: whose attention counts: "all" that stands behind the passages, as in the authors'
+            code, the "query" alone, as in the paper's equations, or the "ending" of the prompt.
         window: passages in a prompt at most; None for as many as the context holds.
 
     Raises:
         BackboneError: the model's attention cannot be read.
         GeneratorRefusedError: its chat template refuses what a user says.
-        InputError: heads that it does not have, or a window below 2.
+        InputError: heads or rows that it does not have, or a window below 2.
 
     >>> ranks = InContextRanks(LocalLLM("./Qwen3-0.6B"))   # doctest: +SKIP
     >>> ranks.rank("who wrote it?", passages)              # doctest: +SKIP
@@ -59,16 +61,17 @@ class InContextRanks:
         llm: Decoder,
         *,
         heads: Sequence[tuple[int, int]] | None = None,
+        rows: Rows = "all",
         window: int | None = None,
     ) -> None:
         if window is not None and window < 2:
             raise InputError(f"window is {window}: expected 2 passages or more")
         self._heads = None if heads is None else _by_layer(llm, heads)
         self._window, self._name = window, llm.name
-        self._prompt = Prompt(llm)
+        self._prompt = Prompt(llm, rows)
         n_layers = None if self._heads is None else max(self._heads) + 1
         self._reader = AttentionReader(llm, n_layers)
-        self._content_free = self._prompt.query(_CONTENT_FREE)
+        self._free = self._prompt.ask(_CONTENT_FREE)
 
     @property
     def probabilistic(self) -> bool:
@@ -82,10 +85,10 @@ class InContextRanks:
             GenerationError: the model failed, or its attention is no number.
             GeneratorRefusedError: its context is too short for two documents.
         """
-        asked = self._prompt.query(query)
-        if not asked or not documents:
+        asked = self._prompt.ask(query)
+        if not asked.n_words or not documents:
             return np.zeros(len(documents), np.float32)
-        room = self._prompt.room(max(len(asked), len(self._content_free)))
+        room = self._prompt.room(asked, self._free)
         passages = self._prompt.passages(documents, room)
         n_fitting = self._prompt.n_fitting(passages, room)
         return in_windows(
@@ -94,14 +97,12 @@ class InContextRanks:
             lambda window: self._scores(asked, [passages[at] for at in window]),
         )
 
-    def _scores(self, asked: list[int], passages: list[list[int]]) -> NDArray[np.float32]:
+    def _scores(self, asked: Asked, passages: list[list[int]]) -> NDArray[np.float32]:
         """Scores of passages in one prompt."""
         shown = self._prompt.show(passages)
         kept = self._reader.keep(shown.ids)
         n = len(shown.ids)
-        attention, free = (
-            self._attention(ids, kept)[:n].cpu() for ids in (asked, self._content_free)
-        )
+        attention, free = (self._attention(one, kept)[:n].cpu() for one in (asked, self._free))
         if not (attention.isfinite().all() and free.isfinite().all()):
             raise GenerationError(
                 f"{self._name} pays attention that is no number: load it in a dtype of a larger "
@@ -109,7 +110,7 @@ class InContextRanks:
             )
         return calibrated(attention, free, shown.spans)
 
-    def _attention(self, ids: list[int], behind: Cache) -> Tensor:
+    def _attention(self, asked: Asked, behind: Cache) -> Tensor:
         """What each token of the context gets of the heads that count, float32 `[context]`."""
         each: list[Tensor] = []
 
@@ -119,7 +120,7 @@ class InContextRanks:
             elif layer in self._heads:
                 each.append(attention[self._heads[layer]].sum(dim=0))
 
-        self._reader.look(ids, behind, take)
+        self._reader.look(asked, behind, take)
         return torch.stack(each).sum(dim=0)
 
 

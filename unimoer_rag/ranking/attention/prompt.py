@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from secrets import token_hex
-from typing import Any
+from typing import Any, Literal, get_args
 
-from unimoer_rag.errors import GeneratorRefusedError
+from unimoer_rag.errors import GeneratorRefusedError, InputError
 from unimoer_rag.generation import Decoder, PlainText
 from unimoer_rag.retrieval import clean_text
 
-__all__ = ["Prompt", "Shown"]
+__all__ = ["Asked", "Prompt", "Rows", "Shown"]
+
+Rows = Literal["all", "query", "ending"]
+"""Which tokens behind the passages count: all of them, the query's own, or those after it."""
 
 _BEFORE = "Here are some passages.\n\n"
 _BETWEEN = "\n\n"
@@ -23,13 +26,14 @@ _AFTER = (
     "Please find information that is relevant to the following query in the passages above."
     "\n\nQuery:"
 )
+_ENDING = "\n\nAnswer:"  # where there is no chat template to end what a user says
 # The attention of so many tokens to a long context is held for one layer at a time.
 _QUERY_TOKENS = 256
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """Passages in a prompt that only lacks its query.
+    """Passages in a prompt, up to what is asked of them.
 
     Attributes:
         ids: its tokens.
@@ -40,26 +44,52 @@ class Shown:
     spans: list[tuple[int, int]]
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What stands behind the passages: what is to be done with them, a query, and an end.
+
+    Attributes:
+        ids: its tokens.
+        rows: those whose attention counts.
+        n_words: how many are the query's own; 0 for an empty one.
+    """
+
+    ids: list[int]
+    rows: slice
+    n_words: int
+
+
 class Prompt:
     """Makes prompts for a language model, as the user's words in its chat template.
 
     Args:
         llm: the model; one without a chat template gets plain text.
+        rows: which tokens behind the passages count.
 
     Raises:
         GeneratorRefusedError: its chat template refuses what a user says.
+        InputError: there are no such rows.
     """
 
-    def __init__(self, llm: Decoder) -> None:
+    def __init__(self, llm: Decoder, rows: Rows = "all") -> None:
         self._plain = PlainText(llm.tokenizer)
-        self._before = [*_opening(llm), *self._plain.tokens(_BEFORE)]
+        opening, self._ending = _template(llm, self._plain)
+        if rows not in get_args(Rows) or (rows == "ending" and not self._ending):
+            raise InputError(
+                f"rows are {rows!r}: expected 'all', 'query', or 'ending' where the chat template "
+                "has something behind what a user says"
+            )
+        self._before = [*opening, *self._plain.tokens(_BEFORE)]
         self._between = self._plain.tokens(_BETWEEN)
         self._after = self._plain.tokens(_AFTER)
-        self._context, self._name = llm.context, llm.name
+        self._context, self._name, self._rows = llm.context, llm.name, rows
 
-    def query(self, text: str) -> list[int]:
-        """The tokens of a query, the first 256 of them; none of an empty one."""
-        return self._words(text)[:_QUERY_TOKENS]
+    def ask(self, query: str) -> Asked:
+        """What is asked by a query, of whose own tokens the first 256 stay."""
+        words = self._words(query)[:_QUERY_TOKENS]
+        begin, end = len(self._after), len(self._after) + len(words)
+        rows = {"all": slice(None), "query": slice(begin, end), "ending": slice(end, None)}
+        return Asked([*self._after, *words, *self._ending], rows[self._rows], len(words))
 
     def passages(self, texts: Sequence[str], room: int) -> list[list[int]]:
         """The tokens of passages, each cut so that any two of them fit.
@@ -79,9 +109,9 @@ class Prompt:
             )
         return [self._words(text)[:most] for text in texts]
 
-    def room(self, n_query: int) -> int:
-        """Tokens of the context that are left for passages beside a query of so many."""
-        return self._context - len(self._before) - len(self._after) - n_query
+    def room(self, *asked: Asked) -> int:
+        """Tokens of the context that are left for passages, whichever of them is asked."""
+        return self._context - len(self._before) - max(len(one.ids) for one in asked)
 
     def n_fitting(self, passages: Sequence[Sequence[int]], room: int) -> int:
         """How many of the passages fit together, whichever they are."""
@@ -93,7 +123,7 @@ class Prompt:
         return len(passages)
 
     def show(self, passages: Sequence[Sequence[int]]) -> Shown:
-        """The prompt up to the query.
+        """The prompt up to what is asked.
 
         Args:
             passages: their tokens.
@@ -103,7 +133,7 @@ class Prompt:
             ids += self._number(number)
             spans.append((len(ids), len(ids) + len(passage)))
             ids += [*passage, *self._between]
-        return Shown([*ids, *self._after], spans)
+        return Shown(ids, spans)
 
     def _words(self, text: str) -> list[int]:
         words = clean_text(text).strip()
@@ -117,25 +147,37 @@ class Prompt:
         return len(self._number(n)) + len(self._between)
 
 
-def _opening(llm: Decoder) -> list[int]:
-    """The tokens before the first word of a user."""
+def _template(llm: Decoder, plain: PlainText) -> tuple[list[int], list[int]]:
+    """The tokens around what a user says."""
     tokenizer: Any = llm.tokenizer
-    if tokenizer.chat_template is None:
-        whole = tokenizer("a", verbose=False)["input_ids"]
-        [word, *_] = tokenizer("a", add_special_tokens=False, verbose=False)["input_ids"]
-        return list(whole[: whole.index(word)])
+
+    def tokens(text: str, *, whole: bool = False) -> list[int]:
+        return list(tokenizer(text, add_special_tokens=whole, verbose=False)["input_ids"])
+
     mark = token_hex(16)
+    before, found, after = _rendered(llm, mark).partition(mark)
+    if found:
+        return tokens(before), tokens(after)
+    # Of any text: the tokens that the tokenizer puts before it.
+    text = tokens("a", whole=True)
+    return text[: text.index(tokens("a")[0])], plain.tokens(_ENDING)
+
+
+def _rendered(llm: Decoder, text: str) -> str:
+    """What a user says in the chat template; nothing where there is none."""
+    if llm.tokenizer.chat_template is None:
+        return ""
     try:
-        text = tokenizer.apply_chat_template(
-            [{"role": "user", "content": mark}],
-            tokenize=False,
-            add_generation_prompt=True,
-            **llm.options,
+        return str(
+            llm.tokenizer.apply_chat_template(
+                [{"role": "user", "content": text}],
+                tokenize=False,
+                add_generation_prompt=True,
+                **llm.options,
+            )
         )
     except Exception as error:  # the template's own, or what a wrong option leads to
         raise GeneratorRefusedError(
             f"the chat template of {llm.name} refuses the prompt ({error}): correct its "
             "chat_template or the template_options, or use another model"
         ) from error
-    before = text.partition(mark)[0]
-    return list(tokenizer(before, add_special_tokens=False, verbose=False)["input_ids"])

@@ -21,6 +21,7 @@ from transformers import Cache, DynamicCache
 from unimoer_rag.errors import BackboneError, GenerationError
 from unimoer_rag.generation import Decoder
 from unimoer_rag.model import cache_name, can_keep_prefixes, transformer_layers
+from unimoer_rag.ranking.attention.prompt import Asked
 
 __all__ = ["AttentionReader", "Take"]
 
@@ -65,11 +66,11 @@ class AttentionReader:
             self._turn(partial(_forward, self._reads, ids[start : start + _CHUNK], cache))
         return cache
 
-    def look(self, ids: Sequence[int], behind: Cache, take: Take) -> None:
+    def look(self, asked: Asked, behind: Cache, take: Take) -> None:
         """Show what tokens attend to behind others, whose keys and values stay as they are.
 
         Args:
-            ids: the tokens.
+            asked: the tokens, and those of them that count.
             behind: what `keep` gave.
             take: called for each layer, in order.
 
@@ -84,7 +85,7 @@ class AttentionReader:
                 raise BackboneError(
                     f"the attention of {self._name} gives no weights: use another decoder"
                 )
-            take(layer, weights[0].float().mean(dim=1))
+            take(layer, weights[0, :, asked.rows].float().mean(dim=1))
 
         def run() -> None:
             hooks = [
@@ -93,7 +94,8 @@ class AttentionReader:
             ]
             try:
                 # Layers of a cache put tensors together, and change none.
-                _forward(self._looks, ids, Cache(layers=[copy(layer) for layer in behind.layers]))
+                kept = Cache(layers=[copy(layer) for layer in behind.layers])
+                _forward(self._looks, asked.ids, kept)
             finally:
                 for hook in hooks:
                     hook.remove()
