@@ -85,7 +85,10 @@ def test_a_resident_decoder_ranks_with_its_experts_off(folder: Path, reference: 
     expected = reference.scores(QUERY, DOCUMENTS)
     with Engine(make_model(folder)) as engine:
         before = engine.embed(DOCUMENTS)
-        close(InContextRanks(ResidentLLM(engine)).rank(QUERY, DOCUMENTS), expected)
+        ranks = InContextRanks(ResidentLLM(engine))
+        close(ranks.rank(QUERY, DOCUMENTS), expected)
+        whole = {parameter.data_ptr() for parameter in engine.model.parameters()}
+        assert {one.data_ptr() for one in ranks._reader._reads.parameters()} <= whole
         np.testing.assert_array_equal(engine.embed([*DOCUMENTS]), before)
 
 
