@@ -28,7 +28,7 @@ PAGES = [
     *sorted((ROOT / "integrations" / "packages").glob("*/README.md")),
 ]
 # Commands that need data sets or minutes, or do not end; their own tests run them.
-ELSEWHERE = {"bench", "calibrate", "eval", "experts add", "report", "study", "train"}
+ELSEWHERE = {"bench", "calibrate", "eval", "experts add", "ranking", "report", "study", "train"}
 ELSEWHERE |= {"mcp", "serve"}
 HERE = {"eval make-questions"}  # of those, what takes seconds
 

@@ -25,6 +25,7 @@ from unimoer_rag.cli import (
     info,
     make_questions,
     mcp,
+    ranking,
     report,
     search,
     serve,
@@ -124,6 +125,7 @@ app.command("calibrate", rich_help_panel=MEASURE)(calibrate.calibrate)
 app.add_typer(resolve_name(f"{_LAB}:bench"), rich_help_panel=MEASURE)
 app.add_typer(train.train, rich_help_panel=TRAIN)
 app.add_typer(experts.experts, rich_help_panel=TRAIN)
+app.add_typer(ranking.ranking, rich_help_panel=TRAIN)
 app.command("export", rich_help_panel=TRAIN)(export.export)
 app.add_typer(resolve_name(f"{_LAB}:study"), rich_help_panel=TRAIN)
 

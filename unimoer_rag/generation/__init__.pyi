@@ -7,6 +7,7 @@ from .doors import all_doors
 from .extractive import ExtractiveReader, check_threshold
 from .local_llm import LocalLLM
 from .other_models import LangChainWrites
+from .plain_text import PlainText
 from .resident import ResidentLLM
 from .types import THRESHOLD, Citation, Generation, Generator, Replies, Writes
 from .vllm_engine import VllmEngine
@@ -24,6 +25,7 @@ __all__ = [
     "LanguageModel",
     "LocalLLM",
     "OwnThread",
+    "PlainText",
     "Replies",
     "ResidentLLM",
     "VllmEngine",

@@ -28,7 +28,7 @@ from .layers.quantized import count_bytes, quantize
 from .layers.scope import checkpoint_contexts
 from .memory import CACHE_BYTES, MemoryPlan
 from .pilots import fit_pilots
-from .prefix import PrefixKey, PrefixStates, cache_name
+from .prefix import PrefixKey, PrefixStates, cache_name, can_keep_prefixes
 from .rows import Row, RowMaker, Side
 from .spec import ModelSpec
 from .surgery import merge_experts
@@ -120,6 +120,7 @@ __all__ = [
     "bare_backbone",
     "bare_model",
     "cache_name",
+    "can_keep_prefixes",
     "canonical",
     "check_finite",
     "check_modules",

@@ -5,6 +5,7 @@ from .gradient_means import gradient_means
 from .launch import Launch
 from .loop.folder import RunFolder, kept_recipe, summary
 from .loop.optimizer import rate_of
+from .mining.contrasts import contrasts_of
 from .mining.mining_settings import Mining
 from .mining.negatives import mine
 from .mining.searchers import BM25Searcher, ModelSearcher, Searcher, SystemSearcher
@@ -35,6 +36,7 @@ __all__ = [
     "add_domain",
     "among",
     "check_recipe",
+    "contrasts_of",
     "extend",
     "find_recipe",
     "gradient_means",
