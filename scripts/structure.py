@@ -21,8 +21,8 @@ import networkx  # torch has it
 PACKAGE = "unimoer_rag"
 # From the bottom up: a room imports from itself and from rooms before it.
 ROOMS = (
-    "common", "model", "engine", "retrieval", "generation", "pipelines", "serving", "data",
-    "evaluation", "training", "cost", "cli", "lab",
+    "common", "model", "engine", "retrieval", "generation", "ranking", "pipelines", "serving",
+    "data", "evaluation", "training", "cost", "cli", "lab",
 )  # fmt: skip
 # What an application imports: retrieval, pipelines, both frameworks, and their commands.
 APPLICATION = (
