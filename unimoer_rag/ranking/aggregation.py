@@ -62,7 +62,8 @@ def _against(orders: Sequence[Sequence[int]]) -> NDArray[np.int64]:
     for at, order in enumerate(orders):
         places[at, list(order)] = np.arange(n)
     later = places[:, :, None] > places[:, None, :]
-    return np.count_nonzero(later, axis=0).astype(np.int64)
+    counts: NDArray[np.int64] = np.count_nonzero(later, axis=0)
+    return counts
 
 
 def _cost(order: Sequence[int], against: NDArray[np.int64]) -> int:
