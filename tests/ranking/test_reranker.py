@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -278,3 +280,12 @@ def test_names_and_settings_that_there_are_not(
 def test_likelihoods_need_a_model_that_tells_them() -> None:
     with pytest.raises(InputError, match="needs likelihoods of given words, which Words does not"):
         make("query-generation", Words(RELEVANCE))
+
+
+def test_methods_load_neither_torch_nor_a_client() -> None:
+    code = (
+        "import sys, unimoer_rag.ranking as r; r.make, r.METHODS, r.LLMReranker, r.Cascade; "
+        "print(sorted({'torch', 'transformers', 'httpx'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -36,14 +36,14 @@ def build(
     Args:
         config: says everything but the keys.
         api_key: of the Qdrant server.
-        chat_key: of the chat server.
+        chat_key: of the chat servers, the generator's and the reranker's.
         read_only: see `UnifiedRetriever`.
 
     Raises:
         InputError: a value cannot be used.
         UnimoerError: the index or the model cannot be opened; see `UnifiedRetriever`.
     """
-    retriever = config.retrieve.open(api_key=api_key, read_only=read_only)
+    retriever = config.retrieve.open(api_key=api_key, chat_key=chat_key, read_only=read_only)
     try:
         return assemble(retriever, config, chat_key=chat_key)
     except BaseException:

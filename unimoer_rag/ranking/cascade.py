@@ -26,7 +26,7 @@ class Cascade:
     Args:
         first: ranks all documents; None where they come in the order of their ranking.
         then: the language model's.
-        n: documents of the first ranking that it sees.
+        n: documents of the first ranking that it sees; None for all.
         lead: from which on the first ranking is left as it is; None for never.
         max_prompts: of one query. Fewer documents are shown where their prompts could be more.
         max_tokens: of one query. No batch of prompts begins once so many were read and written;
@@ -45,12 +45,13 @@ class Cascade:
         first: Ranks | None,
         then: LLMReranker,
         *,
-        n: int = 20,
+        n: int | None = 20,
         lead: float | None = None,
         max_prompts: int | None = None,
         max_tokens: int | None = None,
     ) -> None:
-        at_least(1, n=n)
+        if n is not None:
+            at_least(1, n=n)
         if lead is not None and first is None:
             raise InputError(
                 f"lead is {lead!r}, and there is no first ranking whose scores it could be of: "
@@ -102,7 +103,7 @@ class Cascade:
 
     def _depth(self, n: int) -> int:
         """How many documents the language model sees: those whose prompts the budget allows."""
-        depths = range(min(n, self._n), 0, -1)
+        depths = range(n if self._n is None else min(n, self._n), 0, -1)
         most = self._budget.prompts
         return next((d for d in depths if most is None or self.then.calls(d).n <= most), 0)
 
