@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,7 +12,10 @@ from unimoer_rag.errors import InputError
 from unimoer_rag.ranking.cost import Budget, Cost
 from unimoer_rag.ranking.method import Calls, Floats, at_least, ordered
 from unimoer_rag.ranking.reranker import LLMReranker
-from unimoer_rag.retrieval import Ranks, best_first
+from unimoer_rag.retrieval import best_first
+
+if TYPE_CHECKING:  # it imports torch
+    from unimoer_rag.retrieval import Ranks
 
 __all__ = ["Cascade"]
 
