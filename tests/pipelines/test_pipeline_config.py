@@ -335,13 +335,33 @@ def test_a_file_names_a_reranker_that_asks_a_server(tmp_path: Path, tiny_bert: P
         server.answers = [whole("[2] > [1]")]
         config = PipelineConfig.load(write(tmp_path / "a.yaml", text.replace("URL", server.url)))
         assert config == PipelineConfig.model_validate(config.model_dump())
-        with build(config, chat_key="secret").retriever as retriever:
+        with build(config, chat_key="others", rerank_key="secret").retriever as retriever:
             retriever.add([Document(f"refunds number {at}", f"{at}.md") for at in range(2)])
             plain = retriever.search("refunds", rerank=0)
             ranked = retriever.search("refunds")
     assert [hit.source for hit in ranked] == [hit.source for hit in plain][::-1]
     assert len(server.requests) == 1
     assert server.headers["Authorization"] == "Bearer secret"
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_a_generators_key_goes_to_its_own_server_alone(
+    tmp_path: Path, tiny_bert: Path, same: bool
+) -> None:
+    with faulty_server() as server, faulty_server() as other:
+        server.answers = other.answers = [whole("[2] > [1]")]
+        writes = server.url if same else other.url
+        text = (
+            f"generate: {{kind: chat-server, url: {writes!r}, model: tiny}}\n"
+            f"retrieve: {{model: {tiny_bert}, device: cpu, dtype: float32, reranker: {{"
+            f"kind: listwise, llm: {{kind: chat-server, url: {server.url!r}, model: tiny}}}}}}"
+        )
+        config = PipelineConfig.load(write(tmp_path / "a.yaml", text))
+        with build(config, chat_key="secret").retriever as retriever:
+            retriever.add([Document(f"refunds number {at}", f"{at}.md") for at in range(2)])
+            retriever.search("refunds")
+        assert server.headers.get("Authorization") == ("Bearer secret" if same else None)
+        assert other.requests == []
 
 
 def test_a_file_names_a_reranker_in_the_process_with_a_budget(tmp_path: Path) -> None:

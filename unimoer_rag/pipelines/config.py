@@ -68,12 +68,12 @@ class RetrieveConfig(Section):
     memory_budget: str | int | None = None
 
     def open(
-        self, *, api_key: str | None = None, chat_key: str | None = None, read_only: bool = False
+        self, *, api_key: str | None = None, rerank_key: str | None = None, read_only: bool = False
     ) -> UnifiedRetriever:
         """The retriever of these settings, and of those that no file holds."""
         settings = dict(self)
         if isinstance(self.reranker, RerankerConfig):
-            settings["reranker"] = self.reranker.open(chat_key=chat_key)
+            settings["reranker"] = self.reranker.open(key=rerank_key)
         if self.query_cache is not None:
             settings["query_cache"] = QueryCache(**dict(self.query_cache))
         return UnifiedRetriever(**settings, api_key=api_key, read_only=read_only)

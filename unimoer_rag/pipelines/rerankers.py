@@ -46,18 +46,23 @@ class RerankerConfig(Section):
         """The method with its settings."""
         return method_named(self.kind, **(self.model_extra or {}))
 
-    def open(self, *, chat_key: str | None = None) -> Ranks:
+    @property
+    def url(self) -> str | None:
+        """Of the chat server that is asked; None where none is."""
+        return self.llm.url if isinstance(self.llm, ServerConfig) else None
+
+    def open(self, *, key: str | None = None) -> Ranks:
         """The reranker; within a budget where one is set.
 
         Args:
-            chat_key: of the chat server.
+            key: of the chat server.
 
         Raises:
             UnimoerError: its model cannot be had.
         """
         from unimoer_rag.ranking import Cascade, LLMReranker
 
-        reranker = LLMReranker(self.method, self._model(chat_key), max_words=self.max_words)
+        reranker = LLMReranker(self.method, self._model(key), max_words=self.max_words)
         if self.max_prompts is None and self.max_tokens is None:
             return reranker
         # A search shows it as many as it reranks.
@@ -65,13 +70,13 @@ class RerankerConfig(Section):
             None, reranker, n=None, max_prompts=self.max_prompts, max_tokens=self.max_tokens
         )
 
-    def _model(self, chat_key: str | None) -> RankingModel:
+    def _model(self, key: str | None) -> RankingModel:
         settings: dict[str, Any] = self.llm.model_dump(exclude={"kind", "prompt"})
         if isinstance(self.llm, ServerConfig):
             from unimoer_rag.generation import ChatServer
             from unimoer_rag.ranking import ServerModel
 
-            server = ChatServer(**settings, api_key=chat_key)
+            server = ChatServer(**settings, api_key=key)
             return ServerModel(server, concurrency=self.llm.max_concurrency)
         from unimoer_rag.generation import LocalLLM
         from unimoer_rag.ranking import LocalModel
