@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
+from unimoer_rag.errors import InputError
 from unimoer_rag.pipelines.generators import LocalConfig, ServerConfig
 from unimoer_rag.pipelines.section import Section
 from unimoer_rag.ranking import METHODS, Method, RankingModel, method_named
 from unimoer_rag.retrieval import Ranks
+from unimoer_rag.yaml_files import read_yaml
 
 __all__ = ["RerankerConfig"]
 
@@ -40,6 +43,15 @@ class RerankerConfig(Section):
         if self.method.needs_likelihoods and isinstance(self.llm, ServerConfig):
             raise ValueError(f"{self.kind} needs likelihoods, which a chat server does not tell")
         return self
+
+    @classmethod
+    def load(cls, file: str | Path) -> RerankerConfig:
+        """The reranker of a YAML file.
+
+        Raises:
+            InputError: there is none, or it is malformed; names the line and the key.
+        """
+        return read_yaml(Path(file), cls, whole="reranker", error=InputError)
 
     @property
     def method(self) -> Method:
