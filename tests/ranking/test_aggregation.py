@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import combinations, permutations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unimoer_rag.ranking.aggregation import (
@@ -44,6 +44,8 @@ def test_reciprocal_rank_prefers_a_first_place_to_two_middling_ones() -> None:
     assert borda(orders) == [0, 1, 2]  # all sums are 4
 
 
+@pytest.mark.slow
+@settings(deadline=None)
 @given(votes)
 def test_kemeny_is_the_closest_of_all(orders: list[list[int]]) -> None:
     def total(order: list[int]) -> int:
@@ -53,6 +55,8 @@ def test_kemeny_is_the_closest_of_all(orders: list[list[int]]) -> None:
     assert kemeny(orders) == min(every, key=lambda one: (total(one), one))
 
 
+@pytest.mark.slow
+@settings(deadline=None)
 @given(st.lists(st.permutations(range(13)), min_size=1, max_size=4))
 def test_kemeny_of_many_is_a_local_best(orders: list[list[int]]) -> None:
     def total(order: list[int]) -> int:
@@ -72,6 +76,7 @@ def test_what_all_agree_on_stays(name: str, n: int) -> None:
     assert AGGREGATES[name]([order] * 3) == order
 
 
+@settings(deadline=None)
 @given(st.permutations(range(6)), st.permutations(range(6)))
 def test_distance(one: list[int], other: list[int]) -> None:
     assert kendall_distance(one, other) == distance(one, other)

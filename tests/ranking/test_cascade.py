@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -105,7 +106,8 @@ def test_tokens_that_are_spent_leave_the_first_ranking() -> None:
     assert Cascade(First(), reranker, n=4, max_tokens=20).rank(QUERY, DOCUMENTS[:10]).shape == (10,)
 
 
-def test_our_own_reranker_may_be_first(minilm: UniMoER) -> None:
+@pytest.mark.slow
+def test_our_own_reranker_may_be_first(minilm_path: Path) -> None:
     texts = ["Refunds take five days.", "We open at nine.", "The river is long."]
     reranker = LLMReranker(Listwise(), Oracle({text: at / 3 for at, text in enumerate(texts)}))
     first: Ranks = UniMoER.from_pretrained("unimoer-minilm", device="cpu", dtype="float32")

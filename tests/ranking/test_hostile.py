@@ -46,6 +46,7 @@ class Obedient(Oracle):
         return super().answer(request)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hostile", HOSTILE)
 @pytest.mark.parametrize("method", [kind() for kind in METHODS.values()], ids=repr)
 def test_a_hostile_document_moves_no_other(method: Method, hostile: str) -> None:

@@ -137,6 +137,7 @@ def test_a_querys_likelihood_is_the_language_models_loss(
         assert math.log(score) == pytest.approx(total / n, rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [1, 3, 8])
 def test_batches_of_other_lengths_change_nothing(folder: Path, batch_size: int) -> None:
     prompts = [Prompt("s", " ".join(["word"] * n)) for n in (1, 90, 7, 30, 2)]
@@ -160,6 +161,7 @@ def test_words_are_those_of_transformers(model: LocalModel, folder: Path) -> Non
     assert (answer.reply_tokens, answer.complete) == (9, False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [Pairwise("all"), Setwise(c=4)], ids=repr)
 def test_letters_are_chosen_by_logits(
     model: LocalModel, right: Reference, method: Pairwise | Setwise
@@ -185,6 +187,7 @@ def test_letters_are_chosen_by_logits(
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_model_without_a_template_or_positions(tmp_path: Path) -> None:
     """GPT-2, whose learned positions padding must not move; a reply begins behind "Answer:"."""
     config = GPT2Config(n_embd=32, n_layer=2, n_head=4, n_positions=512)
@@ -200,6 +203,7 @@ def test_a_model_without_a_template_or_positions(tmp_path: Path) -> None:
     assert told.n_continued == n
 
 
+@pytest.mark.slow
 def test_resident_weights_rank_with_their_experts_off(folder: Path, right: Reference) -> None:
     resident = make_model(folder)
     frozen = make_model(folder, trained=False)

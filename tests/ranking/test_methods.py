@@ -65,6 +65,7 @@ SORTING = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [1, 2, 3, 17, 40])
 @pytest.mark.parametrize("method", SORTING, ids=repr)
 def test_a_right_model_gives_the_right_order(method: Method, n: int) -> None:
@@ -80,6 +81,7 @@ def test_a_right_model_gives_the_right_order(method: Method, n: int) -> None:
     assert scored.broken == (0 if method.kind != "reasoning" else scored.broken)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "calls"),
     [
@@ -113,6 +115,7 @@ def test_heapsort_takes_fewer_prompts_than_its_bound_and_than_passes(method: Met
     assert asked < passes[method.kind].calls(100).n / 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [kind() for kind in METHODS.values()], ids=repr)
 def test_formulas_hold_for_every_number(method: Method) -> None:
     for n in (*range(1, 45), 60, 99, 100):
@@ -168,6 +171,7 @@ def whims(seed: int) -> tuple[Callable[[Request], Answer], Callable[[str, str], 
     return answer, said
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**6), st.integers(2, 9))
 def test_points_of_all_pairs(seed: int, n: int) -> None:
     answer, said = whims(seed)
@@ -189,6 +193,7 @@ def test_points_of_all_pairs(seed: int, n: int) -> None:
     assert (scored.broken, asked) == (broken, n * (n - 1))
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**6), st.integers(2, 9), st.integers(1, 4))
 def test_sliding_passes_swap_where_both_orders_agree(seed: int, n: int, k: int) -> None:
     answer, said = whims(seed)
@@ -241,6 +246,8 @@ def test_windows_of_the_paper() -> None:
     assert shown == [DOCUMENTS[:5]] * 2
 
 
+@pytest.mark.slow
+@settings(deadline=None)
 @given(st.integers(0, 10**6), st.integers(1, 30), st.integers(2, 9), st.integers(1, 3))
 def test_any_answers_to_windows_are_applied(seed: int, n: int, window: int, passes: int) -> None:
     step = window // 2
@@ -286,7 +293,8 @@ def test_broken_answers_are_repaired_and_counted(method: Method, reply: str) -> 
     assert np.isfinite(scored.scores).all()
 
 
-@settings(max_examples=60)
+@pytest.mark.slow
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.text(max_size=30), min_size=1, max_size=4), st.integers(1, 25))
 def test_any_answers_give_an_order(replies: list[str], n: int) -> None:
     for method in (Listwise(5, 2), SelfConsistency(2, "borda", 5, 2), Tournament(1), Reasoning()):
@@ -347,6 +355,7 @@ def test_stages_of_the_paper() -> None:
     assert found == [(100, 5, 50), (50, 5, 20), (20, 1, 10), (10, 1, 5), (5, 1, 2)]
 
 
+@settings(deadline=None)
 @given(st.integers(1, 30_000))
 def test_stages_leave_somebody_out_of_every_group(n: int) -> None:
     left = n

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from unimoer_rag.ranking.passages import as_passage
@@ -39,6 +39,7 @@ def test_orders(reply: str, order: list[int], clean: bool) -> None:
     assert named_passages(reply, 3) == Named(order, clean)
 
 
+@settings(deadline=None)
 @given(replies, st.integers(1, 5))
 def test_any_reply_gives_a_permutation(reply: str, n: int) -> None:
     named = named_passages(reply, n)
@@ -80,6 +81,7 @@ def test_letters(reply: str, label: int | None) -> None:
     assert named_label(reply, ("A", "B")) == label
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200), st.integers(1, 40))
 @example("rows[3] and x[passage 2] 【1†】 ［２］〔4〕", 40)
 @example("a\u2028[2] > [1]\x85[1]\x0b[3]", 40)

@@ -282,6 +282,7 @@ def test_likelihoods_need_a_model_that_tells_them() -> None:
         make("query-generation", Words(RELEVANCE))
 
 
+@pytest.mark.slow
 def test_methods_load_neither_torch_nor_a_client() -> None:
     code = (
         "import sys, unimoer_rag.ranking as r; r.make, r.METHODS, r.LLMReranker, r.Cascade; "

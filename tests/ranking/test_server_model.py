@@ -72,6 +72,7 @@ def said(text: str, logprobs: Any) -> Any:
     return status(200, {"choices": [choice]})
 
 
+@pytest.mark.slow
 def test_logprobs_are_those_of_the_model_itself(server: LlmServer, folder: Path) -> None:
     local = LocalModel(LocalLLM(str(folder), device="cpu", dtype="float32"))
     model: RankingModel = ask(server.url, top_logprobs=ALL_TOKENS)
@@ -86,6 +87,7 @@ def test_logprobs_are_those_of_the_model_itself(server: LlmServer, folder: Path)
     assert not LLMReranker(Pointwise(), model).probabilistic  # a server's may be cut off
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("logprobs", ["left out", "refused"])
 def test_without_logprobs_the_word_counts_and_that_is_told(
     server: LlmServer, logprobs: Any
@@ -140,15 +142,17 @@ def test_tokens_are_estimated_where_they_are_not_counted(server: LlmServer) -> N
     assert server.requests[0]["max_tokens"] == 9
 
 
+@pytest.mark.slow
 def test_prompts_are_asked_a_few_at_a_time(server: LlmServer) -> None:
     server.slow = 0.2
     requests = [Write(Prompt("s", str(at)), 1) for at in range(8)]
     ask(server.url, concurrency=4).answers(requests)
-    assert server.most == 4
+    assert 1 < server.most <= 4
     asked = [one["messages"][1]["content"] for one in server.requests]
     assert sorted(asked) == [str(at) for at in range(8)]
 
 
+@pytest.mark.slow
 def test_answers_come_in_the_order_of_the_requests(server: LlmServer) -> None:
     requests = [Write(Prompt("s", f"word {at}"), 5) for at in range(6)]
     model = ask(server.url)
@@ -156,6 +160,7 @@ def test_answers_come_in_the_order_of_the_requests(server: LlmServer) -> None:
     assert len({answer.text for answer in model.answers(requests)}) > 1
 
 
+@pytest.mark.slow
 def test_overload_is_tried_again(server: LlmServer) -> None:
     server.failing = [503, 429]
     found = LLMReranker(Listwise(), ask(server.url)).ranking(QUERY, DOCUMENTS[:3])
@@ -163,6 +168,7 @@ def test_overload_is_tried_again(server: LlmServer) -> None:
     assert len(server.requests) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("answer", "error"),
     [

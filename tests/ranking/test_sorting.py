@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from ranking.oracle import drive
 
@@ -33,6 +33,8 @@ def best_first(values: Sequence[int]) -> list[int]:
     return sorted(range(len(values)), key=lambda item: -values[item])
 
 
+@pytest.mark.slow
+@settings(deadline=None)
 @given(orders, st.integers(1, 30), st.integers(2, 6))
 def test_heapsort_finds_the_best_in_order(values: list[int], k: int, n_children: int) -> None:
     n, groups = len(values), Groups(values)
@@ -43,6 +45,8 @@ def test_heapsort_finds_the_best_in_order(values: list[int], k: int, n_children:
     assert asked <= heap_most(n, k, n_children, lambda size: 1)
 
 
+@pytest.mark.slow
+@settings(deadline=None)
 @given(orders, st.integers(1, 30), st.integers(2, 6))
 def test_bubble_passes_find_the_best_in_order(values: list[int], k: int, size: int) -> None:
     n, groups = len(values), Groups(values)
@@ -53,6 +57,8 @@ def test_bubble_passes_find_the_best_in_order(values: list[int], k: int, size: i
     assert max(groups.sizes, default=2) <= size
 
 
+@pytest.mark.slow
+@settings(deadline=None)
 @given(orders, st.integers(1, 30))
 def test_whole_passes_over_pairs_find_the_same(values: list[int], k: int) -> None:
     n = len(values)
@@ -73,6 +79,8 @@ def test_the_most_is_met_where_every_node_sinks_to_the_deepest_leaf(n_children: 
     assert asked == heap_most(7, 1, 2, lambda size: 1) == 4
 
 
+@pytest.mark.slow
+@settings(deadline=None)
 @given(st.integers(2, 200), st.integers(1, 20))
 def test_heapsort_costs_n_and_k_log_n(n: int, k: int) -> None:
     """O(N + k log N) comparisons, with the constants of Floyd's heap: 2n and 2k log2 n."""

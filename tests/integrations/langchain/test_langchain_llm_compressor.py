@@ -33,6 +33,7 @@ def compressor(**settings: object) -> UniMoERLLMCompressor:
     return UniMoERLLMCompressor(**{"reranker": reranker, **settings})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("top_n", [1, 3, None])
 def test_documents_come_in_the_rerankers_order(top_n: int | None) -> None:
     before = copy.deepcopy(FOUND)

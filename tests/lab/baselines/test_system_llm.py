@@ -24,6 +24,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_llm(tmp_path_factory.mktemp("llm"), max_position_embeddings=4096)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["pointwise", "setwise", "query-generation"])
 def test_a_decoder_ranks_as_its_reranker_does(folder: Path, kind: str) -> None:
     system = build_system(f"llm-{kind}", reranker=str(folder), **WHERE)
@@ -51,6 +52,7 @@ def test_every_question_is_asked_anew(folder: Path) -> None:
     assert system.describe()["reranker"]["cost"]["prompts"] == 8
 
 
+@pytest.mark.slow
 def test_a_server_is_named_by_its_url() -> None:
     with faulty_server() as server:
         server.answers = [whole("[2] > [1]")]
@@ -64,6 +66,7 @@ def test_a_server_is_named_by_its_url() -> None:
     assert system.modules == []
 
 
+@pytest.mark.slow
 def test_what_cannot_be_asked(tmp_path: Path) -> None:
     with faulty_server() as server, pytest.raises(InputError, match="needs likelihoods"):
         build_system("llm-query-generation", reranker=server.url, **WHERE)
