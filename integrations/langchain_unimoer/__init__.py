@@ -23,6 +23,7 @@ with needs_extra("langchain_core", "langchain", "langchain_unimoer"):
     from langchain_unimoer.compressors import UniMoERCompressor
     from langchain_unimoer.cross_encoders import UniMoERCrossEncoder
     from langchain_unimoer.embeddings import UniMoEREmbeddings
+    from langchain_unimoer.llm_compressors import UniMoERLLMCompressor
     from langchain_unimoer.pipelines import UniMoERPipeline
     from langchain_unimoer.retrievers import UniMoERRetriever
     from langchain_unimoer.vectorstores import UniMoERVectorStore
@@ -51,6 +52,7 @@ __all__ = [
     "UniMoERCompressor",
     "UniMoERCrossEncoder",
     "UniMoEREmbeddings",
+    "UniMoERLLMCompressor",
     "UniMoERPipeline",
     "UniMoERRetriever",
     "UniMoERVectorStore",

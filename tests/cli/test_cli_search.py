@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from cli_helpers import Command
+from generation.faulty_server import faulty_server, whole
 from model.cross_folders import save_cross
 
 from unimoer_rag import UniMoER
@@ -187,3 +188,22 @@ def test_more_hits_are_looked_at_as_far_as_it_changes_nothing(
     k: int, depth: int | str, deeper: int
 ) -> None:
     assert _deeper(k, depth) == deeper
+
+
+@pytest.mark.slow
+def test_a_reranker_asks_a_language_model(run: Command, indexed: Path, tmp_path: Path) -> None:
+    words = ("search", "refunds", "--index", indexed, *MINILM, "--rerank", 2, "-k", 2, "--json")
+    file = tmp_path / "asks.yaml"
+    with faulty_server() as server:
+        server.answers = [whole("[2] > [1]")]
+        llm = f"{{kind: chat-server, url: {server.url!r}, model: tiny}}"
+        file.write_text(f"kind: listwise\nllm: {llm}\n", encoding="utf-8")
+        done = run(*words, "--reranker", file)
+    assert done.exit_code == 0, done.output
+    plain = run("search", "refunds", "--index", indexed, *MINILM, "--rerank", 0, "-k", 2, "--json")
+    first = [hit["text"] for hit in json.loads(plain.stdout)]
+    assert [hit["text"] for hit in json.loads(done.stdout)] == first[::-1]
+    file.write_text("kind: bestwise\n", encoding="utf-8")
+    done = run(*words, "--reranker", file)
+    assert done.exit_code == 1
+    assert "asks.yaml:1: kind: expected one of pointwise" in done.stderr

@@ -31,6 +31,8 @@ def test_the_systems_of_the_issue_are_there() -> None:
     assert set(SYSTEMS) == {
         *("unimoer", "bm25", "backbone", "backbone-cosine", "two-models", "qwen3", "e2rank"),
         *("jina-listwise", "gritlm", "task-lora", "rerank-lora", "shared-lora", "bm25-beir"),
+        *("llm-pointwise", "llm-graded", "llm-query-generation", "llm-pairwise", "llm-setwise"),
+        *("llm-listwise", "llm-self-consistency", "llm-tournament", "llm-reasoning"),
     }
 
 

@@ -294,3 +294,19 @@ def test_a_line_without_an_end_is_refused() -> None:
         assert splitter.take("x" * 1024**2) == []
     with pytest.raises(GenerationError, match="more than any answer is long"):
         splitter.take("x")
+
+
+@pytest.mark.parametrize(
+    ("usage", "expected"),
+    [
+        ({"prompt_tokens": 9, "completion_tokens": 2}, (9, 2)),
+        ({"prompt_tokens": 9}, (9, 0)),
+        ({"prompt_tokens": 0, "completion_tokens": 0}, None),  # as of servers that do not count
+        ({"prompt_tokens": "many"}, None),
+        (None, None),
+        ([9, 2], None),
+    ],
+)
+def test_tokens_are_told_where_the_server_counts_them(usage: object, expected: object) -> None:
+    body = {"choices": [{"message": {"content": "yes"}}], "usage": usage}
+    assert Reply.of(json.dumps(body), "http://localhost/v1").usage == expected

@@ -41,7 +41,9 @@ from unimoer_rag.pipelines.generators import (
     ServerConfig,
     VllmConfig,
 )
-from unimoer_rag.retrieval import Chunking, QueryCache
+from unimoer_rag.pipelines.rerankers import RerankerConfig
+from unimoer_rag.ranking import Cascade
+from unimoer_rag.retrieval import Chunking, Document, QueryCache, best_first
 
 ROOT = Path(__file__).resolve().parents[2]
 PRESETS = sorted(path.stem for path in (ROOT / "pipelines").glob("*.yaml"))
@@ -319,3 +321,78 @@ def test_a_file_names_the_reranker(tmp_path: Path) -> None:
     with config.retrieve.open() as retriever:
         assert retriever.ranks is UniMoER.from_pretrained(ranks, device="cpu", dtype="float32")
         assert retriever.ranks is not retriever.embeds
+
+
+# -- rerankers that ask a language model ----------------------------------------------------
+
+
+def test_a_file_names_a_reranker_that_asks_a_server(tmp_path: Path, tiny_bert: Path) -> None:
+    text = (
+        f"retrieve: {{model: {tiny_bert}, device: cpu, dtype: float32, rerank: 5, reranker: "
+        "{kind: listwise, window: 4, step: 2, llm: {kind: chat-server, url: URL, model: tiny}}}"
+    )
+    with faulty_server() as server:
+        server.answers = [whole("[2] > [1]")]
+        config = PipelineConfig.load(write(tmp_path / "a.yaml", text.replace("URL", server.url)))
+        assert config == PipelineConfig.model_validate(config.model_dump())
+        with build(config, chat_key="others", rerank_key="secret").retriever as retriever:
+            retriever.add([Document(f"refunds number {at}", f"{at}.md") for at in range(2)])
+            plain = retriever.search("refunds", rerank=0)
+            ranked = retriever.search("refunds")
+    assert [hit.source for hit in ranked] == [hit.source for hit in plain][::-1]
+    assert len(server.requests) == 1
+    assert server.headers["Authorization"] == "Bearer secret"
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_a_generators_key_goes_to_its_own_server_alone(
+    tmp_path: Path, tiny_bert: Path, same: bool
+) -> None:
+    with faulty_server() as server, faulty_server() as other:
+        server.answers = other.answers = [whole("[2] > [1]")]
+        writes = server.url if same else other.url
+        text = (
+            f"generate: {{kind: chat-server, url: {writes!r}, model: tiny}}\n"
+            f"retrieve: {{model: {tiny_bert}, device: cpu, dtype: float32, reranker: {{"
+            f"kind: listwise, llm: {{kind: chat-server, url: {server.url!r}, model: tiny}}}}}}"
+        )
+        config = PipelineConfig.load(write(tmp_path / "a.yaml", text))
+        with build(config, chat_key="secret").retriever as retriever:
+            retriever.add([Document(f"refunds number {at}", f"{at}.md") for at in range(2)])
+            retriever.search("refunds")
+        assert server.headers.get("Authorization") == ("Bearer secret" if same else None)
+        assert other.requests == []
+
+
+def test_a_file_names_a_reranker_in_the_process_with_a_budget(tmp_path: Path) -> None:
+    folder = save_llm(tmp_path / "llm", max_position_embeddings=4096)
+    config = RerankerConfig.model_validate(
+        {
+            **{"kind": "pointwise", "max_prompts": 3},
+            "llm": {"kind": "local", "model": str(folder), "device": "cpu", "dtype": "float32"},
+        }
+    )
+    ranks = config.open()
+    assert isinstance(ranks, Cascade)
+    assert str(ranks.calls(50)) == "3"
+    scores = ranks.rank("query", [f"document {at}" for at in range(5)])
+    assert best_first(scores)[3:] == [3, 4]
+    assert ranks.cost.prompts == 3
+
+
+@pytest.mark.parametrize(
+    ("reranker", "said"),
+    [
+        ("{kind: bestwise, llm: LLM}", "expected one of pointwise, graded, query-generation"),
+        ("{kind: listwise, size: 3, llm: LLM}", "has no setting 'size': it takes window, step"),
+        ("{kind: listwise, window: 1, llm: LLM}", "window is 1: expected a whole number, 2 or"),
+        ("{kind: query-generation, llm: LLM}", "needs likelihoods, which a chat server does not"),
+        ("{kind: listwise}", "llm"),
+    ],
+)
+def test_rerankers_that_there_are_not(tmp_path: Path, reranker: str, said: str) -> None:
+    llm = '{kind: chat-server, url: "http://localhost:1/v1"}'
+    text = f"retrieve:\n  reranker: {reranker.replace('LLM', llm)}\n"
+    with pytest.raises(InputError, match=said) as caught:
+        PipelineConfig.load(write(tmp_path / "a.yaml", text))
+    assert "a.yaml:2: retrieve.reranker" in str(caught.value)

@@ -17,7 +17,6 @@ from unimoer_rag.cli.retrieval_options import (
     LoadedModel,
     ModeOption,
     OversamplingOption,
-    RerankerOption,
     RerankText,
     SearchedPlace,
     open_retriever,
@@ -28,7 +27,7 @@ from unimoer_rag.cli.retrieval_options import (
 from unimoer_rag.cli.running import running_server
 
 if TYPE_CHECKING:
-    from unimoer_rag.retrieval import Hit, Places, UnifiedRetriever
+    from unimoer_rag.retrieval import Hit, Places, Ranks, UnifiedRetriever
 
 __all__ = ["places_of", "search"]
 
@@ -43,7 +42,11 @@ def search(
     place: SearchedPlace,
     k: int = option("Hits to print.", "-k", default=5),
     rerank: Annotated[str, RerankText] = "50",
-    reranker: RerankerOption = None,
+    reranker: str | None = option(
+        "What ranks in the model's place: the name or folder of another model, such as a published "
+        "cross-encoder, or the YAML file of a reranker that asks a language model.",
+        default=None,
+    ),
     mode: ModeOption = "dense",
     filters: FiltersOption = None,
     oversampling: OversamplingOption = None,
@@ -63,7 +66,8 @@ def search(
     folded = not (apart or as_json)
     require_index(place.index, place.url, place.mapping)
     n = _deeper(k, depth) if folded else k
-    parts: dict[str, Any] = {"reranker": reranker, "oversampling": oversampling}
+    ranks = _opened(reranker)
+    parts: dict[str, Any] = {"reranker": ranks, "oversampling": oversampling}
     if server := running_server(place.index, depth, **asdict(model), **parts):
         hits = server.search(query, k=n, rerank=depth, mode=mode, filters=conditions)
         places = Places()
@@ -77,6 +81,15 @@ def search(
         lambda: _say(hits, k, places, folded=folded),
         as_json=as_json,
     )
+
+
+def _opened(reranker: str | None) -> str | Ranks | None:
+    """The reranker of a YAML file; another name as it is."""
+    if reranker is None or Path(reranker).suffix not in (".yaml", ".yml"):
+        return reranker
+    from unimoer_rag.pipelines import RerankerConfig
+
+    return RerankerConfig.load(reranker).open()
 
 
 def places_of(retriever: UnifiedRetriever) -> Places:

@@ -11,10 +11,12 @@ from unimoer_rag.retrieval import clean_text
 __all__ = [
     "choice_of",
     "error_in",
+    "first_logprobs_of",
     "reason_of",
     "said",
     "told",
     "transient",
+    "usage_of",
     "words_of",
 ]
 
@@ -94,6 +96,38 @@ def reason_of(choice: Mapping[str, Any]) -> str | None:
         return None
     name = str(reason).casefold()
     return "stop" if name in _COMPLETE else _CUT.get(name, clean_text(str(reason)[:40]))
+
+
+def usage_of(event: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Tokens of a completion's prompt and of its reply; None where that is not told.
+
+    >>> usage_of({"usage": {"prompt_tokens": 9, "completion_tokens": 2}})
+    (9, 2)
+    """
+    usage = event.get("usage")
+    told = usage if isinstance(usage, dict) else {}
+    counts = (told.get("prompt_tokens"), told.get("completion_tokens"))
+    prompt, reply = (n if isinstance(n, int) and n >= 0 else 0 for n in counts)
+    return (prompt, reply) if prompt else None  # some servers send zeros
+
+
+def first_logprobs_of(choice: Mapping[str, Any]) -> tuple[tuple[str, float], ...]:
+    """A reply's most probable first tokens, each with its log-probability; () where none are told.
+
+    Of what is no token with a number nothing is kept: they are a hint, and no part of the reply.
+    """
+    told = choice.get("logprobs")
+    content = told.get("content") if isinstance(told, dict) else None
+    first = content[0] if isinstance(content, list) and content else None
+    listed = first.get("top_logprobs") if isinstance(first, dict) else None
+    return tuple(
+        (one["token"], float(one["logprob"]))
+        for one in (listed if isinstance(listed, list) else ())
+        if isinstance(one, dict)
+        and isinstance(one.get("token"), str)
+        and isinstance(one.get("logprob"), int | float)
+        and one["logprob"] <= 0  # neither NaN nor more than certain
+    )
 
 
 def error_in(event: Mapping[str, Any]) -> object:

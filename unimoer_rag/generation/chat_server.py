@@ -101,18 +101,36 @@ class ChatServer(ChatDoors):
         }
 
     @property
+    def options(self) -> Mapping[str, Any]:
+        """What of a request's body is the same in all of them."""
+        return dict(self._body)
+
+    @property
     def model(self) -> str:
         """The name of the model that answers."""
         return run(self._named())
 
     def whole(self, question: str, hits: Sequence[Hit]) -> Steps[Generation]:
         """See `Doors.whole`."""
-        reply = yield from self._replied(self._messages(question, hits))
+        reply = yield from self.completed(self._messages(question, hits))
         return self._read(reply, hits)
 
     def replied(self, messages: Sequence[Mapping[str, str]]) -> Steps[str]:
         """See `ChatDoors.replied`."""
-        return (yield from self._replied(messages)).text
+        return (yield from self.completed(messages)).text
+
+    def completed(
+        self, messages: Sequence[Mapping[str, str]], options: Mapping[str, Any] | None = None
+    ) -> Steps[Reply]:
+        """The whole reply to messages by steps, with what the server tells of it beside the words.
+
+        Args:
+            messages: with `role` and `content`.
+            options: of this request, ahead of those of all.
+        """
+        _check_options(options or {})
+        body = {**(yield from self._request(messages)), **(options or {})}
+        return (yield from self._tried(partial(self._connection.whole, body)))
 
     def pieces(self, question: str, hits: Sequence[Hit]) -> Streamed[Piece]:
         """See `Doors.pieces`; closing the stream hangs up, which stops the model."""
@@ -159,10 +177,6 @@ class ChatServer(ChatDoors):
     def _request(self, messages: Sequence[Mapping[str, str]]) -> Steps[dict[str, Any]]:
         model = yield from self._named()
         return {"model": model, "messages": list(messages), **self._body}
-
-    def _replied(self, messages: Sequence[Mapping[str, str]]) -> Steps[Reply]:
-        body = yield from self._request(messages)
-        return (yield from self._tried(partial(self._connection.whole, body)))
 
     def _read(self, reply: Reply, hits: Sequence[Hit]) -> Generation:
         return self.prompt.read(reply.text, hits, complete=reply.complete, cut_by=reply.cut_by)

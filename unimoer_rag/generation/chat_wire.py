@@ -18,10 +18,12 @@ from unimoer_rag.errors import (
 from unimoer_rag.generation.chat_message import (
     choice_of,
     error_in,
+    first_logprobs_of,
     reason_of,
     said,
     told,
     transient,
+    usage_of,
     words_of,
 )
 from unimoer_rag.generation.spoken import WholeCharacters
@@ -41,11 +43,17 @@ class Reply:
         reason: why it ended: "stop", "length" or "content_filter" where these cut it, or another
             word of the server's; None before its end.
         done: the server has said that nothing more comes.
+        usage: tokens of the prompt and of the reply, of a reply that came whole; None where the
+            server does not tell.
+        first_logprobs: the most probable first tokens with their log-probabilities, where these
+            were asked for and given.
     """
 
     pieces: list[str] = field(default_factory=list)
     reason: str | None = None
     done: bool = False
+    usage: tuple[int, int] | None = None
+    first_logprobs: tuple[tuple[str, float], ...] = ()
     _begun: str = ""  # of an event that goes on in its next line
     _characters: WholeCharacters = field(default_factory=WholeCharacters)
 
@@ -65,7 +73,13 @@ class Reply:
             text = words_of(choice["message"])
             characters = WholeCharacters()
             pieces = [characters.take(text), characters.end()]
-            return cls(pieces, reason_of(choice) or "stop", done=True)
+            return cls(
+                pieces,
+                reason_of(choice) or "stop",
+                done=True,
+                usage=usage_of(event),
+                first_logprobs=first_logprobs_of(choice),
+            )
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             raise _nonsense(url, body) from error
 

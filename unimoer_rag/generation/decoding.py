@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, Protocol, TypeVar
 
@@ -92,16 +92,23 @@ class Decoder:
         self.ends = _ends(model, tokenizer)
         self.cache_name = cache_name(model)
 
-    def begin(self, messages: list[dict[str, str]]) -> Decoding:
-        """See `LanguageModel.begin`."""
-        conversation = Conversation.of(
+    def begin(self, messages: list[dict[str, str]], *, max_tokens: int | None = None) -> Decoding:
+        """See `LanguageModel.begin`; `max_tokens`: of this reply, if fewer."""
+        return Decoding(self, self.conversation(messages), max_tokens=max_tokens)
+
+    def conversation(self, messages: Sequence[Mapping[str, str]]) -> Conversation:
+        """Messages as the model's tokens.
+
+        Raises:
+            GeneratorRefusedError: the template refuses them, or they fill the model's context.
+        """
+        return Conversation.of(
             messages,
             self.tokenizer,
             options=self.options,
             name=self.name,
             context=self.context,
         )
-        return Decoding(self, conversation)
 
 
 class Decoding:
@@ -110,6 +117,7 @@ class Decoding:
     Args:
         decoder: what writes it.
         conversation: what it replies to.
+        max_tokens: of it, where that is fewer than the decoder's.
 
     Attributes:
         ids: the tokens of the reply so far, the one that ends it left out.
@@ -117,13 +125,16 @@ class Decoding:
         n_asked: tokens of the conversation.
     """
 
-    def __init__(self, decoder: Decoder, conversation: Conversation) -> None:
+    def __init__(
+        self, decoder: Decoder, conversation: Conversation, *, max_tokens: int | None = None
+    ) -> None:
         self._decoder = decoder
         self.ids: list[int] = []
         self.complete = self._ended = False
         self._unread = conversation.ids
         self.n_asked = len(conversation.ids)
-        self._limit = min(decoder.max_tokens, decoder.context - len(conversation.ids))
+        most = decoder.max_tokens if max_tokens is None else min(decoder.max_tokens, max_tokens)
+        self._limit = min(most, decoder.context - len(conversation.ids))
         self._cache: Any = None
         self._text = DecodeStream(skip_special_tokens=True)
         self._line = FirstLine() if conversation.first_line else None

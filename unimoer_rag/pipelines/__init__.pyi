@@ -4,6 +4,7 @@ from .config import PipelineConfig
 from .generators import ReaderConfig, ServerConfig
 from .history import History
 from .rag import RagPipeline
+from .rerankers import RerankerConfig
 
 __all__ = [
     "NO_ANSWER",
@@ -12,6 +13,7 @@ __all__ = [
     "PipelineConfig",
     "RagPipeline",
     "ReaderConfig",
+    "RerankerConfig",
     "ServerConfig",
     "assemble",
 ]

@@ -15,7 +15,9 @@ from unimoer_rag.pipelines.generators import (
     VllmConfig,
 )
 from unimoer_rag.pipelines.rag import RagPipeline
+from unimoer_rag.pipelines.rerankers import RerankerConfig
 from unimoer_rag.retrieval import UnifiedRetriever
+from unimoer_rag.urls import same_server
 
 if TYPE_CHECKING:
     from unimoer_rag.engine import Engine
@@ -29,6 +31,7 @@ def build(
     *,
     api_key: str | None = None,
     chat_key: str | None = None,
+    rerank_key: str | None = None,
     read_only: bool = False,
 ) -> RagPipeline:
     """The pipeline of a configuration, its index open and its model loaded.
@@ -36,19 +39,32 @@ def build(
     Args:
         config: says everything but the keys.
         api_key: of the Qdrant server.
-        chat_key: of the chat server.
+        chat_key: of the generator's chat server.
+        rerank_key: of the reranker's; by default that of the generator's, if both are one server.
         read_only: see `UnifiedRetriever`.
 
     Raises:
         InputError: a value cannot be used.
         UnimoerError: the index or the model cannot be opened; see `UnifiedRetriever`.
     """
-    retriever = config.retrieve.open(api_key=api_key, read_only=read_only)
+    retriever = config.retrieve.open(
+        api_key=api_key,
+        rerank_key=_shared_key(config, chat_key) if rerank_key is None else rerank_key,
+        read_only=read_only,
+    )
     try:
         return assemble(retriever, config, chat_key=chat_key)
     except BaseException:
         retriever.close()
         raise
+
+
+def _shared_key(config: PipelineConfig, chat_key: str | None) -> str | None:
+    """The generator's key for a reranker on the same server; a file may name two."""
+    ranks, writes = config.retrieve.reranker, config.generate
+    if not isinstance(ranks, RerankerConfig) or not isinstance(writes, ServerConfig):
+        return None
+    return chat_key if ranks.url is not None and same_server(ranks.url, writes.url) else None
 
 
 def assemble(

@@ -12,6 +12,7 @@ from unimoer_rag.errors import InputError
 from unimoer_rag.model.tasks.state_format import Precision
 from unimoer_rag.pipelines.condensing import FollowUp
 from unimoer_rag.pipelines.generators import GenerateConfig, ReaderConfig
+from unimoer_rag.pipelines.rerankers import RerankerConfig
 from unimoer_rag.pipelines.section import Section, Url
 from unimoer_rag.retrieval import (
     AUTO,
@@ -60,15 +61,19 @@ class RetrieveConfig(Section):
     token_pooling: int = Field(default=1, ge=1)
     mode: Mode = "dense"
     rerank: int | str = 50
-    reranker: str | None = None
+    reranker: RerankerConfig | str | None = None
     device: str = "auto"
     dtype: str = "auto"
     query_cache: QueryCacheConfig | None = None
     memory_budget: str | int | None = None
 
-    def open(self, *, api_key: str | None = None, read_only: bool = False) -> UnifiedRetriever:
+    def open(
+        self, *, api_key: str | None = None, rerank_key: str | None = None, read_only: bool = False
+    ) -> UnifiedRetriever:
         """The retriever of these settings, and of those that no file holds."""
         settings = dict(self)
+        if isinstance(self.reranker, RerankerConfig):
+            settings["reranker"] = self.reranker.open(key=rerank_key)
         if self.query_cache is not None:
             settings["query_cache"] = QueryCache(**dict(self.query_cache))
         return UnifiedRetriever(**settings, api_key=api_key, read_only=read_only)

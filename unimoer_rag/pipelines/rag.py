@@ -112,6 +112,7 @@ class RagPipeline:
         url: str | None = None,
         api_key: str | None = None,
         chat_key: str | None = None,
+        rerank_key: str | None = None,
     ) -> RagPipeline:
         """The pipeline of a preset ("local", "hybrid", "multihop", "server") or of a YAML file.
 
@@ -121,6 +122,7 @@ class RagPipeline:
             url: of a Qdrant server, in place of the file's.
             api_key: of the Qdrant server; keys do not belong into a file.
             chat_key: of the chat server.
+            rerank_key: of the one that reranks, if that is another one.
 
         Raises:
             InputError: there is none of that name, or it is malformed; names the line and the key.
@@ -131,7 +133,8 @@ class RagPipeline:
 
         config = PipelineConfig.load(name).at(index=index, url=url)
         build = resolve_name("unimoer_rag.pipelines.build:build")  # which makes one of these
-        return cast(RagPipeline, build(config, api_key=api_key, chat_key=chat_key))
+        keys = {"api_key": api_key, "chat_key": chat_key, "rerank_key": rerank_key}
+        return cast(RagPipeline, build(config, **keys))
 
     def answer(
         self, question: str, *, history: History | None = None, filters: Filters | None = None

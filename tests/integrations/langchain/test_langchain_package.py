@@ -87,6 +87,7 @@ def test_another_process_with_langchain_core_alone_computes_the_same(script: Scr
         "UniMoERCompressor",
         "UniMoERCrossEncoder",
         "UniMoEREmbeddings",
+        "UniMoERLLMCompressor",
         "UniMoERPipeline",
         "UniMoERRetriever",
         "UniMoERVectorStore",

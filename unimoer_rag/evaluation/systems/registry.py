@@ -12,6 +12,7 @@
 | task-lora | a backbone | adapter's folder | adapter's folder |
 | rerank-lora | a backbone | | adapter's folder |
 | shared-lora | a backbone | adapter's folder | |
+| llm-listwise, llm-setwise, ... | | | a decoder, or a chat server's URL |
 
 Every system that does not read takes a `reader`: a UniMoER checkpoint. What a system needs is
 imported when it is built.
@@ -28,6 +29,7 @@ from unimoer_rag.engine import Engine
 from unimoer_rag.errors import InputError
 from unimoer_rag.evaluation.systems.types import System
 from unimoer_rag.model import UniMoER
+from unimoer_rag.ranking import METHODS
 from unimoer_rag.retrieval import Mode
 
 __all__ = ["READER", "SYSTEMS", "Entry", "Models", "build_system", "choose_models", "find_entry"]
@@ -128,6 +130,14 @@ SYSTEMS: Mapping[str, Entry] = {
     "shared-lora": Entry(
         build=f"{_LAB}.builders:shared_lora", takes={"checkpoint": "minilm", "embedder": _ADAPTER}
     ),
+    **{
+        f"llm-{kind}": Entry(
+            build=f"{_LAB}.llm:{kind.replace('-', '_')}",
+            takes={"reranker": "qwen3-0.6b"},
+            mode="sparse",
+        )
+        for kind in METHODS
+    },
 }
 """Every system that `--system` knows, by name."""
 

@@ -6,5 +6,6 @@ from unimoer_rag.extras import needs_extra
 
 with needs_extra("llama_index.core", "llama-index", "UniMoERRerank"):
     from llama_index.postprocessor.unimoer_rerank.base import UniMoERRerank
+    from llama_index.postprocessor.unimoer_rerank.language_model import UniMoERLLMRerank
 
-__all__ = ["UniMoERRerank"]
+__all__ = ["UniMoERLLMRerank", "UniMoERRerank"]

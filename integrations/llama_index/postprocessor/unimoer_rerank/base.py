@@ -17,11 +17,13 @@ from unimoer_rag.errors import InputError
 from unimoer_rag.steps import Steps, arun, either, run
 
 if TYPE_CHECKING:
+    from llama_index.postprocessor.unimoer_rerank.language_model import UniMoERLLMRerank
+
     from unimoer_rag.engine import SharedModel
     from unimoer_rag.model import UniMoER
     from unimoer_rag.retrieval import Ranked
 
-__all__ = ["UniMoERRerank"]
+__all__ = ["UniMoERRerank", "best_nodes", "checked_query", "rerank_events"]
 
 dispatcher = get_dispatcher(__name__)
 
@@ -101,13 +103,13 @@ class UniMoERRerank(BaseNodePostprocessor):
     def _postprocess_nodes(
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
     ) -> list[NodeWithScore]:
-        return run(self._kept(nodes, _checked(query_bundle)))
+        return run(self._kept(nodes, checked_query(query_bundle)))
 
     @dispatcher.span
     async def _apostprocess_nodes(
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
     ) -> list[NodeWithScore]:
-        return await arun(self._kept(nodes, _checked(query_bundle)))
+        return await arun(self._kept(nodes, checked_query(query_bundle)))
 
     def _kept(self, nodes: list[NodeWithScore], query: QueryBundle) -> Steps[list[NodeWithScore]]:
         if not nodes:
@@ -115,42 +117,50 @@ class UniMoERRerank(BaseNodePostprocessor):
         from unimoer_rag.retrieval import Reranker
 
         reranker = Reranker(self._shared.engine)
-        with self._events(nodes, query) as ended:
+        with rerank_events(self, self.model, nodes, query) as ended:
             ranked = yield from either(
                 reranker.rank, reranker.arank, query.query_str, _texts(nodes), top_n=self.top_n
             )
-            return ended(_best(nodes, ranked))
+            return ended(best_nodes(nodes, ranked))
 
     @property
     def unimoer(self) -> UniMoER:
         """The live model, which everything that names the same checkpoint holds."""
         return self._shared.model
 
-    @contextmanager
-    def _events(
-        self, nodes: list[NodeWithScore], query: QueryBundle
-    ) -> Iterator[Callable[[list[NodeWithScore]], list[NodeWithScore]]]:
-        """Tell that reranking starts; call what this gives with the nodes to tell that it ended."""
-        dispatcher.event(
-            ReRankStartEvent(query=query, nodes=nodes, top_n=self.top_n, model_name=self.model)
-        )
-        payload: dict[str, Any] = {
-            EventPayload.NODES: nodes,
-            EventPayload.MODEL_NAME: self.model,
-            EventPayload.QUERY_STR: query.query_str,
-            EventPayload.TOP_K: self.top_n,
-        }
-        with self.callback_manager.event(CBEventType.RERANKING, payload=payload) as event:
 
-            def ended(best: list[NodeWithScore]) -> list[NodeWithScore]:
-                event.on_end(payload={EventPayload.NODES: best})
-                dispatcher.event(ReRankEndEvent(nodes=best))
-                return best
+@contextmanager
+def rerank_events(
+    processor: UniMoERRerank | UniMoERLLMRerank,
+    model_name: str,
+    nodes: list[NodeWithScore],
+    query: QueryBundle,
+) -> Iterator[Callable[[list[NodeWithScore]], list[NodeWithScore]]]:
+    """Tell that reranking starts; call what this gives with the nodes to tell that it ended."""
+    top_n = processor.top_n
+    dispatcher.event(ReRankStartEvent(query=query, nodes=nodes, top_n=top_n, model_name=model_name))
+    payload: dict[str, Any] = {
+        EventPayload.NODES: nodes,
+        EventPayload.MODEL_NAME: model_name,
+        EventPayload.QUERY_STR: query.query_str,
+        EventPayload.TOP_K: top_n,
+    }
+    with processor.callback_manager.event(CBEventType.RERANKING, payload=payload) as event:
 
-            yield ended
+        def ended(best: list[NodeWithScore]) -> list[NodeWithScore]:
+            event.on_end(payload={EventPayload.NODES: best})
+            dispatcher.event(ReRankEndEvent(nodes=best))
+            return best
+
+        yield ended
 
 
-def _checked(query: QueryBundle | None) -> QueryBundle:
+def checked_query(query: QueryBundle | None) -> QueryBundle:
+    """The query, which has a visible character.
+
+    Raises:
+        InputError: it has none, or there is none.
+    """
     if query is None or not query.query_str.strip():
         raise InputError(
             "there is no query to rerank for: give query_bundle or query_str, with at least one "
@@ -164,7 +174,7 @@ def _texts(nodes: Sequence[NodeWithScore]) -> list[str]:
     return [node.node.get_content(metadata_mode=MetadataMode.EMBED) for node in nodes]
 
 
-def _best(nodes: Sequence[NodeWithScore], ranked: Sequence[Ranked]) -> list[NodeWithScore]:
+def best_nodes(nodes: Sequence[NodeWithScore], ranked: Sequence[Ranked]) -> list[NodeWithScore]:
     """Copies of the nodes at these places, each with its score."""
     return [NodeWithScore(node=_copy(nodes[place.index]), score=place.score) for place in ranked]
 
