@@ -165,17 +165,17 @@ def convert(gguf: Path, packaged: Packaged, to: Path) -> None:
 
     half = to.with_name(f"{to.name}.part")
     shutil.rmtree(half, ignore_errors=True)
-    read = {"gguf_file": gguf.name, "local_files_only": True}
+    options = {"gguf_file": gguf.name, "local_files_only": True, "trust_remote_code": False}
     model = AutoModelForCausalLM.from_pretrained(
         str(gguf.parent),
         dtype=torch.bfloat16,
         quantization_config=GgufConfig(dequantize=True),
-        **read,
+        **options,
     )
     vars(model.config).pop("quantization_config", None)
     model.is_quantized = False
     model.save_pretrained(str(half))
-    AutoTokenizer.from_pretrained(str(gguf.parent), **read).save_pretrained(str(half))
+    AutoTokenizer.from_pretrained(str(gguf.parent), **options).save_pretrained(str(half))
     half.rename(to)
 
 

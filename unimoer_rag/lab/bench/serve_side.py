@@ -53,10 +53,15 @@ def plain(settings: dict[str, Any]) -> None:
     from unimoer_rag.lab.bench.rivals import sentence_library
 
     library = sentence_library("the serving benchmark")
-    embedder = library.SentenceTransformer(settings["embedder"], device="cpu")
+    embedder = library.SentenceTransformer(
+        settings["embedder"], device="cpu", trust_remote_code=False
+    )
     embedder.max_seq_length = settings["embed_tokens"]
     encoder = library.CrossEncoder(
-        settings["cross_encoder"], device="cpu", max_length=settings["rerank_tokens"]
+        settings["cross_encoder"],
+        device="cpu",
+        max_length=settings["rerank_tokens"],
+        trust_remote_code=False,
     )
     app, alone = FastAPI(), threading.Lock()
 
