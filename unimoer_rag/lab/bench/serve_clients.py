@@ -111,6 +111,8 @@ def overload(url: str, request: Request, n: int) -> Counter[str]:
 
 
 def connected(url: str) -> httpx.AsyncClient:
-    """As many connections to a server as it takes."""
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+    """As many connections to a server as it takes; none is used again that it may be closing."""
+    limits = httpx.Limits(
+        max_connections=None, max_keepalive_connections=None, keepalive_expiry=1.0
+    )
     return httpx.AsyncClient(base_url=url, timeout=_PATIENT, limits=limits, trust_env=False)
