@@ -10,7 +10,7 @@ from langchain_core.documents import BaseDocumentCompressor, Document
 from pydantic import field_validator
 
 from langchain_unimoer.base import SharesModel
-from langchain_unimoer.documents import RELEVANCE, with_metadata
+from langchain_unimoer.documents import scored
 from unimoer_rag.steps import Steps, arun, either, run
 
 __all__ = ["UniMoERCompressor"]
@@ -77,8 +77,4 @@ class UniMoERCompressor(SharesModel, BaseDocumentCompressor):
         reranker = Reranker(self._engine)
         texts = [document.page_content for document in documents]
         ranked = yield from either(reranker.rank, reranker.arank, query, texts, top_n=self.top_n)
-        return [_scored(documents[place.index], place.score) for place in ranked]
-
-
-def _scored(document: Document, score: float) -> Document:
-    return with_metadata(document, {**document.metadata, RELEVANCE: score})
+        return [scored(documents[place.index], place.score) for place in ranked]

@@ -20,6 +20,7 @@ __all__ = [
     "RETRIEVAL",
     "START",
     "Metadata",
+    "scored",
     "tell_cut",
     "to_filters",
     "to_langchain",
@@ -56,6 +57,11 @@ def with_metadata(document: Document, metadata: Mapping[str, Any]) -> Document:
     """A copy of a document, its id and what a subclass adds included, with these metadata."""
     # Not through its constructor, which would make the metadata a plain dictionary.
     return document.model_copy(update={"metadata": Metadata(metadata)})
+
+
+def scored(document: Document, score: float) -> Document:
+    """A copy of a document with its relevance among the metadata."""
+    return with_metadata(document, {**document.metadata, RELEVANCE: score})
 
 
 def _unscored(metadata: Mapping[Any, Any]) -> dict[Any, Any]:

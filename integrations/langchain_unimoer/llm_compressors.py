@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from langchain_core.callbacks import Callbacks
 from langchain_core.documents import BaseDocumentCompressor, Document
 from pydantic import ConfigDict, Field, field_validator
 
-from langchain_unimoer.documents import RELEVANCE, with_metadata
-from unimoer_rag.steps import Steps, apart, arun, run
-
-if TYPE_CHECKING:
-    from unimoer_rag.retrieval import Ranked
+from langchain_unimoer.documents import scored
+from unimoer_rag.steps import Steps, arun, either, run
 
 __all__ = ["UniMoERLLMCompressor"]
 
@@ -82,18 +79,12 @@ class UniMoERLLMCompressor(BaseDocumentCompressor):
     def _kept(self, documents: Sequence[Document], query: str) -> Steps[list[Document]]:
         if not documents:
             return []
-        ranked = yield from apart(self._ranked, query, documents)
-        kept = [(documents[place.index], place.score) for place in ranked[: self.top_n]]
-        return [with_metadata(one, {**one.metadata, RELEVANCE: score}) for one, score in kept]
-
-    def _ranked(self, query: str, documents: Sequence[Document]) -> list[Ranked]:
         from unimoer_rag.errors import InputError
-        from unimoer_rag.retrieval import in_order, visible_at
+        from unimoer_rag.retrieval import Reranker
 
         if not query.strip():
             raise InputError(f"the query is {query!r}: expected a text to rank by")
+        reranker = Reranker(self.reranker)
         texts = [document.page_content for document in documents]
-        visible = visible_at(texts)
-        return in_order(
-            len(texts), visible, self.reranker.rank(query, [texts[at] for at in visible])
-        )
+        ranked = yield from either(reranker.rank, reranker.arank, query, texts, top_n=self.top_n)
+        return [scored(documents[place.index], place.score) for place in ranked]

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unimoer_rag.errors import InputError
-from unimoer_rag.steps import Steps, arun, either, run
+from unimoer_rag.steps import Steps, apart, arun, either, run
 
 if TYPE_CHECKING:  # it imports torch, which an index that is searched by vectors does without
     from unimoer_rag.engine import Engine
+    from unimoer_rag.retrieval.ports import Ranks
 
 __all__ = ["Ranked", "Reranker", "best_first", "check_top_n", "in_order", "visible_at"]
 
@@ -37,11 +38,12 @@ class Reranker:
     A text without a visible character is not relevant to anything: its score is 0.
 
     Args:
-        engine: runs the RERANK task.
+        ranks: an engine, which runs the RERANK task, or whatever else ranks; without an `arank`, a
+            thread does it for an event loop.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, ranks: Engine | Ranks) -> None:
+        self._ranks = ranks
 
     def rank(self, query: str, texts: Sequence[str], *, top_n: int | None = None) -> list[Ranked]:
         """The texts' positions and scores, best first; the best `top_n` where that is given.
@@ -61,8 +63,12 @@ class Reranker:
         check_top_n(top_n)
         visible = visible_at(texts)
         shown = [texts[at] for at in visible]
-        scores = yield from either(self._engine.rank, self._engine.arank, query, shown)
+        scores = yield from self._scores(query, shown)
         return in_order(len(texts), visible, scores)[:top_n]
+
+    def _scores(self, query: str, texts: Sequence[str]) -> Steps[NDArray[np.float32]]:
+        rank, arank = self._ranks.rank, getattr(self._ranks, "arank", None)
+        return apart(rank, query, texts) if arank is None else either(rank, arank, query, texts)
 
 
 def visible_at(texts: Sequence[str]) -> list[int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from llama_index.core.bridge.pydantic import ConfigDict, Field
@@ -11,10 +10,10 @@ from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
 from llama_index.postprocessor.unimoer_rerank.base import best_nodes, checked_query, rerank_events
 
-from unimoer_rag.steps import Steps, apart, arun, run
+from unimoer_rag.steps import Steps, arun, either, run
 
 if TYPE_CHECKING:
-    from unimoer_rag.retrieval import Ranked, Ranks
+    from unimoer_rag.retrieval import Ranks
 
 __all__ = ["UniMoERLLMRerank"]
 
@@ -75,15 +74,12 @@ class UniMoERLLMRerank(BaseNodePostprocessor):
     def _kept(self, nodes: list[NodeWithScore], query: QueryBundle) -> Steps[list[NodeWithScore]]:
         if not nodes:
             return []
-        with rerank_events(self, repr(self.reranker), nodes, query) as ended:
-            ranked = yield from apart(self._ranked, query.query_str, nodes)
-            return ended(best_nodes(nodes, ranked[: self.top_n]))
+        from unimoer_rag.retrieval import Reranker
 
-    def _ranked(self, query: str, nodes: Sequence[NodeWithScore]) -> list[Ranked]:
-        from unimoer_rag.retrieval import in_order, visible_at
-
+        reranker = Reranker(self.reranker)
         texts = [node.node.get_content(metadata_mode=MetadataMode.LLM) for node in nodes]
-        visible = visible_at(texts)
-        return in_order(
-            len(texts), visible, self.reranker.rank(query, [texts[at] for at in visible])
-        )
+        with rerank_events(self, repr(self.reranker), nodes, query) as ended:
+            ranked = yield from either(
+                reranker.rank, reranker.arank, query.query_str, texts, top_n=self.top_n
+            )
+            return ended(best_nodes(nodes, ranked))
