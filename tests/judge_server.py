@@ -7,12 +7,13 @@ Of the question "silent?" it finds no statements, and on "garbled?" it does not 
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from http_thread import running
 
 __all__ = ["Judging", "judge_server"]
 
@@ -38,16 +39,10 @@ class Judging:
 def judge_server() -> Iterator[Judging]:
     """Serve on a free port."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    judging = Judging(f"http://127.0.0.1:{server.server_address[1]}/v1")
+    judging = Judging(f"http://127.0.0.1:{server.server_port}/v1")
     server.judging = judging  # type: ignore[attr-defined]
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with running(server):
         yield judging
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def _verdict(messages: list[dict[str, Any]]) -> str:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from http_thread import running
 
 from unimoer_rag.engine import SharedModel
 from unimoer_rag.generation.types import THRESHOLD
@@ -26,15 +27,8 @@ _UNKNOWN = "NO ANSWER"
 @contextmanager
 def chat_server() -> Iterator[str]:
     """Serve on a free port; gives the base URL."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}/v1"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with running(ThreadingHTTPServer(("127.0.0.1", 0), _Handler)) as address:
+        yield f"{address}/v1"
 
 
 def _text(message: dict[str, Any]) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from http_thread import running
 from huggingface_hub import constants
 
 
@@ -87,15 +87,8 @@ def serving(served: FileServer) -> Iterator[FileServer]:
         def log_message(self, *args: object) -> None:
             """Stay silent."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-        thread.start()
-        served.url = f"http://127.0.0.1:{server.server_port}"
-        try:
-            yield served
-        finally:
-            server.shutdown()
-            thread.join()
+    with running(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as served.url:
+        yield served
 
 
 @contextmanager

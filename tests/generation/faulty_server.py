@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from http_thread import running
+
 __all__ = ["Faulty", "faulty_server", "status", "stream", "whole"]
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
@@ -76,17 +78,9 @@ def faulty_server() -> Iterator[Faulty]:
         def log_message(self, *args: object) -> None:
             """Tests want their output to themselves."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    told.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
-    try:
+    with running(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as address:
+        told.url = f"{address}/v1"
         yield told
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def _send(handler: BaseHTTPRequestHandler, code: int, body: object) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from http_thread import running
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 __all__ = ["LlmServer", "llm_server"]
@@ -109,14 +110,6 @@ def llm_server(folder: Path) -> Iterator[LlmServer]:
         def log_message(self, *args: object) -> None:
             """Tests want their output to themselves."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    told.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
-    try:
+    with running(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as address:
+        told.url = f"{address}/v1"
         yield told
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
