@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from llama_index.core.bridge.pydantic import ConfigDict, Field, PrivateAttr
-from llama_index.core.callbacks import CBEventType, EventPayload
-from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr-defined]
-from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
-from llama_index.core.postprocessor.types import BaseNodePostprocessor
-from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, QueryBundle
-
-from unimoer_rag.errors import InputError
-from unimoer_rag.steps import Steps, arun, either, run
+from llama_index.core.schema import MetadataMode
+from llama_index.postprocessor.unimoer_rerank.nodes import KeepsBest
 
 if TYPE_CHECKING:
-    from llama_index.postprocessor.unimoer_rerank.language_model import UniMoERLLMRerank
-
     from unimoer_rag.engine import SharedModel
     from unimoer_rag.model import UniMoER
-    from unimoer_rag.retrieval import Ranked
+    from unimoer_rag.retrieval import Reranker
 
-__all__ = ["UniMoERRerank", "best_nodes", "checked_query", "rerank_events"]
-
-dispatcher = get_dispatcher(__name__)
-
-_EARLIER = "retrieval_score"
+__all__ = ["UniMoERRerank"]
 
 
-class UniMoERRerank(BaseNodePostprocessor):
+class UniMoERRerank(KeepsBest):
     """Keeps the nodes that are most relevant for a query, as `UnifiedRetriever` orders hits.
 
     The nodes that come out are copies, scored by the probability of their relevance, best first.
@@ -62,8 +48,9 @@ class UniMoERRerank(BaseNodePostprocessor):
 
     model_config = ConfigDict(extra="forbid")
 
+    shown: ClassVar[MetadataMode] = MetadataMode.EMBED
+
     model: str = Field(frozen=True, description="Checkpoint's name or folder.")
-    top_n: int = Field(description="Nodes to keep.")
     revision: str | None = Field(frozen=True, description="Commit of a Hub repository.")
     device: str = Field(frozen=True, description="Device the model runs on.")
     dtype: str = Field(frozen=True, description="Number type the model runs in.")
@@ -100,98 +87,12 @@ class UniMoERRerank(BaseNodePostprocessor):
         """The name in serialised objects."""
         return "UniMoERRerank"
 
-    def _postprocess_nodes(
-        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
-    ) -> list[NodeWithScore]:
-        return run(self._kept(nodes, checked_query(query_bundle)))
-
-    @dispatcher.span
-    async def _apostprocess_nodes(
-        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
-    ) -> list[NodeWithScore]:
-        return await arun(self._kept(nodes, checked_query(query_bundle)))
-
-    def _kept(self, nodes: list[NodeWithScore], query: QueryBundle) -> Steps[list[NodeWithScore]]:
-        if not nodes:
-            return []
+    def _reranker(self) -> tuple[Reranker, str]:
         from unimoer_rag.retrieval import Reranker
 
-        reranker = Reranker(self._shared.engine)
-        with rerank_events(self, self.model, nodes, query) as ended:
-            ranked = yield from either(
-                reranker.rank, reranker.arank, query.query_str, _texts(nodes), top_n=self.top_n
-            )
-            return ended(best_nodes(nodes, ranked))
+        return Reranker(self._shared.engine), self.model
 
     @property
     def unimoer(self) -> UniMoER:
         """The live model, which everything that names the same checkpoint holds."""
         return self._shared.model
-
-
-@contextmanager
-def rerank_events(
-    processor: UniMoERRerank | UniMoERLLMRerank,
-    model_name: str,
-    nodes: list[NodeWithScore],
-    query: QueryBundle,
-) -> Iterator[Callable[[list[NodeWithScore]], list[NodeWithScore]]]:
-    """Tell that reranking starts; call what this gives with the nodes to tell that it ended."""
-    top_n = processor.top_n
-    dispatcher.event(ReRankStartEvent(query=query, nodes=nodes, top_n=top_n, model_name=model_name))
-    payload: dict[str, Any] = {
-        EventPayload.NODES: nodes,
-        EventPayload.MODEL_NAME: model_name,
-        EventPayload.QUERY_STR: query.query_str,
-        EventPayload.TOP_K: top_n,
-    }
-    with processor.callback_manager.event(CBEventType.RERANKING, payload=payload) as event:
-
-        def ended(best: list[NodeWithScore]) -> list[NodeWithScore]:
-            event.on_end(payload={EventPayload.NODES: best})
-            dispatcher.event(ReRankEndEvent(nodes=best))
-            return best
-
-        yield ended
-
-
-def checked_query(query: QueryBundle | None) -> QueryBundle:
-    """The query, which has a visible character.
-
-    Raises:
-        InputError: it has none, or there is none.
-    """
-    if query is None or not query.query_str.strip():
-        raise InputError(
-            "there is no query to rerank for: give query_bundle or query_str, with at least one "
-            "visible character"
-        )
-    return query
-
-
-def _texts(nodes: Sequence[NodeWithScore]) -> list[str]:
-    """What an embedding model would see of the nodes: their text and the metadata meant for it."""
-    return [node.node.get_content(metadata_mode=MetadataMode.EMBED) for node in nodes]
-
-
-def best_nodes(nodes: Sequence[NodeWithScore], ranked: Sequence[Ranked]) -> list[NodeWithScore]:
-    """Copies of the nodes at these places, each with its score."""
-    return [NodeWithScore(node=_copy(nodes[place.index]), score=place.score) for place in ranked]
-
-
-def _copy(scored: NodeWithScore) -> BaseNode:
-    """The node with the score it came with, which no model is shown."""
-    node = scored.node
-    earlier = {} if scored.score is None else {_EARLIER: scored.score}
-    # Not deep: an IndexNode may hold a whole query engine.
-    return node.model_copy(
-        update={
-            "metadata": {**node.metadata, **earlier},
-            "excluded_embed_metadata_keys": _with_earlier(node.excluded_embed_metadata_keys),
-            "excluded_llm_metadata_keys": _with_earlier(node.excluded_llm_metadata_keys),
-        }
-    )
-
-
-def _with_earlier(keys: list[str]) -> list[str]:
-    return [*(key for key in keys if key != _EARLIER), _EARLIER]

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from llama_index.core.bridge.pydantic import ConfigDict, Field
-from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr-defined]
-from llama_index.core.postprocessor.types import BaseNodePostprocessor
-from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
-from llama_index.postprocessor.unimoer_rerank.base import best_nodes, checked_query, rerank_events
-
-from unimoer_rag.steps import Steps, arun, either, run
+from llama_index.core.schema import MetadataMode
+from llama_index.postprocessor.unimoer_rerank.nodes import KeepsBest
 
 if TYPE_CHECKING:
-    from unimoer_rag.retrieval import Ranks
+    from unimoer_rag.retrieval import Ranks, Reranker
 
 __all__ = ["UniMoERLLMRerank"]
 
-dispatcher = get_dispatcher(__name__)
 
-
-class UniMoERLLMRerank(BaseNodePostprocessor):
+class UniMoERLLMRerank(KeepsBest):
     """Keeps the nodes that a reranker of `unimoer_rag.ranking` puts first.
 
     It is shown what a language model would see of a node: its text, and the metadata meant for it.
@@ -44,8 +38,9 @@ class UniMoERLLMRerank(BaseNodePostprocessor):
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
+    shown: ClassVar[MetadataMode] = MetadataMode.LLM
+
     reranker: Any = Field(exclude=True, description="Ranks the nodes' texts.")
-    top_n: int = Field(description="Nodes to keep.")
 
     def __init__(self, reranker: Ranks, *, top_n: int = 5, **base: Any) -> None:
         # Here, since it imports torch, which importing the adapter must not.
@@ -60,26 +55,7 @@ class UniMoERLLMRerank(BaseNodePostprocessor):
         """The name in serialised objects, which hold no reranker."""
         return "UniMoERLLMRerank"
 
-    def _postprocess_nodes(
-        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
-    ) -> list[NodeWithScore]:
-        return run(self._kept(nodes, checked_query(query_bundle)))
-
-    @dispatcher.span
-    async def _apostprocess_nodes(
-        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
-    ) -> list[NodeWithScore]:
-        return await arun(self._kept(nodes, checked_query(query_bundle)))
-
-    def _kept(self, nodes: list[NodeWithScore], query: QueryBundle) -> Steps[list[NodeWithScore]]:
-        if not nodes:
-            return []
+    def _reranker(self) -> tuple[Reranker, str]:
         from unimoer_rag.retrieval import Reranker
 
-        reranker = Reranker(self.reranker)
-        texts = [node.node.get_content(metadata_mode=MetadataMode.LLM) for node in nodes]
-        with rerank_events(self, repr(self.reranker), nodes, query) as ended:
-            ranked = yield from either(
-                reranker.rank, reranker.arank, query.query_str, texts, top_n=self.top_n
-            )
-            return ended(best_nodes(nodes, ranked))
+        return Reranker(self.reranker), repr(self.reranker)
